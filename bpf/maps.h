@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every map, and the few helpers that add to them.  Maps are __weak so that linking
+ * the objects into one folds their definitions.
+ *
+ * All additions are atomic, also to per-CPU values: sockops runs in process context
+ * too, where a softirq on the same CPU may add to the same value half-way through.
+ */
+#ifndef BPF_MAPS_H
+#define BPF_MAPS_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+#define ADD(lvalue, n) ((void)__sync_fetch_and_add(&(lvalue), (n)))
+
+#define TG_MAP(mname, mtype, mkey, mval, mmax, mflags) \
+	struct {                                       \
+		__uint(type, mtype);                   \
+		__uint(max_entries, mmax);             \
+		__uint(map_flags, mflags);             \
+		__type(key, mkey);                     \
+		__type(value, mval);                   \
+	} mname SEC(".maps") __weak
+
+TG_MAP(meta, BPF_MAP_TYPE_ARRAY, __u32, struct meta, 1, 0);
+TG_MAP(tcp_label, BPF_MAP_TYPE_SK_STORAGE, int, struct sock_label, 0,
+       BPF_F_NO_PREALLOC | BPF_F_CLONE);
+TG_MAP(tcp_sock, BPF_MAP_TYPE_SK_STORAGE, int, struct sock_state, 0, BPF_F_NO_PREALLOC);
+TG_MAP(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, TG_FLOWS_MAX,
+       BPF_F_NO_PREALLOC);
+TG_MAP(tcp_totals, BPF_MAP_TYPE_PERCPU_HASH, struct row_key, struct tcp_totals,
+       TG_ROWS_MAX, 0);
+TG_MAP(tcp_overflow, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct tcp_totals, 1, 0);
+TG_MAP(tcp_all, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct tcp_totals, 1, 0);
+TG_MAP(wire, BPF_MAP_TYPE_HASH, struct flow_key, struct wire_flow, TG_WIRE_FLOWS_MAX,
+       BPF_F_NO_PREALLOC);
+TG_MAP(wire_totals, BPF_MAP_TYPE_PERCPU_HASH, struct row_key, struct wire_totals,
+       TG_ROWS_MAX, 0);
+TG_MAP(wire_overflow, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_totals, 1, 0);
+TG_MAP(wire_boundary, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_boundary,
+       TG_LISTENERS_MAX, 0);
+TG_MAP(listeners, BPF_MAP_TYPE_HASH, struct listener_key, struct listener_val,
+       TG_LISTENERS_MAX, 0);
+TG_MAP(host_rows, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1, 0);
+TG_MAP(faults, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, TG_FAULT_MAX, 0);
+TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX, 0);
+TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
+       BPF_F_MMAPABLE);
+TG_MAP(proxy_state, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_state, 1, BPF_F_MMAPABLE);
+
+static __always_inline void fault_inc(__u32 fault)
+{
+	__u64 *n = bpf_map_lookup_elem(&faults, &fault);
+
+	if (n)
+		ADD(*n, 1);
+}
+
+/*
+ * True if a row that does not exist yet may be made.  Rows of the proxy always may;
+ * host rows are bounded so that a busy host cannot take the proxy's places.
+ */
+static __always_inline int row_may_grow(const struct row_key *row)
+{
+	__u32 zero = 0;
+	__u64 *n;
+
+	if (row->leg != TG_LEG_HOST)
+		return 1;
+	n = bpf_map_lookup_elem(&host_rows, &zero);
+	if (!n || *n >= TG_HOST_ROWS_MAX)
+		return 0;
+	ADD(*n, 1);
+	return 1;
+}
+
+/* The row's totals, or the overflow's; NULL never happens but the verifier must see it. */
+static __always_inline struct tcp_totals *tcp_row(const struct row_key *row)
+{
+	static const struct tcp_totals empty;
+	struct tcp_totals *t = bpf_map_lookup_elem(&tcp_totals, row);
+	__u32 zero = 0;
+
+	if (!t && row_may_grow(row)) {
+		bpf_map_update_elem(&tcp_totals, row, &empty, BPF_NOEXIST);
+		t = bpf_map_lookup_elem(&tcp_totals, row);
+	}
+	if (t)
+		return t;
+	fault_inc(TG_FAULT_TCP_ROWS_FULL);
+	return bpf_map_lookup_elem(&tcp_overflow, &zero);
+}
+
+static __always_inline struct wire_totals *wire_row(const struct row_key *row)
+{
+	static const struct wire_totals empty;
+	struct wire_totals *t = bpf_map_lookup_elem(&wire_totals, row);
+	__u32 zero = 0;
+
+	if (!t && row_may_grow(row)) {
+		bpf_map_update_elem(&wire_totals, row, &empty, BPF_NOEXIST);
+		t = bpf_map_lookup_elem(&wire_totals, row);
+	}
+	if (t)
+		return t;
+	fault_inc(TG_FAULT_WIRE_ROWS_FULL);
+	return bpf_map_lookup_elem(&wire_overflow, &zero);
+}
+
+static __always_inline void wire_add(struct wire_totals *t, int dir,
+				     const struct wire_counts *n)
+{
+	ADD(t->dir[dir].packets, n->packets);
+	ADD(t->dir[dir].frame_bytes, n->frame_bytes);
+	ADD(t->dir[dir].payload_bytes, n->payload_bytes);
+}
+
+static __always_inline __u16 listener_lookup(const __u8 addr[16], __be16 port)
+{
+	struct listener_key key = { .port = port };
+	int v4 = ((const __u64 *)addr)[0] == 0 && ((const __u32 *)addr)[2] == 0xffff0000;
+	struct listener_val *val;
+
+	__builtin_memcpy(key.addr, addr, 16);
+	val = bpf_map_lookup_elem(&listeners, &key);
+	if (val)
+		return val->id;
+	if (v4) {
+		((__u32 *)key.addr)[3] = 0;
+		val = bpf_map_lookup_elem(&listeners, &key);
+		if (val)
+			return val->id;
+	}
+	__builtin_memset(key.addr, 0, 16);
+	val = bpf_map_lookup_elem(&listeners, &key);
+	return val && (!v4 || val->dual) ? val->id : 0;
+}
+
+#endif
