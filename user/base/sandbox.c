@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Giving up privilege; the only file that includes libcap. */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sandbox.h"
+
+static int caps_set(const cap_value_t *keep, int n)
+{
+	cap_t caps = cap_init();
+	int err = 0;
+
+	if (!caps)
+		return -ENOMEM;
+	if ((n > 0 && cap_set_flag(caps, CAP_PERMITTED, n, keep, CAP_SET) < 0) ||
+	    cap_set_proc(caps) < 0)
+		err = -errno;
+	cap_free(caps);
+	return err;
+}
+
+int sandbox_enter(const char *user, const cap_value_t *keep, int n)
+{
+	const struct passwd *pw;
+	int err;
+
+	if (geteuid() == 0) {
+		pw = getpwnam(user);
+		if (!pw) {
+			log_error("user '%s' does not exist; name another with 'user:' in "
+				  "the configuration", user);
+			return -ENOENT;
+		}
+		if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 ||
+		    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+		    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+			return log_errno(-errno, "cannot become user '%s'", user);
+	}
+	err = caps_set(keep, n);
+	if (err < 0)
+		return log_errno(err, "cannot drop capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return log_errno(-errno, "cannot set no_new_privs");
+	return 0;
+}
+
+static int cap_flip(cap_value_t cap, cap_flag_value_t value)
+{
+	cap_t caps = cap_get_proc();
+	int err = 0;
+
+	if (!caps)
+		return -errno;
+	if (cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, value) < 0 || cap_set_proc(caps) < 0)
+		err = -errno;
+	cap_free(caps);
+	return err;
+}
+
+int sandbox_raise(cap_value_t cap)
+{
+	return cap_flip(cap, CAP_SET);
+}
+
+int sandbox_lower(cap_value_t cap)
+{
+	return cap_flip(cap, CAP_CLEAR);
+}
+
+const char *sandbox_missing(const cap_value_t *need, const char *const *names, int n)
+{
+	const char *missing = NULL;
+	cap_flag_value_t has;
+	cap_t caps;
+
+	caps = cap_get_proc();
+	if (!caps)
+		return names[0];
+	for (int i = 0; i < n && !missing; i++) {
+		if (cap_get_flag(caps, need[i], CAP_EFFECTIVE, &has) < 0 || has != CAP_SET)
+			missing = names[i];
+	}
+	cap_free(caps);
+	return missing;
+}

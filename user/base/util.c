@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small strict parsers and formatters; the only place that may call strtol's family. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+int util_parse_u64(const char *text, uint64_t max, uint64_t *ret)
+{
+	uint64_t n = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		uint64_t digit = (uint64_t)(*text - '0');
+
+		if (*text < '0' || *text > '9' || n > (max - digit) / 10)
+			return -EINVAL;
+		n = n * 10 + digit;
+	}
+	if (n > max)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+int util_parse_duration_ms(const char *text, int64_t *ret)
+{
+	static const struct {
+		const char *suffix;
+		int64_t ms;
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	size_t digits = strspn(text, "0123456789");
+	char number[20];
+	uint64_t n;
+
+	if (digits == 0 || digits >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	if (util_parse_u64(number, 1000000000, &n) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(text + digits, units[i].suffix) == 0) {
+			*ret = (int64_t)n * units[i].ms;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+uint64_t util_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX])
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double value = (double)n;
+	size_t u = 0;
+
+	if (n < 1024) {
+		snprintf(buf, UTIL_BYTES_STR_MAX, "%" PRIu64 " B", n);
+		return buf;
+	}
+	for (value /= 1024; value >= 1024 && u + 1 < ARRAY_SIZE(units); u++)
+		value /= 1024;
+	snprintf(buf, UTIL_BYTES_STR_MAX, "%.1f %s", value, units[u]);
+	return buf;
+}
+
+int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
+{
+	size_t len = 0;
+	char *buf;
+	ssize_t n;
+	int err, fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	buf = malloc(max + 1);
+	err = buf ? 0 : -ENOMEM;
+	while (!err) {
+		n = read(fd, buf + len, max + 1 - len);
+		if (n < 0)
+			err = -errno;
+		else if (n == 0)
+			break;
+		else if ((len += (size_t)n) > max)
+			err = -EFBIG;
+	}
+	close(fd);
+	if (err) {
+		free(buf);
+		return err;
+	}
+	buf[len] = '\0';
+	*ret = buf;
+	*ret_len = len;
+	return 0;
+}

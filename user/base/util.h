@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USER_BASE_UTIL_H
+#define USER_BASE_UTIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+
+/* Decimal digits only, at most max.  0, or -EINVAL with *ret untouched. */
+int util_parse_u64(const char *text, uint64_t max, uint64_t *ret);
+
+/* "500ms", "5s", "10m", "4h" to milliseconds.  0, or -EINVAL. */
+int util_parse_duration_ms(const char *text, int64_t *ret);
+
+/* CLOCK_MONOTONIC in nanoseconds, as bpf_ktime_get_ns(). */
+uint64_t util_now_ns(void);
+
+/* "1.5 MiB" into buf; returns buf. */
+#define UTIL_BYTES_STR_MAX 32
+char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX]);
+
+/* Read a whole file into a NUL-terminated heap string of at most max bytes.
+ * 0, or a negative errno (-EFBIG over max).  The caller frees *ret. */
+int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len);
+
+#endif
