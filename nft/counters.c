@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the counters back, by one netlink dump. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <libnftnl/object.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch.h"
+#include "nft.h"
+
+#define COUNTERS_MAX 4096
+
+struct counters {
+	struct nft_counter *v;
+	size_t n;
+	size_t cap;
+};
+
+static int counters_push(struct counters *list, struct nftnl_obj *o)
+{
+	struct nft_counter *c;
+
+	if (list->n == list->cap) {
+		size_t cap = list->cap ? list->cap * 2 : 64;
+
+		if (cap > COUNTERS_MAX)
+			return -E2BIG;
+		c = reallocarray(list->v, cap, sizeof(*c));
+		if (!c)
+			return -ENOMEM;
+		list->v = c;
+		list->cap = cap;
+	}
+	c = &list->v[list->n++];
+	(void)snprintf(c->name, sizeof(c->name), "%s", nftnl_obj_get_str(o, NFTNL_OBJ_NAME));
+	c->packets = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_PKTS);
+	c->bytes = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_BYTES);
+	return 0;
+}
+
+static int on_object(const struct nlmsghdr *nlh, void *arg)
+{
+	struct nftnl_obj *o = nftnl_obj_alloc();
+	const char *table;
+	int r = MNL_CB_OK, err;
+
+	if (!o) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	if (nftnl_obj_nlmsg_parse(nlh, o) == 0) {
+		table = nftnl_obj_get_str(o, NFTNL_OBJ_TABLE);
+		err = table && strcmp(table, "tollgate") == 0 ? counters_push(arg, o) : 0;
+		if (err < 0) {
+			errno = -err;
+			r = MNL_CB_ERROR;
+		}
+	}
+	nftnl_obj_free(o);
+	return r;
+}
+
+/* Ask for the counters of our table only. */
+static void build_request(struct nlmsghdr *nlh, void *arg)
+{
+	(void)arg;
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, "tollgate");
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+}
+
+int nft_counters_read(struct nft_counter **ret, size_t *ret_n)
+{
+	struct counters list = { 0 };
+	int err;
+
+	err = nft_dump(NFT_MSG_GETOBJ, NFPROTO_INET, build_request, on_object, &list);
+	if (err < 0) {
+		free(list.v);
+		return err;
+	}
+	*ret = list.v;
+	*ret_n = list.n;
+	return 0;
+}
+
+const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_t n,
+					   const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i].name, name) == 0)
+			return &list[i];
+	}
+	return NULL;
+}
+
+int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener, int tx,
+		     struct nft_counter *ret)
+{
+	static const char *const infixes[] = { "", "-reset", "-refused" };
+	struct nft_counter sum = { 0 };
+	const struct nft_counter *c;
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(infixes) / sizeof(infixes[0]); i++) {
+		(void)snprintf(sum.name, sizeof(sum.name), "%s%s-%s", listener, infixes[i],
+			       tx ? "tx" : "rx");
+		c = nft_counter_find(list, n, sum.name);
+		if (!c)
+			continue;
+		found = true;
+		sum.packets += c->packets;
+		sum.bytes += c->bytes;
+	}
+	if (!found)
+		return -ENOENT;
+	*ret = sum;
+	return 0;
+}

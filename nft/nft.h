@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The nft book: one table `inet tollgate`, written and read by netlink.  Nothing outside
+ * that table is ever touched.  Every call needs CAP_NET_ADMIN and works on the calling
+ * thread's network namespace.
+ *
+ * Counters are named objects, so that they outlive the rules that feed them.  Each packet
+ * of a listener is in exactly one of its counters:
+ *   <listener>-refused-tx        RST+ACK with sequence 0: the answer to a SYN where
+ *                                nobody listens (RFC 9293 3.10.7.1)
+ *   <listener>-reset-rx, -tx     any other RST
+ *   <listener>-rx, -tx           everything else
+ * and besides:
+ *   refused-rx                   RST+ACK with sequence 0 from others: a backend refused us
+ */
+#ifndef NFT_NFT_H
+#define NFT_NFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct nft_listener {
+	const char *name; /* borrowed during the call */
+	struct addr addr; /* wildcard: any address of its family; :: any of both if dual */
+	int dual;
+};
+
+struct nft_counter {
+	char name[96];
+	uint64_t packets;
+	uint64_t bytes; /* from the IP header on, aggregates as the stack passes them */
+};
+
+/*
+ * Create the table with its base chains in one transaction.  ifindexes: the devices
+ * whose packets are counted, n of them; none means every device.  0, -EEXIST if the
+ * table exists, or another negative errno.
+ */
+int nft_table_create(const unsigned *ifindexes, size_t n);
+
+/* Remove the table in one transaction.  0, or a negative errno (-ENOENT: no table). */
+int nft_table_delete(void);
+
+/*
+ * Count for these listeners, in one transaction: makes missing counters, replaces the
+ * rules, keeps the counters of listeners that are gone.  0, or a negative errno.
+ */
+int nft_listeners_set(const struct nft_listener *listeners, size_t n);
+
+/*
+ * Packets and bytes of one listener, all its counters of one direction together.  0, or
+ * -ENOENT if it has none in this list; *ret is then untouched.
+ */
+int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener, int tx,
+		     struct nft_counter *ret);
+
+/* The counter of this name, or NULL. */
+const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_t n,
+					   const char *name);
+
+/* All counters of the table.  0 and a heap array the caller frees, or a negative errno. */
+int nft_counters_read(struct nft_counter **ret, size_t *ret_n);
+
+#endif
