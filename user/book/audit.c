@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The four comparisons.  proxy = tcp and tcp = wire are made by the kernel programs for
+ * every single connection when it closes, and summed; here they are read, and the sums
+ * compared once more from the outside.  A pair of books that cannot be read at one
+ * moment is read as older <= other <= newer.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "book/audit.h"
+
+#define RETRY_MS 20
+
+const char *const audit_names[AUDIT_MAX] = {
+#define X(name, label) [AUDIT_##name] = label,
+	AUDIT_CHECKS(X)
+#undef X
+};
+
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* How far x lies outside [low, high]. */
+static uint64_t outside(int64_t x, int64_t low, int64_t high)
+{
+	if (x < low)
+		return (uint64_t)(low - x);
+	return x > high ? (uint64_t)(x - high) : 0;
+}
+
+__attribute__((format(printf, 3, 4))) static struct audit_line *
+line_add(struct audit *a, enum audit_check check, const char *fmt, ...)
+{
+	struct audit_line *line;
+	va_list ap;
+
+	if (a->lines_n == AUDIT_LINES_MAX)
+		return NULL; /* the residuals still count; only the list is cut */
+	line = &a->lines[a->lines_n++];
+	memset(line, 0, sizeof(*line));
+	line->check = check;
+	va_start(ap, fmt);
+	(void)vsnprintf(line->what, sizeof(line->what), fmt, ap);
+	va_end(ap);
+	return line;
+}
+
+static void column(struct audit_line *line, const char *name, uint64_t value)
+{
+	if (!line || line->columns_n == AUDIT_COLUMNS_MAX)
+		return;
+	line->columns[line->columns_n].name = name;
+	line->columns[line->columns_n++].value = value;
+}
+
+static void residual(struct audit *a, enum audit_check check, struct audit_line *line,
+		     uint64_t bytes)
+{
+	a->residual[check] += bytes;
+	a->compared[check] = true;
+	if (line)
+		line->residual = bytes;
+}
+
+static void row_what(const struct snapshot *s, const struct row_key *k, char *buf, size_t cap)
+{
+	if (k->leg == TG_LEG_HOST)
+		(void)snprintf(buf, cap, "host %s port %u",
+			       k->role == TG_ROLE_ACCEPTED ? "accepted on" : "connected to",
+			       k->port);
+	else
+		(void)snprintf(buf, cap, "listener %s route %s backend %s %s",
+			       snapshot_name(s, TG_NAME_LISTENER, k->listener),
+			       k->route ? snapshot_name(s, TG_NAME_ROUTE, k->route) : "-",
+			       k->backend ? snapshot_name(s, TG_NAME_BACKEND, k->backend) : "-",
+			       tg_leg_names[k->leg]);
+}
+
+static const struct proxy_slot *slot_of(const struct snapshot *s, const struct row_key *k)
+{
+	for (size_t i = 0; i < s->slots_n; i++) {
+		if (memcmp(&s->slots[i].row, k, sizeof(*k)) == 0)
+			return &s->slots[i];
+	}
+	return NULL;
+}
+
+/*
+ * The sums of a row and of its slot may be compared when both saw the same number of
+ * connections end and none is open, and none ended without the proxy's word.
+ */
+static uint64_t sums_differ(const struct tcp_totals *t, const struct proxy_slot *p)
+{
+	uint64_t closed = tcp_closed(t);
+
+	if (!p || t->unclaimed || t->opened != closed || p->opened != closed ||
+	    p->closed != closed)
+		return 0;
+	return distance(t->counts.rx_payload_bytes - t->unread_bytes,
+			p->rx_payload_bytes + p->rx_header_bytes) +
+	       distance(t->counts.tx_payload_bytes + t->unsent_bytes,
+			p->tx_payload_bytes + p->tx_header_bytes);
+}
+
+static void check_proxy_tcp(const struct snapshot *s, struct audit *a)
+{
+	for (size_t i = 0; i < s->tcp_n; i++) {
+		const struct tcp_totals *t = &s->tcp[i].totals;
+		const struct proxy_slot *p = slot_of(s, &s->tcp[i].key);
+		struct audit_line *line;
+		char what[160];
+
+		if (s->tcp[i].key.leg == TG_LEG_HOST)
+			continue;
+		row_what(s, &s->tcp[i].key, what, sizeof(what));
+		line = line_add(a, AUDIT_PROXY_TCP, "%s", what);
+		column(line, "proxy_rx", p ? p->rx_payload_bytes + p->rx_header_bytes : 0);
+		column(line, "tcp_rx", t->counts.rx_payload_bytes);
+		column(line, "proxy_tx", p ? p->tx_payload_bytes + p->tx_header_bytes : 0);
+		column(line, "tcp_tx", t->counts.tx_payload_bytes);
+		column(line, "proxy_header",
+		       p ? p->rx_header_bytes + p->tx_header_bytes : 0);
+		column(line, "unread", t->unread_bytes);
+		column(line, "unsent", t->unsent_bytes);
+		column(line, "unclaimed_rx", t->unclaimed_rx_bytes);
+		column(line, "unclaimed_tx", t->unclaimed_tx_bytes);
+		column(line, "connections_compared", t->claimed);
+		residual(a, AUDIT_PROXY_TCP, line,
+			 t->proxy_rx_residual_bytes + t->proxy_tx_residual_bytes +
+				 sums_differ(t, p));
+	}
+	a->residual[AUDIT_PROXY_TCP] += s->tcp_overflow.proxy_rx_residual_bytes +
+					s->tcp_overflow.proxy_tx_residual_bytes;
+}
+
+static void check_tcp_wire(const struct snapshot *s, struct audit *a)
+{
+	if (!s->meta.wire)
+		return;
+	for (size_t i = 0; i < s->tcp_n; i++) {
+		const struct tcp_totals *t = &s->tcp[i].totals;
+		struct audit_line *line;
+		char what[160];
+
+		if (!t->wire_matched)
+			continue;
+		row_what(s, &s->tcp[i].key, what, sizeof(what));
+		line = line_add(a, AUDIT_TCP_WIRE, "%s", what);
+		column(line, "connections_compared", t->wire_matched);
+		column(line, "connections_not_on_watched_devices", t->wire_unmatched);
+		column(line, "retransmitted", t->counts.tx_retransmitted_bytes);
+		column(line, "arrived_twice", t->wire_rx_duplicate_bytes);
+		column(line, "arrived_not_accepted", t->wire_rx_unaccepted_bytes);
+		column(line, "residual_rx", t->wire_rx_residual_bytes);
+		column(line, "residual_tx", t->wire_tx_residual_bytes);
+		residual(a, AUDIT_TCP_WIRE, line,
+			 t->wire_rx_residual_bytes + t->wire_tx_residual_bytes);
+	}
+	a->residual[AUDIT_TCP_WIRE] += s->tcp_overflow.wire_rx_residual_bytes +
+				       s->tcp_overflow.wire_tx_residual_bytes;
+}
+
+static void check_boundary(const struct snapshot *s, struct audit *a,
+			   const struct listener_row *l, int tx)
+{
+	const char *name = snapshot_name(s, TG_NAME_LISTENER, l->val.id);
+	const struct wire_boundary *b = &s->boundary[l->val.id];
+	struct nft_counter before, after;
+	int64_t bytes = (int64_t)b->dir[tx].skb_bytes + l->val.before[tx].skb_bytes;
+	int64_t skbs = (int64_t)b->dir[tx].skbs + l->val.before[tx].skbs;
+	struct audit_line *line;
+	uint64_t off;
+
+	line = line_add(a, AUDIT_WIRE_NFT, "listener %s %s", name, tx ? "tx" : "rx");
+	if (nft_listener_sum(s->nft_before, s->nft_before_n, name, tx, &before) < 0 ||
+	    nft_listener_sum(s->nft, s->nft_n, name, tx, &after) < 0) {
+		/* the rules were taken away under us: everything since is missing */
+		residual(a, AUDIT_WIRE_NFT, line, b->dir[tx].skb_bytes);
+		return;
+	}
+	off = outside(bytes, (int64_t)before.bytes, (int64_t)after.bytes);
+	if (!off) /* equal bytes in unequal packets is wrong too */
+		off = outside(skbs, (int64_t)before.packets, (int64_t)after.packets);
+	column(line, "nft", after.bytes);
+	column(line, "wire", b->dir[tx].skb_bytes);
+	column(line, "nft_aggregates", after.packets);
+	column(line, "wire_aggregates", b->dir[tx].skbs);
+	column(line, "segments", b->dir[tx].counts.packets);
+	column(line, "frame", b->dir[tx].counts.frame_bytes);
+	residual(a, AUDIT_WIRE_NFT, line, off);
+}
+
+static void check_wire_nft(const struct snapshot *s, struct audit *a)
+{
+	a->nft_err = s->nft_err;
+	if (!s->meta.wire || s->nft_err)
+		return;
+	for (size_t i = 0; i < s->listeners_n; i++) {
+		const struct listener_row *l = &s->listeners[i];
+		bool seen = false;
+
+		for (size_t k = 0; k < i; k++) /* one listener may have had two addresses */
+			seen |= s->listeners[k].val.id == l->val.id;
+		if (seen || l->val.id >= TG_LISTENERS_MAX)
+			continue;
+		check_boundary(s, a, l, TG_RX);
+		check_boundary(s, a, l, TG_TX);
+	}
+}
+
+static void check_totals(const struct snapshot *s, struct audit *a)
+{
+	struct tcp_totals sum = s->tcp_overflow;
+	const struct tcp_totals *low = &s->tcp_all_before, *high = &s->tcp_all;
+	const uint64_t *from = (const void *)&low->counts, *to = (const void *)&high->counts;
+	const uint64_t *got = (const void *)&sum.counts;
+	struct audit_line *line;
+	uint64_t off;
+
+	for (size_t i = 0; i < s->tcp_n; i++) {
+		const uint64_t *in = (const void *)&s->tcp[i].totals;
+		uint64_t *out = (void *)&sum;
+
+		for (size_t k = 0; k < sizeof(sum) / 8; k++)
+			out[k] += in[k];
+	}
+	off = outside((int64_t)sum.opened, (int64_t)low->opened, (int64_t)high->opened) +
+	      outside((int64_t)tcp_closed(&sum), (int64_t)tcp_closed(low),
+		      (int64_t)tcp_closed(high));
+	for (size_t k = 0; k < sizeof(sum.counts) / 8; k++)
+		off += outside((int64_t)got[k], (int64_t)from[k], (int64_t)to[k]);
+	line = line_add(a, AUDIT_TOTALS_SOCKETS, "all rows and the overflow");
+	column(line, "sockets_opened", high->opened);
+	column(line, "sockets_closed", tcp_closed(high));
+	column(line, "rx", high->counts.rx_payload_bytes);
+	column(line, "tx", high->counts.tx_payload_bytes);
+	column(line, "overflow_rx", s->tcp_overflow.counts.rx_payload_bytes);
+	column(line, "overflow_tx", s->tcp_overflow.counts.tx_payload_bytes);
+	residual(a, AUDIT_TOTALS_SOCKETS, line, off);
+}
+
+int audit_snapshot(const struct snapshot *s, struct audit *ret)
+{
+	struct audit a = { 0 };
+
+	a.lines = calloc(AUDIT_LINES_MAX, sizeof(*a.lines));
+	if (!a.lines)
+		return -ENOMEM;
+	check_proxy_tcp(s, &a);
+	check_tcp_wire(s, &a);
+	check_wire_nft(s, &a);
+	check_totals(s, &a);
+	*ret = a;
+	return 0;
+}
+
+void audit_free(struct audit *a)
+{
+	free(a->lines);
+	a->lines = NULL;
+	a->lines_n = 0;
+}
+
+int audit_run(struct book *b, unsigned tries, struct audit *ret)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000 };
+	struct audit a = { 0 };
+	struct snapshot *s;
+	uint64_t sum;
+	int err;
+
+	for (;;) {
+		err = snapshot_take(b, BOOK_NFT, &s);
+		if (err)
+			return err;
+		err = audit_snapshot(s, &a);
+		snapshot_free(s);
+		if (err)
+			return err;
+		sum = 0;
+		for (int i = 0; i < AUDIT_MAX; i++)
+			sum += a.residual[i];
+		if (sum == 0 || tries-- <= 1)
+			break;
+		audit_free(&a);
+		(void)nanosleep(&pause, NULL);
+	}
+	*ret = a;
+	return 0;
+}

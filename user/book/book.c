@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From pinned maps to a snapshot.  Hash maps are read in batches, per-CPU values summed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "book/book.h"
+
+#define BATCH 4096
+#define PATH_BYTES 4096
+
+#define MAPS(X)          \
+	X(meta)          \
+	X(flows)         \
+	X(tcp_totals)    \
+	X(tcp_overflow)  \
+	X(tcp_all)       \
+	X(wire)          \
+	X(wire_totals)   \
+	X(wire_overflow) \
+	X(wire_boundary) \
+	X(listeners)     \
+	X(faults)        \
+	X(names)         \
+	X(proxy_book)    \
+	X(proxy_state)
+
+enum book_map {
+#define X(name) MAP_##name,
+	MAPS(X)
+#undef X
+	MAP_MAX
+};
+
+static const char *const map_names[] = {
+#define X(name) #name,
+	MAPS(X)
+#undef X
+};
+
+struct book {
+	int fds[MAP_MAX];
+	int live_fd; /* pinned iterator link; -1 if another loader pinned none */
+	size_t cpus;
+};
+
+void book_close(struct book *b)
+{
+	if (!b)
+		return;
+	for (int i = 0; i < MAP_MAX; i++) {
+		if (b->fds[i] >= 0)
+			close(b->fds[i]);
+	}
+	if (b->live_fd >= 0)
+		close(b->live_fd);
+	free(b);
+}
+
+/* Keys and values must be as this program was built to read them. */
+static int check_sizes(const struct book *b)
+{
+	static const struct {
+		enum book_map map;
+		size_t key, value;
+	} want[] = {
+		{ MAP_meta, 4, sizeof(struct meta) },
+		{ MAP_flows, sizeof(struct flow_key), sizeof(struct flow) },
+		{ MAP_tcp_totals, sizeof(struct row_key), sizeof(struct tcp_totals) },
+		{ MAP_wire, sizeof(struct flow_key), sizeof(struct wire_flow) },
+		{ MAP_wire_totals, sizeof(struct row_key), sizeof(struct wire_totals) },
+		{ MAP_wire_boundary, 4, sizeof(struct wire_boundary) },
+		{ MAP_listeners, sizeof(struct listener_key), sizeof(struct listener_val) },
+		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
+		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
+		{ MAP_proxy_state, 4, sizeof(struct proxy_state) },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		struct bpf_map_info info = { 0 };
+		__u32 len = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(b->fds[want[i].map], &info, &len) < 0)
+			return -errno;
+		if (info.key_size != want[i].key || info.value_size != want[i].value)
+			return -EPROTO;
+	}
+	return 0;
+}
+
+int book_open(const char *pins, struct book **ret)
+{
+	struct book *b = calloc(1, sizeof(*b));
+	char path[PATH_BYTES];
+	int err = 0, cpus;
+
+	if (!b)
+		return -ENOMEM;
+	memset(b->fds, 0xff, sizeof(b->fds));
+	b->live_fd = -1;
+	for (int i = 0; i < MAP_MAX && !err; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", pins, map_names[i]);
+		b->fds[i] = bpf_obj_get(path);
+		if (b->fds[i] < 0)
+			err = -errno;
+	}
+	if (!err) {
+		(void)snprintf(path, sizeof(path), "%s/live", pins);
+		b->live_fd = bpf_obj_get(path);
+		cpus = libbpf_num_possible_cpus();
+		err = cpus < 0 ? cpus : check_sizes(b);
+		b->cpus = (size_t)cpus;
+	}
+	if (err) {
+		book_close(b);
+		return err;
+	}
+	*ret = b;
+	return 0;
+}
+
+void book_explain(int err, const char *pins)
+{
+	switch (err) {
+	case -ENOENT:
+		log_error("not loaded: nothing is pinned in %s; run 'tollgate load', or name "
+			  "the directory with --pins", pins);
+		break;
+	case -EACCES:
+	case -EPERM:
+		log_error("no permission to read %s: run as root", pins);
+		break;
+	case -EPROTO:
+		log_error("%s was loaded by another version; run 'tollgate unload' and "
+			  "'tollgate load'", pins);
+		break;
+	default:
+		(void)log_errno(err, "cannot open the books in %s", pins);
+	}
+}
+
+/* A reader of this namespace visits the sockets; the program has nothing to say. */
+static int visit_sockets(struct book *b)
+{
+	char buf[4096];
+	ssize_t n;
+	int fd;
+
+	if (b->live_fd < 0)
+		return 0;
+	fd = bpf_iter_create(b->live_fd);
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf, sizeof(buf));
+	} while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return (int)n;
+}
+
+struct dump {
+	void *keys;
+	void *values;
+	size_t n;
+};
+
+/* Whole hash map; sizes in bytes, value_size over all CPUs for per-CPU maps. */
+static int map_dump(int fd, size_t key_size, size_t value_size, struct dump *ret)
+{
+	struct dump d = { 0 };
+	size_t cap = 0;
+	uint8_t next[64];
+	bool first = true;
+	int err = 0;
+
+	for (;;) {
+		__u32 count = BATCH;
+
+		if (d.n + BATCH > cap) {
+			void *keys, *values;
+
+			cap = cap ? cap * 2 : BATCH;
+			keys = reallocarray(d.keys, cap, key_size);
+			d.keys = keys ? keys : d.keys;
+			values = reallocarray(d.values, cap, value_size);
+			d.values = values ? values : d.values;
+			if (!keys || !values) {
+				err = -ENOMEM;
+				break;
+			}
+		}
+		err = bpf_map_lookup_batch(fd, first ? NULL : next, next,
+					   (char *)d.keys + d.n * key_size,
+					   (char *)d.values + d.n * value_size, &count, NULL);
+		first = false;
+		if (err && errno != ENOENT) {
+			err = -errno;
+			break;
+		}
+		d.n += count;
+		if (err) { /* ENOENT: that was the last batch */
+			err = 0;
+			break;
+		}
+	}
+	if (err) {
+		free(d.keys);
+		free(d.values);
+		return err;
+	}
+	*ret = d;
+	return 0;
+}
+
+/* How many entries a hash map has, without keeping them. */
+static int map_count(int fd, size_t key_size, size_t value_size, size_t *ret)
+{
+	void *keys = calloc(BATCH, key_size), *values = calloc(BATCH, value_size);
+	uint8_t next[64];
+	bool first = true;
+	size_t n = 0;
+	int err = keys && values ? 0 : -ENOMEM;
+
+	while (!err) {
+		__u32 count = BATCH;
+
+		if (bpf_map_lookup_batch(fd, first ? NULL : next, next, keys, values, &count,
+					 NULL) < 0)
+			err = -errno;
+		if (!err || err == -ENOENT)
+			n += count;
+		first = false;
+	}
+	free(keys);
+	free(values);
+	if (err != -ENOENT)
+		return err;
+	*ret = n;
+	return 0;
+}
+
+/* Values of our totals are plain arrays of u64: add `cpus` of them up. */
+static void sum_cpus(void *ret, const void *values, size_t size, size_t cpus)
+{
+	uint64_t *out = ret;
+
+	memset(out, 0, size);
+	for (size_t c = 0; c < cpus; c++) {
+		const uint64_t *in = (const void *)((const char *)values + c * size);
+
+		for (size_t i = 0; i < size / 8; i++)
+			out[i] += in[i];
+	}
+}
+
+static int read_percpu_array(struct book *b, enum book_map map, __u32 index, void *ret,
+			     size_t size)
+{
+	void *values = calloc(b->cpus, size);
+	int err = 0;
+
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(b->fds[map], &index, values) < 0)
+		err = -errno;
+	else
+		sum_cpus(ret, values, size, b->cpus);
+	free(values);
+	return err;
+}
+
+static int read_tcp(struct book *b, struct snapshot *s)
+{
+	size_t size = sizeof(struct tcp_totals);
+	struct dump d;
+	int err;
+
+	err = read_percpu_array(b, MAP_tcp_all, 0, &s->tcp_all_before, size);
+	if (err)
+		return err;
+	err = map_dump(b->fds[MAP_tcp_totals], sizeof(struct row_key), size * b->cpus, &d);
+	if (err)
+		return err;
+	s->tcp = calloc(d.n + 1, sizeof(*s->tcp));
+	if (s->tcp) {
+		for (size_t i = 0; i < d.n; i++) {
+			s->tcp[i].key = ((struct row_key *)d.keys)[i];
+			sum_cpus(&s->tcp[i].totals, (char *)d.values + i * size * b->cpus, size,
+				 b->cpus);
+		}
+		s->tcp_n = d.n;
+	}
+	free(d.keys);
+	free(d.values);
+	if (!s->tcp)
+		return -ENOMEM;
+	err = read_percpu_array(b, MAP_tcp_overflow, 0, &s->tcp_overflow, size);
+	return err ? err : read_percpu_array(b, MAP_tcp_all, 0, &s->tcp_all, size);
+}
+
+static int read_wire(struct book *b, struct snapshot *s)
+{
+	size_t size = sizeof(struct wire_totals);
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_wire_totals], sizeof(struct row_key), size * b->cpus, &d);
+	if (err)
+		return err;
+	s->wire = calloc(d.n + 1, sizeof(*s->wire));
+	if (s->wire) {
+		for (size_t i = 0; i < d.n; i++) {
+			s->wire[i].key = ((struct row_key *)d.keys)[i];
+			sum_cpus(&s->wire[i].totals, (char *)d.values + i * size * b->cpus, size,
+				 b->cpus);
+		}
+		s->wire_n = d.n;
+	}
+	free(d.keys);
+	free(d.values);
+	if (!s->wire)
+		return -ENOMEM;
+	return read_percpu_array(b, MAP_wire_overflow, 0, &s->wire_overflow, size);
+}
+
+/* Listeners, and what crossed the boundary of each. */
+static int read_listeners(struct book *b, struct snapshot *s)
+{
+	struct listener_row *rows;
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_listeners], sizeof(struct listener_key),
+		       sizeof(struct listener_val), &d);
+	if (err)
+		return err;
+	rows = calloc(d.n + 1, sizeof(*rows));
+	for (size_t i = 0; rows && i < d.n; i++) {
+		rows[i].key = ((struct listener_key *)d.keys)[i];
+		rows[i].val = ((struct listener_val *)d.values)[i];
+	}
+	s->listeners = rows;
+	s->listeners_n = rows ? d.n : 0;
+	free(d.keys);
+	free(d.values);
+	err = rows ? 0 : -ENOMEM;
+	for (size_t i = 0; !err && i < s->listeners_n; i++) {
+		__u32 id = rows[i].val.id;
+
+		if (id < TG_LISTENERS_MAX)
+			err = read_percpu_array(b, MAP_wire_boundary, id, &s->boundary[id],
+						sizeof(s->boundary[id]));
+	}
+	return err;
+}
+
+static int read_names(struct book *b, struct snapshot *s)
+{
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_names], sizeof(struct name_key), sizeof(struct name_val), &d);
+	if (err)
+		return err;
+	s->names = calloc(d.n + 1, sizeof(*s->names));
+	for (size_t i = 0; s->names && i < d.n; i++) {
+		s->names[i].key = ((struct name_key *)d.keys)[i];
+		s->names[i].val = ((struct name_val *)d.values)[i];
+		s->names_n++;
+	}
+	free(d.keys);
+	free(d.values);
+	return s->names ? 0 : -ENOMEM;
+}
+
+static int read_flows(struct book *b, struct snapshot *s)
+{
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_flows], sizeof(struct flow_key), sizeof(struct flow), &d);
+	if (err)
+		return err;
+	s->flows = calloc(d.n + 1, sizeof(*s->flows));
+	for (size_t i = 0; s->flows && i < d.n; i++) {
+		struct live_flow *f = &s->flows[s->flows_n++];
+		struct wire_flow w;
+
+		f->key = ((struct flow_key *)d.keys)[i];
+		f->flow = ((struct flow *)d.values)[i];
+		if (s->meta.wire && bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0) {
+			f->has_wire = true;
+			f->wire[TG_RX] = w.dir[TG_RX].counts;
+			f->wire[TG_TX] = w.dir[TG_TX].counts;
+		}
+	}
+	free(d.keys);
+	free(d.values);
+	return s->flows ? 0 : -ENOMEM;
+}
+
+/* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
+static int read_proxy(struct book *b, struct snapshot *s)
+{
+	size_t size = sizeof(struct proxy_slot) * TG_SLOTS_MAX;
+	const struct proxy_slot *slots;
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &s->proxy) < 0)
+		return -errno;
+	slots = mmap(NULL, size, PROT_READ, MAP_SHARED, b->fds[MAP_proxy_book], 0);
+	if (slots == MAP_FAILED)
+		return -errno;
+	while (s->slots_n < TG_SLOTS_MAX && slots[s->slots_n].used)
+		s->slots_n++;
+	s->slots = calloc(s->slots_n + 1, sizeof(*s->slots));
+	if (s->slots)
+		memcpy(s->slots, slots, s->slots_n * sizeof(*s->slots));
+	munmap((void *)slots, size);
+	return s->slots ? 0 : -ENOMEM;
+}
+
+static int read_faults(struct book *b, struct snapshot *s)
+{
+	int err = 0;
+
+	for (__u32 i = 0; i < TG_FAULT_MAX && !err; i++)
+		err = read_percpu_array(b, MAP_faults, i, &s->faults[i], sizeof(s->faults[i]));
+	return err;
+}
+
+static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
+{
+	__u32 zero = 0;
+	int err;
+
+	if (bpf_map_lookup_elem(b->fds[MAP_meta], &zero, &s->meta) < 0)
+		return -errno;
+	err = visit_sockets(b);
+	if (!err)
+		err = read_proxy(b, s);
+	if (!err)
+		err = read_tcp(b, s);
+	if (!err && want & BOOK_NFT)
+		s->nft_err = nft_counters_read(&s->nft_before, &s->nft_before_n);
+	if (!err)
+		err = read_wire(b, s);
+	if (!err)
+		err = read_listeners(b, s);
+	if (!err && want & BOOK_NFT)
+		s->nft_err = nft_counters_read(&s->nft, &s->nft_n);
+	if (!err)
+		err = read_names(b, s);
+	if (!err)
+		err = read_faults(b, s);
+	if (!err && want & BOOK_FLOWS)
+		err = read_flows(b, s);
+	if (!err && want & BOOK_FLOWS)
+		err = map_count(b->fds[MAP_wire], sizeof(struct flow_key),
+				sizeof(struct wire_flow), &s->wire_flows_n);
+	return err;
+}
+
+int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	uint64_t start = util_now_ns();
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = snapshot_fill(b, want, s);
+	if (err) {
+		snapshot_free(s);
+		return err;
+	}
+	s->taken_ns = util_now_ns();
+	s->cost_ns = s->taken_ns - start;
+	*ret = s;
+	return 0;
+}
+
+void snapshot_free(struct snapshot *s)
+{
+	if (!s)
+		return;
+	free(s->tcp);
+	free(s->wire);
+	free(s->listeners);
+	free(s->flows);
+	free(s->slots);
+	free(s->names);
+	free(s->nft_before);
+	free(s->nft);
+	free(s);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading the books: the pinned maps and the nft counters, into one snapshot.
+ * Nothing here writes to a book; the proxy's side is writer.h.
+ */
+#ifndef USER_BOOK_BOOK_H
+#define USER_BOOK_BOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+#include "nft/nft.h"
+
+struct book;
+
+struct tcp_row {
+	struct row_key key;
+	struct tcp_totals totals;
+};
+
+struct wire_row {
+	struct row_key key;
+	struct wire_totals totals;
+};
+
+struct live_flow {
+	struct flow_key key;
+	struct flow flow;
+	bool has_wire; /* the wire book sees this 4-tuple */
+	struct wire_counts wire[TG_DIR_MAX];
+};
+
+struct listener_row {
+	struct listener_key key;
+	struct listener_val val;
+};
+
+struct named {
+	struct name_key key;
+	struct name_val val;
+};
+
+/* Everything at (nearly) one moment.  All arrays belong to the snapshot. */
+struct snapshot {
+	uint64_t taken_ns; /* CLOCK_MONOTONIC */
+	uint64_t cost_ns;  /* what taking it took */
+	struct meta meta;
+	struct tcp_row *tcp;
+	size_t tcp_n;
+	struct tcp_totals tcp_overflow;
+	struct tcp_totals tcp_all_before; /* the grand total before the rows were read */
+	struct tcp_totals tcp_all;	  /* and after */
+	struct wire_row *wire;
+	size_t wire_n;
+	struct wire_totals wire_overflow;
+	size_t wire_flows_n;
+	struct wire_boundary boundary[TG_LISTENERS_MAX]; /* by listener id */
+	struct listener_row *listeners;
+	size_t listeners_n;
+	struct live_flow *flows;
+	size_t flows_n;
+	struct proxy_slot *slots; /* used ones only */
+	size_t slots_n;
+	struct proxy_state proxy;
+	struct named *names;
+	size_t names_n;
+	uint64_t faults[TG_FAULT_MAX];
+	struct nft_counter *nft_before; /* read before the wire book, nft after it */
+	size_t nft_before_n;
+	struct nft_counter *nft;
+	size_t nft_n;
+	int nft_err; /* why nft is empty: 0 or a negative errno */
+};
+
+enum book_want { BOOK_FLOWS = 1, BOOK_NFT = 2 };
+
+/*
+ * Open the pins below `pins`.  0; -ENOENT if nothing is loaded there; -EACCES or -EPERM
+ * without permission; -EPROTO if they are of another version.
+ */
+int book_open(const char *pins, struct book **ret);
+void book_close(struct book *b);
+
+/* Say what a negative result of book_open() means, as one sentence that helps. */
+void book_explain(int err, const char *pins);
+
+/*
+ * Visit every live socket of this network namespace, then read what `want` asks for
+ * besides the totals.  0 and a snapshot to free with snapshot_free(), or a negative
+ * errno.
+ */
+int snapshot_take(struct book *b, unsigned want, struct snapshot **ret);
+void snapshot_free(struct snapshot *s);
+
+/* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */
+const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsigned id);
+
+/* Sockets of closed state `tcp_totals.closed`, all reasons together. */
+uint64_t tcp_closed(const struct tcp_totals *t);
+
+/* "ESTABLISHED" and so on; "?" if unknown. */
+const char *tcp_state_name(unsigned state);
+
+extern const char *const tg_leg_names[TG_LEG_MAX];
+extern const char *const tg_close_names[TG_CLOSE_MAX];
+extern const char *const tg_close_sides[TG_CLOSE_MAX];
+extern const char *const tg_end_names[TG_END_MAX];
+extern const char *const tg_fault_names[TG_FAULT_MAX];
+
+#endif

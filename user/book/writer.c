@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The proxy's side of the books; see writer.h for what needs privilege and what not. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "book/writer.h"
+#include "nft/nft.h"
+
+#define PATH_BYTES 4096
+#define ALIVE_NS 3000000000u
+#define BASELINE_TRIES 100
+#define LISTENERS_MAX 64 /* as many as the nft book takes */
+
+struct writer {
+	int label_fd;
+	int names_fd;
+	int listeners_fd;
+	int boundary_fd;
+	struct proxy_slot *slots;
+	struct proxy_state *state;
+};
+
+static int open_pin(const char *pins, const char *name, int *ret)
+{
+	char path[PATH_BYTES];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", pins, name);
+	*ret = bpf_obj_get(path);
+	return *ret < 0 ? -errno : 0;
+}
+
+static int map_pin(const char *pins, const char *name, size_t size, size_t value_size,
+		   void **ret)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+	int fd, err;
+	void *p;
+
+	err = open_pin(pins, name, &fd);
+	if (err)
+		return err;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		err = -errno;
+	else if (info.value_size != value_size)
+		err = -EPROTO;
+	p = err ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (!err && p == MAP_FAILED)
+		err = -errno;
+	close(fd);
+	if (!err)
+		*ret = p;
+	return err;
+}
+
+void writer_close(struct writer *w)
+{
+	if (!w)
+		return;
+	if (w->state) {
+		book_set(&w->state->pid, 0);
+		munmap(w->state, sizeof(*w->state));
+	}
+	if (w->slots)
+		munmap(w->slots, sizeof(*w->slots) * TG_SLOTS_MAX);
+	if (w->label_fd >= 0)
+		close(w->label_fd);
+	if (w->names_fd >= 0)
+		close(w->names_fd);
+	if (w->listeners_fd >= 0)
+		close(w->listeners_fd);
+	if (w->boundary_fd >= 0)
+		close(w->boundary_fd);
+	free(w);
+}
+
+/* What a killed proxy left open is over: its sockets died with it. */
+static void close_orphans(struct writer *w)
+{
+	for (int i = 0; i < TG_SLOTS_MAX && w->slots[i].used; i++) {
+		struct proxy_slot *s = &w->slots[i];
+		uint64_t open = s->opened - s->closed;
+
+		if (!open)
+			continue;
+		book_add(&s->closed, open);
+		if (s->row.leg == TG_LEG_DOWNSTREAM)
+			book_add(&s->ends[TG_END_PROXY_DIED], open);
+	}
+}
+
+static int take_over(struct writer *w)
+{
+	struct proxy_state *st = w->state;
+	uint64_t age = util_now_ns() - st->heartbeat_ns;
+
+	if (st->pid && kill((pid_t)st->pid, 0) == 0 && age < ALIVE_NS) {
+		log_error("another tollgate-proxy (pid %llu) writes these books; stop it, or "
+			  "give this one its own with --pins", (unsigned long long)st->pid);
+		return -EBUSY;
+	}
+	close_orphans(w);
+	book_set(&st->pid, (uint64_t)getpid());
+	book_set(&st->started_unix, (uint64_t)time(NULL));
+	book_set(&st->heartbeat_ns, util_now_ns());
+	book_set(&st->accept_paused, 0);
+	book_set(&st->draining, 0);
+	book_set(&st->pipes, 0);
+	book_add(&st->starts, 1);
+	return 0;
+}
+
+int writer_open(const char *pins, struct writer **ret)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->label_fd = w->names_fd = w->listeners_fd = w->boundary_fd = -1;
+	err = open_pin(pins, "tcp_label", &w->label_fd);
+	if (!err)
+		err = open_pin(pins, "names", &w->names_fd);
+	if (!err)
+		err = open_pin(pins, "listeners", &w->listeners_fd);
+	if (!err)
+		err = open_pin(pins, "wire_boundary", &w->boundary_fd);
+	if (!err)
+		err = map_pin(pins, "proxy_book", sizeof(*w->slots) * TG_SLOTS_MAX,
+			      sizeof(*w->slots), (void **)&w->slots);
+	if (!err)
+		err = map_pin(pins, "proxy_state", sizeof(*w->state), sizeof(*w->state),
+			      (void **)&w->state);
+	if (!err && !w->slots[0].used)
+		w->slots[0].used = 1; /* the overflow slot, row of all zeros */
+	if (!err)
+		err = take_over(w);
+	if (err) {
+		if (err == -EBUSY && w->state) { /* not ours to clear */
+			munmap(w->state, sizeof(*w->state));
+			w->state = NULL;
+		}
+		writer_close(w);
+		return err;
+	}
+	*ret = w;
+	return 0;
+}
+
+struct proxy_state *writer_state(struct writer *w)
+{
+	return w->state;
+}
+
+int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint16_t *ret)
+{
+	unsigned max = kind == TG_NAME_LISTENER ? TG_LISTENERS_MAX : 65536;
+	struct name_val val;
+
+	for (unsigned id = 1; id < max; id++) {
+		struct name_key key = { .kind = (uint16_t)kind, .id = (uint16_t)id };
+
+		if (bpf_map_lookup_elem(w->names_fd, &key, &val) < 0) {
+			memset(&val, 0, sizeof(val));
+			(void)snprintf(val.name, sizeof(val.name), "%s", name);
+			if (bpf_map_update_elem(w->names_fd, &key, &val, BPF_NOEXIST) < 0)
+				return -ENOSPC;
+		}
+		if (strncmp(val.name, name, sizeof(val.name) - 1) == 0) {
+			*ret = (uint16_t)id;
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row)
+{
+	for (int i = 1; i < TG_SLOTS_MAX; i++) {
+		struct proxy_slot *s = &w->slots[i];
+
+		if (!s->used) {
+			s->row = *row;
+			/* readers look at `used` first */
+			__atomic_store_n(&s->used, 1, __ATOMIC_RELEASE);
+			return s;
+		}
+		if (memcmp(&s->row, row, sizeof(*row)) == 0)
+			return s;
+	}
+	book_add(&w->state->slot_errors, 1);
+	return &w->slots[0];
+}
+
+int writer_label(struct writer *w, int fd, const struct sock_label *label)
+{
+	if (bpf_map_update_elem(w->label_fd, &fd, label, BPF_ANY) == 0)
+		return 0;
+	book_add(&w->state->label_errors, 1);
+	return -errno;
+}
+
+/* --- listeners --- */
+
+static void listener_to_key(const struct writer_listener *l, struct listener_key *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->addr, l->addr.ip, 16);
+	ret->port = l->addr.port;
+}
+
+/* All addresses any listener ever had here: their counters go on, so do their rules. */
+static int nft_apply(struct writer *w)
+{
+	struct nft_listener list[LISTENERS_MAX];
+	struct name_val names[LISTENERS_MAX];
+	struct listener_key key, *prev = NULL;
+	struct listener_val val;
+	size_t n = 0;
+
+	while (bpf_map_get_next_key(w->listeners_fd, prev, &key) == 0) {
+		struct name_key name = { .kind = TG_NAME_LISTENER };
+
+		if (n == LISTENERS_MAX)
+			return -E2BIG;
+		prev = &key;
+		if (bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0)
+			continue;
+		name.id = (uint16_t)val.id;
+		if (bpf_map_lookup_elem(w->names_fd, &name, &names[n]) < 0)
+			continue;
+		memcpy(list[n].addr.ip, key.addr, 16);
+		list[n].addr.port = key.port;
+		list[n].dual = (int)val.dual;
+		list[n].name = names[n].name;
+		n++;
+	}
+	return nft_listeners_set(list, n);
+}
+
+static int read_boundary(struct writer *w, uint32_t id, struct wire_boundary *ret)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct wire_boundary *v;
+	int err = 0;
+
+	if (cpus < 0)
+		return cpus;
+	v = calloc((size_t)cpus, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	memset(ret, 0, sizeof(*ret));
+	if (bpf_map_lookup_elem(w->boundary_fd, &id, v) < 0)
+		err = -errno;
+	for (int c = 0; !err && c < cpus; c++) {
+		for (int d = 0; d < TG_DIR_MAX; d++) {
+			ret->dir[d].skbs += v[c].dir[d].skbs;
+			ret->dir[d].skb_bytes += v[c].dir[d].skb_bytes;
+		}
+	}
+	free(v);
+	return err;
+}
+
+static int read_pair(const char *name, struct nft_counter ret[TG_DIR_MAX])
+{
+	struct nft_counter *all;
+	size_t n;
+	int err;
+
+	err = nft_counters_read(&all, &n);
+	if (err)
+		return err;
+	for (int d = 0; d < TG_DIR_MAX && !err; d++)
+		err = nft_listener_sum(all, n, name, d == TG_TX, &ret[d]);
+	free(all);
+	return err;
+}
+
+/*
+ * The wire book and nft begin at two moments; a packet in between would be a difference
+ * for ever.  Remember it: read nft, wire, nft until nothing moved meanwhile.
+ */
+static int measure_before(struct writer *w, const char *name, struct listener_val *val)
+{
+	struct nft_counter first[TG_DIR_MAX], second[TG_DIR_MAX];
+	struct wire_boundary b;
+	int err;
+
+	for (int i = 0; i < BASELINE_TRIES; i++) {
+		err = read_pair(name, first);
+		if (!err)
+			err = read_boundary(w, val->id, &b);
+		if (!err)
+			err = read_pair(name, second);
+		if (err)
+			return err;
+		if (memcmp(first, second, sizeof(first)) == 0)
+			break;
+	}
+	for (int d = 0; d < TG_DIR_MAX; d++) {
+		val->before[d].skbs = (int64_t)(second[d].packets - b.dir[d].skbs);
+		val->before[d].skb_bytes = (int64_t)(second[d].bytes - b.dir[d].skb_bytes);
+	}
+	return 0;
+}
+
+int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n)
+{
+	bool fresh[LISTENERS_MAX] = { false };
+	struct listener_val val;
+	struct listener_key key;
+	uint16_t id;
+	int err;
+
+	if (n > LISTENERS_MAX) {
+		log_error("%zu listeners; at most %d", n, LISTENERS_MAX);
+		return -E2BIG;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (writer_name(w, TG_NAME_LISTENER, l[i].name, &id) < 0) {
+			log_error("no place for the name of listener '%s': more than %d "
+				  "listeners since the load", l[i].name, TG_LISTENERS_MAX - 1);
+			return -ENOSPC;
+		}
+		listener_to_key(&l[i], &key);
+		fresh[i] = bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0 ||
+			   val.id != id || val.dual != (uint32_t)l[i].dual;
+		if (!fresh[i])
+			continue;
+		memset(&val, 0, sizeof(val));
+		val.id = id;
+		val.dual = (uint32_t)l[i].dual;
+		if (bpf_map_update_elem(w->listeners_fd, &key, &val, BPF_ANY) < 0)
+			return log_errno(-errno, "cannot register listener '%s'", l[i].name);
+	}
+	err = nft_apply(w);
+	if (err == -ENOENT) {
+		log_warn("no nft table 'inet tollgate' here: continuing without the nft book");
+		return 0;
+	}
+	if (err)
+		return log_errno(err, "cannot set the nft rules of the listeners");
+	for (size_t i = 0; i < n; i++) {
+		listener_to_key(&l[i], &key);
+		if (!fresh[i] || bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0)
+			continue;
+		err = measure_before(w, l[i].name, &val);
+		if (!err && bpf_map_update_elem(w->listeners_fd, &key, &val, BPF_ANY) < 0)
+			err = -errno;
+		if (err)
+			return log_errno(err, "cannot compare the books of listener '%s'",
+					 l[i].name);
+	}
+	return 0;
+}

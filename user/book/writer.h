@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The proxy's side of the books: it labels its sockets, names its ids, registers its
+ * listeners and adds to its own book in mapped memory.  Descriptors are opened once,
+ * with privilege; afterwards everything here works without, except writer_listeners(),
+ * which needs CAP_NET_ADMIN for nft.
+ */
+#ifndef USER_BOOK_WRITER_H
+#define USER_BOOK_WRITER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "bpf/abi.h"
+
+struct writer;
+
+struct writer_listener {
+	const char *name;
+	struct addr addr;
+	int dual; /* wildcard of both families */
+};
+
+/*
+ * Open the pins and map the proxy's book; connections that a killed proxy left open in
+ * it are closed with reason proxy_died.  0, or as book_open(); -EBUSY with a message if
+ * another proxy is alive on these pins.
+ */
+int writer_open(const char *pins, struct writer **ret);
+void writer_close(struct writer *w);
+
+/* The id of a name, the same as long as the maps live.  0 and *ret, or -ENOSPC. */
+int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint16_t *ret);
+
+/*
+ * The slot of a row, made if it is new.  Never NULL: without a place left it is slot 0,
+ * and proxy_state.slot_errors is raised.  Slots live as long as the writer.
+ */
+struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row);
+
+/* Label a socket.  Thread-safe.  0, or a negative errno (also counted in label_errors). */
+int writer_label(struct writer *w, int fd, const struct sock_label *label);
+
+/*
+ * Count for these listeners from now on, in the wire book and in nft; what was counted
+ * before stays.  0, or a negative errno with the reason logged.
+ */
+int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n);
+
+struct proxy_state *writer_state(struct writer *w);
+
+/* Add to a word of the mapped book; relaxed, because readers want sums, not order. */
+static inline void book_add(__u64 *word, uint64_t n)
+{
+	__atomic_fetch_add(word, n, __ATOMIC_RELAXED);
+}
+
+static inline void book_set(__u64 *word, uint64_t n)
+{
+	__atomic_store_n(word, n, __ATOMIC_RELAXED);
+}
+
+#endif

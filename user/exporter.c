@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tollgate-exporter: the pinned maps and the nft counters over HTTP.  It opens the pins,
+ * becomes nobody, and keeps one capability, CAP_NET_ADMIN, without which the kernel lets
+ * nobody read nft counters; it is effective only while they are read.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <jansson.h>
+#include <microhttpd.h>
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/util.h"
+#include "book/audit.h"
+#include "book/book.h"
+#include "flows.h"
+#include "metrics.h"
+#include "version.h"
+
+#define PINS_DEFAULT "/sys/fs/bpf/tollgate"
+#define LISTEN_DEFAULT "127.0.0.1:9980"
+#define CACHE_NS 1000000000u
+#define AUDIT_TRIES 5
+#define CONNECTIONS_MAX 64
+#define TIMEOUT_SECONDS 10
+
+enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
+
+/* One thread serves all requests, so this needs no lock. */
+struct exporter {
+	struct book *book;
+	struct snapshot *s; /* the last one */
+	struct audit audit;
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: tollgate-exporter [--listen ADDRESS:PORT] [--pins DIR] [--user NAME]\n"
+	      "\n"
+	      "Serve the books over HTTP: /metrics (Prometheus and OpenMetrics), /flows\n"
+	      "(JSON), /healthz.  'tollgate load' must have run.\n"
+	      "\n"
+	      "  -l, --listen ADDRESS:PORT  where (" LISTEN_DEFAULT ")\n"
+	      "      --pins DIR             where the books are pinned (" PINS_DEFAULT ")\n"
+	      "      --user NAME            whom to become (nobody)\n"
+	      "      --log-level LEVEL      error, warn, info or debug (info)\n"
+	      "  -h, --help                 this text\n"
+	      "  -V, --version              the version\n"
+	      "\n"
+	      "Exit: 0 fine, 1 cannot run, 2 wrong usage, 3 not loaded or no permission.\n",
+	      out);
+}
+
+/* --- figures --- */
+
+/* Differences while traffic flows go away when read again; real ones do not. */
+static int refresh(struct exporter *e)
+{
+	struct snapshot *s;
+	struct audit a = { 0 };
+	uint64_t sum = 1;
+	int err = 0;
+
+	if (e->s && util_now_ns() - e->s->taken_ns < CACHE_NS)
+		return 0;
+	for (int i = 0; i < AUDIT_TRIES && sum > 0; i++) {
+		(void)sandbox_raise(CAP_NET_ADMIN); /* snapshot_take reports if it was needed */
+		err = snapshot_take(e->book, BOOK_FLOWS | BOOK_NFT, &s);
+		(void)sandbox_lower(CAP_NET_ADMIN);
+		if (err)
+			return err;
+		err = audit_snapshot(s, &a);
+		if (err) {
+			snapshot_free(s);
+			return err;
+		}
+		sum = 0;
+		for (int k = 0; k < AUDIT_MAX; k++)
+			sum += a.residual[k];
+		snapshot_free(e->s);
+		audit_free(&e->audit);
+		e->s = s;
+		e->audit = a;
+	}
+	return 0;
+}
+
+/* --- pages; each writes its body and returns the HTTP status --- */
+
+struct request {
+	struct MHD_Connection *connection;
+	const char *type; /* of the answer */
+};
+
+static unsigned page_metrics(struct exporter *e, struct request *r, FILE *out)
+{
+	const char *accept = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
+							 MHD_HTTP_HEADER_ACCEPT);
+	bool om = accept && strstr(accept, "application/openmetrics-text");
+
+	r->type = om ? "application/openmetrics-text; version=1.0.0; charset=utf-8" :
+		       "text/plain; version=0.0.4; charset=utf-8";
+	metrics_write(out, e->s, &e->audit, om);
+	return MHD_HTTP_OK;
+}
+
+static unsigned page_flows(struct exporter *e, struct request *r, FILE *out)
+{
+	static const struct flows_opts all;
+	json_t *flows = flows_json(e->s, &all);
+
+	if (!flows)
+		return MHD_HTTP_INTERNAL_SERVER_ERROR;
+	r->type = "application/json";
+	(void)json_dumpf(flows, out, JSON_COMPACT);
+	fputc('\n', out);
+	json_decref(flows);
+	return MHD_HTTP_OK;
+}
+
+static unsigned page_health(struct exporter *e, struct request *r, FILE *out)
+{
+	(void)r;
+	if (e->s->nft_err) {
+		fprintf(out, "degraded: the nft book cannot be read: %s\n",
+			strerror(-e->s->nft_err));
+		return MHD_HTTP_OK;
+	}
+	fputs("ok\n", out);
+	return MHD_HTTP_OK;
+}
+
+static unsigned page_index(struct exporter *e, struct request *r, FILE *out)
+{
+	(void)e;
+	r->type = "text/html; charset=utf-8";
+	fputs("<!doctype html><title>Tollgate</title><h1>Tollgate " TOLLGATE_VERSION "</h1>"
+	      "<ul><li><a href=\"/metrics\">/metrics</a><li><a href=\"/flows\">/flows</a>"
+	      "<li><a href=\"/healthz\">/healthz</a></ul>\n", out);
+	return MHD_HTTP_OK;
+}
+
+static const struct {
+	const char *path;
+	unsigned (*fn)(struct exporter *e, struct request *r, FILE *out);
+} pages[] = {
+	{ "/metrics", page_metrics },
+	{ "/flows", page_flows },
+	{ "/healthz", page_health },
+	{ "/", page_index },
+};
+
+static unsigned answer(struct exporter *e, struct request *r, const char *path, FILE *out)
+{
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		if (strcmp(path, pages[i].path) != 0)
+			continue;
+		err = refresh(e);
+		if (!err)
+			return pages[i].fn(e, r, out);
+		fprintf(out, "the books cannot be read: %s\n", strerror(-err));
+		return MHD_HTTP_SERVICE_UNAVAILABLE;
+	}
+	fputs("no such page; there are /metrics, /flows and /healthz\n", out);
+	return MHD_HTTP_NOT_FOUND;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version,
+				  const char *upload_data, size_t *upload_size, void **state)
+{
+	struct request r = { .connection = connection, .type = "text/plain; charset=utf-8" };
+	unsigned status = MHD_HTTP_METHOD_NOT_ALLOWED;
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	char *body = NULL;
+	size_t size = 0;
+	FILE *out;
+
+	(void)version;
+	(void)upload_data;
+	(void)state;
+	*upload_size = 0;
+	out = open_memstream(&body, &size);
+	if (!out)
+		return MHD_NO;
+	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
+		status = answer(cls, &r, url, out);
+	else
+		fputs("only GET and HEAD\n", out);
+	if (fclose(out) != 0) {
+		free(body);
+		return MHD_NO;
+	}
+	response = MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		free(body);
+		return MHD_NO;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r.type);
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static int wait_for_signal(int sigfd)
+{
+	struct pollfd p = { .fd = sigfd, .events = POLLIN };
+
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+	return EXIT_OK;
+}
+
+static int serve(struct exporter *e, const char *listen_text, const char *user)
+{
+	static const cap_value_t keep[] = { CAP_NET_ADMIN };
+	struct sockaddr_storage ss;
+	struct MHD_Daemon *mhd;
+	struct addr addr;
+	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
+	sigset_t set;
+	int sigfd;
+
+	if (addr_parse(listen_text, &addr) < 0) {
+		log_error("--listen %s: not ADDRESS:PORT or [V6ADDRESS]:PORT", listen_text);
+		return EXIT_USAGE;
+	}
+	(void)addr_to_sockaddr(&addr, &ss);
+	if (ss.ss_family == AF_INET6)
+		flags |= MHD_USE_IPv6;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigfd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (sigfd < 0 || sandbox_enter(user, keep, 1) < 0)
+		return EXIT_BAD;
+	mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, e, MHD_OPTION_SOCK_ADDR, &ss,
+			       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+			       MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_END);
+	if (!mhd) {
+		(void)log_errno(-errno, "cannot listen on %s", listen_text);
+		return EXIT_BAD;
+	}
+	log_info("version %s: http://%s/metrics", TOLLGATE_VERSION, listen_text);
+	wait_for_signal(sigfd);
+	MHD_stop_daemon(mhd);
+	close(sigfd);
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "pins", required_argument, NULL, 'p' },
+		{ "user", required_argument, NULL, 'u' },
+		{ "log-level", required_argument, NULL, 'L' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
+	const char *listen_text = LISTEN_DEFAULT, *pins = PINS_DEFAULT, *user = "nobody";
+	struct exporter e = { 0 };
+	int opt, err;
+
+	log_init("tollgate-exporter");
+	while ((opt = getopt_long(argc, argv, "l:hV", options, NULL)) != -1) {
+		switch (opt) {
+		case 'l':
+			listen_text = optarg;
+			break;
+		case 'p':
+			pins = optarg;
+			break;
+		case 'u':
+			user = optarg;
+			break;
+		case 'L':
+			if (log_set_level(optarg) < 0) {
+				log_error("--log-level %s: not error, warn, info or debug",
+					  optarg);
+				return EXIT_USAGE;
+			}
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_OK;
+		case 'V':
+			puts("tollgate-exporter " TOLLGATE_VERSION);
+			return EXIT_OK;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	err = book_open(pins, &e.book);
+	if (err) {
+		book_explain(err, pins);
+		return EXIT_NOT_LOADED;
+	}
+	err = serve(&e, listen_text, user);
+	snapshot_free(e.s);
+	audit_free(&e.audit);
+	book_close(e.book);
+	return err;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USER_STATUS_H
+#define USER_STATUS_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "book/audit.h"
+#include "book/book.h"
+
+/* Summary of a snapshot taken with BOOK_FLOWS; JSON is a new reference or NULL. */
+void status_print(FILE *out, const struct snapshot *s, const char *pins);
+json_t *status_json(const struct snapshot *s);
+
+void audit_print(FILE *out, const struct audit *a);
+json_t *audit_json(const struct audit *a);
+
+#endif
