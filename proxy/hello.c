@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two passes.  The scan walks record headers as they arrive and finds the end of the
+ * handshake message; only then the message is parsed, once, through a cursor that steps
+ * over the record headers in between.
+ *
+ *   record     type(1)=22 version(2)=3.x length(2) fragment
+ *   handshake  type(1)=1 length(3) body, cut into fragments anywhere
+ *   body       version(2) random(32) session_id<0..32> ciphers<2..> compression<1..>
+ *              extensions<0..>: type(2) data<0..>
+ *   server_name data<>: list of type(1)=0 name<1..>
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "hello.h"
+
+#define RECORD_HEADER 5
+#define RECORD_MAX 16384 /* RFC 8446 5.1: 2^14 bytes of plaintext */
+#define HANDSHAKE_HEADER 4
+#define TYPE_HANDSHAKE 22
+#define TYPE_CLIENT_HELLO 1
+#define EXT_SERVER_NAME 0
+#define SESSION_ID_MAX 32
+
+/* A cursor over the handshake bytes in the records of buf. */
+struct cursor {
+	const uint8_t *buf;
+	size_t pos;    /* of the next byte in buf */
+	size_t record; /* bytes left in the current record */
+	size_t left;   /* handshake bytes left in the message */
+	bool bad;      /* read past the end; values read since are 0 */
+};
+
+static unsigned get_u8(struct cursor *c)
+{
+	if (c->bad || c->left == 0) {
+		c->bad = true;
+		return 0;
+	}
+	if (c->record == 0) {
+		c->record = (size_t)c->buf[c->pos + 3] << 8 | c->buf[c->pos + 4];
+		c->pos += RECORD_HEADER;
+	}
+	c->record--;
+	c->left--;
+	return c->buf[c->pos++];
+}
+
+static unsigned get_u16(struct cursor *c)
+{
+	unsigned hi = get_u8(c);
+
+	return hi << 8 | get_u8(c);
+}
+
+static void skip(struct cursor *c, size_t n)
+{
+	if (n > c->left)
+		c->bad = true;
+	while (!c->bad && n > 0) {
+		size_t step = n < c->record ? n : c->record;
+
+		if (step == 0) { /* steps into the next record */
+			(void)get_u8(c);
+			n--;
+			continue;
+		}
+		c->pos += step;
+		c->record -= step;
+		c->left -= step;
+		n -= step;
+	}
+}
+
+/* RFC 6066 3: ASCII host name without a trailing dot; we tolerate the dot. */
+static int read_name(struct cursor *c, size_t len, struct hello *h)
+{
+	if (len == 0 || len > HELLO_NAME_MAX || len > c->left)
+		return -EBADMSG;
+	for (size_t i = 0; i < len; i++) {
+		char ch = (char)get_u8(c);
+
+		if (ch >= 'A' && ch <= 'Z')
+			ch = (char)(ch - 'A' + 'a');
+		if (!((ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' ||
+		      ch == '.' || ch == '_'))
+			return -EBADMSG;
+		h->sni[i] = ch;
+	}
+	if (len > 1 && h->sni[len - 1] == '.')
+		len--;
+	h->sni[len] = '\0';
+	h->has_sni = true;
+	return 0;
+}
+
+static int parse_server_name(struct cursor *c, size_t len, struct hello *h)
+{
+	size_t list = get_u16(c);
+
+	if (h->has_sni || c->bad || len < 2 || list != len - 2 || list == 0)
+		return -EBADMSG;
+	while (list > 0) {
+		unsigned type = get_u8(c);
+		size_t n = get_u16(c);
+
+		if (c->bad || list < 3 + n)
+			return -EBADMSG;
+		list -= 3 + n;
+		/* "The ServerNameList MUST NOT contain more than one name of the same type" */
+		if (type == 0 && h->has_sni)
+			return -EBADMSG;
+		if (type == 0 && read_name(c, n, h) < 0)
+			return -EBADMSG;
+		if (type != 0)
+			skip(c, n);
+	}
+	return c->bad ? -EBADMSG : 0;
+}
+
+static int parse_extensions(struct cursor *c, struct hello *h)
+{
+	size_t all;
+
+	if (c->left == 0)
+		return 0; /* RFC 5246 7.4.1.2: extensions may be absent */
+	all = get_u16(c);
+	if (c->bad || all != c->left)
+		return -EBADMSG;
+	while (c->left > 0) {
+		unsigned type = get_u16(c);
+		size_t len = get_u16(c);
+
+		if (c->bad || len > c->left)
+			return -EBADMSG;
+		if (type != EXT_SERVER_NAME)
+			skip(c, len);
+		else if (parse_server_name(c, len, h) < 0)
+			return -EBADMSG;
+	}
+	return c->bad ? -EBADMSG : 0;
+}
+
+static int parse_body(struct hello *h, const uint8_t *buf)
+{
+	struct cursor c = { .buf = buf, .left = h->need };
+	size_t n;
+
+	skip(&c, HANDSHAKE_HEADER);
+	if (get_u8(&c) != 3)
+		return -EBADMSG;
+	skip(&c, 1 + 32);
+	n = get_u8(&c);
+	if (n > SESSION_ID_MAX)
+		return -EBADMSG;
+	skip(&c, n);
+	n = get_u16(&c);
+	if (n < 2 || n % 2)
+		return -EBADMSG;
+	skip(&c, n);
+	n = get_u8(&c);
+	if (n < 1)
+		return -EBADMSG;
+	skip(&c, n);
+	if (c.bad)
+		return -EBADMSG;
+	return parse_extensions(&c, h);
+}
+
+/* The message header may itself be spread over records of one byte. */
+static int read_header(struct hello *h, const uint8_t *buf)
+{
+	struct cursor c = { .buf = buf, .left = HANDSHAKE_HEADER };
+	size_t len;
+
+	if (get_u8(&c) != TYPE_CLIENT_HELLO)
+		return -EPROTO;
+	len = (size_t)get_u8(&c) << 16;
+	len |= get_u16(&c);
+	h->need = HANDSHAKE_HEADER + len;
+	return 0;
+}
+
+/* As much of a record header as is there must be right. */
+static int check_record(const uint8_t *p, size_t len, bool first)
+{
+	int wrong = first ? -EPROTO : -EBADMSG;
+	size_t n;
+
+	if (len > 0 && p[0] != TYPE_HANDSHAKE)
+		return wrong;
+	if (len > 1 && p[1] != 3)
+		return wrong;
+	if (len < RECORD_HEADER)
+		return -EAGAIN;
+	n = (size_t)p[3] << 8 | p[4];
+	if (n == 0 || n > RECORD_MAX)
+		return wrong;
+	if (first && len > RECORD_HEADER && p[RECORD_HEADER] != TYPE_CLIENT_HELLO)
+		return -EPROTO;
+	return 0;
+}
+
+ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max)
+{
+	int err;
+
+	while (h->need == 0 || h->have < h->need) {
+		const uint8_t *p = buf + h->next_record;
+		size_t take;
+
+		if (h->next_record > len) /* within a record whose header we know */
+			return -EAGAIN;
+		err = check_record(p, len - h->next_record, h->records == 0);
+		if (err)
+			return err;
+		take = (size_t)p[3] << 8 | p[4];
+		if (h->need == 0 && h->have + take >= HANDSHAKE_HEADER) {
+			/* the header's bytes end in this record: are they here? */
+			if (len - h->next_record < RECORD_HEADER + HANDSHAKE_HEADER - h->have)
+				return -EAGAIN;
+			err = read_header(h, buf);
+			if (err)
+				return err;
+		}
+		if (h->need && h->have + take > h->need)
+			take = h->need - h->have; /* more in the record is not the hello */
+		if (h->next_record + RECORD_HEADER + take > max || h->need > max)
+			return -EMSGSIZE;
+		h->have += take;
+		h->next_record += RECORD_HEADER + take;
+		h->records++;
+	}
+	if (len < h->next_record)
+		return -EAGAIN;
+	err = parse_body(h, buf);
+	return err ? err : (ssize_t)h->next_record;
+}

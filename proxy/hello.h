@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The server name of a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3), whatever number of
+ * TLS records (RFC 8446 5.1) and TCP segments it comes in.  Pure: no I/O, no allocation.
+ */
+#ifndef PROXY_HELLO_H
+#define PROXY_HELLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define HELLO_NAME_MAX 255
+
+/*
+ * Set to zero before the first call.  The scan remembers where it is, so feeding a hello
+ * byte by byte costs no more than in one piece.
+ */
+struct hello {
+	size_t next_record; /* offset of the next record header */
+	size_t have;        /* handshake bytes in the records seen so far */
+	size_t need;        /* handshake bytes of the whole hello, 0 if not known yet */
+	unsigned records;
+	bool has_sni;
+	char sni[HELLO_NAME_MAX + 1]; /* lower case, without a trailing dot */
+};
+
+/*
+ * Look at all bytes received so far, buf[0..len); buf must hold what earlier calls saw.
+ * max: the largest hello accepted, record headers included.  Returns the bytes up to
+ * the hello's last byte (> 0, h->sni is set if the hello names a server);
+ * -EAGAIN if more bytes are needed; -EPROTO if it is no ClientHello, and -EBADMSG if it
+ * began as one but is malformed: no continuation can mend either; -EMSGSIZE over max.
+ */
+ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets and their places in the books. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "listener.h"
+
+#define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
+
+static int name_id(struct proxy *p, enum tg_name_kind kind, const char *name, uint16_t *ret)
+{
+	if (writer_name(p->writer, kind, name, ret) == 0)
+		return 0;
+	log_error("no place left for the name '%s' (%d names since the load); 'tollgate "
+		  "unload' and 'load' begin anew", name, TG_NAMES_MAX);
+	return -ENOSPC;
+}
+
+static int route_books(struct proxy *p, struct listener *l, struct route *r)
+{
+	struct row_key row = { .listener = l->id, .proto = IPPROTO_TCP };
+	int err;
+
+	err = name_id(p, TG_NAME_ROUTE, r->name, &r->id);
+	for (unsigned i = 0; !err && i < r->backend_names_count; i++) {
+		struct backend *b = &r->backends[i];
+
+		err = name_id(p, TG_NAME_BACKEND, b->name, &b->id);
+		if (err)
+			break;
+		row.route = r->id;
+		row.backend = b->id;
+		row.leg = TG_LEG_DOWNSTREAM;
+		b->downstream = writer_slot(p->writer, &row);
+		row.leg = TG_LEG_UPSTREAM;
+		b->upstream = writer_slot(p->writer, &row);
+	}
+	return err;
+}
+
+static int register_listeners(struct proxy *p, const struct config *c)
+{
+	struct writer_listener list[CONFIG_LISTENERS_MAX];
+	int err;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		list[i] = (struct writer_listener){ .name = l->name, .addr = l->addr };
+		list[i].dual = !addr_is_v4(l->addr.ip) && addr_is_any(l->addr.ip) &&
+			       !l->ipv6_only;
+	}
+	err = sandbox_raise(CAP_NET_ADMIN);
+	if (err)
+		return log_errno(err, "CAP_NET_ADMIN is needed for the nft book");
+	err = writer_listeners(p->writer, list, c->listeners_count);
+	(void)sandbox_lower(CAP_NET_ADMIN);
+	return err;
+}
+
+int listener_books(struct proxy *p, struct config *c)
+{
+	int err;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		struct listener *l = &c->listeners[i];
+		struct row_key row = { .proto = IPPROTO_TCP, .leg = TG_LEG_DOWNSTREAM };
+
+		err = name_id(p, TG_NAME_LISTENER, l->name, &l->id);
+		if (err)
+			return err;
+		row.listener = l->id;
+		l->slot = writer_slot(p->writer, &row);
+		for (unsigned k = 0; k < l->routes_count; k++) {
+			err = route_books(p, l, &l->routes[k]);
+			if (err)
+				return err;
+		}
+	}
+	return register_listeners(p, c);
+}
+
+static int open_one(const struct listener *l)
+{
+	static const int on = 1;
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(&l->addr, &ss);
+	int v6only = l->ipv6_only, fd, err = 0;
+
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
+	    (ss.ss_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0))
+		err = -errno;
+	if (!err) {
+		(void)sandbox_raise(CAP_NET_BIND_SERVICE); /* bind() says if it was needed */
+		if (bind(fd, (struct sockaddr *)&ss, len) < 0)
+			err = -errno;
+		(void)sandbox_lower(CAP_NET_BIND_SERVICE);
+	}
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int listener_open(struct proxy *p, const struct listener *l, int *fds)
+{
+	const struct sock_label label = { .listener = l->id, .leg = TG_LEG_DOWNSTREAM };
+	int err = 0;
+	unsigned i;
+
+	for (i = 0; i < p->workers_n && !err; i++) {
+		fds[i] = open_one(l);
+		if (fds[i] < 0) {
+			err = fds[i];
+			break;
+		}
+		err = writer_label(p->writer, fds[i], &label);
+		/* all are bound before one listens: none may take what another must see */
+	}
+	for (unsigned k = 0; !err && k < i; k++) {
+		if (listen(fds[k], BACKLOG) < 0)
+			err = -errno;
+	}
+	if (!err)
+		return 0;
+	while (i-- > 0) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+	if (err == -EADDRINUSE)
+		log_error("listener '%s': %s is in use by another program", l->name, l->address);
+	else
+		(void)log_errno(err, "listener '%s': cannot listen on %s", l->name, l->address);
+	return err;
+}

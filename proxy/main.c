@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tollgate-proxy: start, give up privilege, run the workers, obey signals.  The main
+ * thread does all that may block (files, names, nft); it never touches a client's byte.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/host.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/util.h"
+#include "config.h"
+#include "listener.h"
+#include "version.h"
+#include "worker.h"
+
+#define PINS_DEFAULT "/sys/fs/bpf/tollgate"
+#define HEARTBEAT_MS 1000
+#define FDS_RESERVED 64
+
+enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
+
+struct daemon {
+	struct proxy proxy;
+	struct worker *workers;
+	struct config *config; /* a reference */
+	const char *config_path;
+	const char *pins;
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: tollgate-proxy --config FILE [--pins DIR] [--log-level LEVEL]\n"
+	      "\n"
+	      "Route TLS connections by server name and TCP connections by port, and keep\n"
+	      "the proxy's book beside the kernel's.  'tollgate load' must have run.\n"
+	      "\n"
+	      "  -c, --config FILE      the configuration, see tollgate.yaml(5)\n"
+	      "      --pins DIR         where the books are pinned (" PINS_DEFAULT ")\n"
+	      "      --log-level LEVEL  error, warn, info or debug (info)\n"
+	      "  -h, --help             this text\n"
+	      "  -V, --version          the version\n"
+	      "\n"
+	      "SIGHUP reads the configuration again; SIGTERM and SIGINT drain and stop,\n"
+	      "a second one stops at once.\n"
+	      "Exit: 0 fine, 1 cannot run, 2 wrong usage, 3 not loaded or no permission.\n",
+	      out);
+}
+
+/* --- activating a configuration --- */
+
+/* The listener of the running configuration that has the same sockets, or NULL. */
+static const struct listener *same_listener(const struct config *old, const struct listener *l)
+{
+	for (unsigned i = 0; old && i < old->listeners_count; i++) {
+		const struct listener *o = &old->listeners[i];
+
+		if (o->id == l->id && o->ipv6_only == l->ipv6_only &&
+		    memcmp(&o->addr, &l->addr, sizeof(l->addr)) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static void close_fds(int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+}
+
+/* fds[listener * workers + worker] of listeners that are new; -1 elsewhere. */
+static int open_listeners(struct daemon *d, const struct config *c, int *fds)
+{
+	unsigned n = d->proxy.workers_n;
+	int err;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		if (same_listener(d->config, &c->listeners[i]))
+			continue;
+		err = listener_open(&d->proxy, &c->listeners[i], &fds[i * n]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * Make `c` the configuration of every worker.  Until all its sockets are open nothing
+ * changes, so a configuration that cannot be had leaves the old one untouched.
+ */
+static int activate(struct daemon *d, struct config *c)
+{
+	unsigned n = d->proxy.workers_n;
+	size_t fds_n = (size_t)c->listeners_count * n;
+	int own[CONFIG_LISTENERS_MAX];
+	char why[CONFIG_ERROR_MAX];
+	int *fds, err;
+
+	err = config_resolve(c, why);
+	if (err) {
+		log_error("%s", why);
+		return err;
+	}
+	fds = malloc(fds_n * sizeof(*fds));
+	if (!fds)
+		return log_errno(-ENOMEM, "cannot activate the configuration");
+	memset(fds, 0xff, fds_n * sizeof(*fds));
+	err = listener_books(&d->proxy, c);
+	if (!err)
+		err = open_listeners(d, c, fds);
+	for (unsigned w = 0; !err && w < n; w++) {
+		for (unsigned i = 0; i < c->listeners_count; i++) {
+			own[i] = fds[i * n + w];
+			fds[i * n + w] = -1; /* now the worker's */
+		}
+		err = worker_configure(&d->workers[w], config_get(c), own);
+	}
+	if (err)
+		close_fds(fds, fds_n);
+	free(fds);
+	if (err)
+		return err;
+	config_put(d->config);
+	d->config = config_get(c);
+	return 0;
+}
+
+static void reload(struct daemon *d)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config *c = NULL;
+	int err;
+
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
+	err = config_load(d->config_path, &c, why);
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	if (err)
+		log_error("%s", why);
+	else
+		err = activate(d, c);
+	config_put(c);
+	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);
+	if (err)
+		log_error("the configuration was not changed: the one before stays in force");
+	else
+		log_info("configuration %s read again", d->config_path);
+}
+
+/* --- running --- */
+
+static bool workers_alive(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
+		if (d->workers[i].started && pthread_tryjoin_np(d->workers[i].thread, NULL) != 0)
+			return true;
+		d->workers[i].started = false;
+	}
+	return false;
+}
+
+static void begin_drain(struct daemon *d, int64_t deadline_ms)
+{
+	book_set(&d->proxy.state->draining, 1);
+	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
+		if (worker_drain(&d->workers[i], deadline_ms) < 0)
+			_exit(EXIT_BAD); /* no memory even for that */
+	}
+}
+
+static int run(struct daemon *d, int sigfd)
+{
+	struct pollfd p = { .fd = sigfd, .events = POLLIN };
+	struct signalfd_siginfo sig;
+	bool draining = false;
+
+	while (!draining || workers_alive(d)) {
+		int n = poll(&p, 1, draining ? 20 : HEARTBEAT_MS);
+
+		book_set(&d->proxy.state->heartbeat_ns, util_now_ns());
+		if (n <= 0 || read(sigfd, &sig, sizeof(sig)) != sizeof(sig))
+			continue;
+		if (sig.ssi_signo == SIGHUP) {
+			if (!draining)
+				reload(d);
+			continue;
+		}
+		log_info("%s: %s", strsignal((int)sig.ssi_signo),
+			 draining ? "stopping at once" : "draining");
+		begin_drain(d, draining ? 0 : d->config->timeouts.drain_ms);
+		draining = true;
+	}
+	log_info("stopped");
+	return EXIT_OK;
+}
+
+/* Bound sessions so that each has its two sockets, whatever the pipes take. */
+static void set_limits(struct proxy *p)
+{
+	uint64_t fds = host_raise_nofile();
+	uint64_t pipes = fds / 16 / p->workers_n;
+
+	p->pipes_max = (unsigned)(pipes < 8 ? 8 : pipes > 512 ? 512 : pipes);
+	fds -= fds > FDS_RESERVED ? FDS_RESERVED : fds;
+	pipes = 2ull * p->pipes_max * p->workers_n;
+	fds -= fds > pipes ? pipes : fds;
+	p->sessions_max = fds / 2 > 4 ? (unsigned)(fds / 2) : 4;
+}
+
+static int start_workers(struct daemon *d)
+{
+	unsigned n = d->proxy.workers_n;
+	int err = 0;
+
+	d->workers = calloc(n, sizeof(*d->workers));
+	if (!d->workers)
+		return log_errno(-ENOMEM, "cannot set up workers");
+	for (unsigned i = 0; i < n && !err; i++)
+		err = worker_init(&d->workers[i], &d->proxy);
+	return err;
+}
+
+static int serve(struct daemon *d, struct config *c)
+{
+	static const cap_value_t keep[] = { CAP_NET_ADMIN, CAP_NET_BIND_SERVICE,
+					    CAP_DAC_READ_SEARCH };
+	sigset_t set;
+	int sigfd, err;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* inherited by every worker */
+	sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (sigfd < 0)
+		return log_errno(-errno, "signalfd");
+	set_limits(&d->proxy);
+	err = sandbox_enter(c->user, keep, 3);
+	if (!err)
+		err = start_workers(d);
+	if (!err)
+		err = activate(d, c);
+	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
+		err = worker_start(&d->workers[i]);
+	if (!err) {
+		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,
+			 d->proxy.workers_n, c->user);
+		err = run(d, sigfd);
+	}
+	close(sigfd);
+	return err;
+}
+
+static int daemon_main(struct daemon *d)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config *c;
+	long cpus;
+	int err;
+
+	if (config_load(d->config_path, &c, why) < 0) {
+		log_error("%s", why);
+		return EXIT_BAD;
+	}
+	err = writer_open(d->pins, &d->proxy.writer);
+	if (err) {
+		if (err == -ENOENT)
+			log_error("not loaded: nothing is pinned in %s; run 'tollgate load' "
+				  "first", d->pins);
+		else if (err == -EACCES || err == -EPERM)
+			log_error("no permission to open %s: run as root", d->pins);
+		else if (err == -EPROTO)
+			log_error("%s was loaded by another version; run 'tollgate unload' and "
+				  "'tollgate load'", d->pins);
+		else if (err != -EBUSY) /* said already */
+			(void)log_errno(err, "cannot open the books in %s", d->pins);
+		config_put(c);
+		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
+	}
+	d->proxy.state = writer_state(d->proxy.writer);
+	cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	d->proxy.workers_n = c->workers ? c->workers : cpus > 0 ? (unsigned)cpus : 1;
+	book_set(&d->proxy.state->workers, d->proxy.workers_n);
+	err = serve(d, c);
+	config_put(c);
+	for (unsigned i = 0; d->workers && i < d->proxy.workers_n; i++)
+		worker_join(&d->workers[i]);
+	free(d->workers);
+	config_put(d->config);
+	writer_close(d->proxy.writer);
+	return err ? EXIT_BAD : EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "pins", required_argument, NULL, 'p' },
+		{ "log-level", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
+	struct daemon d = { .pins = PINS_DEFAULT };
+	int opt;
+
+	log_init("tollgate-proxy");
+	while ((opt = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+		switch (opt) {
+		case 'c':
+			d.config_path = optarg;
+			break;
+		case 'p':
+			d.pins = optarg;
+			break;
+		case 'l':
+			if (log_set_level(optarg) < 0) {
+				log_error("--log-level %s: not error, warn, info or debug",
+					  optarg);
+				return EXIT_USAGE;
+			}
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_OK;
+		case 'V':
+			puts("tollgate-proxy " TOLLGATE_VERSION);
+			return EXIT_OK;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (!d.config_path || optind != argc) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	return daemon_main(&d);
+}

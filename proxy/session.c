@@ -1,0 +1,796 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with DRAIN
+ * before the end when one side was reset: what it had sent goes out first.  Every state has a deadline; every end has one reason, counted once.  Sockets are watched
+ * edge-triggered: a flag remembers readiness until a call says EAGAIN, so a connection
+ * costs two epoll_ctl calls in its life.
+ *
+ * The book's rule: bytes are added to the leg's slot in the step that moved them, and the
+ * leg's own sums are given to the kernel as the proxy's claim just before close().
+ */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "hello.h"
+#include "pp.h"
+#include "route.h"
+#include "session.h"
+
+#define HEAD_FIRST_BYTES 2048
+#define DRAIN_STEP_MS 5
+#define DRAIN_MAX_MS 5000
+
+enum session_state { ST_HEADER, ST_HELLO, ST_CONNECT, ST_RELAY, ST_DRAIN, ST_OVER };
+
+static const char *const state_names[] = { "header", "hello", "connect", "relay",
+					   "drain",  "over" };
+
+struct leg {
+	struct ev_io io;
+	struct session *session;
+	int fd;
+	bool readable;
+	bool writable;
+	bool ended;    /* EPOLLRDHUP was seen: nothing comes after what is queued */
+	bool failed;   /* EPOLLERR was seen: reset or timed out */
+	bool shut_out; /* we sent our FIN */
+	struct sock_label label;
+	struct proxy_slot *slot; /* NULL until the row is known */
+	uint64_t rx, tx, rx_header, tx_header;
+};
+
+/* One direction. */
+struct flow_dir {
+	struct leg *from, *to;
+	struct relay_pipe *pipe;
+	bool eof; /* the source has ended and everything was passed on */
+};
+
+struct session {
+	struct ev_dead dead; /* first */
+	struct session *next, **prev;
+	struct worker *worker;
+	struct config *config; /* a reference: the one it was accepted under */
+	struct listener *listener;
+	struct backend *backend;
+	struct route *route;
+	enum session_state state;
+	struct leg down, up;
+	struct flow_dir request, response;
+	struct ev_timer timer;
+	struct ev_task task; /* the budget ran out */
+	int64_t active_ms;   /* last byte moved */
+	int64_t drain_ms;    /* when the drain began */
+	struct leg *drain;   /* the leg that still has bytes to send */
+	enum tg_end why;     /* the reason after the drain */
+	struct leg *broken;  /* reset; what it had sent before is still passed on */
+	struct addr peer;    /* the other end of the client's connection */
+	bool trusted;	     /* peer must send a PROXY header */
+	bool sniff;	     /* peer must not, and nothing was read yet */
+	struct pp_info pp;
+	/* bytes read before the relay began, and how many of them are passed on */
+	uint8_t *head;
+	size_t head_len, head_cap, head_sent;
+	struct hello hello;
+};
+
+static void session_end(struct session *s, enum tg_end reason, bool reset);
+static void session_connect(struct session *s);
+static void session_pump(struct session *s);
+
+/* --- the book --- */
+
+/* The row is known: from now on its slot is added to directly. */
+static void leg_take_slot(struct leg *leg, struct proxy_slot *slot)
+{
+	if (leg->slot)
+		return;
+	leg->slot = slot;
+	book_add(&slot->opened, 1);
+	if (leg->rx)
+		book_add(&slot->rx_payload_bytes, leg->rx);
+	if (leg->rx_header)
+		book_add(&slot->rx_header_bytes, leg->rx_header);
+}
+
+static void leg_add_rx(struct leg *leg, size_t n)
+{
+	leg->rx += n;
+	if (leg->slot && n)
+		book_add(&leg->slot->rx_payload_bytes, n);
+}
+
+static void leg_add_tx(struct leg *leg, size_t n)
+{
+	leg->tx += n;
+	if (leg->slot && n)
+		book_add(&leg->slot->tx_payload_bytes, n);
+}
+
+/* Bytes first read as payload turn out to be a PROXY header. */
+static void leg_move_to_header(struct leg *leg, size_t n)
+{
+	leg->rx -= n;
+	leg->rx_header += n;
+}
+
+static void leg_close(struct session *s, struct leg *leg, bool reset)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	if (leg->fd < 0)
+		return;
+	leg->label.flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED;
+	leg->label.rx_payload_bytes = leg->rx + leg->rx_header;
+	leg->label.tx_payload_bytes = leg->tx + leg->tx_header;
+	(void)writer_label(s->worker->proxy->writer, leg->fd, &leg->label); /* counted there */
+	ev_io_del(s->worker->loop, &leg->io);
+	if (reset) /* socket(7): a linger time of 0 sends RST */
+		(void)setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(leg->fd);
+	leg->fd = -1;
+	if (leg->slot)
+		book_add(&leg->slot->closed, 1);
+}
+
+/* --- life --- */
+
+static void session_free(struct ev_dead *dead)
+{
+	struct session *s = container_of(dead, struct session, dead);
+
+	free(s->head);
+	config_put(s->config);
+	free(s);
+}
+
+static int64_t state_deadline_ms(const struct session *s)
+{
+	const struct timeouts *t = &s->config->timeouts;
+
+	switch (s->state) {
+	case ST_HEADER:
+	case ST_HELLO:
+		return t->hello_ms;
+	case ST_CONNECT:
+		return t->connect_ms;
+	default:
+		return t->idle_ms;
+	}
+}
+
+static void session_to(struct session *s, enum session_state state)
+{
+	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state], state_names[state]);
+	/* HEADER and HELLO share one deadline: the client's whole opening */
+	if (state != s->state && !(s->state == ST_HEADER && state == ST_HELLO)) {
+		s->state = state;
+		if (ev_timer_set(s->worker->loop, &s->timer, state_deadline_ms(s)) < 0)
+			log_warn("no memory for a timer: a session has no deadline");
+	}
+	s->state = state;
+}
+
+static uint64_t undelivered(const struct session *s)
+{
+	uint64_t n = s->head_len - s->head_sent;
+
+	if (s->request.pipe)
+		n += s->request.pipe->fill;
+	return n;
+}
+
+static void session_end(struct session *s, enum tg_end reason, bool reset)
+{
+	struct worker *w = s->worker;
+	uint64_t lost_up = undelivered(s);
+	uint64_t lost_down = s->response.pipe ? s->response.pipe->fill : 0;
+
+	if (s->state == ST_OVER)
+		return;
+	session_to(s, ST_OVER);
+	/* law 6: a clean end must have delivered everything */
+	if (reason == TG_END_DONE && lost_up + lost_down > 0) {
+		reason = TG_END_TRUNCATED;
+		reset = true;
+	}
+	leg_take_slot(&s->down, s->listener->slot);
+	book_add(&s->down.slot->ends[reason], 1);
+	book_add(&s->down.slot->undelivered_bytes, lost_up);
+	if (s->up.slot)
+		book_add(&s->up.slot->undelivered_bytes, lost_down);
+	leg_close(s, &s->up, reset);
+	leg_close(s, &s->down, reset);
+	relay_pipe_put(&w->pool, s->request.pipe);
+	relay_pipe_put(&w->pool, s->response.pipe);
+	s->request.pipe = s->response.pipe = NULL;
+	ev_timer_del(w->loop, &s->timer);
+	ev_task_del(w->loop, &s->task);
+	*s->prev = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	worker_session_done(w, s->listener);
+	ev_defer_free(w->loop, &s->dead);
+}
+
+/*
+ * One side was reset.  Bytes of it that wait in the other side's send queue would be
+ * thrown away by a reset of ours, so wait for their acknowledgement, but not for ever.
+ */
+static void drain_step(struct session *s)
+{
+	int64_t waited = ev_now_ms(s->worker->loop) - s->drain_ms;
+	int queued = 0;
+
+	if (ioctl(s->drain->fd, SIOCOUTQ, &queued) < 0 || queued == 0 || s->drain->failed ||
+	    waited >= DRAIN_MAX_MS ||
+	    ev_timer_set(s->worker->loop, &s->timer, DRAIN_STEP_MS) < 0)
+		session_end(s, s->why, true);
+}
+
+static void session_drain(struct session *s, struct leg *broken)
+{
+	s->why = broken == &s->down ? TG_END_CLIENT_RESET : TG_END_BACKEND_RESET;
+	s->drain = broken == &s->down ? &s->up : &s->down;
+	s->drain_ms = ev_now_ms(s->worker->loop);
+	session_to(s, ST_DRAIN);
+	drain_step(s);
+}
+
+/* --- before the relay: what the client says first --- */
+
+static int head_grow(struct session *s)
+{
+	size_t max = s->config->hello_bytes + PP2_MAX;
+	size_t cap = s->head_cap ? s->head_cap * 2 : HEAD_FIRST_BYTES;
+	uint8_t *head;
+
+	if (s->head_len < s->head_cap)
+		return 0;
+	if (s->head_cap >= max)
+		return -EMSGSIZE;
+	if (cap > max)
+		cap = max;
+	head = realloc(s->head, cap);
+	if (!head)
+		return -ENOMEM;
+	s->head = head;
+	s->head_cap = cap;
+	return 0;
+}
+
+/* > 0 bytes read; 0 the client has ended; negative errno. */
+static ssize_t head_read(struct session *s)
+{
+	ssize_t n;
+	int err;
+
+	err = head_grow(s);
+	if (err)
+		return err;
+	n = recv(s->down.fd, s->head + s->head_len, s->head_cap - s->head_len, MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	s->head_len += (size_t)n;
+	leg_add_rx(&s->down, (size_t)n);
+	return n;
+}
+
+static void on_hello(struct session *s)
+{
+	struct route *r = route_by_name(s->listener, s->hello.has_sni ? s->hello.sni : NULL);
+
+	if (!r) {
+		session_end(s, s->hello.has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI, true);
+		return;
+	}
+	s->route = r;
+	session_connect(s);
+}
+
+static void parse_hello(struct session *s)
+{
+	const uint8_t *p = s->head + s->head_sent;
+	size_t len = s->head_len - s->head_sent;
+	ssize_t n = hello_scan(&s->hello, p, len, s->config->hello_bytes);
+	int sniff;
+
+	if (n > 0) {
+		on_hello(s);
+		return;
+	}
+	if (n == -EAGAIN)
+		return;
+	if (n == -EPROTO && s->sniff) {
+		sniff = pp_sniff(p, len);
+		if (sniff == -EAGAIN)
+			return; /* as much of a PROXY signature as a client may send */
+		if (sniff == 1)
+			n = -EACCES;
+	}
+	session_end(s, n == -EACCES	 ? TG_END_PROXY_HEADER_UNTRUSTED
+		       : n == -EPROTO	 ? TG_END_HELLO_NOT_TLS
+		       : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
+					 : TG_END_HELLO_INVALID,
+		    true);
+}
+
+static void parse_header(struct session *s)
+{
+	ssize_t n = pp_decode(s->head, s->head_len, &s->pp);
+
+	if (n == -EAGAIN)
+		return;
+	if (n < 0) {
+		session_end(s, pp_sniff(s->head, s->head_len) == 0 ?
+				       TG_END_PROXY_HEADER_MISSING :
+				       TG_END_PROXY_HEADER_INVALID,
+			    true);
+		return;
+	}
+	s->pp.tlv = NULL; /* borrowed from a buffer that may move */
+	s->pp.tlv_len = 0;
+	s->head_sent = (size_t)n;
+	leg_move_to_header(&s->down, (size_t)n);
+	if (!s->listener->tls) {
+		s->route = &s->listener->routes[0];
+		session_connect(s);
+		return;
+	}
+	session_to(s, ST_HELLO);
+	parse_hello(s);
+}
+
+static void on_opening(struct session *s)
+{
+	while (s->down.readable && (s->state == ST_HEADER || s->state == ST_HELLO)) {
+		ssize_t n = head_read(s);
+
+		if (n == -EAGAIN) {
+			s->down.readable = false;
+		} else if (n == 0) {
+			session_end(s, TG_END_HELLO_CLOSED, false);
+		} else if (n == -ENOMEM) {
+			session_end(s, TG_END_RESOURCES, true);
+		} else if (n == -EMSGSIZE) {
+			session_end(s, TG_END_HELLO_TOO_LARGE, true);
+		} else if (n < 0) {
+			session_end(s, TG_END_HELLO_RESET, true);
+		} else if (s->state == ST_HEADER) {
+			parse_header(s);
+		} else {
+			parse_hello(s);
+		}
+	}
+}
+
+/* --- the backend --- */
+
+static enum tg_end connect_failure(int err)
+{
+	switch (err) {
+	case ECONNREFUSED:
+		return TG_END_BACKEND_REFUSED;
+	case ETIMEDOUT:
+		return TG_END_BACKEND_TIMEOUT;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRNOTAVAIL:
+	case EAGAIN:
+		return TG_END_RESOURCES;
+	default:
+		return TG_END_BACKEND_UNREACHABLE;
+	}
+}
+
+/* The header we send: the real client, and where it connected to. */
+static int send_header(struct session *s)
+{
+	struct pp_info info = s->pp;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	uint8_t buf[PP1_MAX + 1];
+	ssize_t n;
+
+	info.version = s->route->send_proxy;
+	if (!info.known && !info.local) {
+		if (getsockname(s->down.fd, (struct sockaddr *)&ss, &len) < 0)
+			return -errno;
+		info.src = s->peer;
+		addr_from_sockaddr((struct sockaddr *)&ss, &info.dst);
+		info.known = s->pp.version == PP_NONE; /* UNKNOWN stays unknown */
+	}
+	n = pp_encode(buf, sizeof(buf), &info);
+	if (n < 0)
+		return (int)n;
+	/* a fresh socket takes some kilobytes; anything less is a failure */
+	if (send(s->up.fd, buf, (size_t)n, MSG_NOSIGNAL | MSG_MORE * (s->head_len > 0)) != n)
+		return -EIO;
+	s->up.tx_header += (size_t)n;
+	book_add(&s->up.slot->tx_header_bytes, (uint64_t)n);
+	return 0;
+}
+
+static void on_connected(struct session *s)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(s->up.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	if (err) {
+		session_end(s, connect_failure(err), true);
+		return;
+	}
+	if (s->route->send_proxy != PP_NONE && send_header(s) < 0) {
+		session_end(s, TG_END_BACKEND_RESET, true);
+		return;
+	}
+	s->active_ms = ev_now_ms(s->worker->loop);
+	session_to(s, ST_RELAY);
+	session_pump(s);
+}
+
+static void on_leg(struct ev_io *io, uint32_t events)
+{
+	struct leg *leg = container_of(io, struct leg, io);
+	struct session *s = leg->session;
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+		leg->readable = true;
+	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+		leg->writable = true;
+	leg->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+	leg->failed |= (events & EPOLLERR) != 0;
+	switch (s->state) {
+	case ST_HEADER:
+	case ST_HELLO:
+		on_opening(s);
+		break;
+	case ST_CONNECT:
+		if (leg == &s->up && leg->writable)
+			on_connected(s);
+		else if (leg == &s->down && leg->failed)
+			session_end(s, TG_END_CLIENT_GONE, true);
+		break;
+	case ST_RELAY:
+		session_pump(s);
+		break;
+	case ST_DRAIN:
+		if (s->drain->failed)
+			drain_step(s);
+		break;
+	case ST_OVER:
+		break;
+	}
+}
+
+static void leg_label(struct session *s, struct leg *leg, enum tg_leg which)
+{
+	leg->label = (struct sock_label){ .listener = s->listener->id,
+					  .route = s->route->id,
+					  .backend = s->backend->id,
+					  .leg = (uint8_t)which,
+					  .flags = TG_LABEL_FINAL };
+	(void)writer_label(s->worker->proxy->writer, leg->fd, &leg->label); /* counted there */
+}
+
+static int open_backend(struct session *s, const struct addr *a)
+{
+	static const int on = 1;
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(a, &ss);
+	int fd, err;
+
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	s->up.fd = fd;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	leg_label(s, &s->up, TG_LEG_UPSTREAM);
+	leg_take_slot(&s->up, s->backend->upstream);
+	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
+		return -errno;
+	err = ev_io_add(s->worker->loop, &s->up.io, fd,
+			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	return err;
+}
+
+static void session_connect(struct session *s)
+{
+	const struct addr *a;
+	int err;
+
+	s->backend = route_backend(s->route, &a);
+	leg_label(s, &s->down, TG_LEG_DOWNSTREAM);
+	leg_take_slot(&s->down, s->backend->downstream);
+	session_to(s, ST_CONNECT);
+	err = open_backend(s, a);
+	if (!err)
+		return;
+	if (err == -EMFILE || err == -ENFILE)
+		worker_pause(s->worker);
+	session_end(s, connect_failure(-err), true);
+}
+
+/* --- relay --- */
+
+/*
+ * A source that may not send a PROXY header: look at its first bytes before they go on.
+ * Returns true when the relay may begin.
+ */
+static bool sniff_first(struct session *s)
+{
+	uint8_t buf[PP_SNIFF_LEN];
+	ssize_t n = recv(s->down.fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN) {
+		s->down.readable = false;
+		return false;
+	}
+	if (n > 0) {
+		int is = pp_sniff(buf, (size_t)n);
+
+		if (is == 1) {
+			session_end(s, TG_END_PROXY_HEADER_UNTRUSTED, true);
+			return false;
+		}
+		if (is == -EAGAIN && !s->down.ended) { /* more will wake us, or the timer */
+			s->down.readable = false;
+			return false;
+		}
+	}
+	s->sniff = false;
+	return true;
+}
+
+/* What was read while waiting for the hello goes first.  0, -EAGAIN or -errno. */
+static int head_flush(struct session *s)
+{
+	while (s->head_sent < s->head_len) {
+		ssize_t n = send(s->up.fd, s->head + s->head_sent, s->head_len - s->head_sent,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN) {
+			s->up.writable = false;
+			return -EAGAIN;
+		}
+		if (n < 0)
+			return -errno;
+		s->head_sent += (size_t)n;
+		leg_add_tx(&s->up, (size_t)n);
+	}
+	free(s->head);
+	s->head = NULL;
+	s->head_len = s->head_cap = s->head_sent = 0;
+	return 0;
+}
+
+static void dir_finish(struct session *s, struct flow_dir *d)
+{
+	d->eof = true;
+	if (d->from == s->broken) { /* no FIN: the error was told to an earlier call */
+		session_drain(s, d->from);
+		return;
+	}
+	/* half-close goes on to the other side; ENOTCONN: it is gone, its own event says so */
+	(void)shutdown(d->to->fd, SHUT_WR);
+	d->to->shut_out = true;
+}
+
+/* From now on it takes nothing, but what it sent before is passed on, for a while. */
+static void leg_broke(struct session *s, struct leg *leg)
+{
+	struct flow_dir *from = leg == &s->down ? &s->request : &s->response;
+
+	if (s->broken)
+		return;
+	s->broken = leg;
+	leg->writable = false;
+	s->active_ms = ev_now_ms(s->worker->loop);
+	if (from->eof || ev_timer_set(s->worker->loop, &s->timer, DRAIN_MAX_MS) < 0)
+		session_drain(s, leg);
+}
+
+/* Returns true if there may be more to do at once. */
+static bool dir_move(struct session *s, struct flow_dir *d)
+{
+	struct relay_moved m = { 0 };
+	enum relay_result r;
+	bool fill = d->pipe && d->pipe->fill > 0;
+
+	if (d->eof || d->to == s->broken || !d->to->writable || (!fill && !d->from->readable))
+		return false;
+	r = relay_move(&s->worker->pool, &d->pipe, d->from->fd, d->to->fd, &m);
+	leg_add_rx(d->from, m.in);
+	leg_add_tx(d->to, m.out);
+	if (m.in || m.out)
+		s->active_ms = ev_now_ms(s->worker->loop);
+	switch (r) {
+	case RELAY_BUDGET:
+		return true;
+	case RELAY_AGAIN_IN:
+		d->from->readable = false;
+		return false;
+	case RELAY_AGAIN_OUT:
+		d->to->writable = false;
+		return false;
+	case RELAY_EOF:
+		dir_finish(s, d);
+		return false;
+	case RELAY_ERR_IN: /* the pipe is empty: all it ever sent has gone on */
+		session_drain(s, d->from);
+		return false;
+	case RELAY_ERR_OUT:
+		leg_broke(s, d->to);
+		return false;
+	}
+	return false;
+}
+
+static void session_pump(struct session *s)
+{
+	bool more = false;
+	int err;
+
+	if (s->broken != &s->up && (!s->sniff || sniff_first(s))) {
+		err = s->head ? head_flush(s) : 0;
+		if (err && err != -EAGAIN)
+			leg_broke(s, &s->up);
+		else if (!err)
+			more |= dir_move(s, &s->request);
+	}
+	if (s->state != ST_RELAY)
+		return;
+	more |= dir_move(s, &s->response);
+	if (s->state != ST_RELAY)
+		return;
+	if (s->request.eof && s->response.eof)
+		session_end(s, TG_END_DONE, false);
+	else if (more)
+		ev_task_add(s->worker->loop, &s->task);
+	else if (s->down.failed)
+		leg_broke(s, &s->down);
+	else if (s->up.failed)
+		leg_broke(s, &s->up);
+}
+
+static void on_task(struct ev_task *task)
+{
+	struct session *s = container_of(task, struct session, task);
+
+	if (s->state == ST_RELAY)
+		session_pump(s);
+}
+
+static void on_timer(struct ev_timer *timer)
+{
+	struct session *s = container_of(timer, struct session, timer);
+	int64_t quiet, limit;
+
+	switch (s->state) {
+	case ST_HEADER:
+	case ST_HELLO:
+		session_end(s, TG_END_HELLO_TIMEOUT, true);
+		break;
+	case ST_CONNECT:
+		session_end(s, TG_END_BACKEND_TIMEOUT, true);
+		break;
+	case ST_RELAY:
+		limit = s->broken ? DRAIN_MAX_MS : s->config->timeouts.idle_ms;
+		quiet = ev_now_ms(s->worker->loop) - s->active_ms;
+		if (quiet >= limit && s->broken)
+			session_drain(s, s->broken);
+		else if (quiet >= limit)
+			session_end(s, TG_END_IDLE_TIMEOUT, true);
+		else if (ev_timer_set(s->worker->loop, &s->timer, limit - quiet) < 0)
+			log_warn("no memory for a timer: a session has no deadline");
+		break;
+	case ST_DRAIN:
+		drain_step(s);
+		break;
+	case ST_OVER:
+		break;
+	}
+}
+
+/* --- beginning --- */
+
+static bool is_trusted(const struct listener *l, const struct addr *peer)
+{
+	if (!l->proxy_protocol)
+		return false;
+	for (unsigned i = 0; i < l->proxy_protocol->from_count; i++) {
+		if (prefix_has(&l->trusted[i], peer->ip))
+			return true;
+	}
+	return false;
+}
+
+static void leg_init(struct session *s, struct leg *leg, int fd)
+{
+	leg->session = s;
+	leg->fd = fd;
+	leg->io = (struct ev_io){ .fd = -1, .fn = on_leg };
+	leg->label.listener = s->listener->id;
+	leg->label.leg = TG_LEG_DOWNSTREAM;
+}
+
+void session_start(struct worker *w, struct listener *l, int fd, const struct sockaddr *peer)
+{
+	static const int on = 1;
+	struct session *s = calloc(1, sizeof(*s));
+	enum session_state first = ST_CONNECT;
+
+	if (!s) {
+		session_refuse(w, l, fd, TG_END_RESOURCES);
+		return;
+	}
+	s->dead.free = session_free;
+	s->worker = w;
+	s->config = config_get(w->config);
+	s->listener = l;
+	s->timer.fn = on_timer;
+	s->task.fn = on_task;
+	addr_from_sockaddr(peer, &s->peer);
+	leg_init(s, &s->down, fd);
+	leg_init(s, &s->up, -1);
+	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
+	s->response = (struct flow_dir){ .from = &s->up, .to = &s->down };
+	s->trusted = is_trusted(l, &s->peer);
+	s->sniff = l->proxy_protocol && !s->trusted;
+	s->next = w->sessions;
+	s->prev = &w->sessions;
+	if (s->next)
+		s->next->prev = &s->next;
+	w->sessions = s;
+	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&w->proxy->active[l->id], 1, __ATOMIC_RELAXED);
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (s->trusted)
+		first = ST_HEADER;
+	else if (l->tls)
+		first = ST_HELLO;
+	s->state = ST_OVER; /* so that the first transition arms its deadline */
+	session_to(s, first);
+	if (ev_io_add(w->loop, &s->down.io, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+		session_end(s, TG_END_RESOURCES, true);
+		return;
+	}
+	if (first == ST_CONNECT) {
+		s->route = &l->routes[0];
+		session_connect(s);
+	}
+}
+
+void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason)
+{
+	const struct linger now = { .l_onoff = 1 };
+	struct sock_label label = { .listener = l->id,
+				    .leg = TG_LEG_DOWNSTREAM,
+				    .flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED };
+
+	(void)writer_label(w->proxy->writer, fd, &label); /* counted there */
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	book_add(&l->slot->opened, 1);
+	book_add(&l->slot->closed, 1);
+	book_add(&l->slot->ends[reason], 1);
+}
+
+void session_end_all(struct worker *w, enum tg_end reason)
+{
+	while (w->sessions)
+		session_end(w->sessions, reason, true);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One worker: accepting, pausing, taking configurations, draining. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "session.h"
+#include "worker.h"
+
+#define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
+#define RESUME_MS 100
+
+enum message_kind { MSG_CONFIGURE, MSG_DRAIN };
+
+struct worker_message {
+	struct worker_message *next;
+	enum message_kind kind;
+	int64_t deadline_ms;
+	struct config *config;
+	int fds[]; /* one a listener */
+};
+
+/* --- accepting --- */
+
+static void set_accepting(struct worker *w, bool on)
+{
+	for (struct acceptor *a = w->acceptors; a; a = a->next)
+		(void)ev_io_mod(w->loop, &a->io, on ? EPOLLIN : 0);
+}
+
+void worker_pause(struct worker *w)
+{
+	if (w->draining)
+		return;
+	if (!w->paused) {
+		w->paused = true;
+		set_accepting(w, false);
+		book_add(&w->proxy->state->accept_paused, 1);
+		book_add(&w->proxy->state->accept_pauses, 1);
+		log_debug("no descriptors left: accepting pauses");
+	}
+	if (ev_timer_set(w->loop, &w->resume, RESUME_MS) < 0)
+		log_warn("no memory for a timer: accepting resumes when a session ends");
+}
+
+static void worker_resume(struct worker *w)
+{
+	if (!w->paused)
+		return;
+	w->paused = false;
+	ev_timer_del(w->loop, &w->resume);
+	__atomic_fetch_sub(&w->proxy->state->accept_paused, 1, __ATOMIC_RELAXED);
+	set_accepting(w, true);
+}
+
+static bool is_full(const struct worker *w)
+{
+	return __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >= w->proxy->sessions_max;
+}
+
+static void on_resume(struct ev_timer *timer)
+{
+	struct worker *w = container_of(timer, struct worker, resume);
+
+	if (is_full(w))
+		worker_pause(w);
+	else
+		worker_resume(w);
+}
+
+static bool over_limit(const struct worker *w, const struct listener *l)
+{
+	uint32_t all = w->config->limits.connections, own = l->limits.connections;
+
+	return (all && __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >= all) ||
+	       (own && __atomic_load_n(&w->proxy->active[l->id], __ATOMIC_RELAXED) >= own);
+}
+
+/* One connection.  0, or a negative errno if there was none or it may not be taken. */
+static int accept_one(struct acceptor *a)
+{
+	struct worker *w = a->worker;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd;
+
+	if (is_full(w)) {
+		worker_pause(w);
+		return -EMFILE;
+	}
+	fd = accept4(a->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		if (over_limit(w, a->listener))
+			session_refuse(w, a->listener, fd, TG_END_CONNECTION_LIMIT);
+		else
+			session_start(w, a->listener, fd, (struct sockaddr *)&ss);
+		return 0;
+	}
+	switch (errno) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		worker_pause(w);
+		return -EMFILE;
+	case EAGAIN:
+		return -EAGAIN;
+	default: /* accept(2): errors of the connection itself; take the next */
+		return 0;
+	}
+}
+
+static void on_accept(struct ev_io *io, uint32_t events)
+{
+	struct acceptor *a = container_of(io, struct acceptor, io);
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_MAX && accept_one(a) == 0; i++)
+		;
+}
+
+/* What waits in the accept queue was promised a connection: take it before closing. */
+static void acceptor_close(struct worker *w, struct acceptor *a)
+{
+	while (accept_one(a) == 0)
+		;
+	ev_io_del(w->loop, &a->io);
+	close(a->fd);
+	free(a);
+}
+
+void worker_session_done(struct worker *w, const struct listener *l)
+{
+	__atomic_fetch_sub(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&w->proxy->active[l->id], 1, __ATOMIC_RELAXED);
+	if (w->paused && ev_timer_set(w->loop, &w->resume, 0) < 0)
+		worker_resume(w);
+	if (w->draining && !w->sessions)
+		ev_loop_stop(w->loop);
+}
+
+/* --- messages --- */
+
+static void acceptor_add(struct worker *w, struct listener *l, int fd)
+{
+	struct acceptor *a = calloc(1, sizeof(*a));
+	int err = -ENOMEM;
+
+	if (a) {
+		*a = (struct acceptor){ .worker = w, .listener = l, .fd = fd, .keep = true };
+		a->io = (struct ev_io){ .fd = -1, .fn = on_accept };
+		err = ev_io_add(w->loop, &a->io, fd, w->paused ? 0 : EPOLLIN);
+	}
+	if (err) {
+		(void)log_errno(err, "listener '%s': a worker cannot accept on it", l->name);
+		close(fd);
+		free(a);
+		return;
+	}
+	a->next = w->acceptors;
+	w->acceptors = a;
+}
+
+static struct acceptor *acceptor_find(struct worker *w, const struct listener *l)
+{
+	for (struct acceptor *a = w->acceptors; a; a = a->next) {
+		if (a->listener->id == l->id && a->listener->ipv6_only == l->ipv6_only &&
+		    memcmp(&a->listener->addr, &l->addr, sizeof(l->addr)) == 0)
+			return a;
+	}
+	return NULL;
+}
+
+static void configure(struct worker *w, struct worker_message *m)
+{
+	struct config *old = w->config, *c = m->config;
+
+	for (struct acceptor *a = w->acceptors; a; a = a->next)
+		a->keep = false;
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		struct acceptor *a = acceptor_find(w, &c->listeners[i]);
+
+		if (m->fds[i] >= 0) {
+			acceptor_add(w, &c->listeners[i], m->fds[i]);
+		} else if (a) {
+			a->listener = &c->listeners[i];
+			a->keep = true;
+		}
+	}
+	/* the last connections of a closing listener still run under its configuration */
+	for (struct acceptor **p = &w->acceptors; *p;) {
+		struct acceptor *a = *p;
+
+		if (a->keep) {
+			p = &a->next;
+			continue;
+		}
+		*p = a->next;
+		acceptor_close(w, a);
+	}
+	w->config = c;
+	config_put(old);
+}
+
+static void on_drain_deadline(struct ev_timer *timer)
+{
+	struct worker *w = container_of(timer, struct worker, drain);
+
+	session_end_all(w, TG_END_DRAINED);
+	ev_loop_stop(w->loop);
+}
+
+static void drain(struct worker *w, int64_t deadline_ms)
+{
+	worker_resume(w);
+	while (w->acceptors) {
+		struct acceptor *a = w->acceptors;
+
+		w->acceptors = a->next;
+		acceptor_close(w, a);
+	}
+	worker_resume(w);
+	w->draining = true;
+	if (!w->sessions)
+		ev_loop_stop(w->loop);
+	else if (ev_timer_set(w->loop, &w->drain, deadline_ms) < 0)
+		on_drain_deadline(&w->drain);
+}
+
+static void on_inbox(struct ev_io *io, uint32_t events)
+{
+	struct worker *w = container_of(io, struct worker, inbox_io);
+	struct worker_message *list;
+	uint64_t n;
+
+	(void)events;
+	(void)!read(w->inbox_fd, &n, sizeof(n)); /* only wakes us */
+	pthread_mutex_lock(&w->inbox_lock);
+	list = w->inbox;
+	w->inbox = NULL;
+	w->inbox_tail = &w->inbox;
+	pthread_mutex_unlock(&w->inbox_lock);
+	while (list) {
+		struct worker_message *m = list;
+
+		list = m->next;
+		if (m->kind == MSG_CONFIGURE)
+			configure(w, m);
+		else
+			drain(w, m->deadline_ms);
+		free(m);
+	}
+}
+
+static void send_message(struct worker *w, struct worker_message *m)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&w->inbox_lock);
+	*w->inbox_tail = m;
+	w->inbox_tail = &m->next;
+	pthread_mutex_unlock(&w->inbox_lock);
+	(void)!write(w->inbox_fd, &one, sizeof(one)); /* cannot fail below 2^64 messages */
+}
+
+int worker_configure(struct worker *w, struct config *c, const int *fds)
+{
+	size_t size = c->listeners_count * sizeof(*fds);
+	struct worker_message *m = calloc(1, sizeof(*m) + size);
+
+	if (!m)
+		return -ENOMEM;
+	m->kind = MSG_CONFIGURE;
+	m->config = c;
+	memcpy(m->fds, fds, size);
+	send_message(w, m);
+	return 0;
+}
+
+int worker_drain(struct worker *w, int64_t deadline_ms)
+{
+	struct worker_message *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->kind = MSG_DRAIN;
+	m->deadline_ms = deadline_ms;
+	send_message(w, m);
+	return 0;
+}
+
+/* --- life --- */
+
+int worker_init(struct worker *w, struct proxy *p)
+{
+	int err;
+
+	memset(w, 0, sizeof(*w));
+	w->proxy = p;
+	w->inbox_tail = &w->inbox;
+	w->resume.fn = on_resume;
+	w->drain.fn = on_drain_deadline;
+	w->inbox_io = (struct ev_io){ .fd = -1, .fn = on_inbox };
+	pthread_mutex_init(&w->inbox_lock, NULL);
+	w->inbox_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = w->inbox_fd < 0 ? -errno : ev_loop_open(&w->loop);
+	if (!err)
+		err = relay_pool_init(&w->pool, p->pipes_max, &p->state->pipes);
+	if (!err)
+		err = ev_io_add(w->loop, &w->inbox_io, w->inbox_fd, EPOLLIN);
+	return err ? log_errno(err, "cannot set up a worker") : 0;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	int err = ev_loop_run(w->loop);
+
+	if (err)
+		(void)log_errno(err, "a worker's event loop failed");
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	int err = -pthread_create(&w->thread, NULL, worker_main, w);
+
+	if (err)
+		return log_errno(err, "cannot start a worker");
+	w->started = true;
+	return 0;
+}
+
+void worker_join(struct worker *w)
+{
+	if (w->started)
+		pthread_join(w->thread, NULL);
+	while (w->acceptors) {
+		struct acceptor *a = w->acceptors;
+
+		w->acceptors = a->next;
+		close(a->fd);
+		free(a);
+	}
+	if (w->pool.scratch)
+		relay_pool_done(&w->pool);
+	ev_loop_close(w->loop);
+	if (w->inbox_fd >= 0)
+		close(w->inbox_fd);
+	config_put(w->config);
+	pthread_mutex_destroy(&w->inbox_lock);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker is one thread with its own event loop, listening sockets and sessions.  It is
+ * told things by messages; nothing else crosses threads but the configuration snapshot
+ * (immutable), the mapped book and the few atomic counters of struct proxy.
+ */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ev.h"
+#include "book/writer.h"
+#include "config.h"
+#include "relay.h"
+
+struct session;
+
+/* What all workers share. */
+struct proxy {
+	struct writer *writer;
+	struct proxy_state *state; /* mapped */
+	unsigned workers_n;
+	unsigned sessions;     /* all workers; relaxed atomic */
+	unsigned sessions_max; /* by descriptors */
+	unsigned active[TG_LISTENERS_MAX]; /* sessions by listener id; relaxed atomic */
+	unsigned pipes_max;    /* a worker */
+};
+
+/* A listening socket of one worker. */
+struct acceptor {
+	struct ev_io io;
+	struct worker *worker;
+	struct listener *listener; /* in the worker's configuration */
+	int fd;
+	bool keep; /* used while configurations are swapped */
+	struct acceptor *next;
+};
+
+struct worker {
+	struct proxy *proxy;
+	struct ev_loop *loop;
+	struct relay_pool pool;
+	struct config *config; /* a reference */
+	struct acceptor *acceptors;
+	struct session *sessions; /* list head */
+	struct ev_timer resume;	  /* accepting is paused until then */
+	struct ev_timer drain;
+	bool paused;
+	bool draining;
+	struct ev_io inbox_io;
+	int inbox_fd; /* eventfd */
+	pthread_mutex_t inbox_lock;
+	struct worker_message *inbox, **inbox_tail;
+	pthread_t thread;
+	bool started;
+};
+
+/* Ready to start.  0 or -errno, logged. */
+int worker_init(struct worker *w, struct proxy *p);
+int worker_start(struct worker *w);
+
+/*
+ * From the main thread.  worker_configure() gives the worker a configuration (a reference
+ * it takes over) and one listening socket a listener, -1 where it keeps the one it has
+ * for that address; what is not in the new configuration stops accepting.  0 or -ENOMEM.
+ */
+int worker_configure(struct worker *w, struct config *c, const int *fds);
+
+/* Stop accepting, end when the last session has ended or at the deadline. */
+int worker_drain(struct worker *w, int64_t deadline_ms);
+
+/* Wait for the thread and free what it had. */
+void worker_join(struct worker *w);
+
+/* --- for sessions, on the worker's thread --- */
+
+/* A session has ended: count it off, accept again if that was the reason for pausing. */
+void worker_session_done(struct worker *w, const struct listener *l);
+
+/* Stop accepting for a moment: there are no descriptors left. */
+void worker_pause(struct worker *w);
+
+#endif
