@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything is built below build/.  `make help` lists the targets.
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+BUILD ?= build
+CC ?= cc
+CLANG ?= clang
+BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+CONFIG ?= config/demo.yaml
+FUZZ_SECONDS ?= 60
+Q := $(if $(V),,@)
+
+ifdef SAN
+BUILD := build/san
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all
+else
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+	-Wundef -Wpointer-arith -Wwrite-strings $(if $(WERROR),-Werror)
+CPPFLAGS := -D_GNU_SOURCE -I. -Iuser -Iproxy -Inft -I$(BUILD)
+CFLAGS := -std=gnu17 -O2 -g $(WARN) -fPIE $(HARDEN) $(SANFLAGS)
+LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS)
+
+# clang needs to be told where <asm/types.h> is when it compiles for bpf
+BPF_SYS := $(shell $(CLANG) -v -E - </dev/null 2>&1 | \
+	sed -n '/<...> search starts here:/,/End of search list/{s|^ \(/.*\)|-idirafter \1|p}')
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
+	$(if $(WERROR),-Werror) -I. -Ibpf $(BPF_SYS)
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+BASE := $(wildcard user/base/*.c)
+READER := user/book/book.c user/book/names.c user/book/audit.c $(wildcard nft/*.c)
+WRITER := user/book/writer.c nft/batch.c nft/ruleset.c nft/counters.c
+TOLLGATE := user/tollgate.c user/load.c user/status.c user/flows.c proxy/config.c
+EXPORTER := user/exporter.c user/metrics.c user/flows.c
+PROXY := $(wildcard proxy/*.c)
+CODECS := proxy/pp.c proxy/hello.c proxy/route.c proxy/config.c
+
+PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
+TOOLS := $(BUILD)/tests/tools/peer
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+
+.DELETE_ON_ERROR:
+.PHONY: all run check unit bats lint fuzz bench install uninstall clean help deps check-deps
+
+all: $(PROGRAMS)
+
+$(BUILD)/tollgate: $(call obj,$(TOLLGATE) $(READER) $(BASE))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml
+
+$(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd
+
+$(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpthread
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# the one file that includes the skeleton
+$(BUILD)/user/load.o: $(BUILD)/tollgate.skel.h
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	@echo "  BPF     $<"
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tollgate.bpf.o: $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c))
+	@echo "  BPFLINK $@"
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(BUILD)/tollgate.skel.h: $(BUILD)/tollgate.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name tollgate_bpf >$@
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+# --- set-up ---------------------------------------------------------------------------
+
+deps:
+	$(Q)tests/setup.sh build
+
+check-deps:
+	$(Q)tests/setup.sh build check
+
+# sub-makes, because only after deps do the tools exist that the rest asks for
+run: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) CONFIG=$(CONFIG) config/run.sh
+
+# --- tests ----------------------------------------------------------------------------
+
+check: check-deps
+	$(Q)$(MAKE) --no-print-directory WERROR=1 all $(TOOLS)
+	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/check.sh
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(BASE))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcap -lcyaml -lyaml
+
+$(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
+		user/base/util.c)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
+
+units: $(UNITS)
+
+unit: $(UNITS)
+	$(Q)tests/unit/run.sh $(UNITS)
+
+tools: $(TOOLS)
+
+bats: all $(TOOLS)
+	$(Q)BUILD=$(BUILD) bats --timing tests/bats
+
+build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
+	@mkdir -p $(@D)
+	@echo "  FUZZ    $<"
+	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml
+
+fuzzers: $(FUZZERS)
+
+fuzz: $(FUZZERS)
+	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+lint:
+	$(Q)tests/lint/check.sh
+
+bench: all $(TOOLS)
+	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
+
+# --- installation ---------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/doc/tollgate $(DESTDIR)$(PREFIX)/lib/tollgate \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 $(BUILD)/tollgate.bpf.o $(DESTDIR)$(PREFIX)/lib/tollgate
+	install -m 644 user/tollgate.8 user/tollgate-exporter.8 proxy/tollgate-proxy.8 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 proxy/tollgate.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 README.md config/demo.yaml $(DESTDIR)$(PREFIX)/share/doc/tollgate
+	install -m 644 user/tollgate.bash-completion \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,$(notdir $(PROGRAMS))) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,tollgate.8 tollgate-proxy.8 \
+			tollgate-exporter.8) \
+		$(DESTDIR)$(PREFIX)/share/man/man5/tollgate.yaml.5 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tollgate $(DESTDIR)$(PREFIX)/lib/tollgate
+
+clean:
+	rm -rf build
+
+help:
+	@echo "make                 build the three programs and build/tollgate.bpf.o"
+	@echo "make run             set up, build, run the gate with CONFIG=$(CONFIG) until Ctrl-C"
+	@echo "make check           set up, build, run every test"
+	@echo "make unit|bats|lint  one part of the tests"
+	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
+	@echo "make bench           compare the relay with HAProxy"
+	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"
+	@echo "make clean           remove build/"
+	@echo "V=1 shows commands, WERROR=1 stops at warnings, SAN=address,undefined sanitizes"
