@@ -44,6 +44,7 @@ UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .PHONY: all run check unit bats lint fuzz bench install uninstall clean help deps check-deps
 
 all: $(PROGRAMS)

@@ -256,6 +256,43 @@ static void leave(struct where *w, unsigned levels)
 	w->depth -= levels;
 }
 
+/*
+ * libcyaml reports an unknown key at the place of the value before it: find the first key
+ * of that name from there on.
+ */
+static void locate_key(const char *text, size_t len, const char *key, struct cyaml_said *said)
+{
+	yaml_document_t doc;
+	yaml_parser_t parser;
+	yaml_node_t *node, *k;
+	unsigned best = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		return;
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	if (yaml_parser_load(&parser, &doc)) {
+		for (int i = 1; (node = yaml_document_get_node(&doc, i)); i++) {
+			if (node->type != YAML_MAPPING_NODE)
+				continue;
+			for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
+			     p < node->data.mapping.pairs.top; p++) {
+				k = yaml_document_get_node(&doc, p->key);
+				if (!k || k->type != YAML_SCALAR_NODE ||
+				    strcmp((const char *)k->data.scalar.value, key) != 0 ||
+				    k->start_mark.line + 1 < said->line ||
+				    (best && k->start_mark.line + 1 >= best))
+					continue;
+				best = (unsigned)k->start_mark.line + 1;
+				said->column = (unsigned)k->start_mark.column + 1;
+			}
+		}
+		if (best)
+			said->line = best;
+		yaml_document_delete(&doc);
+	}
+	yaml_parser_delete(&parser);
+}
+
 /* --- checks; each leaves `w` where it was on success --- */
 
 /* Names become nft counters and metric labels. */
@@ -527,6 +564,8 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 	r = cyaml_load_data((const uint8_t *)text, len, cyaml_config(&said), &config_schema,
 			    (cyaml_data_t **)&c, NULL);
 	if (r != CYAML_OK) {
+		if (strncmp(said.what, "Unexpected key: ", 16) == 0)
+			locate_key(text, len, said.what + 16, &said);
 		(void)snprintf(err, CONFIG_ERROR_MAX, "%.300s:%u:%u: %.200s%s%.100s", path,
 			       said.line, said.column,
 			       said.what[0] ? said.what : cyaml_strerror(r),

@@ -197,9 +197,12 @@ static int check_record(const uint8_t *p, size_t len, bool first)
 	n = (size_t)p[3] << 8 | p[4];
 	if (n == 0 || n > RECORD_MAX)
 		return wrong;
-	if (first && len > RECORD_HEADER && p[RECORD_HEADER] != TYPE_CLIENT_HELLO)
-		return -EPROTO;
-	return 0;
+	if (!first)
+		return 0;
+	/* the answer may not depend on whether this byte came along with the header */
+	if (len == RECORD_HEADER)
+		return -EAGAIN;
+	return p[RECORD_HEADER] == TYPE_CLIENT_HELLO ? 0 : -EPROTO;
 }
 
 ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max)

@@ -48,7 +48,9 @@ static void row_sample(const struct page *p, const char *name, bool counter,
 	fprintf(p->out, "tollgate_%s%s{leg=\"%s\"", name, counter ? "_total" : "",
 		tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0]);
 	if (k->leg == TG_LEG_HOST) {
-		if (k->role != TG_ROLE_NONE)
+		if (k->role == TG_ROLE_NONE) /* past the cap of rows, or no socket's */
+			fputs(",port=\"other\"", p->out);
+		else
 			fprintf(p->out, ",role=\"%s\",port=\"%u\"",
 				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected", k->port);
 	} else {

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The answer may not depend on how the bytes arrive: whole, or one at a time. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hello.h"
+
+#define MAX 4096
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct hello whole = { 0 }, fed = { 0 };
+	ssize_t n, m = -EAGAIN;
+	size_t i = 0;
+
+	n = hello_scan(&whole, data, len, MAX);
+	if (n > (ssize_t)len || n == 0 || n > MAX)
+		abort();
+	while (m == -EAGAIN && i <= len)
+		m = hello_scan(&fed, data, i++, MAX);
+	if (m != n)
+		abort();
+	if (n > 0 && (whole.has_sni != fed.has_sni || strcmp(whole.sni, fed.sni) != 0 ||
+		      strlen(whole.sni) > HELLO_NAME_MAX || (size_t)n != i - 1))
+		abort();
+	return 0;
+}

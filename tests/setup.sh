@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Install what a target needs and is missing, by package name with apt.
+#   setup.sh build          what `make` and `make run` need
+#   setup.sh build check    and what the tests need
+# TOLLGATE_NO_APT=1 only says what is missing.
+set -euo pipefail
+
+# package and a file that shows it is there
+build=(
+	gcc:/usr/bin/gcc
+	libc6-dev:/usr/include/stdlib.h
+	make:/usr/bin/make
+	clang:/usr/bin/clang
+	bpftool:/usr/sbin/bpftool
+	libbpf-dev:/usr/include/bpf/libbpf.h
+	linux-libc-dev:/usr/include/linux/bpf.h
+	libnftnl-dev:/usr/include/libnftnl/table.h
+	libmnl-dev:/usr/include/libmnl/libmnl.h
+	libcyaml-dev:/usr/include/cyaml/cyaml.h
+	libyaml-dev:/usr/include/yaml.h
+	libmicrohttpd-dev:/usr/include/microhttpd.h
+	libjansson-dev:/usr/include/jansson.h
+	libcap-dev:/usr/include/sys/capability.h
+	openssl:/usr/bin/openssl
+	curl:/usr/bin/curl
+)
+check=(
+	bats:/usr/bin/bats
+	iproute2:/usr/sbin/ip
+	nftables:/usr/sbin/nft
+	jq:/usr/bin/jq
+	libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
+	shellcheck:/usr/bin/shellcheck
+	clang-format:/usr/bin/clang-format
+	iperf3:/usr/bin/iperf3
+	man-db:/usr/bin/man
+	procps:/usr/bin/pgrep
+	util-linux:/usr/bin/nsenter
+	netcat-openbsd:/usr/bin/nc.openbsd
+)
+# taken apart below build/ instead of installed: its package would start a service
+unpacked=(prometheus:usr/bin/prometheus)
+
+cd "$(dirname "$0")/.."
+
+lists_fresh=
+apt_update() {
+	[ -n "$lists_fresh" ] && return
+	echo "setup: apt-get update"
+	apt-get update -qq
+	lists_fresh=1
+}
+
+missing=()
+for set in "$@"; do
+	declare -n entries="$set"
+	for entry in "${entries[@]}"; do
+		[ -e "${entry#*:}" ] || missing+=("${entry%%:*}")
+	done
+done
+
+if [ "${#missing[@]}" -gt 0 ]; then
+	if [ "$(id -u)" -ne 0 ] || [ -n "${TOLLGATE_NO_APT:-}" ]; then
+		echo "setup: missing packages: ${missing[*]}" >&2
+		echo "setup: run this as root to install them, or: apt-get install ${missing[*]}" >&2
+		exit 1
+	fi
+	apt_update
+	echo "setup: installing ${missing[*]}"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		"${missing[@]}" >build-setup.log 2>&1 || {
+		cat build-setup.log >&2
+		exit 1
+	}
+	rm -f build-setup.log
+fi
+
+case " $* " in
+*" check "*)
+	for entry in "${unpacked[@]}"; do
+		name=${entry%%:*}
+		[ -x "build/tools/${entry#*:}" ] && continue
+		apt_update
+		echo "setup: unpacking $name below build/tools"
+		mkdir -p build/tools
+		# apt's own user may not write here; as root it does the download itself
+		(cd build/tools && apt-get download -qq -o APT::Sandbox::User=root "$name" >/dev/null &&
+			dpkg-deb -x "$name"_*.deb . && rm -f "$name"_*.deb)
+	done
+	;;
+esac

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/util.h"
+#include "t.h"
+
+static void addresses_survive_a_round_trip(void)
+{
+	static const char *const good[] = { "127.0.0.1:80", "[::1]:443", "0.0.0.0:0",
+					    "[2001:db8::1]:65535" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		char text[ADDR_STR_MAX];
+		struct addr a;
+
+		CHECK_INT(0, addr_parse(good[i], &a));
+		CHECK_STR(good[i], addr_format(&a, text));
+	}
+}
+
+static void bad_addresses_are_refused(void)
+{
+	static const char *const bad[] = { "",		"1.2.3.4",   "1.2.3.4:",    "1.2.3:80",
+					   "::1:80",	"[::1]80",   "[1.2.3.4]:80", "host:80",
+					   "1.2.3.4:65536", "1.2.3.4:-1", "1.2.3.4:8x" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct addr a = { .port = 7 };
+
+		CHECK_INT(-EINVAL, addr_parse(bad[i], &a));
+		CHECK_INT(7, a.port);
+	}
+}
+
+static void prefixes_match_by_bits(void)
+{
+	static const struct {
+		const char *prefix, *address;
+		bool has;
+	} cases[] = {
+		{ "10.0.0.0/8", "10.255.0.1:1", true },	  { "10.0.0.0/8", "11.0.0.1:1", false },
+		{ "0.0.0.0/0", "203.0.113.9:1", true },	  { "0.0.0.0/0", "[2001:db8::1]:1", false },
+		{ "::/0", "203.0.113.9:1", true },	  { "192.0.2.128/25", "192.0.2.127:1", false },
+		{ "192.0.2.128/25", "192.0.2.129:1", true }, { "2001:db8::/33", "[2001:db8:8000::]:1", false },
+		{ "192.0.2.1", "192.0.2.1:1", true },	  { "192.0.2.1", "192.0.2.2:1", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct prefix p;
+		struct addr a;
+
+		CHECK_INT(0, prefix_parse(cases[i].prefix, &p));
+		CHECK_INT(0, addr_parse(cases[i].address, &a));
+		CHECK_INT(cases[i].has, prefix_has(&p, a.ip));
+	}
+}
+
+static void bad_prefixes_are_refused(void)
+{
+	static const char *const bad[] = { "", "10.0.0.1/8", "10.0.0.0/33", "::/129", "10/8",
+					   "10.0.0.0/", "2001:db8::1/32" };
+	struct prefix p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK_INT(-EINVAL, prefix_parse(bad[i], &p));
+}
+
+static void durations_and_numbers_are_strict(void)
+{
+	uint64_t n = 5;
+	int64_t ms = 5;
+
+	CHECK_INT(0, util_parse_duration_ms("500ms", &ms));
+	CHECK_INT(500, ms);
+	CHECK_INT(0, util_parse_duration_ms("4h", &ms));
+	CHECK_INT(4 * 3600000, ms);
+	CHECK_INT(-EINVAL, util_parse_duration_ms("5", &ms));
+	CHECK_INT(-EINVAL, util_parse_duration_ms("s", &ms));
+	CHECK_INT(-EINVAL, util_parse_duration_ms("5 s", &ms));
+	CHECK_INT(0, util_parse_u64("18446744073709551615", UINT64_MAX, &n));
+	CHECK(n == UINT64_MAX);
+	CHECK_INT(-EINVAL, util_parse_u64("18446744073709551616", UINT64_MAX, &n));
+	CHECK_INT(-EINVAL, util_parse_u64("+1", 10, &n));
+	CHECK_INT(-EINVAL, util_parse_u64("11", 10, &n));
+	CHECK_INT(-EINVAL, util_parse_u64("9", 8, &n));
+	CHECK_INT(-EINVAL, util_parse_u64("5", 3, &n));
+}
+
+int main(void)
+{
+	RUN(addresses_survive_a_round_trip);
+	RUN(bad_addresses_are_refused);
+	RUN(prefixes_match_by_bits);
+	RUN(bad_prefixes_are_refused);
+	RUN(durations_and_numbers_are_strict);
+	DONE();
+}
