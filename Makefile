@@ -33,10 +33,11 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
 READER := user/book/book.c user/book/names.c user/book/audit.c $(wildcard nft/*.c)
 WRITER := user/book/writer.c nft/batch.c nft/ruleset.c nft/counters.c
-TOLLGATE := user/tollgate.c user/load.c user/status.c user/flows.c proxy/config.c
+CONFIG_SRC := $(wildcard proxy/config*.c)
+TOLLGATE := user/tollgate.c user/load.c user/status.c user/flows.c $(CONFIG_SRC)
 EXPORTER := user/exporter.c user/metrics.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
-CODECS := proxy/pp.c proxy/hello.c proxy/route.c proxy/config.c
+CODECS := proxy/pp.c proxy/hello.c proxy/route.c $(CONFIG_SRC)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
 TOOLS := $(BUILD)/tests/tools/peer
@@ -81,7 +82,7 @@ $(BUILD)/tollgate.bpf.o: $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c))
 $(BUILD)/tollgate.skel.h: $(BUILD)/tollgate.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name tollgate_bpf >$@
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/tools -prune -o -name '*.d' -print 2>/dev/null)
 
 # --- set-up ---------------------------------------------------------------------------
 

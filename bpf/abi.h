@@ -16,19 +16,19 @@
 #define TG_ABI_VERSION 1
 
 /* Capacities; each map reports the use of its own (README, "Limits"). */
-#define TG_FLOWS_MAX 262144
+#define TG_FLOWS_MAX	  262144
 #define TG_WIRE_FLOWS_MAX 262144
-#define TG_ROWS_MAX 4096
-#define TG_HOST_ROWS_MAX 1024
-#define TG_LISTENERS_MAX 256
-#define TG_NAMES_MAX 4096
-#define TG_SLOTS_MAX 4096
-#define TG_NAME_LEN 64
+#define TG_ROWS_MAX	  4096
+#define TG_HOST_ROWS_MAX  1024
+#define TG_LISTENERS_MAX  256
+#define TG_NAMES_MAX	  4096
+#define TG_SLOTS_MAX	  4096
+#define TG_NAME_LEN	  64
 
 enum tg_dir { TG_RX, TG_TX, TG_DIR_MAX };
 
-#define TG_LEGS(X)            \
-	X(HOST, "host")       \
+#define TG_LEGS(X)                  \
+	X(HOST, "host")             \
 	X(DOWNSTREAM, "downstream") \
 	X(UPSTREAM, "upstream")
 
@@ -36,50 +36,50 @@ enum tg_leg {
 #define X(name, label) TG_LEG_##name,
 	TG_LEGS(X)
 #undef X
-	TG_LEG_MAX
+		TG_LEG_MAX
 };
 
 enum tg_role { TG_ROLE_NONE, TG_ROLE_ACCEPTED, TG_ROLE_CONNECTED };
 
 /* How a socket ended: code, metric label, and which side ended it. */
-#define TG_CLOSES(X)                                      \
-	X(REFUSED, "refused", "peer")                     \
-	X(TIMEOUT, "timeout", "local")                    \
-	X(ABORTED, "aborted", "local")                    \
-	X(RESET_BY_PEER, "reset_by_peer", "peer")         \
-	X(RESET_BY_US, "reset_by_us", "local")            \
+#define TG_CLOSES(X)                                       \
+	X(REFUSED, "refused", "peer")                      \
+	X(TIMEOUT, "timeout", "local")                     \
+	X(ABORTED, "aborted", "local")                     \
+	X(RESET_BY_PEER, "reset_by_peer", "peer")          \
+	X(RESET_BY_US, "reset_by_us", "local")             \
 	X(RESET_UNREAD, "reset_with_unread_data", "local") \
-	X(CLOSED_BY_US, "closed_by_us", "local")          \
+	X(CLOSED_BY_US, "closed_by_us", "local")           \
 	X(CLOSED_BY_PEER, "closed_by_peer", "peer")
 
 enum tg_close {
 #define X(name, label, side) TG_CLOSE_##name,
 	TG_CLOSES(X)
 #undef X
-	TG_CLOSE_MAX
+		TG_CLOSE_MAX
 };
 
 /* Why a frame was not charged to a 4-tuple, and troubles of the books themselves. */
-#define TG_FAULTS(X)                              \
-	X(NONE, "none")                           \
-	X(FLOWS_FULL, "flows_full")               \
-	X(WIRE_FULL, "wire_full")                 \
-	X(TCP_ROWS_FULL, "tcp_rows_full")         \
-	X(WIRE_ROWS_FULL, "wire_rows_full")       \
-	X(STORAGE, "no_socket_storage")           \
-	X(BACKWARDS, "counter_went_back")         \
-	X(SHORT_L2, "short_l2")                   \
-	X(SHORT_L3, "short_l3")                   \
-	X(SHORT_L4, "short_l4")                   \
-	X(NOT_IP, "not_ip")                       \
-	X(FRAGMENT, "fragment")                   \
+#define TG_FAULTS(X)                        \
+	X(NONE, "none")                     \
+	X(FLOWS_FULL, "flows_full")         \
+	X(WIRE_FULL, "wire_full")           \
+	X(TCP_ROWS_FULL, "tcp_rows_full")   \
+	X(WIRE_ROWS_FULL, "wire_rows_full") \
+	X(STORAGE, "no_socket_storage")     \
+	X(BACKWARDS, "counter_went_back")   \
+	X(SHORT_L2, "short_l2")             \
+	X(SHORT_L3, "short_l3")             \
+	X(SHORT_L4, "short_l4")             \
+	X(NOT_IP, "not_ip")                 \
+	X(FRAGMENT, "fragment")             \
 	X(EXT_HEADERS, "too_many_extension_headers")
 
 enum tg_fault {
 #define X(name, label) TG_FAULT_##name,
 	TG_FAULTS(X)
 #undef X
-	TG_FAULT_MAX
+		TG_FAULT_MAX
 };
 
 /* One TCP or other conversation as its local end sees it.  IPv4 is v4-mapped IPv6. */
@@ -88,7 +88,7 @@ struct flow_key {
 	__u8 remote[16];
 	__be16 local_port;
 	__be16 remote_port;
-	__u32 proto;       /* IPPROTO_* */
+	__u32 proto;	    /* IPPROTO_* */
 	__u64 netns_cookie; /* SO_NETNS_COOKIE of the socket's namespace */
 };
 _Static_assert(sizeof(struct flow_key) == 48, "flow_key is map ABI");
@@ -109,8 +109,9 @@ struct row_key {
 };
 _Static_assert(sizeof(struct row_key) == 12, "row_key is map ABI");
 
-#define TG_LABEL_FINAL 1   /* listener, route, backend and leg will not change again */
-#define TG_LABEL_CLAIMED 2 /* rx_payload_bytes and tx_payload_bytes are the proxy's word */
+#define TG_LABEL_FINAL 1 /* listener, route, backend and leg will not change again */
+#define TG_LABEL_CLAIMED \
+	2 /* rx_payload_bytes and tx_payload_bytes are the proxy's word */
 
 /*
  * sk_storage, written by the proxy through the socket's descriptor and inherited by
@@ -138,13 +139,13 @@ struct tcp_counts {
 
 /* sk_storage, written by the kernel programs only. */
 struct sock_state {
-	__u64 opened_ns;   /* CLOCK_MONOTONIC */
-	__u32 generation;  /* lives of this socket, 1 the first (AF_UNSPEC reuse) */
-	__u8 role;         /* enum tg_role */
-	__u8 opened;       /* the opening has been added to the totals */
-	__u8 closed;       /* this life is over and accounted */
-	__u8 released;     /* the application has closed it */
-	__u32 compared;    /* 1: the claim was looked at (atomic) */
+	__u64 opened_ns;    /* CLOCK_MONOTONIC */
+	__u32 generation;   /* lives of this socket, 1 the first (AF_UNSPEC reuse) */
+	__u8 role;	    /* enum tg_role */
+	__u8 opened;	    /* the opening has been added to the totals */
+	__u8 closed;	    /* this life is over and accounted */
+	__u8 released;	    /* the application has closed it */
+	__u32 compared;	    /* 1: the claim was looked at (atomic) */
 	__u32 unsent_bytes; /* these three are of the moment it closed */
 	__u32 rcv_nxt;
 	__u32 fin_received;
@@ -155,12 +156,12 @@ _Static_assert(sizeof(struct sock_state) == 72, "sock_state is map ABI");
 /* One live connection, for people to look at; never the source of a total. */
 struct flow {
 	__u64 opened_ns; /* CLOCK_MONOTONIC */
-	__u64 seen_ns;   /* when the figures below were read from the socket */
+	__u64 seen_ns;	 /* when the figures below were read from the socket */
 	struct tcp_counts counts;
 	__u32 srtt_us;
 	__u32 rx_queue_bytes; /* received, not yet read by the application */
 	__u32 tx_queue_bytes; /* written, not yet acknowledged */
-	__u8 state;           /* TCP_ESTABLISHED ... as in the kernel's tcp_states.h */
+	__u8 state;	      /* TCP_ESTABLISHED ... as in the kernel's tcp_states.h */
 	__u8 role;
 	__u8 pending; /* the opening waits for its label, see sock_state.opened */
 	__u8 pad;
@@ -180,15 +181,16 @@ struct tcp_totals {
 	__u64 unclaimed;
 	__u64 unclaimed_rx_bytes; /* of sockets nobody claimed: a killed proxy's */
 	__u64 unclaimed_tx_bytes;
-	__u64 unread_bytes; /* received, never read by the proxy */
-	__u64 unsent_bytes; /* written by the proxy, never sent */
+	__u64 unread_bytes;	       /* received, never read by the proxy */
+	__u64 unsent_bytes;	       /* written by the proxy, never sent */
 	__u64 proxy_rx_residual_bytes; /* sum of |difference| per socket */
 	__u64 proxy_tx_residual_bytes;
 	/* Closed sockets against their packets. */
 	__u64 wire_matched;
 	__u64 wire_unmatched; /* no packet seen: another device, or older than the load */
-	__u64 wire_rx_duplicate_bytes; /* arrived more than once */
-	__u64 wire_rx_unaccepted_bytes; /* arrived, but the socket was reset before it took them */
+	__u64 wire_rx_duplicate_bytes;	/* arrived more than once */
+	__u64 wire_rx_unaccepted_bytes; /* arrived, but the socket was reset before it
+					   took them */
 	__u64 wire_rx_residual_bytes;
 	__u64 wire_tx_residual_bytes;
 };
@@ -207,7 +209,7 @@ struct wire_totals {
 struct wire_boundary {
 	struct {
 		struct wire_counts counts;
-		__u64 skbs;      /* aggregates as the stack passes them, what nft counts */
+		__u64 skbs; /* aggregates as the stack passes them, what nft counts */
 		__u64 skb_bytes; /* from the IP header on */
 	} dir[TG_DIR_MAX];
 };
@@ -215,9 +217,9 @@ struct wire_boundary {
 /* The wire book's view of one 4-tuple, from its SYN until its socket closes. */
 struct wire_flow {
 	struct bpf_spin_lock lock;
-	__u16 listener; /* id, 0 if the local port is no listener's */
-	__u8 dead;      /* drained into a row, about to be deleted */
-	__u8 socket;    /* a local socket owns this flow */
+	__u16 listener;	     /* id, 0 if the local port is no listener's */
+	__u8 dead;	     /* drained into a row, about to be deleted */
+	__u8 socket;	     /* a local socket owns this flow */
 	struct flow_key key; /* elements are recycled: a late writer must compare */
 	struct {
 		struct wire_counts counts;
@@ -260,7 +262,7 @@ struct name_val {
 /* `meta`, one element, written once by `tollgate load`. */
 struct meta {
 	__u32 abi_version; /* 0: loaded by another loader */
-	__u32 wire;        /* devices the wire book watches */
+	__u32 wire;	   /* devices the wire book watches */
 	__u64 netns_cookie;
 	__u64 loaded_ns;   /* CLOCK_MONOTONIC */
 	__u64 loaded_unix; /* seconds */
@@ -268,38 +270,38 @@ struct meta {
 };
 
 /* Why the proxy ended or refused a connection: code and metric label. */
-#define TG_ENDS(X)                                            \
-	X(DONE, "done")                                       \
-	X(CLIENT_RESET, "client_reset")                       \
-	X(BACKEND_RESET, "backend_reset")                     \
-	X(IDLE_TIMEOUT, "idle_timeout")                       \
-	X(DRAINED, "drain_deadline")                          \
-	X(PROXY_DIED, "proxy_died")                           \
-	X(TRUNCATED, "truncated")                             \
-	/* refused: nothing was ever relayed */               \
-	X(CONNECTION_LIMIT, "connection_limit")               \
-	X(PROXY_HEADER_INVALID, "proxy_header_invalid")       \
-	X(PROXY_HEADER_MISSING, "proxy_header_missing")       \
-	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted")   \
-	X(HELLO_NOT_TLS, "hello_not_tls")                     \
-	X(HELLO_INVALID, "hello_invalid")                     \
-	X(HELLO_TOO_LARGE, "hello_too_large")                 \
-	X(HELLO_TIMEOUT, "hello_timeout")                     \
-	X(HELLO_CLOSED, "closed_before_hello")                \
-	X(HELLO_RESET, "reset_before_hello")                  \
-	X(NO_SNI, "no_server_name")                           \
-	X(NO_ROUTE, "no_route")                               \
-	X(BACKEND_REFUSED, "backend_refused")                 \
-	X(BACKEND_TIMEOUT, "backend_timeout")                 \
-	X(BACKEND_UNREACHABLE, "backend_unreachable")         \
-	X(CLIENT_GONE, "client_gone_before_backend")          \
+#define TG_ENDS(X)                                          \
+	X(DONE, "done")                                     \
+	X(CLIENT_RESET, "client_reset")                     \
+	X(BACKEND_RESET, "backend_reset")                   \
+	X(IDLE_TIMEOUT, "idle_timeout")                     \
+	X(DRAINED, "drain_deadline")                        \
+	X(PROXY_DIED, "proxy_died")                         \
+	X(TRUNCATED, "truncated")                           \
+	/* refused: nothing was ever relayed */             \
+	X(CONNECTION_LIMIT, "connection_limit")             \
+	X(PROXY_HEADER_INVALID, "proxy_header_invalid")     \
+	X(PROXY_HEADER_MISSING, "proxy_header_missing")     \
+	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted") \
+	X(HELLO_NOT_TLS, "hello_not_tls")                   \
+	X(HELLO_INVALID, "hello_invalid")                   \
+	X(HELLO_TOO_LARGE, "hello_too_large")               \
+	X(HELLO_TIMEOUT, "hello_timeout")                   \
+	X(HELLO_CLOSED, "closed_before_hello")              \
+	X(HELLO_RESET, "reset_before_hello")                \
+	X(NO_SNI, "no_server_name")                         \
+	X(NO_ROUTE, "no_route")                             \
+	X(BACKEND_REFUSED, "backend_refused")               \
+	X(BACKEND_TIMEOUT, "backend_timeout")               \
+	X(BACKEND_UNREACHABLE, "backend_unreachable")       \
+	X(CLIENT_GONE, "client_gone_before_backend")        \
 	X(RESOURCES, "out_of_resources")
 
 enum tg_end {
 #define X(name, label) TG_END_##name,
 	TG_ENDS(X)
 #undef X
-	TG_END_MAX
+		TG_END_MAX
 };
 #define TG_END_FIRST_REFUSED TG_END_CONNECTION_LIMIT
 
@@ -314,10 +316,10 @@ struct proxy_slot {
 	__u64 closed;
 	__u64 rx_payload_bytes; /* read from the socket, PROXY header not included */
 	__u64 tx_payload_bytes; /* written to it, PROXY header not included */
-	__u64 rx_header_bytes;  /* PROXY headers */
+	__u64 rx_header_bytes;	/* PROXY headers */
 	__u64 tx_header_bytes;
 	__u64 undelivered_bytes; /* read on this leg, never written to the other */
-	__u64 ends[TG_END_MAX]; /* counted on the downstream leg only */
+	__u64 ends[TG_END_MAX];	 /* counted on the downstream leg only */
 };
 
 /* `proxy_state`, one element, mapped by the proxy. */
@@ -327,14 +329,14 @@ struct proxy_state {
 	__u64 heartbeat_ns; /* CLOCK_MONOTONIC, each second: alive if recent */
 	__u64 starts;
 	__u64 workers;
-	__u64 accept_paused;       /* gauge: workers that cannot accept now */
-	__u64 accept_pauses;       /* counter */
+	__u64 accept_paused; /* gauge: workers that cannot accept now */
+	__u64 accept_pauses; /* counter */
 	__u64 reloads_ok;
 	__u64 reloads_failed;
 	__u64 draining;
 	__u64 label_errors; /* sockets that could not be labelled */
 	__u64 slot_errors;  /* rows that found no slot: counted in slot 0 */
-	__u64 pipes;        /* gauge: pipes held, pooled or in use */
+	__u64 pipes;	    /* gauge: pipes held, pooled or in use */
 };
 
 #endif

@@ -76,7 +76,8 @@ static __always_inline int row_may_grow(const struct row_key *row)
 	return 1;
 }
 
-/* The row's totals, or the overflow's; NULL never happens but the verifier must see it. */
+/* The row's totals, or the overflow's; NULL never happens but the verifier must see it.
+ */
 static __always_inline struct tcp_totals *tcp_row(const struct row_key *row)
 {
 	static const struct tcp_totals empty;

@@ -8,19 +8,19 @@
 
 #include "abi.h"
 
-#define ETH_HLEN 14
-#define VLAN_HLEN 4
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define ETH_P_8021Q 0x8100
-#define ETH_P_8021AD 0x88a8
-#define IP_OFFMASK 0x1fff
+#define ETH_HLEN      14
+#define VLAN_HLEN     4
+#define ETH_P_IP      0x0800
+#define ETH_P_IPV6    0x86dd
+#define ETH_P_8021Q   0x8100
+#define ETH_P_8021AD  0x88a8
+#define IP_OFFMASK    0x1fff
 #define PARSE_EXT_MAX 4
 
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
+#define TCP_FIN	      0x01
+#define TCP_SYN	      0x02
+#define TCP_RST	      0x04
+#define TCP_ACK	      0x10
 
 struct packet {
 	__u8 src[16];
@@ -29,7 +29,7 @@ struct packet {
 	__be16 dport;
 	__u8 proto;
 	__u8 tcp_flags;
-	__u16 l2_bytes; /* up to the IP header */
+	__u16 l2_bytes;	    /* up to the IP header */
 	__u16 header_bytes; /* up to the payload: what every segment repeats */
 	__u32 seq;
 	__u32 l3_bytes; /* IP header and on, by the IP length; 0 if that field is 0 */

@@ -23,14 +23,14 @@
 #include "abi.h"
 #include "maps.h"
 
-#define AF_INET 2
-#define AF_INET6 10
-#define IPPROTO_TCP 6
-#define SOCK_DONE 1 /* bit in sk_flags, include/net/sock.h enum sock_flags */
-#define ECONNRESET 104
+#define AF_INET	     2
+#define AF_INET6     10
+#define IPPROTO_TCP  6
+#define SOCK_DONE    1 /* bit in sk_flags, include/net/sock.h enum sock_flags */
+#define ECONNRESET   104
 #define ECONNREFUSED 111
-#define ETIMEDOUT 110
-#define EPIPE 32
+#define ETIMEDOUT    110
+#define EPIPE	     32
 
 char LICENSE[] SEC("license") __weak = "GPL";
 
@@ -94,7 +94,8 @@ static __always_inline void row_of(const struct sock_label *label, __u8 role,
 		return;
 	}
 	ret->role = role;
-	ret->port = bpf_ntohs(role == TG_ROLE_ACCEPTED ? key->local_port : key->remote_port);
+	ret->port =
+		bpf_ntohs(role == TG_ROLE_ACCEPTED ? key->local_port : key->remote_port);
 }
 
 static __always_inline int label_pending(const struct sock_label *label)
@@ -120,8 +121,8 @@ static __always_inline void counts_add(struct tcp_counts *t, const struct tcp_co
 }
 
 /* Add to the row and to the grand total what the socket gained since the last time. */
-static __always_inline void sock_flush(struct sock_state *st, const struct tcp_counts *now,
-				       struct tcp_totals *row)
+static __always_inline void
+sock_flush(struct sock_state *st, const struct tcp_counts *now, struct tcp_totals *row)
 {
 	struct tcp_totals *all;
 	struct tcp_counts n;
@@ -220,16 +221,19 @@ static __always_inline void check_claim(struct sock_state *st, struct tcp_totals
 	ADD(row->claimed, 1);
 	ADD(row->unread_bytes, unread);
 	ADD(row->unsent_bytes, st->unsent_bytes);
-	ADD(row->proxy_rx_residual_bytes, difference(rx, label->rx_payload_bytes + unread));
+	ADD(row->proxy_rx_residual_bytes,
+	    difference(rx, label->rx_payload_bytes + unread));
 	ADD(row->proxy_tx_residual_bytes,
 	    difference(tx + st->unsent_bytes, label->tx_payload_bytes));
 }
 
 /* What the link carried for this socket against the kernel's counters (tcp = wire). */
 static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *row,
-				       const struct wire_flow *f, const struct tcp_counts *now)
+				       const struct wire_flow *f,
+				       const struct tcp_counts *now)
 {
-	__u64 unique = f->dir[TG_RX].unique_bytes, copies = f->dir[TG_RX].counts.payload_bytes;
+	__u64 unique = f->dir[TG_RX].unique_bytes,
+	      copies = f->dir[TG_RX].counts.payload_bytes;
 
 	ADD(row->wire_matched, 1);
 	ADD(row->wire_tx_residual_bytes,
@@ -238,10 +242,12 @@ static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *r
 	if (unique > now->rx_payload_bytes && !fin_received(tp))
 		ADD(row->wire_rx_unaccepted_bytes, unique - now->rx_payload_bytes);
 	else
-		ADD(row->wire_rx_residual_bytes, difference(unique, now->rx_payload_bytes));
+		ADD(row->wire_rx_residual_bytes,
+		    difference(unique, now->rx_payload_bytes));
 }
 
-static __always_inline void counts_since(struct wire_counts *ret, const struct wire_counts *now,
+static __always_inline void counts_since(struct wire_counts *ret,
+					 const struct wire_counts *now,
 					 const struct wire_counts *before)
 {
 	ret->packets = now->packets - before->packets;
@@ -284,7 +290,8 @@ static __always_inline int wire_drain(struct wire_flow *f, const struct row_key 
 }
 
 static __always_inline void wire_close(struct tcp_sock *tp, const struct flow_key *key,
-				       const struct row_key *row_key, struct tcp_totals *row,
+				       const struct row_key *row_key,
+				       struct tcp_totals *row,
 				       const struct tcp_counts *now)
 {
 	struct wire_flow *f = bpf_map_lookup_elem(&wire, key), copy;
@@ -344,8 +351,9 @@ static __noinline void sock_closed(struct bpf_sock_ops *ctx, __u32 old_state)
 	st->rcv_nxt = tp->rcv_nxt;
 	st->fin_received = fin_received(tp);
 	st->closed = 1;
-	reason = close_reason(tp, old_state,
-			      bytes_unread(st->rcv_nxt, tp->copied_seq, st->fin_received));
+	reason =
+		close_reason(tp, old_state,
+			     bytes_unread(st->rcv_nxt, tp->copied_seq, st->fin_received));
 	if (reason < TG_CLOSE_MAX) {
 		ADD(row->closed[reason], 1);
 		ADD(all->closed[reason], 1);
@@ -353,8 +361,9 @@ static __noinline void sock_closed(struct bpf_sock_ops *ctx, __u32 old_state)
 	ADD(row->duration_ns, bpf_ktime_get_ns() - st->opened_ns);
 	if (label && label->leg != TG_LEG_HOST) {
 		/*
-		 * Of sock_closed() and sock_released() one comes second; the full barriers
-		 * make sure that at least one of two at the same time sees the other.
+		 * Of sock_closed() and sock_released() one comes second; the full
+		 * barriers make sure that at least one of two at the same time sees the
+		 * other.
 		 */
 		(void)__sync_fetch_and_add(&st->compared, 0);
 		label = bpf_sk_storage_get(&tcp_label, bsk, 0, 0);
@@ -484,7 +493,8 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 }
 
 static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_state *st,
-					 const struct flow_key *key, const struct row_key *row,
+					 const struct flow_key *key,
+					 const struct row_key *row,
 					 const struct tcp_counts *now)
 {
 	struct flow flow = {

@@ -4,8 +4,9 @@
  * lives, per row for ever, and per listener at the place where nftables counts too.
  *
  * A TCP flow begins with its SYN and ends when its socket closes (tcp.bpf.c) or, if no
- * socket in the cgroup ever owned it, with the first RST or FIN.  Every other frame goes straight
- * to a row, so that the rows plus the undrained flows hold every frame exactly once.
+ * socket in the cgroup ever owned it, with the first RST or FIN.  Every other frame goes
+ * straight to a row, so that the rows plus the undrained flows hold every frame exactly
+ * once.
  */
 #include <linux/bpf.h>
 
@@ -19,7 +20,7 @@
 #include "maps.h"
 #include "parse.h"
 
-#define TCX_NEXT (-1) /* also TC_ACT_UNSPEC: let the next program decide */
+#define TCX_NEXT    (-1) /* also TC_ACT_UNSPEC: let the next program decide */
 #define IPPROTO_TCP 6
 
 char LICENSE[] SEC("license") __weak = "GPL";
@@ -58,7 +59,8 @@ static __always_inline void frame_measure(const struct __sk_buff *skb,
 	ret->counts.payload_bytes = payload;
 }
 
-static __always_inline void key_fill(struct flow_key *key, const struct packet *pkt, int dir)
+static __always_inline void key_fill(struct flow_key *key, const struct packet *pkt,
+				     int dir)
 {
 	__u32 zero = 0;
 	struct meta *m = bpf_map_lookup_elem(&meta, &zero);
@@ -96,8 +98,8 @@ static __always_inline struct wire_flow *flow_find(const struct flow_key *key,
 }
 
 /* RFC 9293 3.4: sequence space, modulo 2^32; a SYN takes one number. */
-static __always_inline void flow_add(struct wire_flow *f, int dir, const struct packet *pkt,
-				     const struct frame *frame)
+static __always_inline void flow_add(struct wire_flow *f, int dir,
+				     const struct packet *pkt, const struct frame *frame)
 {
 	__u32 start = pkt->seq + (pkt->tcp_flags & TCP_SYN ? 1 : 0);
 	__s32 growth;
@@ -133,7 +135,8 @@ static __always_inline void row_add(const struct flow_key *key, __u16 listener, 
 		wire_add(t, dir, counts);
 }
 
-static __always_inline void boundary_add(__u16 listener, int dir, const struct frame *frame)
+static __always_inline void boundary_add(__u16 listener, int dir,
+					 const struct frame *frame)
 {
 	__u32 index = listener;
 	struct wire_boundary *b;
@@ -180,7 +183,8 @@ static __always_inline void flow_end(const struct flow_key *key, struct wire_flo
 	row_add(key, listener, TG_TX, &tx);
 }
 
-static __always_inline void account_tcp(const struct flow_key *key, const struct packet *pkt,
+static __always_inline void account_tcp(const struct flow_key *key,
+					const struct packet *pkt,
 					const struct frame *frame, int dir)
 {
 	struct wire_flow *f = flow_find(key, pkt);

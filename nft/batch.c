@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Netlink transport of the nft book: transactions and dumps over one short-lived socket. */
+/* Netlink transport of the nft book: transactions and dumps over one short-lived socket.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -10,7 +11,7 @@
 
 #include "batch.h"
 
-#define BATCH_BYTES (512u * 1024)
+#define BATCH_BYTES  (512u * 1024)
 #define ANSWER_BYTES 32768 /* as much as the kernel puts into one answer */
 /* Beyond this the batch buffer could not take another message. */
 #define BATCH_LIMIT (BATCH_BYTES / 2)
@@ -69,7 +70,8 @@ static struct mnl_socket *open_socket(void)
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	int size = BATCH_BYTES;
 
-	if (nl) /* a large batch is one datagram; refused without privilege, as the rest */
+	if (nl) /* a large batch is one datagram; refused without privilege, as the rest
+		 */
 		(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_SNDBUFFORCE, &size,
 				 sizeof(size));
 	if (nl && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -106,7 +108,8 @@ static int read_verdict(struct nft_batch *b, struct mnl_socket *nl, uint32_t las
 			e = mnl_nlmsg_get_payload(nlh);
 			if (e->error < 0 && !err)
 				err = e->error;
-			done |= nlh->nlmsg_seq == last_seq || nlh->nlmsg_seq == b->first_seq;
+			done |= nlh->nlmsg_seq == last_seq ||
+				nlh->nlmsg_seq == b->first_seq;
 		}
 	}
 	return err;
@@ -154,8 +157,8 @@ int nft_dump(uint16_t type, uint16_t family, void (*build)(struct nlmsghdr *, vo
 		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
 		if (n < 0)
 			err = -errno;
-		else if ((r = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(nl), cb,
-					 arg)) < 0)
+		else if ((r = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(nl),
+					 cb, arg)) < 0)
 			err = -errno;
 	}
 	mnl_socket_close(nl);

@@ -36,7 +36,8 @@ static int counters_push(struct counters *list, struct nftnl_obj *o)
 		list->cap = cap;
 	}
 	c = &list->v[list->n++];
-	(void)snprintf(c->name, sizeof(c->name), "%s", nftnl_obj_get_str(o, NFTNL_OBJ_NAME));
+	(void)snprintf(c->name, sizeof(c->name), "%s",
+		       nftnl_obj_get_str(o, NFTNL_OBJ_NAME));
 	c->packets = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_PKTS);
 	c->bytes = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_BYTES);
 	return 0;
@@ -97,8 +98,8 @@ const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_
 	return NULL;
 }
 
-int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener, int tx,
-		     struct nft_counter *ret)
+int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener,
+		     int tx, struct nft_counter *ret)
 {
 	static const char *const infixes[] = { "", "-reset", "-refused" };
 	struct nft_counter sum = { 0 };
@@ -106,8 +107,8 @@ int nft_listener_sum(const struct nft_counter *list, size_t n, const char *liste
 	bool found = false;
 
 	for (size_t i = 0; i < sizeof(infixes) / sizeof(infixes[0]); i++) {
-		(void)snprintf(sum.name, sizeof(sum.name), "%s%s-%s", listener, infixes[i],
-			       tx ? "tx" : "rx");
+		(void)snprintf(sum.name, sizeof(sum.name), "%s%s-%s", listener,
+			       infixes[i], tx ? "tx" : "rx");
 		c = nft_counter_find(list, n, sum.name);
 		if (!c)
 			continue;

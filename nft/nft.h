@@ -11,7 +11,8 @@
  *   <listener>-reset-rx, -tx     any other RST
  *   <listener>-rx, -tx           everything else
  * and besides:
- *   refused-rx                   RST+ACK with sequence 0 from others: a backend refused us
+ *   refused-rx                   RST+ACK with sequence 0 from others: a backend refused
+ * us
  */
 #ifndef NFT_NFT_H
 #define NFT_NFT_H
@@ -23,7 +24,8 @@
 
 struct nft_listener {
 	const char *name; /* borrowed during the call */
-	struct addr addr; /* wildcard: any address of its family; :: any of both if dual */
+	struct addr
+		addr; /* wildcard: any address of its family; :: any of both if dual */
 	int dual;
 };
 
@@ -53,14 +55,15 @@ int nft_listeners_set(const struct nft_listener *listeners, size_t n);
  * Packets and bytes of one listener, all its counters of one direction together.  0, or
  * -ENOENT if it has none in this list; *ret is then untouched.
  */
-int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener, int tx,
-		     struct nft_counter *ret);
+int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener,
+		     int tx, struct nft_counter *ret);
 
 /* The counter of this name, or NULL. */
 const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_t n,
 					   const char *name);
 
-/* All counters of the table.  0 and a heap array the caller frees, or a negative errno. */
+/* All counters of the table.  0 and a heap array the caller frees, or a negative errno.
+ */
 int nft_counters_read(struct nft_counter **ret, size_t *ret_n);
 
 #endif

@@ -19,11 +19,11 @@
 #include "batch.h"
 #include "nft.h"
 
-#define TABLE "tollgate"
+#define TABLE	      "tollgate"
 #define LISTENERS_MAX 64 /* keeps the transaction within its buffer */
 
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
+#define TCP_RST	      0x04
+#define TCP_ACK	      0x10
 
 static int add_table(struct nft_batch *b)
 {
@@ -85,7 +85,8 @@ static int add_counter(struct nft_batch *b, const char *name)
 	return 0;
 }
 
-/* --- expressions; each returns 0 or -ENOMEM and leaves its rule owned by the caller --- */
+/* --- expressions; each returns 0 or -ENOMEM and leaves its rule owned by the caller ---
+ */
 
 static int match_meta(struct nftnl_rule *r, uint32_t key, const void *data, uint32_t len)
 {
@@ -114,7 +115,8 @@ struct payload_match {
 static int match_payload(struct nftnl_rule *r, const struct payload_match *p)
 {
 	static const uint8_t zero[16];
-	struct nftnl_expr *l = nftnl_expr_alloc("payload"), *c = nftnl_expr_alloc("cmp"), *b;
+	struct nftnl_expr *l = nftnl_expr_alloc("payload"), *c = nftnl_expr_alloc("cmp"),
+			  *b;
 
 	if (!l || !c)
 		return -ENOMEM;
@@ -231,7 +233,8 @@ static void rule_commit(struct nft_batch *b, struct nftnl_rule *r)
 {
 	struct nlmsghdr *nlh;
 
-	nlh = nft_batch_add(b, NFT_MSG_NEWRULE, NFPROTO_INET, NLM_F_CREATE | NLM_F_APPEND);
+	nlh = nft_batch_add(b, NFT_MSG_NEWRULE, NFPROTO_INET,
+			    NLM_F_CREATE | NLM_F_APPEND);
 	nftnl_rule_nlmsg_build_payload(nlh, r);
 	nft_batch_next(b);
 }
@@ -408,7 +411,8 @@ int nft_listeners_set(const struct nft_listener *listeners, size_t n)
 		err = flush_chain(b, "tx");
 	if (!err)
 		err = add_refused_rx(b);
-	/* the first match counts: specific addresses before wildcards, as the wire book */
+	/* the first match counts: specific addresses before wildcards, as the wire book
+	 */
 	for (int rank = 0; rank < RANKS; rank++) {
 		for (size_t i = 0; !err && i < n; i++) {
 			if (rank_of(&listeners[i]) == rank)

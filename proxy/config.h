@@ -10,12 +10,12 @@
 #include "base/addr.h"
 #include "pp.h"
 
-#define CONFIG_ERROR_MAX 768
-#define CONFIG_FILE_MAX (1024u * 1024)
-#define CONFIG_LISTENERS_MAX 64
-#define CONFIG_NAME_MAX 48
+#define CONFIG_ERROR_MAX	 768
+#define CONFIG_FILE_MAX		 (1024u * 1024)
+#define CONFIG_LISTENERS_MAX	 64
+#define CONFIG_NAME_MAX		 48
 #define CONFIG_BACKEND_ADDRS_MAX 16
-#define CONFIG_HELLO_MAX (1024u * 1024)
+#define CONFIG_HELLO_MAX	 (1024u * 1024)
 
 struct proxy_slot;
 
@@ -75,8 +75,8 @@ struct timeouts {
 };
 
 struct config {
-	char *user; /* whom the proxy becomes; default nobody */
-	uint32_t workers; /* threads; 0: one a CPU */
+	char *user;	      /* whom the proxy becomes; default nobody */
+	uint32_t workers;     /* threads; 0: one a CPU */
 	uint32_t hello_bytes; /* the largest ClientHello, record headers included */
 	struct limits limits; /* of the whole process */
 	struct timeouts timeouts;

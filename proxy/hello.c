@@ -15,13 +15,13 @@
 
 #include "hello.h"
 
-#define RECORD_HEADER 5
-#define RECORD_MAX 16384 /* RFC 8446 5.1: 2^14 bytes of plaintext */
-#define HANDSHAKE_HEADER 4
-#define TYPE_HANDSHAKE 22
+#define RECORD_HEADER	  5
+#define RECORD_MAX	  16384 /* RFC 8446 5.1: 2^14 bytes of plaintext */
+#define HANDSHAKE_HEADER  4
+#define TYPE_HANDSHAKE	  22
 #define TYPE_CLIENT_HELLO 1
-#define EXT_SERVER_NAME 0
-#define SESSION_ID_MAX 32
+#define EXT_SERVER_NAME	  0
+#define SESSION_ID_MAX	  32
 
 /* A cursor over the handshake bytes in the records of buf. */
 struct cursor {
@@ -108,7 +108,8 @@ static int parse_server_name(struct cursor *c, size_t len, struct hello *h)
 		if (c->bad || list < 3 + n)
 			return -EBADMSG;
 		list -= 3 + n;
-		/* "The ServerNameList MUST NOT contain more than one name of the same type" */
+		/* "The ServerNameList MUST NOT contain more than one name of the same
+		 * type" */
 		if (type == 0 && h->has_sni)
 			return -EBADMSG;
 		if (type == 0 && read_name(c, n, h) < 0)
@@ -221,14 +222,16 @@ ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max)
 		take = (size_t)p[3] << 8 | p[4];
 		if (h->need == 0 && h->have + take >= HANDSHAKE_HEADER) {
 			/* the header's bytes end in this record: are they here? */
-			if (len - h->next_record < RECORD_HEADER + HANDSHAKE_HEADER - h->have)
+			if (len - h->next_record <
+			    RECORD_HEADER + HANDSHAKE_HEADER - h->have)
 				return -EAGAIN;
 			err = read_header(h, buf);
 			if (err)
 				return err;
 		}
 		if (h->need && h->have + take > h->need)
-			take = h->need - h->have; /* more in the record is not the hello */
+			take = h->need -
+			       h->have; /* more in the record is not the hello */
 		if (h->next_record + RECORD_HEADER + take > max || h->need > max)
 			return -EMSGSIZE;
 		h->have += take;

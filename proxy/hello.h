@@ -19,8 +19,8 @@
  */
 struct hello {
 	size_t next_record; /* offset of the next record header */
-	size_t have;        /* handshake bytes in the records seen so far */
-	size_t need;        /* handshake bytes of the whole hello, 0 if not known yet */
+	size_t have;	    /* handshake bytes in the records seen so far */
+	size_t need;	    /* handshake bytes of the whole hello, 0 if not known yet */
 	unsigned records;
 	bool has_sni;
 	char sni[HELLO_NAME_MAX + 1]; /* lower case, without a trailing dot */

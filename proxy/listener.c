@@ -12,12 +12,14 @@
 
 #define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
-static int name_id(struct proxy *p, enum tg_name_kind kind, const char *name, uint16_t *ret)
+static int name_id(struct proxy *p, enum tg_name_kind kind, const char *name,
+		   uint16_t *ret)
 {
 	if (writer_name(p->writer, kind, name, ret) == 0)
 		return 0;
 	log_error("no place left for the name '%s' (%d names since the load); 'tollgate "
-		  "unload' and 'load' begin anew", name, TG_NAMES_MAX);
+		  "unload' and 'load' begin anew",
+		  name, TG_NAMES_MAX);
 	return -ENOSPC;
 }
 
@@ -101,7 +103,8 @@ static int open_one(const struct listener *l)
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0))
 		err = -errno;
 	if (!err) {
-		(void)sandbox_raise(CAP_NET_BIND_SERVICE); /* bind() says if it was needed */
+		(void)sandbox_raise(
+			CAP_NET_BIND_SERVICE); /* bind() says if it was needed */
 		if (bind(fd, (struct sockaddr *)&ss, len) < 0)
 			err = -errno;
 		(void)sandbox_lower(CAP_NET_BIND_SERVICE);
@@ -126,7 +129,8 @@ int listener_open(struct proxy *p, const struct listener *l, int *fds)
 			break;
 		}
 		err = writer_label(p->writer, fds[i], &label);
-		/* all are bound before one listens: none may take what another must see */
+		/* all are bound before one listens: none may take what another must see
+		 */
 	}
 	for (unsigned k = 0; !err && k < i; k++) {
 		if (listen(fds[k], BACKLOG) < 0)
@@ -140,8 +144,10 @@ int listener_open(struct proxy *p, const struct listener *l, int *fds)
 		fds[i] = -1;
 	}
 	if (err == -EADDRINUSE)
-		log_error("listener '%s': %s is in use by another program", l->name, l->address);
+		log_error("listener '%s': %s is in use by another program", l->name,
+			  l->address);
 	else
-		(void)log_errno(err, "listener '%s': cannot listen on %s", l->name, l->address);
+		(void)log_errno(err, "listener '%s': cannot listen on %s", l->name,
+				l->address);
 	return err;
 }

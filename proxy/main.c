@@ -58,7 +58,8 @@ static void usage(FILE *out)
 /* --- activating a configuration --- */
 
 /* The listener of the running configuration that has the same sockets, or NULL. */
-static const struct listener *same_listener(const struct config *old, const struct listener *l)
+static const struct listener *same_listener(const struct config *old,
+					    const struct listener *l)
 {
 	for (unsigned i = 0; old && i < old->listeners_count; i++) {
 		const struct listener *o = &old->listeners[i];
@@ -151,7 +152,8 @@ static void reload(struct daemon *d)
 	config_put(c);
 	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);
 	if (err)
-		log_error("the configuration was not changed: the one before stays in force");
+		log_error(
+			"the configuration was not changed: the one before stays in force");
 	else
 		log_info("configuration %s read again", d->config_path);
 }
@@ -161,7 +163,8 @@ static void reload(struct daemon *d)
 static bool workers_alive(struct daemon *d)
 {
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
-		if (d->workers[i].started && pthread_tryjoin_np(d->workers[i].thread, NULL) != 0)
+		if (d->workers[i].started &&
+		    pthread_tryjoin_np(d->workers[i].thread, NULL) != 0)
 			return true;
 		d->workers[i].started = false;
 	}
@@ -275,13 +278,17 @@ static int daemon_main(struct daemon *d)
 	err = writer_open(d->pins, &d->proxy.writer);
 	if (err) {
 		if (err == -ENOENT)
-			log_error("not loaded: nothing is pinned in %s; run 'tollgate load' "
-				  "first", d->pins);
+			log_error(
+				"not loaded: nothing is pinned in %s; run 'tollgate load' "
+				"first",
+				d->pins);
 		else if (err == -EACCES || err == -EPERM)
 			log_error("no permission to open %s: run as root", d->pins);
 		else if (err == -EPROTO)
-			log_error("%s was loaded by another version; run 'tollgate unload' and "
-				  "'tollgate load'", d->pins);
+			log_error(
+				"%s was loaded by another version; run 'tollgate unload' and "
+				"'tollgate load'",
+				d->pins);
 		else if (err != -EBUSY) /* said already */
 			(void)log_errno(err, "cannot open the books in %s", d->pins);
 		config_put(c);
@@ -325,8 +332,9 @@ int main(int argc, char **argv)
 			break;
 		case 'l':
 			if (log_set_level(optarg) < 0) {
-				log_error("--log-level %s: not error, warn, info or debug",
-					  optarg);
+				log_error(
+					"--log-level %s: not error, warn, info or debug",
+					optarg);
 				return EXIT_USAGE;
 			}
 			break;

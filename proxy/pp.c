@@ -42,7 +42,8 @@ int pp_sniff(const uint8_t *buf, size_t len)
 
 /* --- version 1 --- */
 
-/* The next field of a line, at most cap - 1 bytes, up to sep; -EPROTO if there is none. */
+/* The next field of a line, at most cap - 1 bytes, up to sep; -EPROTO if there is none.
+ */
 static int v1_field(const char **pos, const char *end, char sep, char *ret, size_t cap)
 {
 	const char *stop = memchr(*pos, sep, (size_t)(end - *pos));
@@ -62,7 +63,8 @@ static int v1_field(const char **pos, const char *end, char sep, char *ret, size
 static int v1_address(const char *text, int family, uint8_t ret[16])
 {
 	memcpy(ret, v4_head, sizeof(v4_head));
-	return inet_pton(family, text, family == AF_INET ? ret + 12 : ret) == 1 ? 0 : -EPROTO;
+	return inet_pton(family, text, family == AF_INET ? ret + 12 : ret) == 1 ? 0
+										: -EPROTO;
 }
 
 /* 2.1: decimal, no leading zeroes */
@@ -146,8 +148,9 @@ static ssize_t v1_encode(uint8_t *buf, size_t cap, const struct pp_info *info)
 			  sizeof(src));
 		inet_ntop(v4 ? AF_INET : AF_INET6, info->dst.ip + (v4 ? 12 : 0), dst,
 			  sizeof(dst));
-		n = snprintf((char *)buf, cap, "PROXY TCP%c %s %s %u %u\r\n", v4 ? '4' : '6',
-			     src, dst, ntohs(info->src.port), ntohs(info->dst.port));
+		n = snprintf((char *)buf, cap, "PROXY TCP%c %s %s %u %u\r\n",
+			     v4 ? '4' : '6', src, dst, ntohs(info->src.port),
+			     ntohs(info->dst.port));
 	}
 	return n < 0 || (size_t)n >= cap ? -ENOSPC : n;
 }
@@ -263,5 +266,6 @@ ssize_t pp_decode(const uint8_t *buf, size_t len, struct pp_info *ret)
 
 ssize_t pp_encode(uint8_t *buf, size_t cap, const struct pp_info *info)
 {
-	return info->version == PP_V1 ? v1_encode(buf, cap, info) : v2_encode(buf, cap, info);
+	return info->version == PP_V1 ? v1_encode(buf, cap, info)
+				      : v2_encode(buf, cap, info);
 }

@@ -13,19 +13,19 @@
 
 #include "base/addr.h"
 
-#define PP1_MAX 107  /* 2.1: the longest line, CRLF included */
-#define PP2_HDR_LEN 16
-#define PP2_MAX 4096 /* our limit for a whole version 2 header, TLVs included */
-#define PP_SNIFF_LEN 12 /* enough to know either signature */
+#define PP1_MAX	     107 /* 2.1: the longest line, CRLF included */
+#define PP2_HDR_LEN  16
+#define PP2_MAX	     4096 /* our limit for a whole version 2 header, TLVs included */
+#define PP_SNIFF_LEN 12	  /* enough to know either signature */
 
 enum pp_version { PP_NONE, PP_V1, PP_V2 };
 
 struct pp_info {
 	enum pp_version version;
-	bool local;      /* v2 LOCAL: a health check; addresses are the connection's own */
-	bool known;      /* src and dst are set (not UNKNOWN, not AF_UNSPEC or AF_UNIX) */
-	struct addr src; /* the real client */
-	struct addr dst; /* what it connected to */
+	bool local; /* v2 LOCAL: a health check; addresses are the connection's own */
+	bool known; /* src and dst are set (not UNKNOWN, not AF_UNSPEC or AF_UNIX) */
+	struct addr src;    /* the real client */
+	struct addr dst;    /* what it connected to */
 	const uint8_t *tlv; /* v2: TLVs, borrowed from the decoded buffer */
 	size_t tlv_len;
 };

@@ -105,7 +105,8 @@ static enum relay_result copy_move(struct relay_pool *pool, int src, int dst,
 }
 
 /* Empty the pipe.  RELAY_BUDGET when it is empty. */
-static enum relay_result pipe_drain(struct relay_pipe *p, int dst, struct relay_moved *ret)
+static enum relay_result pipe_drain(struct relay_pipe *p, int dst,
+				    struct relay_moved *ret)
 {
 	while (p->fill > 0) {
 		ssize_t n = splice(p->fds[0], NULL, dst, NULL, p->fill,

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define RELAY_PIPE_BYTES (256 * 1024)
+#define RELAY_PIPE_BYTES    (256 * 1024)
 #define RELAY_SCRATCH_BYTES (64 * 1024)
 
 /* A pipe and the bytes in it. */
@@ -29,7 +29,7 @@ struct relay_pool {
 	struct relay_pipe *idle;
 	unsigned held; /* pipes that exist */
 	unsigned max;
-	__u64 *gauge; /* pipes of all workers; relaxed atomic */
+	__u64 *gauge;	  /* pipes of all workers; relaxed atomic */
 	uint8_t *scratch; /* RELAY_SCRATCH_BYTES, for when there is no pipe */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with DRAIN
- * before the end when one side was reset: what it had sent goes out first.  Every state has a deadline; every end has one reason, counted once.  Sockets are watched
+ * before the end when one side was reset: what it had sent goes out first.  Every state
+ * has a deadline; every end has one reason, counted once.  Sockets are watched
  * edge-triggered: a flag remembers readiness until a call says EAGAIN, so a connection
  * costs two epoll_ctl calls in its life.
  *
@@ -19,127 +20,16 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "hello.h"
-#include "pp.h"
 #include "route.h"
-#include "session.h"
+#include "session_state.h"
 
-#define HEAD_FIRST_BYTES 2048
 #define DRAIN_STEP_MS 5
-#define DRAIN_MAX_MS 5000
+#define DRAIN_MAX_MS  5000
 
-enum session_state { ST_HEADER, ST_HELLO, ST_CONNECT, ST_RELAY, ST_DRAIN, ST_OVER };
+static const char *const state_names[] = { "header", "hello", "connect",
+					   "relay",  "drain", "over" };
 
-static const char *const state_names[] = { "header", "hello", "connect", "relay",
-					   "drain",  "over" };
-
-struct leg {
-	struct ev_io io;
-	struct session *session;
-	int fd;
-	bool readable;
-	bool writable;
-	bool ended;    /* EPOLLRDHUP was seen: nothing comes after what is queued */
-	bool failed;   /* EPOLLERR was seen: reset or timed out */
-	bool shut_out; /* we sent our FIN */
-	struct sock_label label;
-	struct proxy_slot *slot; /* NULL until the row is known */
-	uint64_t rx, tx, rx_header, tx_header;
-};
-
-/* One direction. */
-struct flow_dir {
-	struct leg *from, *to;
-	struct relay_pipe *pipe;
-	bool eof; /* the source has ended and everything was passed on */
-};
-
-struct session {
-	struct ev_dead dead; /* first */
-	struct session *next, **prev;
-	struct worker *worker;
-	struct config *config; /* a reference: the one it was accepted under */
-	struct listener *listener;
-	struct backend *backend;
-	struct route *route;
-	enum session_state state;
-	struct leg down, up;
-	struct flow_dir request, response;
-	struct ev_timer timer;
-	struct ev_task task; /* the budget ran out */
-	int64_t active_ms;   /* last byte moved */
-	int64_t drain_ms;    /* when the drain began */
-	struct leg *drain;   /* the leg that still has bytes to send */
-	enum tg_end why;     /* the reason after the drain */
-	struct leg *broken;  /* reset; what it had sent before is still passed on */
-	struct addr peer;    /* the other end of the client's connection */
-	bool trusted;	     /* peer must send a PROXY header */
-	bool sniff;	     /* peer must not, and nothing was read yet */
-	struct pp_info pp;
-	/* bytes read before the relay began, and how many of them are passed on */
-	uint8_t *head;
-	size_t head_len, head_cap, head_sent;
-	struct hello hello;
-};
-
-static void session_end(struct session *s, enum tg_end reason, bool reset);
-static void session_connect(struct session *s);
 static void session_pump(struct session *s);
-
-/* --- the book --- */
-
-/* The row is known: from now on its slot is added to directly. */
-static void leg_take_slot(struct leg *leg, struct proxy_slot *slot)
-{
-	if (leg->slot)
-		return;
-	leg->slot = slot;
-	book_add(&slot->opened, 1);
-	if (leg->rx)
-		book_add(&slot->rx_payload_bytes, leg->rx);
-	if (leg->rx_header)
-		book_add(&slot->rx_header_bytes, leg->rx_header);
-}
-
-static void leg_add_rx(struct leg *leg, size_t n)
-{
-	leg->rx += n;
-	if (leg->slot && n)
-		book_add(&leg->slot->rx_payload_bytes, n);
-}
-
-static void leg_add_tx(struct leg *leg, size_t n)
-{
-	leg->tx += n;
-	if (leg->slot && n)
-		book_add(&leg->slot->tx_payload_bytes, n);
-}
-
-/* Bytes first read as payload turn out to be a PROXY header. */
-static void leg_move_to_header(struct leg *leg, size_t n)
-{
-	leg->rx -= n;
-	leg->rx_header += n;
-}
-
-static void leg_close(struct session *s, struct leg *leg, bool reset)
-{
-	const struct linger now = { .l_onoff = 1 };
-
-	if (leg->fd < 0)
-		return;
-	leg->label.flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED;
-	leg->label.rx_payload_bytes = leg->rx + leg->rx_header;
-	leg->label.tx_payload_bytes = leg->tx + leg->tx_header;
-	(void)writer_label(s->worker->proxy->writer, leg->fd, &leg->label); /* counted there */
-	ev_io_del(s->worker->loop, &leg->io);
-	if (reset) /* socket(7): a linger time of 0 sends RST */
-		(void)setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(leg->fd);
-	leg->fd = -1;
-	if (leg->slot)
-		book_add(&leg->slot->closed, 1);
-}
 
 /* --- life --- */
 
@@ -167,9 +57,10 @@ static int64_t state_deadline_ms(const struct session *s)
 	}
 }
 
-static void session_to(struct session *s, enum session_state state)
+void session_to(struct session *s, enum session_state state)
 {
-	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state], state_names[state]);
+	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
+		  state_names[state]);
 	/* HEADER and HELLO share one deadline: the client's whole opening */
 	if (state != s->state && !(s->state == ST_HEADER && state == ST_HELLO)) {
 		s->state = state;
@@ -188,7 +79,7 @@ static uint64_t undelivered(const struct session *s)
 	return n;
 }
 
-static void session_end(struct session *s, enum tg_end reason, bool reset)
+void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct worker *w = s->worker;
 	uint64_t lost_up = undelivered(s);
@@ -230,8 +121,8 @@ static void drain_step(struct session *s)
 	int64_t waited = ev_now_ms(s->worker->loop) - s->drain_ms;
 	int queued = 0;
 
-	if (ioctl(s->drain->fd, SIOCOUTQ, &queued) < 0 || queued == 0 || s->drain->failed ||
-	    waited >= DRAIN_MAX_MS ||
+	if (ioctl(s->drain->fd, SIOCOUTQ, &queued) < 0 || queued == 0 ||
+	    s->drain->failed || waited >= DRAIN_MAX_MS ||
 	    ev_timer_set(s->worker->loop, &s->timer, DRAIN_STEP_MS) < 0)
 		session_end(s, s->why, true);
 }
@@ -243,133 +134,6 @@ static void session_drain(struct session *s, struct leg *broken)
 	s->drain_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_DRAIN);
 	drain_step(s);
-}
-
-/* --- before the relay: what the client says first --- */
-
-static int head_grow(struct session *s)
-{
-	size_t max = s->config->hello_bytes + PP2_MAX;
-	size_t cap = s->head_cap ? s->head_cap * 2 : HEAD_FIRST_BYTES;
-	uint8_t *head;
-
-	if (s->head_len < s->head_cap)
-		return 0;
-	if (s->head_cap >= max)
-		return -EMSGSIZE;
-	if (cap > max)
-		cap = max;
-	head = realloc(s->head, cap);
-	if (!head)
-		return -ENOMEM;
-	s->head = head;
-	s->head_cap = cap;
-	return 0;
-}
-
-/* > 0 bytes read; 0 the client has ended; negative errno. */
-static ssize_t head_read(struct session *s)
-{
-	ssize_t n;
-	int err;
-
-	err = head_grow(s);
-	if (err)
-		return err;
-	n = recv(s->down.fd, s->head + s->head_len, s->head_cap - s->head_len, MSG_DONTWAIT);
-	if (n < 0)
-		return -errno;
-	s->head_len += (size_t)n;
-	leg_add_rx(&s->down, (size_t)n);
-	return n;
-}
-
-static void on_hello(struct session *s)
-{
-	struct route *r = route_by_name(s->listener, s->hello.has_sni ? s->hello.sni : NULL);
-
-	if (!r) {
-		session_end(s, s->hello.has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI, true);
-		return;
-	}
-	s->route = r;
-	session_connect(s);
-}
-
-static void parse_hello(struct session *s)
-{
-	const uint8_t *p = s->head + s->head_sent;
-	size_t len = s->head_len - s->head_sent;
-	ssize_t n = hello_scan(&s->hello, p, len, s->config->hello_bytes);
-	int sniff;
-
-	if (n > 0) {
-		on_hello(s);
-		return;
-	}
-	if (n == -EAGAIN)
-		return;
-	if (n == -EPROTO && s->sniff) {
-		sniff = pp_sniff(p, len);
-		if (sniff == -EAGAIN)
-			return; /* as much of a PROXY signature as a client may send */
-		if (sniff == 1)
-			n = -EACCES;
-	}
-	session_end(s, n == -EACCES	 ? TG_END_PROXY_HEADER_UNTRUSTED
-		       : n == -EPROTO	 ? TG_END_HELLO_NOT_TLS
-		       : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
-					 : TG_END_HELLO_INVALID,
-		    true);
-}
-
-static void parse_header(struct session *s)
-{
-	ssize_t n = pp_decode(s->head, s->head_len, &s->pp);
-
-	if (n == -EAGAIN)
-		return;
-	if (n < 0) {
-		session_end(s, pp_sniff(s->head, s->head_len) == 0 ?
-				       TG_END_PROXY_HEADER_MISSING :
-				       TG_END_PROXY_HEADER_INVALID,
-			    true);
-		return;
-	}
-	s->pp.tlv = NULL; /* borrowed from a buffer that may move */
-	s->pp.tlv_len = 0;
-	s->head_sent = (size_t)n;
-	leg_move_to_header(&s->down, (size_t)n);
-	if (!s->listener->tls) {
-		s->route = &s->listener->routes[0];
-		session_connect(s);
-		return;
-	}
-	session_to(s, ST_HELLO);
-	parse_hello(s);
-}
-
-static void on_opening(struct session *s)
-{
-	while (s->down.readable && (s->state == ST_HEADER || s->state == ST_HELLO)) {
-		ssize_t n = head_read(s);
-
-		if (n == -EAGAIN) {
-			s->down.readable = false;
-		} else if (n == 0) {
-			session_end(s, TG_END_HELLO_CLOSED, false);
-		} else if (n == -ENOMEM) {
-			session_end(s, TG_END_RESOURCES, true);
-		} else if (n == -EMSGSIZE) {
-			session_end(s, TG_END_HELLO_TOO_LARGE, true);
-		} else if (n < 0) {
-			session_end(s, TG_END_HELLO_RESET, true);
-		} else if (s->state == ST_HEADER) {
-			parse_header(s);
-		} else {
-			parse_hello(s);
-		}
-	}
 }
 
 /* --- the backend --- */
@@ -414,7 +178,8 @@ static int send_header(struct session *s)
 	if (n < 0)
 		return (int)n;
 	/* a fresh socket takes some kilobytes; anything less is a failure */
-	if (send(s->up.fd, buf, (size_t)n, MSG_NOSIGNAL | MSG_MORE * (s->head_len > 0)) != n)
+	if (send(s->up.fd, buf, (size_t)n, MSG_NOSIGNAL | MSG_MORE * (s->head_len > 0)) !=
+	    n)
 		return -EIO;
 	s->up.tx_header += (size_t)n;
 	book_add(&s->up.slot->tx_header_bytes, (uint64_t)n);
@@ -455,7 +220,7 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	switch (s->state) {
 	case ST_HEADER:
 	case ST_HELLO:
-		on_opening(s);
+		opening_read(s);
 		break;
 	case ST_CONNECT:
 		if (leg == &s->up && leg->writable)
@@ -473,16 +238,6 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	case ST_OVER:
 		break;
 	}
-}
-
-static void leg_label(struct session *s, struct leg *leg, enum tg_leg which)
-{
-	leg->label = (struct sock_label){ .listener = s->listener->id,
-					  .route = s->route->id,
-					  .backend = s->backend->id,
-					  .leg = (uint8_t)which,
-					  .flags = TG_LABEL_FINAL };
-	(void)writer_label(s->worker->proxy->writer, leg->fd, &leg->label); /* counted there */
 }
 
 static int open_backend(struct session *s, const struct addr *a)
@@ -506,7 +261,7 @@ static int open_backend(struct session *s, const struct addr *a)
 	return err;
 }
 
-static void session_connect(struct session *s)
+void session_connect(struct session *s)
 {
 	const struct addr *a;
 	int err;
@@ -525,41 +280,12 @@ static void session_connect(struct session *s)
 
 /* --- relay --- */
 
-/*
- * A source that may not send a PROXY header: look at its first bytes before they go on.
- * Returns true when the relay may begin.
- */
-static bool sniff_first(struct session *s)
-{
-	uint8_t buf[PP_SNIFF_LEN];
-	ssize_t n = recv(s->down.fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
-
-	if (n < 0 && errno == EAGAIN) {
-		s->down.readable = false;
-		return false;
-	}
-	if (n > 0) {
-		int is = pp_sniff(buf, (size_t)n);
-
-		if (is == 1) {
-			session_end(s, TG_END_PROXY_HEADER_UNTRUSTED, true);
-			return false;
-		}
-		if (is == -EAGAIN && !s->down.ended) { /* more will wake us, or the timer */
-			s->down.readable = false;
-			return false;
-		}
-	}
-	s->sniff = false;
-	return true;
-}
-
 /* What was read while waiting for the hello goes first.  0, -EAGAIN or -errno. */
 static int head_flush(struct session *s)
 {
 	while (s->head_sent < s->head_len) {
-		ssize_t n = send(s->up.fd, s->head + s->head_sent, s->head_len - s->head_sent,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(s->up.fd, s->head + s->head_sent,
+				 s->head_len - s->head_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN) {
 			s->up.writable = false;
@@ -583,7 +309,8 @@ static void dir_finish(struct session *s, struct flow_dir *d)
 		session_drain(s, d->from);
 		return;
 	}
-	/* half-close goes on to the other side; ENOTCONN: it is gone, its own event says so */
+	/* half-close goes on to the other side; ENOTCONN: it is gone, its own event says
+	 * so */
 	(void)shutdown(d->to->fd, SHUT_WR);
 	d->to->shut_out = true;
 }
@@ -609,7 +336,8 @@ static bool dir_move(struct session *s, struct flow_dir *d)
 	enum relay_result r;
 	bool fill = d->pipe && d->pipe->fill > 0;
 
-	if (d->eof || d->to == s->broken || !d->to->writable || (!fill && !d->from->readable))
+	if (d->eof || d->to == s->broken || !d->to->writable ||
+	    (!fill && !d->from->readable))
 		return false;
 	r = relay_move(&s->worker->pool, &d->pipe, d->from->fd, d->to->fd, &m);
 	leg_add_rx(d->from, m.in);
@@ -643,7 +371,7 @@ static void session_pump(struct session *s)
 	bool more = false;
 	int err;
 
-	if (s->broken != &s->up && (!s->sniff || sniff_first(s))) {
+	if (s->broken != &s->up && (!s->sniff || opening_sniff(s))) {
 		err = s->head ? head_flush(s) : 0;
 		if (err && err != -EAGAIN)
 			leg_broke(s, &s->up);
@@ -726,7 +454,8 @@ static void leg_init(struct session *s, struct leg *leg, int fd)
 	leg->label.leg = TG_LEG_DOWNSTREAM;
 }
 
-void session_start(struct worker *w, struct listener *l, int fd, const struct sockaddr *peer)
+void session_start(struct worker *w, struct listener *l, int fd,
+		   const struct sockaddr *peer)
 {
 	static const int on = 1;
 	struct session *s = calloc(1, sizeof(*s));
@@ -764,7 +493,8 @@ void session_start(struct worker *w, struct listener *l, int fd, const struct so
 		first = ST_HELLO;
 	s->state = ST_OVER; /* so that the first transition arms its deadline */
 	session_to(s, first);
-	if (ev_io_add(w->loop, &s->down.io, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+	if (ev_io_add(w->loop, &s->down.io, fd,
+		      EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One client connection and its backend connection; see proxy/README.md for its states. */
+/* One client connection and its backend connection; see proxy/README.md for its states.
+ */
 #ifndef PROXY_SESSION_H
 #define PROXY_SESSION_H
 
@@ -12,7 +13,8 @@
  * Take over an accepted socket (closed in any case, also on failure); `peer` is its
  * other end.  The session frees itself when it ends.
  */
-void session_start(struct worker *w, struct listener *l, int fd, const struct sockaddr *peer);
+void session_start(struct worker *w, struct listener *l, int fd,
+		   const struct sockaddr *peer);
 
 /* A connection that is over the limit: reset, counted, nothing read. */
 void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason);

@@ -14,7 +14,7 @@
 #include "worker.h"
 
 #define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
-#define RESUME_MS 100
+#define RESUME_MS   100
 
 enum message_kind { MSG_CONFIGURE, MSG_DRAIN };
 
@@ -61,7 +61,8 @@ static void worker_resume(struct worker *w)
 
 static bool is_full(const struct worker *w)
 {
-	return __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >= w->proxy->sessions_max;
+	return __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >=
+	       w->proxy->sessions_max;
 }
 
 static void on_resume(struct ev_timer *timer)
@@ -79,7 +80,8 @@ static bool over_limit(const struct worker *w, const struct listener *l)
 	uint32_t all = w->config->limits.connections, own = l->limits.connections;
 
 	return (all && __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >= all) ||
-	       (own && __atomic_load_n(&w->proxy->active[l->id], __ATOMIC_RELAXED) >= own);
+	       (own &&
+		__atomic_load_n(&w->proxy->active[l->id], __ATOMIC_RELAXED) >= own);
 }
 
 /* One connection.  0, or a negative errno if there was none or it may not be taken. */
@@ -153,12 +155,15 @@ static void acceptor_add(struct worker *w, struct listener *l, int fd)
 	int err = -ENOMEM;
 
 	if (a) {
-		*a = (struct acceptor){ .worker = w, .listener = l, .fd = fd, .keep = true };
+		*a = (struct acceptor){
+			.worker = w, .listener = l, .fd = fd, .keep = true
+		};
 		a->io = (struct ev_io){ .fd = -1, .fn = on_accept };
 		err = ev_io_add(w->loop, &a->io, fd, w->paused ? 0 : EPOLLIN);
 	}
 	if (err) {
-		(void)log_errno(err, "listener '%s': a worker cannot accept on it", l->name);
+		(void)log_errno(err, "listener '%s': a worker cannot accept on it",
+				l->name);
 		close(fd);
 		free(a);
 		return;
@@ -266,7 +271,8 @@ static void send_message(struct worker *w, struct worker_message *m)
 	*w->inbox_tail = m;
 	w->inbox_tail = &m->next;
 	pthread_mutex_unlock(&w->inbox_lock);
-	(void)!write(w->inbox_fd, &one, sizeof(one)); /* cannot fail below 2^64 messages */
+	(void)!write(w->inbox_fd, &one,
+		     sizeof(one)); /* cannot fail below 2^64 messages */
 }
 
 int worker_configure(struct worker *w, struct config *c, const int *fds)

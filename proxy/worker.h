@@ -23,10 +23,10 @@ struct proxy {
 	struct writer *writer;
 	struct proxy_state *state; /* mapped */
 	unsigned workers_n;
-	unsigned sessions;     /* all workers; relaxed atomic */
-	unsigned sessions_max; /* by descriptors */
+	unsigned sessions;		   /* all workers; relaxed atomic */
+	unsigned sessions_max;		   /* by descriptors */
 	unsigned active[TG_LISTENERS_MAX]; /* sessions by listener id; relaxed atomic */
-	unsigned pipes_max;    /* a worker */
+	unsigned pipes_max;		   /* a worker */
 };
 
 /* A listening socket of one worker. */

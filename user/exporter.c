@@ -27,10 +27,10 @@
 #include "metrics.h"
 #include "version.h"
 
-#define PINS_DEFAULT "/sys/fs/bpf/tollgate"
-#define LISTEN_DEFAULT "127.0.0.1:9980"
-#define CACHE_NS 1000000000u
-#define AUDIT_TRIES 5
+#define PINS_DEFAULT	"/sys/fs/bpf/tollgate"
+#define LISTEN_DEFAULT	"127.0.0.1:9980"
+#define CACHE_NS	1000000000u
+#define AUDIT_TRIES	5
 #define CONNECTIONS_MAX 64
 #define TIMEOUT_SECONDS 10
 
@@ -51,7 +51,8 @@ static void usage(FILE *out)
 	      "(JSON), /healthz.  'tollgate load' must have run.\n"
 	      "\n"
 	      "  -l, --listen ADDRESS:PORT  where (" LISTEN_DEFAULT ")\n"
-	      "      --pins DIR             where the books are pinned (" PINS_DEFAULT ")\n"
+	      "      --pins DIR             where the books are pinned (" PINS_DEFAULT
+	      ")\n"
 	      "      --user NAME            whom to become (nobody)\n"
 	      "      --log-level LEVEL      error, warn, info or debug (info)\n"
 	      "  -h, --help                 this text\n"
@@ -74,7 +75,8 @@ static int refresh(struct exporter *e)
 	if (e->s && util_now_ns() - e->s->taken_ns < CACHE_NS)
 		return 0;
 	for (int i = 0; i < AUDIT_TRIES && sum > 0; i++) {
-		(void)sandbox_raise(CAP_NET_ADMIN); /* snapshot_take reports if it was needed */
+		(void)sandbox_raise(
+			CAP_NET_ADMIN); /* snapshot_take reports if it was needed */
 		err = snapshot_take(e->book, BOOK_FLOWS | BOOK_NFT, &s);
 		(void)sandbox_lower(CAP_NET_ADMIN);
 		if (err)
@@ -108,8 +110,8 @@ static unsigned page_metrics(struct exporter *e, struct request *r, FILE *out)
 							 MHD_HTTP_HEADER_ACCEPT);
 	bool om = accept && strstr(accept, "application/openmetrics-text");
 
-	r->type = om ? "application/openmetrics-text; version=1.0.0; charset=utf-8" :
-		       "text/plain; version=0.0.4; charset=utf-8";
+	r->type = om ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+		     : "text/plain; version=0.0.4; charset=utf-8";
 	metrics_write(out, e->s, &e->audit, om);
 	return MHD_HTTP_OK;
 }
@@ -144,9 +146,11 @@ static unsigned page_index(struct exporter *e, struct request *r, FILE *out)
 {
 	(void)e;
 	r->type = "text/html; charset=utf-8";
-	fputs("<!doctype html><title>Tollgate</title><h1>Tollgate " TOLLGATE_VERSION "</h1>"
+	fputs("<!doctype html><title>Tollgate</title><h1>Tollgate " TOLLGATE_VERSION
+	      "</h1>"
 	      "<ul><li><a href=\"/metrics\">/metrics</a><li><a href=\"/flows\">/flows</a>"
-	      "<li><a href=\"/healthz\">/healthz</a></ul>\n", out);
+	      "<li><a href=\"/healthz\">/healthz</a></ul>\n",
+	      out);
 	return MHD_HTTP_OK;
 }
 
@@ -177,11 +181,13 @@ static unsigned answer(struct exporter *e, struct request *r, const char *path, 
 	return MHD_HTTP_NOT_FOUND;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
-				  const char *method, const char *version,
-				  const char *upload_data, size_t *upload_size, void **state)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
+				  const char *url, const char *method,
+				  const char *version, const char *upload_data,
+				  size_t *upload_size, void **state)
 {
-	struct request r = { .connection = connection, .type = "text/plain; charset=utf-8" };
+	struct request r = { .connection = connection,
+			     .type = "text/plain; charset=utf-8" };
 	unsigned status = MHD_HTTP_METHOD_NOT_ALLOWED;
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -235,7 +241,8 @@ static int serve(struct exporter *e, const char *listen_text, const char *user)
 	int sigfd;
 
 	if (addr_parse(listen_text, &addr) < 0) {
-		log_error("--listen %s: not ADDRESS:PORT or [V6ADDRESS]:PORT", listen_text);
+		log_error("--listen %s: not ADDRESS:PORT or [V6ADDRESS]:PORT",
+			  listen_text);
 		return EXIT_USAGE;
 	}
 	(void)addr_to_sockaddr(&addr, &ss);
@@ -248,9 +255,10 @@ static int serve(struct exporter *e, const char *listen_text, const char *user)
 	sigfd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (sigfd < 0 || sandbox_enter(user, keep, 1) < 0)
 		return EXIT_BAD;
-	mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, e, MHD_OPTION_SOCK_ADDR, &ss,
-			       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-			       MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS, MHD_OPTION_END);
+	mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, e, MHD_OPTION_SOCK_ADDR,
+			       &ss, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+			       MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_SECONDS,
+			       MHD_OPTION_END);
 	if (!mhd) {
 		(void)log_errno(-errno, "cannot listen on %s", listen_text);
 		return EXIT_BAD;
@@ -291,8 +299,9 @@ int main(int argc, char **argv)
 			break;
 		case 'L':
 			if (log_set_level(optarg) < 0) {
-				log_error("--log-level %s: not error, warn, info or debug",
-					  optarg);
+				log_error(
+					"--log-level %s: not error, warn, info or debug",
+					optarg);
 				return EXIT_USAGE;
 			}
 			break;

@@ -64,7 +64,8 @@ static bool wanted(const struct snapshot *s, const struct live_flow *f,
 {
 	const struct row_key *k = &f->flow.row;
 
-	if (o->listener && strcmp(o->listener, snapshot_name(s, TG_NAME_LISTENER, k->listener)))
+	if (o->listener &&
+	    strcmp(o->listener, snapshot_name(s, TG_NAME_LISTENER, k->listener)))
 		return false;
 	if (o->route && strcmp(o->route, snapshot_name(s, TG_NAME_ROUTE, k->route)))
 		return false;
@@ -73,7 +74,8 @@ static bool wanted(const struct snapshot *s, const struct live_flow *f,
 
 static int compare(const void *a, const void *b, void *arg)
 {
-	uint64_t (*key)(const struct live_flow *) = *(uint64_t(**)(const struct live_flow *))arg;
+	uint64_t (*key)(const struct live_flow *) =
+		*(uint64_t(**)(const struct live_flow *))arg;
 	uint64_t x = key(*(const struct live_flow *const *)a);
 	uint64_t y = key(*(const struct live_flow *const *)b);
 
@@ -124,25 +126,26 @@ static json_t *flow_json(const struct snapshot *s, const struct live_flow *f, do
 	const struct tcp_counts *c = &f->flow.counts;
 	json_t *o;
 
-	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, "
-		      "s:I, s:I, s:f, s:f, s:I}",
-		      "local", end_format(f->key.local, f->key.local_port, local), "remote",
-		      end_format(f->key.remote, f->key.remote_port, remote), "role",
-		      role_name(f->flow.role), "leg",
-		      tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0], "listener",
-		      snapshot_name(s, TG_NAME_LISTENER, k->listener), "route",
-		      snapshot_name(s, TG_NAME_ROUTE, k->route), "backend",
-		      snapshot_name(s, TG_NAME_BACKEND, k->backend), "state",
-		      tcp_state_name(f->flow.state), "rx_payload_bytes",
-		      (json_int_t)c->rx_payload_bytes, "tx_payload_bytes",
-		      (json_int_t)c->tx_payload_bytes, "tx_retransmitted_bytes",
-		      (json_int_t)c->tx_retransmitted_bytes, "rx_segments",
-		      (json_int_t)c->rx_segments, "tx_segments", (json_int_t)c->tx_segments,
-		      "rx_queue_bytes", (json_int_t)f->flow.rx_queue_bytes, "tx_queue_bytes",
-		      (json_int_t)f->flow.tx_queue_bytes, "srtt_us",
-		      (json_int_t)f->flow.srtt_us, "opened", wall - age_seconds(s, f),
-		      "age_seconds", age_seconds(s, f), "netns_cookie",
-		      (json_int_t)f->key.netns_cookie);
+	o = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:I, s:f, s:f, s:I}",
+		"local", end_format(f->key.local, f->key.local_port, local), "remote",
+		end_format(f->key.remote, f->key.remote_port, remote), "role",
+		role_name(f->flow.role), "leg",
+		tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0], "listener",
+		snapshot_name(s, TG_NAME_LISTENER, k->listener), "route",
+		snapshot_name(s, TG_NAME_ROUTE, k->route), "backend",
+		snapshot_name(s, TG_NAME_BACKEND, k->backend), "state",
+		tcp_state_name(f->flow.state), "rx_payload_bytes",
+		(json_int_t)c->rx_payload_bytes, "tx_payload_bytes",
+		(json_int_t)c->tx_payload_bytes, "tx_retransmitted_bytes",
+		(json_int_t)c->tx_retransmitted_bytes, "rx_segments",
+		(json_int_t)c->rx_segments, "tx_segments", (json_int_t)c->tx_segments,
+		"rx_queue_bytes", (json_int_t)f->flow.rx_queue_bytes, "tx_queue_bytes",
+		(json_int_t)f->flow.tx_queue_bytes, "srtt_us",
+		(json_int_t)f->flow.srtt_us, "opened", wall - age_seconds(s, f),
+		"age_seconds", age_seconds(s, f), "netns_cookie",
+		(json_int_t)f->key.netns_cookie);
 	if (o && f->has_wire) {
 		json_object_set_new(o, "rx_frame_bytes",
 				    json_integer((json_int_t)f->wire[TG_RX].frame_bytes));
@@ -197,18 +200,21 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 	list = select_flows(s, opts, &n);
 	if (!list)
 		return 0;
-	fprintf(out, "%-24s %-24s %-11s %-28s %10s %10s %8s %8s\n", "LOCAL", "REMOTE", "STATE",
-		"OWNER", "RX", "TX", "RTT", "AGE");
+	fprintf(out, "%-24s %-24s %-11s %-28s %10s %10s %8s %8s\n", "LOCAL", "REMOTE",
+		"STATE", "OWNER", "RX", "TX", "RTT", "AGE");
 	for (size_t i = 0; i < n; i++) {
 		const struct live_flow *f = list[i];
 		const struct row_key *k = &f->flow.row;
 
 		if (k->leg == TG_LEG_HOST)
-			(void)snprintf(owner, sizeof(owner), "host %s", role_name(f->flow.role));
+			(void)snprintf(owner, sizeof(owner), "host %s",
+				       role_name(f->flow.role));
 		else
 			(void)snprintf(owner, sizeof(owner), "%s/%s %s",
 				       snapshot_name(s, TG_NAME_LISTENER, k->listener),
-				       k->route ? snapshot_name(s, TG_NAME_ROUTE, k->route) : "?",
+				       k->route
+					       ? snapshot_name(s, TG_NAME_ROUTE, k->route)
+					       : "?",
 				       tg_leg_names[k->leg]);
 		fprintf(out, "%-24s %-24s %-11s %-28s %10s %10s %6.2fms %8s\n",
 			end_format(f->key.local, f->key.local_port, local),
@@ -216,8 +222,8 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 			tcp_state_name(f->flow.state), owner,
 			util_format_bytes(f->flow.counts.rx_payload_bytes, rx),
 			util_format_bytes(f->flow.counts.tx_payload_bytes, tx),
-			(double)f->flow.srtt_us / 1000, age_format(age_seconds(s, f), age,
-								   sizeof(age)));
+			(double)f->flow.srtt_us / 1000,
+			age_format(age_seconds(s, f), age, sizeof(age)));
 	}
 	free(list);
 	return n;

@@ -12,7 +12,7 @@ struct flows_opts {
 	const char *listener; /* NULL: any */
 	const char *route;
 	const char *state;
-	const char *sort; /* NULL: "opened" */
+	const char *sort;    /* NULL: "opened" */
 	unsigned long limit; /* 0: all */
 };
 

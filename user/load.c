@@ -35,9 +35,9 @@
 #include "version.h"
 
 #define BPF_TCX_INGRESS_ATTACH 46 /* enum bpf_attach_type of Linux 6.6 */
-#define BPF_TCX_EGRESS_ATTACH 47
-#define CLSACT_PREF 49151 /* before what tc picks by itself, clear of hand-made ones */
-#define PATH_BYTES 4096
+#define BPF_TCX_EGRESS_ATTACH  47
+#define CLSACT_PREF	       49151 /* before what tc picks by itself, clear of hand-made ones */
+#define PATH_BYTES	       4096
 
 /* One load in progress; what is set is what must be undone. */
 struct load {
@@ -82,7 +82,8 @@ static int check_privilege(void)
 	if (!missing)
 		return 0;
 	log_error("%s is missing: run as root, or with CAP_BPF, CAP_PERFMON and "
-		  "CAP_NET_ADMIN", missing);
+		  "CAP_NET_ADMIN",
+		  missing);
 	return -EPERM;
 }
 
@@ -114,13 +115,15 @@ static int make_pins_dir(struct load *ld)
 		return log_errno(r, "--pins %s: cannot look at %s", pins, parent);
 	if (r == 0) {
 		log_error("--pins %s: %s is not a bpf file system; mount one with "
-			  "'mount -t bpf bpf %s'", pins, parent, parent);
+			  "'mount -t bpf bpf %s'",
+			  pins, parent, parent);
 		return -EINVAL;
 	}
 	if (mkdir(pins, 0700) < 0) {
 		if (errno != EEXIST)
 			return log_errno(-errno, "cannot make %s", pins);
-		log_error("already loaded: %s exists; 'tollgate unload' removes it", pins);
+		log_error("already loaded: %s exists; 'tollgate unload' removes it",
+			  pins);
 		return -EEXIST;
 	}
 	ld->made_dir = true;
@@ -142,9 +145,11 @@ static int attach_to_cgroup(struct load *ld, int fd, const char *cgroup)
 
 	ld->release_link = bpf_program__attach_cgroup(ld->skel->progs.tcp_release, fd);
 	if (ld->release_link)
-		ld->sockops_link = bpf_program__attach_cgroup(ld->skel->progs.tcp_sockops, fd);
+		ld->sockops_link =
+			bpf_program__attach_cgroup(ld->skel->progs.tcp_sockops, fd);
 	if (!ld->sockops_link)
-		return log_errno(-errno, "cannot attach the tcp book to cgroup %s", cgroup);
+		return log_errno(-errno, "cannot attach the tcp book to cgroup %s",
+				 cgroup);
 	err = pin_link(ld, ld->release_link, "link-release");
 	return err ? err : pin_link(ld, ld->sockops_link, "link-sockops");
 }
@@ -163,8 +168,9 @@ static int attach_cgroup(struct load *ld)
 		return err;
 	if (!cgroup) {
 		if (host_cgroup2(root, sizeof(root)) < 0) {
-			log_error("no cgroup v2 is mounted (looked in /proc/self/mountinfo); "
-				  "mount one, or name a directory with --cgroup");
+			log_error(
+				"no cgroup v2 is mounted (looked in /proc/self/mountinfo); "
+				"mount one, or name a directory with --cgroup");
 			return -ENOENT;
 		}
 		cgroup = root;
@@ -200,8 +206,10 @@ static int check_device(const char *name, unsigned *ret_ifindex)
 		err = log_errno(-errno, "--device %s: cannot read its type", name);
 	} else if (req.ifr_hwaddr.sa_family != ARPHRD_ETHER &&
 		   req.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK) {
-		log_error("--device %s: neither Ethernet nor loopback (type %u); the wire "
-			  "book cannot read its frames", name, req.ifr_hwaddr.sa_family);
+		log_error(
+			"--device %s: neither Ethernet nor loopback (type %u); the wire "
+			"book cannot read its frames",
+			name, req.ifr_hwaddr.sa_family);
 		err = -EOPNOTSUPP;
 	}
 	close(fd);
@@ -303,7 +311,8 @@ static int pin_maps(struct load *ld)
 	char path[PATH_BYTES];
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, ld->skel->obj) {
+	bpf_object__for_each_map(map, ld->skel->obj)
+	{
 		if (bpf_map__is_internal(map))
 			continue;
 		pin_path(path, ld->opts->pins, bpf_map__name(map));
@@ -356,9 +365,10 @@ static int load_nft(struct load *ld)
 
 	err = nft_table_create(ld->ifindex, ld->opts->devices_n);
 	if (err == -EEXIST) {
-		log_error("nft table 'inet tollgate' exists already in this network "
-			  "namespace; 'tollgate unload' or 'nft delete table inet tollgate' "
-			  "removes it");
+		log_error(
+			"nft table 'inet tollgate' exists already in this network "
+			"namespace; 'tollgate unload' or 'nft delete table inet tollgate' "
+			"removes it");
 		return err;
 	}
 	if (err < 0)
@@ -431,7 +441,8 @@ int unload_run(const char *pins)
 		return err;
 	}
 	if (host_is_bpffs(pins) != 1) {
-		log_error("--pins %s: not on a bpf file system; nothing was removed", pins);
+		log_error("--pins %s: not on a bpf file system; nothing was removed",
+			  pins);
 		return -EINVAL;
 	}
 	err = remove_pins(pins);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PINS_DEFAULT "/sys/fs/bpf/tollgate"
+#define PINS_DEFAULT	 "/sys/fs/bpf/tollgate"
 #define LOAD_DEVICES_MAX 64
 
 enum load_attach { LOAD_AUTO, LOAD_TCX, LOAD_CLSACT };
@@ -16,7 +16,7 @@ struct load_opts {
 	const char *devices[LOAD_DEVICES_MAX];
 	size_t devices_n;
 	enum load_attach attach; /* how to attach to devices; AUTO: tcx, else clsact */
-	bool nft; /* install the nft table */
+	bool nft;		 /* install the nft table */
 };
 
 /*

@@ -23,11 +23,12 @@ static void family(const struct page *p, const char *name, bool counter, const c
 {
 	const char *suffix = counter && !p->openmetrics ? "_total" : "";
 
-	fprintf(p->out, "# HELP tollgate_%s%s %s\n# TYPE tollgate_%s%s %s\n", name, suffix, help,
-		name, suffix, counter ? "counter" : "gauge");
+	fprintf(p->out, "# HELP tollgate_%s%s %s\n# TYPE tollgate_%s%s %s\n", name,
+		suffix, help, name, suffix, counter ? "counter" : "gauge");
 }
 
-/* A label value; names come from a checked configuration, but the format has its rules. */
+/* A label value; names come from a checked configuration, but the format has its rules.
+ */
 static void put_value(FILE *out, const char *value)
 {
 	for (; *value; value++) {
@@ -52,7 +53,8 @@ static void row_sample(const struct page *p, const char *name, bool counter,
 			fputs(",port=\"other\"", p->out);
 		else
 			fprintf(p->out, ",role=\"%s\",port=\"%u\"",
-				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected", k->port);
+				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected",
+				k->port);
 	} else {
 		fputs(",listener=\"", p->out);
 		put_value(p->out, snapshot_name(p->s, TG_NAME_LISTENER, k->listener));
@@ -69,13 +71,15 @@ static void simple(const struct page *p, const char *name, bool counter, const c
 		   uint64_t value)
 {
 	family(p, name, counter, help);
-	fprintf(p->out, "tollgate_%s%s %" PRIu64 "\n", name, counter ? "_total" : "", value);
+	fprintf(p->out, "tollgate_%s%s %" PRIu64 "\n", name, counter ? "_total" : "",
+		value);
 }
 
 /* --- tcp book --- */
 
 /* Rows and, as one more row without labels, what found no place in a row. */
-static const struct tcp_totals *tcp_at(const struct snapshot *s, size_t i, struct row_key *ret)
+static const struct tcp_totals *tcp_at(const struct snapshot *s, size_t i,
+				       struct row_key *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	if (i == s->tcp_n)
@@ -96,7 +100,8 @@ static void tcp_direction(const struct page *p, const char *name, const char *he
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
 		for (int d = 0; d < TG_DIR_MAX; d++) {
-			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"", directions[d]);
+			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
+				       directions[d]);
 			row_sample(p, name, true, &key, extra);
 			fprintf(p->out, "%" PRIu64 "\n",
 				*(const uint64_t *)((const char *)t + offsets[d]));
@@ -104,7 +109,8 @@ static void tcp_direction(const struct page *p, const char *name, const char *he
 	}
 }
 
-static void tcp_value(const struct page *p, const char *name, const char *help, size_t offset)
+static void tcp_value(const struct page *p, const char *name, const char *help,
+		      size_t offset)
 {
 	struct row_key key;
 
@@ -163,7 +169,8 @@ static void tcp_active(const struct page *p)
 		bool known = !s->flows[k].flow.pending;
 
 		for (size_t i = 0; i < s->tcp_n && !known; i++)
-			known = memcmp(&s->flows[k].flow.row, &s->tcp[i].key, sizeof(key)) == 0;
+			known = memcmp(&s->flows[k].flow.row, &s->tcp[i].key,
+				       sizeof(key)) == 0;
 		for (size_t m = 0; m < k && !known; m++)
 			known = s->flows[m].flow.pending &&
 				memcmp(&s->flows[k].flow.row, &s->flows[m].flow.row,
@@ -181,7 +188,8 @@ static void tcp_active(const struct page *p)
 
 static void tcp_book(const struct page *p)
 {
-	tcp_value(p, "connections_opened", "TCP sockets opened: connects tried and accepts.",
+	tcp_value(p, "connections_opened",
+		  "TCP sockets opened: connects tried and accepts.",
 		  offsetof(struct tcp_totals, opened));
 	tcp_closed_by_reason(p);
 	tcp_active(p);
@@ -194,14 +202,17 @@ static void tcp_book(const struct page *p)
 		      offsetof(struct tcp_totals, counts.tx_segments));
 	tcp_value(p, "tcp_retransmitted_bytes", "Payload bytes that were sent again.",
 		  offsetof(struct tcp_totals, counts.tx_retransmitted_bytes));
-	tcp_value(p, "tcp_unread_bytes", "Received by a closed socket, never read by the proxy.",
+	tcp_value(p, "tcp_unread_bytes",
+		  "Received by a closed socket, never read by the proxy.",
 		  offsetof(struct tcp_totals, unread_bytes));
-	tcp_value(p, "tcp_unsent_bytes", "Written by the proxy, never sent by its closed socket.",
+	tcp_value(p, "tcp_unsent_bytes",
+		  "Written by the proxy, never sent by its closed socket.",
 		  offsetof(struct tcp_totals, unsent_bytes));
-	tcp_direction(p, "tcp_unclaimed_bytes",
-		      "Bytes of proxy sockets that closed without the proxy's word (it died).",
-		      offsetof(struct tcp_totals, unclaimed_rx_bytes),
-		      offsetof(struct tcp_totals, unclaimed_tx_bytes));
+	tcp_direction(
+		p, "tcp_unclaimed_bytes",
+		"Bytes of proxy sockets that closed without the proxy's word (it died).",
+		offsetof(struct tcp_totals, unclaimed_rx_bytes),
+		offsetof(struct tcp_totals, unclaimed_tx_bytes));
 }
 
 /* --- proxy book --- */
@@ -215,7 +226,8 @@ static void proxy_direction(const struct page *p, const char *name, const char *
 	family(p, name, true, help);
 	for (size_t i = 0; i < p->s->slots_n; i++) {
 		for (int d = 0; d < TG_DIR_MAX; d++) {
-			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"", directions[d]);
+			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
+				       directions[d]);
 			row_sample(p, name, true, &p->s->slots[i].row, extra);
 			fprintf(p->out, "%" PRIu64 "\n",
 				*(const uint64_t *)((const char *)&p->s->slots[i] +
@@ -224,7 +236,8 @@ static void proxy_direction(const struct page *p, const char *name, const char *
 	}
 }
 
-static void proxy_value(const struct page *p, const char *name, const char *help, size_t offset)
+static void proxy_value(const struct page *p, const char *name, const char *help,
+			size_t offset)
 {
 	family(p, name, true, help);
 	for (size_t i = 0; i < p->s->slots_n; i++) {
@@ -244,9 +257,11 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 		for (int r = from; r < to; r++) {
 			if (!p->s->slots[i].ends[r])
 				continue;
-			(void)snprintf(extra, sizeof(extra), "reason=\"%s\"", tg_end_names[r]);
+			(void)snprintf(extra, sizeof(extra), "reason=\"%s\"",
+				       tg_end_names[r]);
 			row_sample(p, name, true, &p->s->slots[i].row, extra);
-			fprintf(p->out, "%" PRIu64 "\n", (uint64_t)p->s->slots[i].ends[r]);
+			fprintf(p->out, "%" PRIu64 "\n",
+				(uint64_t)p->s->slots[i].ends[r]);
 		}
 	}
 }
@@ -256,9 +271,11 @@ static void proxy_book(const struct page *p)
 	const struct proxy_state *st = &p->s->proxy;
 	uint64_t up = st->pid && p->s->taken_ns < st->heartbeat_ns + 5000000000u;
 
-	proxy_value(p, "proxy_connections_opened", "Connections by the proxy's own count.",
+	proxy_value(p, "proxy_connections_opened",
+		    "Connections by the proxy's own count.",
 		    offsetof(struct proxy_slot, opened));
-	proxy_value(p, "proxy_connections_closed", "Connections ended, by the proxy's own count.",
+	proxy_value(p, "proxy_connections_closed",
+		    "Connections ended, by the proxy's own count.",
 		    offsetof(struct proxy_slot, closed));
 	proxy_direction(p, "proxy_payload_bytes",
 			"Bytes the proxy read and wrote, PROXY headers not included.",
@@ -274,8 +291,10 @@ static void proxy_book(const struct page *p)
 		   TG_END_FIRST_REFUSED);
 	proxy_ends(p, "refused", "Connections that were never relayed, by reason.",
 		   TG_END_FIRST_REFUSED, TG_END_MAX);
-	simple(p, "proxy_up", false, "1 if the proxy wrote its heartbeat in the last 5 s.", up);
-	simple(p, "proxy_starts", true, "Times a proxy has started on these books.", st->starts);
+	simple(p, "proxy_up", false,
+	       "1 if the proxy wrote its heartbeat in the last 5 s.", up);
+	simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
+	       st->starts);
 	simple(p, "proxy_workers", false, "Worker threads.", up ? st->workers : 0);
 	simple(p, "proxy_accept_paused", false,
 	       "Workers that do not accept now because descriptors ran out.",
@@ -283,12 +302,12 @@ static void proxy_book(const struct page *p)
 	simple(p, "proxy_accept_pauses", true, "Times a worker stopped accepting.",
 	       st->accept_pauses);
 	simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
-	simple(p, "proxy_draining", false, "1 while the proxy waits for its last connections.",
-	       st->draining);
+	simple(p, "proxy_draining", false,
+	       "1 while the proxy waits for its last connections.", st->draining);
 	simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
 	       st->label_errors);
-	simple(p, "proxy_slot_errors", true, "Rows that found no slot in the proxy's book.",
-	       st->slot_errors);
+	simple(p, "proxy_slot_errors", true,
+	       "Rows that found no slot in the proxy's book.", st->slot_errors);
 	family(p, "proxy_reloads", true, "Configurations read again, by result.");
 	fprintf(p->out,
 		"tollgate_proxy_reloads_total{result=\"ok\"} %" PRIu64 "\n"
@@ -298,7 +317,8 @@ static void proxy_book(const struct page *p)
 
 /* --- wire and nft books --- */
 
-static void wire_family(const struct page *p, const char *name, const char *help, size_t offset)
+static void wire_family(const struct page *p, const char *name, const char *help,
+			size_t offset)
 {
 	const struct snapshot *s = p->s;
 	char extra[64];
@@ -313,11 +333,13 @@ static void wire_family(const struct page *p, const char *name, const char *help
 			t = &s->wire[i].totals;
 		}
 		for (int d = 0; d < TG_DIR_MAX; d++) {
-			(void)snprintf(extra, sizeof(extra), "direction=\"%s\",protocol=\"%u\"",
-				       directions[d], key.proto);
+			(void)snprintf(extra, sizeof(extra),
+				       "direction=\"%s\",protocol=\"%u\"", directions[d],
+				       key.proto);
 			if (key.proto == 6 || key.proto == 17)
 				(void)snprintf(extra, sizeof(extra),
-					       "direction=\"%s\",protocol=\"%s\"", directions[d],
+					       "direction=\"%s\",protocol=\"%s\"",
+					       directions[d],
 					       key.proto == 6 ? "tcp" : "udp");
 			if (i == s->wire_n)
 				(void)snprintf(extra, sizeof(extra),
@@ -332,7 +354,8 @@ static void wire_family(const struct page *p, const char *name, const char *help
 
 static void wire_book(const struct page *p)
 {
-	wire_family(p, "wire_packets", "Packets on the watched links, segments not aggregates.",
+	wire_family(p, "wire_packets",
+		    "Packets on the watched links, segments not aggregates.",
 		    offsetof(struct wire_counts, packets));
 	wire_family(p, "wire_frame_bytes",
 		    "Bytes on the watched links, the headers of every segment included.",
@@ -352,30 +375,37 @@ static bool first_of_id(const struct snapshot *s, size_t i)
 	return true;
 }
 
-static void nft_family(const struct page *p, const char *name, const char *help, bool bytes)
+static void nft_family(const struct page *p, const char *name, const char *help,
+		       bool bytes)
 {
 	static const struct {
 		const char *infix, *verdict;
-	} kinds[] = { { "", "accepted" }, { "-reset", "reset" }, { "-refused", "refused" } };
+	} kinds[] = { { "", "accepted" },
+		      { "-reset", "reset" },
+		      { "-refused", "refused" } };
 	const struct snapshot *s = p->s;
 	const struct nft_counter *c;
 	char counter[160];
 
 	family(p, name, true, help);
 	for (size_t i = 0; i < s->listeners_n; i++) {
-		const char *l = snapshot_name(s, TG_NAME_LISTENER, s->listeners[i].val.id);
+		const char *l =
+			snapshot_name(s, TG_NAME_LISTENER, s->listeners[i].val.id);
 
 		for (size_t k = 0; first_of_id(s, i) && k < ARRAY_SIZE(kinds) * 2; k++) {
-			const char *dir = directions[k % 2], *verdict = kinds[k / 2].verdict;
+			const char *dir = directions[k % 2],
+				   *verdict = kinds[k / 2].verdict;
 
 			(void)snprintf(counter, sizeof(counter), "%s%s-%s", l,
 				       kinds[k / 2].infix, dir);
 			c = nft_counter_find(s->nft, s->nft_n, counter);
 			if (!c)
 				continue;
-			fprintf(p->out, "tollgate_%s_total{leg=\"downstream\",listener=\"", name);
+			fprintf(p->out,
+				"tollgate_%s_total{leg=\"downstream\",listener=\"", name);
 			put_value(p->out, l);
-			fprintf(p->out, "\",direction=\"%s\",verdict=\"%s\"} %" PRIu64 "\n", dir,
+			fprintf(p->out,
+				"\",direction=\"%s\",verdict=\"%s\"} %" PRIu64 "\n", dir,
 				verdict, bytes ? c->bytes : c->packets);
 		}
 	}
@@ -390,9 +420,10 @@ static void nft_family(const struct page *p, const char *name, const char *help,
 static void nft_book(const struct page *p)
 {
 	nft_family(p, "nft_packets",
-		   "Packets by nftables, where an aggregate of segments counts once.", false);
-	nft_family(p, "nft_bytes", "Bytes by nftables, from the IP header on, per aggregate.",
-		   true);
+		   "Packets by nftables, where an aggregate of segments counts once.",
+		   false);
+	nft_family(p, "nft_bytes",
+		   "Bytes by nftables, from the IP header on, per aggregate.", true);
 }
 
 /* --- the books themselves --- */
@@ -403,7 +434,8 @@ static void residuals(const struct page *p, const struct audit *a)
 	       "What the books differ by that no named column explains; 0 or something is wrong.");
 	for (int i = 0; i < AUDIT_MAX; i++) {
 		if (a->compared[i])
-			fprintf(p->out, "tollgate_residual_bytes{check=\"%s\"} %" PRIu64 "\n",
+			fprintf(p->out,
+				"tollgate_residual_bytes{check=\"%s\"} %" PRIu64 "\n",
 				audit_names[i], a->residual[i]);
 	}
 }
@@ -426,7 +458,8 @@ static void maps(const struct page *p)
 
 	family(p, "map_entries", false, "Entries in a map of the books.");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		fprintf(p->out, "tollgate_map_entries{map=\"%s\"} %zu\n", all[i].name, all[i].n);
+		fprintf(p->out, "tollgate_map_entries{map=\"%s\"} %zu\n", all[i].name,
+			all[i].n);
 	family(p, "map_capacity", false, "Entries a map of the books can hold.");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		fprintf(p->out, "tollgate_map_capacity{map=\"%s\"} %zu\n", all[i].name,
@@ -438,7 +471,8 @@ static void maps(const struct page *p)
 			tg_fault_names[i], s->faults[i]);
 }
 
-void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a, bool openmetrics)
+void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
+		   bool openmetrics)
 {
 	struct page p = { .out = out, .s = s, .openmetrics = openmetrics };
 

@@ -26,7 +26,8 @@ static uint64_t ends(const struct snapshot *s, int from, int to)
 void status_print(FILE *out, const struct snapshot *s, const char *pins)
 {
 	const struct tcp_totals *t = &s->tcp_all;
-	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX], when[64] = "by another loader";
+	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX],
+		when[64] = "by another loader";
 	time_t loaded = (time_t)s->meta.loaded_unix;
 	struct tm tm;
 
@@ -38,14 +39,17 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 			s->meta.wire == 1 ? "" : "s");
 	else
 		fputs("wire book  off (load with --device to watch one)\n", out);
-	fprintf(out, "nft book   %s\n", s->nft_err	? "cannot be read (no privilege?)" :
-					  s->nft_n == 0 ? "off" :
-							  "on");
+	fprintf(out, "nft book   %s\n",
+		s->nft_err	? "cannot be read (no privilege?)"
+		: s->nft_n == 0 ? "off"
+				: "on");
 	if (proxy_is_up(s))
-		fprintf(out, "proxy      running, pid %" PRIu64 ", %" PRIu64 " workers%s%s\n",
+		fprintf(out,
+			"proxy      running, pid %" PRIu64 ", %" PRIu64 " workers%s%s\n",
 			(uint64_t)s->proxy.pid, (uint64_t)s->proxy.workers,
 			s->proxy.draining ? ", draining" : "",
-			s->proxy.accept_paused ? ", accepting is paused: no descriptors" : "");
+			s->proxy.accept_paused ? ", accepting is paused: no descriptors"
+					       : "");
 	else
 		fputs("proxy      not running\n", out);
 	fprintf(out, "sockets    %" PRIu64 " opened, %" PRIu64 " closed, %zu live\n",
@@ -55,7 +59,8 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 		util_format_bytes(t->counts.tx_payload_bytes, tx),
 		(uint64_t)t->counts.tx_retransmitted_bytes);
 	fprintf(out, "relayed    %" PRIu64 " connections ended, %" PRIu64 " refused\n",
-		ends(s, 0, TG_END_FIRST_REFUSED), ends(s, TG_END_FIRST_REFUSED, TG_END_MAX));
+		ends(s, 0, TG_END_FIRST_REFUSED),
+		ends(s, TG_END_FIRST_REFUSED, TG_END_MAX));
 	for (size_t i = 0; i < s->slots_n; i++) {
 		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
 			if (s->slots[i].ends[r])
@@ -91,19 +96,20 @@ json_t *status_json(const struct snapshot *s)
 	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++)
 		json_object_set_new(faults, tg_fault_names[i],
 				    json_integer((json_int_t)s->faults[i]));
-	o = json_pack("{s:s, s:I, s:I, s:b, s:{s:b, s:I, s:I, s:b, s:b}, s:{s:I, s:I, s:I}, "
-		      "s:{s:I, s:I, s:I}, s:o, s:o}",
-		      "version", s->meta.version, "loaded_unix", (json_int_t)s->meta.loaded_unix,
-		      "wire_devices", (json_int_t)s->meta.wire, "nft", s->nft_n > 0, "proxy",
-		      "running", proxy_is_up(s), "pid", (json_int_t)s->proxy.pid, "workers",
-		      (json_int_t)s->proxy.workers, "draining", s->proxy.draining != 0,
-		      "accept_paused", s->proxy.accept_paused != 0, "sockets", "opened",
-		      (json_int_t)t->opened, "closed", (json_int_t)tcp_closed(t), "live",
-		      (json_int_t)s->flows_n, "payload", "rx_payload_bytes",
-		      (json_int_t)t->counts.rx_payload_bytes, "tx_payload_bytes",
-		      (json_int_t)t->counts.tx_payload_bytes, "tx_retransmitted_bytes",
-		      (json_int_t)t->counts.tx_retransmitted_bytes, "refused", refused, "faults",
-		      faults);
+	o = json_pack(
+		"{s:s, s:I, s:I, s:b, s:{s:b, s:I, s:I, s:b, s:b}, s:{s:I, s:I, s:I}, "
+		"s:{s:I, s:I, s:I}, s:o, s:o}",
+		"version", s->meta.version, "loaded_unix",
+		(json_int_t)s->meta.loaded_unix, "wire_devices", (json_int_t)s->meta.wire,
+		"nft", s->nft_n > 0, "proxy", "running", proxy_is_up(s), "pid",
+		(json_int_t)s->proxy.pid, "workers", (json_int_t)s->proxy.workers,
+		"draining", s->proxy.draining != 0, "accept_paused",
+		s->proxy.accept_paused != 0, "sockets", "opened", (json_int_t)t->opened,
+		"closed", (json_int_t)tcp_closed(t), "live", (json_int_t)s->flows_n,
+		"payload", "rx_payload_bytes", (json_int_t)t->counts.rx_payload_bytes,
+		"tx_payload_bytes", (json_int_t)t->counts.tx_payload_bytes,
+		"tx_retransmitted_bytes", (json_int_t)t->counts.tx_retransmitted_bytes,
+		"refused", refused, "faults", faults);
 	return o;
 }
 
@@ -120,7 +126,8 @@ void audit_print(FILE *out, const struct audit *a)
 
 			if ((int)l->check != i)
 				continue;
-			fprintf(out, "  %s%s\n   ", l->residual ? "DIFFERS " : "", l->what);
+			fprintf(out, "  %s%s\n   ", l->residual ? "DIFFERS " : "",
+				l->what);
 			for (unsigned c = 0; c < l->columns_n; c++)
 				fprintf(out, " %s %" PRIu64, l->columns[c].name,
 					l->columns[c].value);
@@ -137,17 +144,19 @@ json_t *audit_json(const struct audit *a)
 
 	for (int i = 0; i < AUDIT_MAX; i++)
 		json_object_set_new(residuals, audit_names[i],
-				    a->compared[i] ?
-					    json_integer((json_int_t)a->residual[i]) :
-					    json_null());
+				    a->compared[i]
+					    ? json_integer((json_int_t)a->residual[i])
+					    : json_null());
 	for (unsigned k = 0; k < a->lines_n; k++) {
 		const struct audit_line *l = &a->lines[k];
-		json_t *o = json_pack("{s:s, s:s, s:I}", "check", audit_names[l->check], "what",
-				      l->what, "residual_bytes", (json_int_t)l->residual);
+		json_t *o = json_pack("{s:s, s:s, s:I}", "check", audit_names[l->check],
+				      "what", l->what, "residual_bytes",
+				      (json_int_t)l->residual);
 
 		for (unsigned c = 0; c < l->columns_n; c++)
-			json_object_set_new(o, l->columns[c].name,
-					    json_integer((json_int_t)l->columns[c].value));
+			json_object_set_new(
+				o, l->columns[c].name,
+				json_integer((json_int_t)l->columns[c].value));
 		json_array_append_new(checks, o);
 	}
 	return json_pack("{s:o, s:o}", "residual_bytes", residuals, "checks", checks);

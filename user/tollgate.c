@@ -105,9 +105,9 @@ static int cmd_unload(struct options *o)
 {
 	int err = unload_run(o->pins);
 
-	return err == 0 ? EXIT_OK :
-	       err == -ENOENT || err == -EPERM || err == -EACCES ? EXIT_NOT_LOADED :
-								     EXIT_BAD;
+	return err == 0						   ? EXIT_OK
+	       : err == -ENOENT || err == -EPERM || err == -EACCES ? EXIT_NOT_LOADED
+								   : EXIT_BAD;
 }
 
 static int with_snapshot(struct options *o, unsigned want,
@@ -224,12 +224,26 @@ static const struct {
 	int (*fn)(struct options *o);
 	int args; /* words after the command */
 } commands[] = {
-	{ "load", cmd_load, 0 },   { "unload", cmd_unload, 0 }, { "status", cmd_status, 0 },
-	{ "flows", cmd_flows, 0 }, { "audit", cmd_audit, 0 },	{ "check", cmd_check, 1 },
+	{ "load", cmd_load, 0 },     { "unload", cmd_unload, 0 },
+	{ "status", cmd_status, 0 }, { "flows", cmd_flows, 0 },
+	{ "audit", cmd_audit, 0 },   { "check", cmd_check, 1 },
 };
 
-enum { OPT_PINS = 256, OPT_JSON, OPT_LOG, OPT_CGROUP, OPT_DEVICE, OPT_ATTACH, OPT_NO_NFT,
-       OPT_WATCH, OPT_LISTENER, OPT_ROUTE, OPT_STATE, OPT_SORT, OPT_LIMIT };
+enum {
+	OPT_PINS = 256,
+	OPT_JSON,
+	OPT_LOG,
+	OPT_CGROUP,
+	OPT_DEVICE,
+	OPT_ATTACH,
+	OPT_NO_NFT,
+	OPT_WATCH,
+	OPT_LISTENER,
+	OPT_ROUTE,
+	OPT_STATE,
+	OPT_SORT,
+	OPT_LIMIT
+};
 
 static const struct option long_options[] = {
 	{ "pins", required_argument, NULL, OPT_PINS },

@@ -26,9 +26,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort();
 	if (a.known != b.known || (a.version == PP_V2 && a.local != b.local))
 		abort();
-	if (a.known && (memcmp(&a.src, &b.src, sizeof(a.src)) != 0 ||
-			memcmp(&a.dst, &b.dst, sizeof(a.dst)) != 0 || a.tlv_len != b.tlv_len ||
-			(a.tlv_len && memcmp(a.tlv, b.tlv, a.tlv_len) != 0)))
+	if (a.known &&
+	    (memcmp(&a.src, &b.src, sizeof(a.src)) != 0 ||
+	     memcmp(&a.dst, &b.dst, sizeof(a.dst)) != 0 || a.tlv_len != b.tlv_len ||
+	     (a.tlv_len && memcmp(a.tlv, b.tlv, a.tlv_len) != 0)))
 		abort();
 	return 0;
 }

@@ -30,8 +30,8 @@
 #include "base/util.h"
 #include "pp.h"
 
-#define MAGIC 0x746f6c6c67617465ull
-#define BLOCK 65536
+#define MAGIC	   0x746f6c6c67617465ull
+#define BLOCK	   65536
 #define TIMEOUT_MS 60000
 
 enum mode { CLOSE, HALF_CLOSE, SERVER_FIRST, CLIENT_RESET, SERVER_RESET, ABORT, MODES };
@@ -56,7 +56,9 @@ struct options {
 	bool expect_proxy, tls;
 };
 
-static struct options opt = { .connections = 1, .parallel = 16, .mix = "fixed", .seed = 1 };
+static struct options opt = {
+	.connections = 1, .parallel = 16, .mix = "fixed", .seed = 1
+};
 static struct {
 	uint64_t rx, tx, hello, header, connections, failed, wrong;
 } sums;
@@ -127,7 +129,8 @@ static int recv_some(int fd, uint64_t seed, uint64_t len, uint64_t *done)
 }
 
 /* Both directions at once until both are complete.  0 or -errno. */
-static int exchange(int fd, uint64_t out_seed, uint64_t out, uint64_t in_seed, uint64_t in)
+static int exchange(int fd, uint64_t out_seed, uint64_t out, uint64_t in_seed,
+		    uint64_t in)
 {
 	uint64_t sent = 0, got = 0;
 	int err = 0;
@@ -314,7 +317,8 @@ static int serve_header(int fd)
 		fprintf(stderr, "proxy v%d %s %s\n", info.version,
 			addr_format(&info.src, src), addr_format(&info.dst, dst));
 	else
-		fprintf(stderr, "proxy v%d %s\n", info.version, info.local ? "local" : "unknown");
+		fprintf(stderr, "proxy v%d %s\n", info.version,
+			info.local ? "local" : "unknown");
 	return 0;
 }
 
@@ -418,8 +422,17 @@ static size_t build_hello(uint8_t *buf, const char *sni)
 {
 	size_t n = strlen(sni), ext = n + 9, body = 2 + 32 + 1 + 4 + 2 + 2 + ext;
 	uint8_t *p = buf;
-	const uint8_t head[] = { 22, 3, 1, (uint8_t)((body + 4) >> 8), (uint8_t)(body + 4),
-				 1, 0, (uint8_t)(body >> 8), (uint8_t)body, 3, 3 };
+	const uint8_t head[] = { 22,
+				 3,
+				 1,
+				 (uint8_t)((body + 4) >> 8),
+				 (uint8_t)(body + 4),
+				 1,
+				 0,
+				 (uint8_t)(body >> 8),
+				 (uint8_t)body,
+				 3,
+				 3 };
 
 	memcpy(p, head, sizeof(head));
 	p += sizeof(head);
@@ -430,7 +443,9 @@ static size_t build_hello(uint8_t *buf, const char *sni)
 	p += 6;
 	*p++ = (uint8_t)(ext >> 8);
 	*p++ = (uint8_t)ext;
-	memcpy(p, (uint8_t[]){ 0, 0, 0, (uint8_t)(n + 5), 0, (uint8_t)(n + 3), 0, 0, (uint8_t)n },
+	memcpy(p,
+	       (uint8_t[]){ 0, 0, 0, (uint8_t)(n + 5), 0, (uint8_t)(n + 3), 0, 0,
+			    (uint8_t)n },
 	       9);
 	p += 9;
 	memcpy(p, sni, n);
@@ -440,9 +455,9 @@ static size_t build_hello(uint8_t *buf, const char *sni)
 static const struct {
 	uint64_t bytes;
 	unsigned share; /* of 100 */
-} assorted[] = { { 0, 10 },	  { 1, 10 },	  { 100, 20 },	   { 1448, 10 }, { 5000, 10 },
-		 { 65536, 15 }, { 300000, 10 }, { 1000000, 10 }, { 9000000, 4 },
-		 { 50000000, 1 } };
+} assorted[] = { { 0, 10 },	 { 1, 10 },	 { 100, 20 },	 { 1448, 10 },
+		 { 5000, 10 },	 { 65536, 15 },	 { 300000, 10 }, { 1000000, 10 },
+		 { 9000000, 4 }, { 50000000, 1 } };
 
 static uint64_t assorted_size(uint64_t random)
 {
@@ -523,9 +538,9 @@ static int load_one(unsigned index)
 		err = client_end(fd, &r);
 	close(fd);
 	if (err)
-		fprintf(stderr, "load: connection %u mode %u up %llu down %llu: %s\n", index,
-			r.mode, (unsigned long long)r.up, (unsigned long long)r.down,
-			strerror(-err));
+		fprintf(stderr, "load: connection %u mode %u up %llu down %llu: %s\n",
+			index, r.mode, (unsigned long long)r.up,
+			(unsigned long long)r.down, strerror(-err));
 	return err;
 }
 
@@ -584,12 +599,18 @@ static void address(const char *text, struct addr *ret)
 int main(int argc, char **argv) /* lint: table */
 {
 	static const struct option options[] = {
-		{ "listen", 1, NULL, 'a' },   { "connect", 1, NULL, 'a' },
-		{ "connections", 1, NULL, 'n' }, { "parallel", 1, NULL, 'p' },
-		{ "mix", 1, NULL, 'm' },	 { "bytes", 1, NULL, 'b' },
-		{ "sni", 1, NULL, 's' },	 { "seed", 1, NULL, 'S' },
-		{ "from", 1, NULL, 'f' },	 { "send-proxy", 1, NULL, 'P' },
-		{ "proxy", 0, NULL, 'x' },	 { "tls", 0, NULL, 't' },
+		{ "listen", 1, NULL, 'a' },
+		{ "connect", 1, NULL, 'a' },
+		{ "connections", 1, NULL, 'n' },
+		{ "parallel", 1, NULL, 'p' },
+		{ "mix", 1, NULL, 'm' },
+		{ "bytes", 1, NULL, 'b' },
+		{ "sni", 1, NULL, 's' },
+		{ "seed", 1, NULL, 'S' },
+		{ "from", 1, NULL, 'f' },
+		{ "send-proxy", 1, NULL, 'P' },
+		{ "proxy", 0, NULL, 'x' },
+		{ "tls", 0, NULL, 't' },
 		{ 0 },
 	};
 	int c;

@@ -22,9 +22,11 @@ static void addresses_survive_a_round_trip(void)
 
 static void bad_addresses_are_refused(void)
 {
-	static const char *const bad[] = { "",		"1.2.3.4",   "1.2.3.4:",    "1.2.3:80",
-					   "::1:80",	"[::1]80",   "[1.2.3.4]:80", "host:80",
-					   "1.2.3.4:65536", "1.2.3.4:-1", "1.2.3.4:8x" };
+	static const char *const bad[] = {
+		"",	     "1.2.3.4",	     "1.2.3.4:", "1.2.3:80",	  "::1:80",
+		"[::1]80",   "[1.2.3.4]:80", "host:80",	 "1.2.3.4:65536", "1.2.3.4:-1",
+		"1.2.3.4:8x"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct addr a = { .port = 7 };
@@ -40,11 +42,16 @@ static void prefixes_match_by_bits(void)
 		const char *prefix, *address;
 		bool has;
 	} cases[] = {
-		{ "10.0.0.0/8", "10.255.0.1:1", true },	  { "10.0.0.0/8", "11.0.0.1:1", false },
-		{ "0.0.0.0/0", "203.0.113.9:1", true },	  { "0.0.0.0/0", "[2001:db8::1]:1", false },
-		{ "::/0", "203.0.113.9:1", true },	  { "192.0.2.128/25", "192.0.2.127:1", false },
-		{ "192.0.2.128/25", "192.0.2.129:1", true }, { "2001:db8::/33", "[2001:db8:8000::]:1", false },
-		{ "192.0.2.1", "192.0.2.1:1", true },	  { "192.0.2.1", "192.0.2.2:1", false },
+		{ "10.0.0.0/8", "10.255.0.1:1", true },
+		{ "10.0.0.0/8", "11.0.0.1:1", false },
+		{ "0.0.0.0/0", "203.0.113.9:1", true },
+		{ "0.0.0.0/0", "[2001:db8::1]:1", false },
+		{ "::/0", "203.0.113.9:1", true },
+		{ "192.0.2.128/25", "192.0.2.127:1", false },
+		{ "192.0.2.128/25", "192.0.2.129:1", true },
+		{ "2001:db8::/33", "[2001:db8:8000::]:1", false },
+		{ "192.0.2.1", "192.0.2.1:1", true },
+		{ "192.0.2.1", "192.0.2.2:1", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -59,8 +66,10 @@ static void prefixes_match_by_bits(void)
 
 static void bad_prefixes_are_refused(void)
 {
-	static const char *const bad[] = { "", "10.0.0.1/8", "10.0.0.0/33", "::/129", "10/8",
-					   "10.0.0.0/", "2001:db8::1/32" };
+	static const char *const bad[] = {
+		"",	"10.0.0.1/8", "10.0.0.0/33",   "::/129",
+		"10/8", "10.0.0.0/",  "2001:db8::1/32"
+	};
 	struct prefix p;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)

@@ -54,23 +54,30 @@ struct wrong {
 static void wrong_values_are_refused_with_place_and_key(void)
 {
 	static const struct wrong cases[] = {
-		{ "send_proxy: v2", "send_proxi: v2", "x.yaml:10:9: Unexpected key: send_proxi" },
+		{ "send_proxy: v2", "send_proxi: v2",
+		  "x.yaml:10:9: Unexpected key: send_proxi" },
 		{ "send_proxy: v2", "send_proxy: v3", "x.yaml:10:21: " },
 		{ "connections: 10000", "connections: ten", "x.yaml:5:28: " },
 		{ "connect: 5s", "connect: 5q", "x.yaml:18:22: timeouts.connect: '5q'" },
-		{ "0.0.0.0:8080", "0.0.0.0:80800", "x.yaml:15:14: listeners[1].address: " },
+		{ "0.0.0.0:8080", "0.0.0.0:80800",
+		  "x.yaml:15:14: listeners[1].address: " },
 		{ "10.0.0.0/8", "10.0.0.1/8",
 		  "x.yaml:4:30: listeners[0].proxy_protocol.from[0]: '10.0.0.1/8'" },
-		{ "10.0.0.5:443", "10.0.0.5", "listeners[0].routes[0].backends[0]: '10.0.0.5'" },
+		{ "10.0.0.5:443", "10.0.0.5",
+		  "listeners[0].routes[0].backends[0]: '10.0.0.5'" },
 		{ "[::1]:443", "[::1:443", "listeners[0].routes[0].backends[1]" },
-		{ "\"*.git.example.org\"", "git.example.org", "is in route 'git' already" },
+		{ "\"*.git.example.org\"", "git.example.org",
+		  "is in route 'git' already" },
 		{ "git.example.org,", "git_ex ample,", "listeners[0].routes[0].sni[0]" },
 		{ "        sni: [\"*\"]\n", "", "route 'rest' has no 'sni'" },
-		{ "name: plain", "name: tls", "x.yaml:14:11: listeners[1].name: a second" },
+		{ "name: plain", "name: tls",
+		  "x.yaml:14:11: listeners[1].name: a second" },
 		{ "name: plain", "name: 9plain", "listeners[1].name: '9plain'" },
-		{ "    address: \"0.0.0.0:8080\"\n", "", "Missing required mapping field: address" },
+		{ "    address: \"0.0.0.0:8080\"\n", "",
+		  "Missing required mapping field: address" },
 		{ "idle: 4h", "idle: 0s", "timeouts.idle" },
-		{ "timeouts:", "hello_bytes: 1\ntimeouts:", "x.yaml:18:14: hello_bytes: 1" },
+		{ "timeouts:", "hello_bytes: 1\ntimeouts:",
+		  "x.yaml:18:14: hello_bytes: 1" },
 		{ "    routes:\n", "    routes: [\n", "x.yaml:" },
 	};
 
@@ -80,8 +87,8 @@ static void wrong_values_are_refused_with_place_and_key(void)
 		char text[2048];
 		int n;
 
-		n = snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - base_text), base_text,
-			     cases[i].to, at + strlen(cases[i].from));
+		n = snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - base_text),
+			     base_text, cases[i].to, at + strlen(cases[i].from));
 		CHECK_INT(-EINVAL, config_parse("x.yaml", text, (size_t)n, &c, why));
 		CHECK(c == NULL);
 		CHECK(strstr(why, cases[i].says));

@@ -70,7 +70,8 @@ static size_t make_message(uint8_t *buf, const char *sni, size_t extra)
 }
 
 /* Cut a message into a first record of `first` bytes and others of `rest`. */
-static void cut(struct made *m, const uint8_t *message, size_t len, size_t first, size_t rest)
+static void cut(struct made *m, const uint8_t *message, size_t len, size_t first,
+		size_t rest)
 {
 	size_t n = first;
 
@@ -105,10 +106,18 @@ static void names_are_found_however_the_hello_is_cut(void)
 {
 	static const struct {
 		size_t extra, first, rest;
-	} cuts[] = { { 0, 16384, 16384 },  { 1400, 16384, 16384 }, { 1400, 1000, 16384 },
-		     { 1400, 512, 512 },   { 1400, 20, 16384 },	   { 1400, 1, 16384 },
-		     { 0, 1, 1 },	   { 200, 1, 1 },	   { 12000, 16384, 16384 },
-		     { 17000, 16384, 16384 }, { 40000, 16384, 16384 }, { 60000, 16384, 999 } };
+	} cuts[] = { { 0, 16384, 16384 },
+		     { 1400, 16384, 16384 },
+		     { 1400, 1000, 16384 },
+		     { 1400, 512, 512 },
+		     { 1400, 20, 16384 },
+		     { 1400, 1, 16384 },
+		     { 0, 1, 1 },
+		     { 200, 1, 1 },
+		     { 12000, 16384, 16384 },
+		     { 17000, 16384, 16384 },
+		     { 40000, 16384, 16384 },
+		     { 60000, 16384, 999 } };
 
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
 		struct hello h = { 0 };
@@ -146,7 +155,8 @@ static void every_prefix_needs_more(void)
 		for (size_t n = 0; n < made.len; n++) {
 			struct hello fresh = { 0 };
 
-			/* the bytes beyond are not to be looked at: give it its own copy */
+			/* the bytes beyond are not to be looked at: give it its own copy
+			 */
 			uint8_t *copy = malloc(n + 1);
 
 			memcpy(copy, made.bytes, n);
@@ -222,18 +232,19 @@ static void malformed_hellos_are_rejected(void)
 
 	while (memcmp(message + name, "git.", 4) != 0 && name < len)
 		name++;
-	name += 5; /* the record header */
-	CHECK_INT(-EBADMSG, scan_patched(5 + 4, 2));	     /* client version 2.x */
-	CHECK_INT(-EBADMSG, scan_patched(5 + 38, 33));	     /* session id too long */
-	CHECK_INT(-EBADMSG, scan_patched(5 + 42, 3));	     /* odd cipher suites */
-	CHECK_INT(-EBADMSG, scan_patched(5 + 47, 0));	     /* no compression method */
-	CHECK_INT(-EBADMSG, scan_patched(name, 0));	     /* NUL in the name */
+	name += 5;				       /* the record header */
+	CHECK_INT(-EBADMSG, scan_patched(5 + 4, 2));   /* client version 2.x */
+	CHECK_INT(-EBADMSG, scan_patched(5 + 38, 33)); /* session id too long */
+	CHECK_INT(-EBADMSG, scan_patched(5 + 42, 3));  /* odd cipher suites */
+	CHECK_INT(-EBADMSG, scan_patched(5 + 47, 0));  /* no compression method */
+	CHECK_INT(-EBADMSG, scan_patched(name, 0));    /* NUL in the name */
 	CHECK_INT(-EBADMSG, scan_patched(name, ' '));
-	CHECK_INT(-EBADMSG, scan_patched(name, 0xc3));	     /* not ASCII */
-	CHECK_INT(-EBADMSG, scan_patched(name - 1, 16));     /* name longer than its list */
-	CHECK_INT(-EBADMSG, scan_patched(name - 1, 0));	     /* empty name */
-	CHECK_INT(-EBADMSG, scan_patched(name - 4, 17));     /* list longer than the extension */
-	CHECK_INT(-EBADMSG, scan_patched(name - 6, 21));     /* extension beyond the hello */
+	CHECK_INT(-EBADMSG, scan_patched(name, 0xc3));	 /* not ASCII */
+	CHECK_INT(-EBADMSG, scan_patched(name - 1, 16)); /* name longer than its list */
+	CHECK_INT(-EBADMSG, scan_patched(name - 1, 0));	 /* empty name */
+	CHECK_INT(-EBADMSG,
+		  scan_patched(name - 4, 17)); /* list longer than the extension */
+	CHECK_INT(-EBADMSG, scan_patched(name - 6, 21)); /* extension beyond the hello */
 }
 
 static void two_names_are_rejected(void)

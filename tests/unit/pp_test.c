@@ -8,8 +8,10 @@
 #include "t.h"
 
 #define SIG "\r\n\r\n\0\r\nQUIT\n"
-#define V4 "\xc0\x00\x02\x01\xc6\x33\x64\x02\x04\xd2\x01\xbb" /* 192.0.2.1 198.51.100.2 1234 443 */
-#define V6                                                                        \
+#define V4                                                                           \
+	"\xc0\x00\x02\x01\xc6\x33\x64\x02\x04\xd2\x01\xbb" /* 192.0.2.1 198.51.100.2 \
+							      1234 443 */
+#define V6                                                                       \
 	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\x01\x0d\xb8\0\0\0\0\0\0\0" \
 	"\0\0\0\0\2\x04\xd2\x01\xbb"
 
@@ -22,38 +24,47 @@ struct vector {
 	bool local;
 };
 
-#define VEC(what, bytes, src, dst, local) { what, bytes, sizeof(bytes) - 1, src, dst, local }
+#define VEC(what, bytes, src, dst, local)                       \
+	{                                                       \
+		what, bytes, sizeof(bytes) - 1, src, dst, local \
+	}
 
 static const struct vector good[] = {
 	VEC("v1 TCP4", "PROXY TCP4 192.0.2.1 198.51.100.2 1234 443\r\n", "192.0.2.1:1234",
 	    "198.51.100.2:443", false),
-	VEC("v1 TCP6", "PROXY TCP6 2001:db8::1 2001:db8::2 1234 443\r\n", "[2001:db8::1]:1234",
-	    "[2001:db8::2]:443", false),
-	VEC("v1 v4-mapped TCP6", "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.2 1234 443\r\n",
+	VEC("v1 TCP6", "PROXY TCP6 2001:db8::1 2001:db8::2 1234 443\r\n",
+	    "[2001:db8::1]:1234", "[2001:db8::2]:443", false),
+	VEC("v1 v4-mapped TCP6",
+	    "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.2 1234 443\r\n",
 	    "192.0.2.1:1234", "198.51.100.2:443", false),
 	VEC("v1 UNKNOWN", "PROXY UNKNOWN\r\n", NULL, NULL, false),
-	VEC("v1 UNKNOWN with a rest to ignore", "PROXY UNKNOWN ff 0 x 1\r\n", NULL, NULL, false),
-	VEC("v1 port 0 and 65535", "PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", "0.0.0.0:0",
-	    "255.255.255.255:65535", false),
+	VEC("v1 UNKNOWN with a rest to ignore", "PROXY UNKNOWN ff 0 x 1\r\n", NULL, NULL,
+	    false),
+	VEC("v1 port 0 and 65535", "PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n",
+	    "0.0.0.0:0", "255.255.255.255:65535", false),
 	VEC("v1 the longest line",
 	    "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
 	    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
 	    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
 	    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", false),
-	VEC("v2 IPv4", SIG "\x21\x11\x00\x0c" V4, "192.0.2.1:1234", "198.51.100.2:443", false),
-	VEC("v2 IPv6", SIG "\x21\x21\x00\x24" V6, "[2001:db8::1]:1234", "[2001:db8::2]:443",
+	VEC("v2 IPv4", SIG "\x21\x11\x00\x0c" V4, "192.0.2.1:1234", "198.51.100.2:443",
 	    false),
+	VEC("v2 IPv6", SIG "\x21\x21\x00\x24" V6, "[2001:db8::1]:1234",
+	    "[2001:db8::2]:443", false),
 	VEC("v2 datagram family", SIG "\x21\x12\x00\x0c" V4, "192.0.2.1:1234",
 	    "198.51.100.2:443", false),
 	VEC("v2 LOCAL without addresses", SIG "\x20\x00\x00\x00", NULL, NULL, true),
-	VEC("v2 LOCAL with addresses to ignore", SIG "\x20\x11\x00\x0c" V4, NULL, NULL, true),
+	VEC("v2 LOCAL with addresses to ignore", SIG "\x20\x11\x00\x0c" V4, NULL, NULL,
+	    true),
 	VEC("v2 LOCAL with too few of them", SIG "\x20\x11\x00\x02xy", NULL, NULL, true),
 	VEC("v2 UNSPEC", SIG "\x21\x00\x00\x00", NULL, NULL, false),
-	VEC("v2 UNSPEC with bytes to ignore", SIG "\x21\x00\x00\x02xy", NULL, NULL, false),
-	VEC("v2 with two TLVs of one type", SIG "\x21\x11\x00\x14" V4 "\x04\0\1a\x04\0\1b",
-	    "192.0.2.1:1234", "198.51.100.2:443", false),
-	VEC("v2 with an empty TLV", SIG "\x21\x11\x00\x0f" V4 "\xee\0\0", "192.0.2.1:1234",
+	VEC("v2 UNSPEC with bytes to ignore", SIG "\x21\x00\x00\x02xy", NULL, NULL,
+	    false),
+	VEC("v2 with two TLVs of one type",
+	    SIG "\x21\x11\x00\x14" V4 "\x04\0\1a\x04\0\1b", "192.0.2.1:1234",
 	    "198.51.100.2:443", false),
+	VEC("v2 with an empty TLV", SIG "\x21\x11\x00\x0f" V4 "\xee\0\0",
+	    "192.0.2.1:1234", "198.51.100.2:443", false),
 };
 
 static void good_headers_decode(void)
@@ -81,7 +92,8 @@ static void every_prefix_needs_more(void)
 		for (size_t n = 0; n < good[i].len; n++) {
 			struct pp_info info = { .version = 77 };
 
-			CHECK_INT(-EAGAIN, pp_decode((const uint8_t *)good[i].bytes, n, &info));
+			CHECK_INT(-EAGAIN,
+				  pp_decode((const uint8_t *)good[i].bytes, n, &info));
 			CHECK_INT(77, info.version);
 			if (t_failed) {
 				printf("# case: %s, %zu bytes\n", good[i].what, n);
@@ -100,7 +112,8 @@ static void bytes_behind_a_header_are_left(void)
 
 		memcpy(buf, good[i].bytes, good[i].len);
 		memset(buf + good[i].len, 'x', 20);
-		CHECK_INT(good[i].len, pp_decode((uint8_t *)buf, good[i].len + 20, &info));
+		CHECK_INT(good[i].len,
+			  pp_decode((uint8_t *)buf, good[i].len + 20, &info));
 	}
 }
 
@@ -133,7 +146,8 @@ static void bad_headers_are_rejected_without_touching_ret(void)
 		BAD("v2 command 2", SIG "\x22\x11\x00\x0c"),
 		BAD("v2 family 4", SIG "\x21\x41\x00\x0c"),
 		BAD("v2 transport 3", SIG "\x21\x13\x00\x0c"),
-		BAD("v2 11 address bytes", SIG "\x21\x11\x00\x0b" "12345678901"),
+		BAD("v2 11 address bytes", SIG "\x21\x11\x00\x0b"
+					       "12345678901"),
 		BAD("v2 35 address bytes", SIG "\x21\x21\x00\x23"),
 		BAD("v2 half a TLV", SIG "\x21\x11\x00\x0e" V4 "\x04\0"),
 		BAD("v2 TLV beyond the end", SIG "\x21\x11\x00\x10" V4 "\x04\0\2a"),

@@ -34,7 +34,8 @@ char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
 void addr_from_sockaddr(const struct sockaddr *sa, struct addr *ret);
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret);
 
-/* "10.0.0.0/8", "2001:db8::/32", or one address.  0, or -EINVAL (also for host bits set). */
+/* "10.0.0.0/8", "2001:db8::/32", or one address.  0, or -EINVAL (also for host bits set).
+ */
 int prefix_parse(const char *text, struct prefix *ret);
 bool prefix_has(const struct prefix *p, const uint8_t ip[16]);
 

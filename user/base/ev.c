@@ -137,7 +137,8 @@ static void heap_down(struct ev_loop *loop, size_t i)
 
 		if (k >= loop->heap_n)
 			break;
-		if (k + 1 < loop->heap_n && loop->heap[k + 1]->due_ms < loop->heap[k]->due_ms)
+		if (k + 1 < loop->heap_n &&
+		    loop->heap[k + 1]->due_ms < loop->heap[k]->due_ms)
 			k++;
 		if (loop->heap[k]->due_ms >= t->due_ms)
 			break;

@@ -33,8 +33,10 @@ int sandbox_enter(const char *user, const cap_value_t *keep, int n)
 	if (geteuid() == 0) {
 		pw = getpwnam(user);
 		if (!pw) {
-			log_error("user '%s' does not exist; name another with 'user:' in "
-				  "the configuration", user);
+			log_error(
+				"user '%s' does not exist; name another with 'user:' in "
+				"the configuration",
+				user);
 			return -ENOENT;
 		}
 		if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 ||
@@ -57,7 +59,8 @@ static int cap_flip(cap_value_t cap, cap_flag_value_t value)
 
 	if (!caps)
 		return -errno;
-	if (cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, value) < 0 || cap_set_proc(caps) < 0)
+	if (cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, value) < 0 ||
+	    cap_set_proc(caps) < 0)
 		err = -errno;
 	cap_free(caps);
 	return err;
@@ -83,7 +86,8 @@ const char *sandbox_missing(const cap_value_t *need, const char *const *names, i
 	if (!caps)
 		return names[0];
 	for (int i = 0; i < n && !missing; i++) {
-		if (cap_get_flag(caps, need[i], CAP_EFFECTIVE, &has) < 0 || has != CAP_SET)
+		if (cap_get_flag(caps, need[i], CAP_EFFECTIVE, &has) < 0 ||
+		    has != CAP_SET)
 			missing = names[i];
 	}
 	cap_free(caps);

@@ -70,17 +70,20 @@ static void residual(struct audit *a, enum audit_check check, struct audit_line 
 		line->residual = bytes;
 }
 
-static void row_what(const struct snapshot *s, const struct row_key *k, char *buf, size_t cap)
+static void row_what(const struct snapshot *s, const struct row_key *k, char *buf,
+		     size_t cap)
 {
 	if (k->leg == TG_LEG_HOST)
 		(void)snprintf(buf, cap, "host %s port %u",
-			       k->role == TG_ROLE_ACCEPTED ? "accepted on" : "connected to",
+			       k->role == TG_ROLE_ACCEPTED ? "accepted on"
+							   : "connected to",
 			       k->port);
 	else
 		(void)snprintf(buf, cap, "listener %s route %s backend %s %s",
 			       snapshot_name(s, TG_NAME_LISTENER, k->listener),
 			       k->route ? snapshot_name(s, TG_NAME_ROUTE, k->route) : "-",
-			       k->backend ? snapshot_name(s, TG_NAME_BACKEND, k->backend) : "-",
+			       k->backend ? snapshot_name(s, TG_NAME_BACKEND, k->backend)
+					  : "-",
 			       tg_leg_names[k->leg]);
 }
 
@@ -122,9 +125,11 @@ static void check_proxy_tcp(const struct snapshot *s, struct audit *a)
 			continue;
 		row_what(s, &s->tcp[i].key, what, sizeof(what));
 		line = line_add(a, AUDIT_PROXY_TCP, "%s", what);
-		column(line, "proxy_rx", p ? p->rx_payload_bytes + p->rx_header_bytes : 0);
+		column(line, "proxy_rx",
+		       p ? p->rx_payload_bytes + p->rx_header_bytes : 0);
 		column(line, "tcp_rx", t->counts.rx_payload_bytes);
-		column(line, "proxy_tx", p ? p->tx_payload_bytes + p->tx_header_bytes : 0);
+		column(line, "proxy_tx",
+		       p ? p->tx_payload_bytes + p->tx_header_bytes : 0);
 		column(line, "tcp_tx", t->counts.tx_payload_bytes);
 		column(line, "proxy_header",
 		       p ? p->rx_header_bytes + p->tx_header_bytes : 0);
@@ -207,7 +212,8 @@ static void check_wire_nft(const struct snapshot *s, struct audit *a)
 		const struct listener_row *l = &s->listeners[i];
 		bool seen = false;
 
-		for (size_t k = 0; k < i; k++) /* one listener may have had two addresses */
+		for (size_t k = 0; k < i;
+		     k++) /* one listener may have had two addresses */
 			seen |= s->listeners[k].val.id == l->val.id;
 		if (seen || l->val.id >= TG_LISTENERS_MAX)
 			continue;
@@ -220,7 +226,8 @@ static void check_totals(const struct snapshot *s, struct audit *a)
 {
 	struct tcp_totals sum = s->tcp_overflow;
 	const struct tcp_totals *low = &s->tcp_all_before, *high = &s->tcp_all;
-	const uint64_t *from = (const void *)&low->counts, *to = (const void *)&high->counts;
+	const uint64_t *from = (const void *)&low->counts,
+		       *to = (const void *)&high->counts;
 	const uint64_t *got = (const void *)&sum.counts;
 	struct audit_line *line;
 	uint64_t off;

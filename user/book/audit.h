@@ -11,23 +11,23 @@
 
 #include "book/book.h"
 
-#define AUDIT_CHECKS(X)              \
-	X(PROXY_TCP, "proxy_tcp")    \
-	X(TCP_WIRE, "tcp_wire")      \
-	X(WIRE_NFT, "wire_nft")      \
+#define AUDIT_CHECKS(X)           \
+	X(PROXY_TCP, "proxy_tcp") \
+	X(TCP_WIRE, "tcp_wire")   \
+	X(WIRE_NFT, "wire_nft")   \
 	X(TOTALS_SOCKETS, "totals_sockets")
 
 enum audit_check {
 #define X(name, label) AUDIT_##name,
 	AUDIT_CHECKS(X)
 #undef X
-	AUDIT_MAX
+		AUDIT_MAX
 };
 
 extern const char *const audit_names[AUDIT_MAX];
 
 #define AUDIT_COLUMNS_MAX 10
-#define AUDIT_LINES_MAX 1024
+#define AUDIT_LINES_MAX	  1024
 
 /* One comparison: left = right, but for the named columns.  Values are bytes unless the
  * column's name says otherwise. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From pinned maps to a snapshot.  Hash maps are read in batches, per-CPU values summed. */
+/* From pinned maps to a snapshot.  Hash maps are read in batches, per-CPU values summed.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #include "base/util.h"
 #include "book/book.h"
 
-#define BATCH 4096
+#define BATCH	   4096
 #define PATH_BYTES 4096
 
 #define MAPS(X)          \
@@ -38,7 +39,7 @@ enum book_map {
 #define X(name) MAP_##name,
 	MAPS(X)
 #undef X
-	MAP_MAX
+		MAP_MAX
 };
 
 static const char *const map_names[] = {
@@ -79,7 +80,8 @@ static int check_sizes(const struct book *b)
 		{ MAP_wire, sizeof(struct flow_key), sizeof(struct wire_flow) },
 		{ MAP_wire_totals, sizeof(struct row_key), sizeof(struct wire_totals) },
 		{ MAP_wire_boundary, 4, sizeof(struct wire_boundary) },
-		{ MAP_listeners, sizeof(struct listener_key), sizeof(struct listener_val) },
+		{ MAP_listeners, sizeof(struct listener_key),
+		  sizeof(struct listener_val) },
 		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
 		{ MAP_proxy_state, 4, sizeof(struct proxy_state) },
@@ -132,8 +134,10 @@ void book_explain(int err, const char *pins)
 {
 	switch (err) {
 	case -ENOENT:
-		log_error("not loaded: nothing is pinned in %s; run 'tollgate load', or name "
-			  "the directory with --pins", pins);
+		log_error(
+			"not loaded: nothing is pinned in %s; run 'tollgate load', or name "
+			"the directory with --pins",
+			pins);
 		break;
 	case -EACCES:
 	case -EPERM:
@@ -141,7 +145,8 @@ void book_explain(int err, const char *pins)
 		break;
 	case -EPROTO:
 		log_error("%s was loaded by another version; run 'tollgate unload' and "
-			  "'tollgate load'", pins);
+			  "'tollgate load'",
+			  pins);
 		break;
 	default:
 		(void)log_errno(err, "cannot open the books in %s", pins);
@@ -199,9 +204,9 @@ static int map_dump(int fd, size_t key_size, size_t value_size, struct dump *ret
 				break;
 			}
 		}
-		err = bpf_map_lookup_batch(fd, first ? NULL : next, next,
-					   (char *)d.keys + d.n * key_size,
-					   (char *)d.values + d.n * value_size, &count, NULL);
+		err = bpf_map_lookup_batch(
+			fd, first ? NULL : next, next, (char *)d.keys + d.n * key_size,
+			(char *)d.values + d.n * value_size, &count, NULL);
 		first = false;
 		if (err && errno != ENOENT) {
 			err = -errno;
@@ -234,8 +239,8 @@ static int map_count(int fd, size_t key_size, size_t value_size, size_t *ret)
 	while (!err) {
 		__u32 count = BATCH;
 
-		if (bpf_map_lookup_batch(fd, first ? NULL : next, next, keys, values, &count,
-					 NULL) < 0)
+		if (bpf_map_lookup_batch(fd, first ? NULL : next, next, keys, values,
+					 &count, NULL) < 0)
 			err = -errno;
 		if (!err || err == -ENOENT)
 			n += count;
@@ -288,15 +293,16 @@ static int read_tcp(struct book *b, struct snapshot *s)
 	err = read_percpu_array(b, MAP_tcp_all, 0, &s->tcp_all_before, size);
 	if (err)
 		return err;
-	err = map_dump(b->fds[MAP_tcp_totals], sizeof(struct row_key), size * b->cpus, &d);
+	err = map_dump(b->fds[MAP_tcp_totals], sizeof(struct row_key), size * b->cpus,
+		       &d);
 	if (err)
 		return err;
 	s->tcp = calloc(d.n + 1, sizeof(*s->tcp));
 	if (s->tcp) {
 		for (size_t i = 0; i < d.n; i++) {
 			s->tcp[i].key = ((struct row_key *)d.keys)[i];
-			sum_cpus(&s->tcp[i].totals, (char *)d.values + i * size * b->cpus, size,
-				 b->cpus);
+			sum_cpus(&s->tcp[i].totals, (char *)d.values + i * size * b->cpus,
+				 size, b->cpus);
 		}
 		s->tcp_n = d.n;
 	}
@@ -314,15 +320,16 @@ static int read_wire(struct book *b, struct snapshot *s)
 	struct dump d;
 	int err;
 
-	err = map_dump(b->fds[MAP_wire_totals], sizeof(struct row_key), size * b->cpus, &d);
+	err = map_dump(b->fds[MAP_wire_totals], sizeof(struct row_key), size * b->cpus,
+		       &d);
 	if (err)
 		return err;
 	s->wire = calloc(d.n + 1, sizeof(*s->wire));
 	if (s->wire) {
 		for (size_t i = 0; i < d.n; i++) {
 			s->wire[i].key = ((struct row_key *)d.keys)[i];
-			sum_cpus(&s->wire[i].totals, (char *)d.values + i * size * b->cpus, size,
-				 b->cpus);
+			sum_cpus(&s->wire[i].totals,
+				 (char *)d.values + i * size * b->cpus, size, b->cpus);
 		}
 		s->wire_n = d.n;
 	}
@@ -358,7 +365,8 @@ static int read_listeners(struct book *b, struct snapshot *s)
 		__u32 id = rows[i].val.id;
 
 		if (id < TG_LISTENERS_MAX)
-			err = read_percpu_array(b, MAP_wire_boundary, id, &s->boundary[id],
+			err = read_percpu_array(b, MAP_wire_boundary, id,
+						&s->boundary[id],
 						sizeof(s->boundary[id]));
 	}
 	return err;
@@ -369,7 +377,8 @@ static int read_names(struct book *b, struct snapshot *s)
 	struct dump d;
 	int err;
 
-	err = map_dump(b->fds[MAP_names], sizeof(struct name_key), sizeof(struct name_val), &d);
+	err = map_dump(b->fds[MAP_names], sizeof(struct name_key),
+		       sizeof(struct name_val), &d);
 	if (err)
 		return err;
 	s->names = calloc(d.n + 1, sizeof(*s->names));
@@ -388,7 +397,8 @@ static int read_flows(struct book *b, struct snapshot *s)
 	struct dump d;
 	int err;
 
-	err = map_dump(b->fds[MAP_flows], sizeof(struct flow_key), sizeof(struct flow), &d);
+	err = map_dump(b->fds[MAP_flows], sizeof(struct flow_key), sizeof(struct flow),
+		       &d);
 	if (err)
 		return err;
 	s->flows = calloc(d.n + 1, sizeof(*s->flows));
@@ -398,7 +408,8 @@ static int read_flows(struct book *b, struct snapshot *s)
 
 		f->key = ((struct flow_key *)d.keys)[i];
 		f->flow = ((struct flow *)d.values)[i];
-		if (s->meta.wire && bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0) {
+		if (s->meta.wire &&
+		    bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0) {
 			f->has_wire = true;
 			f->wire[TG_RX] = w.dir[TG_RX].counts;
 			f->wire[TG_TX] = w.dir[TG_TX].counts;
@@ -435,7 +446,8 @@ static int read_faults(struct book *b, struct snapshot *s)
 	int err = 0;
 
 	for (__u32 i = 0; i < TG_FAULT_MAX && !err; i++)
-		err = read_percpu_array(b, MAP_faults, i, &s->faults[i], sizeof(s->faults[i]));
+		err = read_percpu_array(b, MAP_faults, i, &s->faults[i],
+					sizeof(s->faults[i]));
 	return err;
 }
 

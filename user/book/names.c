@@ -39,10 +39,10 @@ const char *const tg_fault_names[TG_FAULT_MAX] = {
 const char *tcp_state_name(unsigned state)
 {
 	/* include/net/tcp_states.h */
-	static const char *const names[] = { "?",	   "ESTABLISHED", "SYN_SENT",
-					     "SYN_RECV",   "FIN_WAIT1",	  "FIN_WAIT2",
-					     "TIME_WAIT",  "CLOSE",	  "CLOSE_WAIT",
-					     "LAST_ACK",   "LISTEN",	  "CLOSING",
+	static const char *const names[] = { "?",	    "ESTABLISHED", "SYN_SENT",
+					     "SYN_RECV",    "FIN_WAIT1",   "FIN_WAIT2",
+					     "TIME_WAIT",   "CLOSE",	   "CLOSE_WAIT",
+					     "LAST_ACK",    "LISTEN",	   "CLOSING",
 					     "NEW_SYN_RECV" };
 
 	return state < ARRAY_SIZE(names) ? names[state] : "?";

@@ -18,10 +18,10 @@
 #include "book/writer.h"
 #include "nft/nft.h"
 
-#define PATH_BYTES 4096
-#define ALIVE_NS 3000000000u
+#define PATH_BYTES     4096
+#define ALIVE_NS       3000000000u
 #define BASELINE_TRIES 100
-#define LISTENERS_MAX 64 /* as many as the nft book takes */
+#define LISTENERS_MAX  64 /* as many as the nft book takes */
 
 struct writer {
 	int label_fd;
@@ -56,7 +56,8 @@ static int map_pin(const char *pins, const char *name, size_t size, size_t value
 		err = -errno;
 	else if (info.value_size != value_size)
 		err = -EPROTO;
-	p = err ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	p = err ? MAP_FAILED
+		: mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (!err && p == MAP_FAILED)
 		err = -errno;
 	close(fd);
@@ -107,8 +108,10 @@ static int take_over(struct writer *w)
 	uint64_t age = util_now_ns() - st->heartbeat_ns;
 
 	if (st->pid && kill((pid_t)st->pid, 0) == 0 && age < ALIVE_NS) {
-		log_error("another tollgate-proxy (pid %llu) writes these books; stop it, or "
-			  "give this one its own with --pins", (unsigned long long)st->pid);
+		log_error(
+			"another tollgate-proxy (pid %llu) writes these books; stop it, or "
+			"give this one its own with --pins",
+			(unsigned long long)st->pid);
 		return -EBUSY;
 	}
 	close_orphans(w);
@@ -312,7 +315,8 @@ static int measure_before(struct writer *w, const char *name, struct listener_va
 	}
 	for (int d = 0; d < TG_DIR_MAX; d++) {
 		val->before[d].skbs = (int64_t)(second[d].packets - b.dir[d].skbs);
-		val->before[d].skb_bytes = (int64_t)(second[d].bytes - b.dir[d].skb_bytes);
+		val->before[d].skb_bytes =
+			(int64_t)(second[d].bytes - b.dir[d].skb_bytes);
 	}
 	return 0;
 }
@@ -332,7 +336,8 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 	for (size_t i = 0; i < n; i++) {
 		if (writer_name(w, TG_NAME_LISTENER, l[i].name, &id) < 0) {
 			log_error("no place for the name of listener '%s': more than %d "
-				  "listeners since the load", l[i].name, TG_LISTENERS_MAX - 1);
+				  "listeners since the load",
+				  l[i].name, TG_LISTENERS_MAX - 1);
 			return -ENOSPC;
 		}
 		listener_to_key(&l[i], &key);
@@ -344,11 +349,13 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 		val.id = id;
 		val.dual = (uint32_t)l[i].dual;
 		if (bpf_map_update_elem(w->listeners_fd, &key, &val, BPF_ANY) < 0)
-			return log_errno(-errno, "cannot register listener '%s'", l[i].name);
+			return log_errno(-errno, "cannot register listener '%s'",
+					 l[i].name);
 	}
 	err = nft_apply(w);
 	if (err == -ENOENT) {
-		log_warn("no nft table 'inet tollgate' here: continuing without the nft book");
+		log_warn(
+			"no nft table 'inet tollgate' here: continuing without the nft book");
 		return 0;
 	}
 	if (err)

@@ -31,7 +31,8 @@ int writer_open(const char *pins, struct writer **ret);
 void writer_close(struct writer *w);
 
 /* The id of a name, the same as long as the maps live.  0 and *ret, or -ENOSPC. */
-int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint16_t *ret);
+int writer_name(struct writer *w, enum tg_name_kind kind, const char *name,
+		uint16_t *ret);
 
 /*
  * The slot of a row, made if it is new.  Never NULL: without a place left it is slot 0,
@@ -39,7 +40,8 @@ int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint
  */
 struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row);
 
-/* Label a socket.  Thread-safe.  0, or a negative errno (also counted in label_errors). */
+/* Label a socket.  Thread-safe.  0, or a negative errno (also counted in label_errors).
+ */
 int writer_label(struct writer *w, int fd, const struct sock_label *label);
 
 /*

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where in a configuration file a value stands, for errors that a schema cannot find. */
+#ifndef PROXY_CONFIG_WHERE_H
+#define PROXY_CONFIG_WHERE_H
+
+#include <stddef.h>
+
+#include "config.h"
+
+#define PATH_MAX_KEYS 6
+
+struct where {
+	const char *path; /* of the file */
+	const char *text;
+	size_t len;
+	char *err; /* CONFIG_ERROR_MAX */
+	/* keys and, where a key is NULL, indexes from the root down */
+	const char *keys[PATH_MAX_KEYS];
+	unsigned indexes[PATH_MAX_KEYS];
+	unsigned depth;
+};
+
+/* Step into a key or an index, and out again; a checker leaves as it came. */
+void where_enter_key(struct where *w, const char *key);
+void where_enter_index(struct where *w, unsigned index);
+void where_leave(struct where *w, unsigned levels);
+
+/*
+ * Write "FILE:LINE:COLUMN: KEY: ..." for the value that `w` leads to, or for what lacks
+ * it, into w->err.  Always -EINVAL.
+ */
+int where_wrong(struct where *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * libcyaml reports an unknown key at the place of the value before it: find the first key
+ * of that name from *line on.  *line and *column are kept if there is none.
+ */
+void where_locate_key(const char *text, size_t len, const char *key, unsigned *line,
+		      unsigned *column);
+
+/* config_check.c: everything a schema cannot say.  0, -EINVAL with w->err, or -ENOMEM. */
+int config_check(struct where *w, struct config *c);
+
+#endif

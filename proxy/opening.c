@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a client says before the relay begins: a PROXY header if its address is trusted to
+ * send one, a ClientHello if the listener routes by name.  The bytes are kept and go to
+ * the backend first.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "route.h"
+#include "session_state.h"
+
+#define HEAD_FIRST_BYTES 2048
+
+static int head_grow(struct session *s)
+{
+	size_t max = s->config->hello_bytes + PP2_MAX;
+	size_t cap = s->head_cap ? s->head_cap * 2 : HEAD_FIRST_BYTES;
+	uint8_t *head;
+
+	if (s->head_len < s->head_cap)
+		return 0;
+	if (s->head_cap >= max)
+		return -EMSGSIZE;
+	if (cap > max)
+		cap = max;
+	head = realloc(s->head, cap);
+	if (!head)
+		return -ENOMEM;
+	s->head = head;
+	s->head_cap = cap;
+	return 0;
+}
+
+/* > 0 bytes read; 0 the client has ended; negative errno. */
+static ssize_t head_read(struct session *s)
+{
+	ssize_t n;
+	int err;
+
+	err = head_grow(s);
+	if (err)
+		return err;
+	n = recv(s->down.fd, s->head + s->head_len, s->head_cap - s->head_len,
+		 MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	s->head_len += (size_t)n;
+	leg_add_rx(&s->down, (size_t)n);
+	return n;
+}
+
+static void on_hello(struct session *s)
+{
+	struct route *r =
+		route_by_name(s->listener, s->hello.has_sni ? s->hello.sni : NULL);
+
+	if (!r) {
+		session_end(s, s->hello.has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI, true);
+		return;
+	}
+	s->route = r;
+	session_connect(s);
+}
+
+static void parse_hello(struct session *s)
+{
+	const uint8_t *p = s->head + s->head_sent;
+	size_t len = s->head_len - s->head_sent;
+	ssize_t n = hello_scan(&s->hello, p, len, s->config->hello_bytes);
+	int sniff;
+
+	if (n > 0) {
+		on_hello(s);
+		return;
+	}
+	if (n == -EAGAIN)
+		return;
+	if (n == -EPROTO && s->sniff) {
+		sniff = pp_sniff(p, len);
+		if (sniff == -EAGAIN)
+			return; /* as much of a PROXY signature as a client may send */
+		if (sniff == 1)
+			n = -EACCES;
+	}
+	session_end(s,
+		    n == -EACCES     ? TG_END_PROXY_HEADER_UNTRUSTED
+		    : n == -EPROTO   ? TG_END_HELLO_NOT_TLS
+		    : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
+				     : TG_END_HELLO_INVALID,
+		    true);
+}
+
+static void parse_header(struct session *s)
+{
+	ssize_t n = pp_decode(s->head, s->head_len, &s->pp);
+
+	if (n == -EAGAIN)
+		return;
+	if (n < 0) {
+		session_end(s,
+			    pp_sniff(s->head, s->head_len) == 0
+				    ? TG_END_PROXY_HEADER_MISSING
+				    : TG_END_PROXY_HEADER_INVALID,
+			    true);
+		return;
+	}
+	s->pp.tlv = NULL; /* borrowed from a buffer that may move */
+	s->pp.tlv_len = 0;
+	s->head_sent = (size_t)n;
+	leg_move_to_header(&s->down, (size_t)n);
+	if (!s->listener->tls) {
+		s->route = &s->listener->routes[0];
+		session_connect(s);
+		return;
+	}
+	session_to(s, ST_HELLO);
+	parse_hello(s);
+}
+
+void opening_read(struct session *s)
+{
+	while (s->down.readable && (s->state == ST_HEADER || s->state == ST_HELLO)) {
+		ssize_t n = head_read(s);
+
+		if (n == -EAGAIN) {
+			s->down.readable = false;
+		} else if (n == 0) {
+			session_end(s, TG_END_HELLO_CLOSED, false);
+		} else if (n == -ENOMEM) {
+			session_end(s, TG_END_RESOURCES, true);
+		} else if (n == -EMSGSIZE) {
+			session_end(s, TG_END_HELLO_TOO_LARGE, true);
+		} else if (n < 0) {
+			session_end(s, TG_END_HELLO_RESET, true);
+		} else if (s->state == ST_HEADER) {
+			parse_header(s);
+		} else {
+			parse_hello(s);
+		}
+	}
+}
+
+bool opening_sniff(struct session *s)
+{
+	uint8_t buf[PP_SNIFF_LEN];
+	ssize_t n = recv(s->down.fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN) {
+		s->down.readable = false;
+		return false;
+	}
+	if (n > 0) {
+		int is = pp_sniff(buf, (size_t)n);
+
+		if (is == 1) {
+			session_end(s, TG_END_PROXY_HEADER_UNTRUSTED, true);
+			return false;
+		}
+		if (is == -EAGAIN &&
+		    !s->down.ended) { /* more will wake us, or the timer */
+			s->down.readable = false;
+			return false;
+		}
+	}
+	s->sniff = false;
+	return true;
+}

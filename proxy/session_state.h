@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a session is made of, for the files that implement it: leg.c (a socket and its
+ * place in the books), opening.c (what the client says before the relay) and session.c
+ * (the state machine).  Nobody else includes this.
+ */
+#ifndef PROXY_SESSION_STATE_H
+#define PROXY_SESSION_STATE_H
+
+#include "base/ev.h"
+#include "book/writer.h"
+#include "hello.h"
+#include "pp.h"
+#include "relay.h"
+#include "session.h"
+
+enum session_state { ST_HEADER, ST_HELLO, ST_CONNECT, ST_RELAY, ST_DRAIN, ST_OVER };
+
+struct leg {
+	struct ev_io io;
+	struct session *session;
+	int fd;
+	bool readable;
+	bool writable;
+	bool ended;    /* EPOLLRDHUP was seen: nothing comes after what is queued */
+	bool failed;   /* EPOLLERR was seen: reset or timed out */
+	bool shut_out; /* we sent our FIN */
+	struct sock_label label;
+	struct proxy_slot *slot; /* NULL until the row is known */
+	uint64_t rx, tx, rx_header, tx_header;
+};
+
+/* One direction. */
+struct flow_dir {
+	struct leg *from, *to;
+	struct relay_pipe *pipe;
+	bool eof; /* the source has ended and everything was passed on */
+};
+
+struct session {
+	struct ev_dead dead; /* first */
+	struct session *next, **prev;
+	struct worker *worker;
+	struct config *config; /* a reference: the one it was accepted under */
+	struct listener *listener;
+	struct backend *backend;
+	struct route *route;
+	enum session_state state;
+	struct leg down, up;
+	struct flow_dir request, response;
+	struct ev_timer timer;
+	struct ev_task task; /* the budget ran out */
+	int64_t active_ms;   /* last byte moved */
+	int64_t drain_ms;    /* when the drain began */
+	struct leg *drain;   /* the leg that still has bytes to send */
+	enum tg_end why;     /* the reason after the drain */
+	struct leg *broken;  /* reset; what it had sent before is still passed on */
+	struct addr peer;    /* the other end of the client's connection */
+	bool trusted;	     /* peer must send a PROXY header */
+	bool sniff;	     /* peer must not, and nothing was read yet */
+	struct pp_info pp;
+	/* bytes read before the relay began, and how many of them are passed on */
+	uint8_t *head;
+	size_t head_len, head_cap, head_sent;
+	struct hello hello;
+};
+
+/* --- leg.c --- */
+
+/*
+ * The row is known: from now on its slot is added to directly, beginning with what was
+ * read until now.  Only the first call counts.
+ */
+void leg_take_slot(struct leg *leg, struct proxy_slot *slot);
+
+/* n bytes were read from or written to the leg's socket. */
+void leg_add_rx(struct leg *leg, size_t n);
+void leg_add_tx(struct leg *leg, size_t n);
+
+/* Bytes first read as payload turn out to be a PROXY header. */
+void leg_move_to_header(struct leg *leg, size_t n);
+
+/* The socket's final label: listener, route and backend are known. */
+void leg_label(struct session *s, struct leg *leg, enum tg_leg which);
+
+/* Give the kernel the proxy's claim and close, with RST if `reset`.  No-op when closed.
+ */
+void leg_close(struct session *s, struct leg *leg, bool reset);
+
+/* --- opening.c --- */
+
+/* In HEADER or HELLO: read and parse what is there; may connect or end the session. */
+void opening_read(struct session *s);
+
+/*
+ * The first bytes of a source that may not send a PROXY header are looked at before they
+ * go on.  True when the relay may begin; false when it must wait, or has ended.
+ */
+bool opening_sniff(struct session *s);
+
+/* --- session.c --- */
+
+/* Enter a state and arm its deadline. */
+void session_to(struct session *s, enum session_state state);
+
+/* The route is known: choose a backend and connect to it; may end the session. */
+void session_connect(struct session *s);
+
+/* End with one reason, counted once; with RST on both sides if `reset`. */
+void session_end(struct session *s, enum tg_end reason, bool reset);
+
+#endif

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The stage of a system test: three network namespaces in a row (client - gate - backend),
+# a cgroup and a bpffs of their own.  Everything is undone by teardown, processes by pid.
+#
+#   client 192.0.2.1 fd00:1::1  --  192.0.2.2 fd00:1::2 gate 198.51.100.2 fd00:2::2  --
+#   198.51.100.1 fd00:2::1 backend
+
+bats_require_minimum_version 1.5.0
+
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+BUILD=$ROOT/${BUILD:-build}
+PEER=$BUILD/tests/tools/peer
+
+stage_up() {
+	[ "$(id -u)" -eq 0 ] || skip "needs root for namespaces and kernel programs"
+	PIDS=()
+	DIR=$BATS_TEST_TMPDIR
+	CGROUP=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
+	CGROUP=$CGROUP/tollgate-test-$$-$BATS_TEST_NUMBER
+	mkdir "$CGROUP"
+	mkdir -p "$DIR/bpf"
+	mount -t bpf bpf "$DIR/bpf"
+	PINS=$DIR/bpf/tollgate
+	client=$(hold_netns) gate=$(hold_netns) backend=$(hold_netns)
+	link_up "$client" 192.0.2.1/24 fd00:1::1/64 "$gate" 192.0.2.2/24 fd00:1::2/64 front
+	link_up "$backend" 198.51.100.1/24 fd00:2::1/64 "$gate" 198.51.100.2/24 fd00:2::2/64 back
+}
+
+stage_down() {
+	local pid
+	for pid in "${PIDS[@]}"; do
+		stop "$pid" KILL
+	done
+	[ ! -e "$PINS" ] || at gate "$BUILD/tollgate" unload --pins "$PINS"
+	for pid in "$client" "$gate" "$backend"; do
+		stop "$pid" KILL
+	done
+	umount "$DIR/bpf"
+	# killed members leave the cgroup when they are reaped
+	within 5 rmdir "$CGROUP"
+}
+
+# A process that keeps a new network namespace; prints its pid.
+hold_netns() {
+	unshare --net sleep infinity >/dev/null 2>&1 3>&- &
+	local pid=$!
+	until [ "$(readlink "/proc/$pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do
+		kill -0 "$pid" || return 1
+	done
+	nsenter --net="/proc/$pid/ns/net" ip link set lo up
+	echo "$pid"
+}
+
+# link_up NS V4 V6 GATE V4 V6 NAME: a veth pair, called NAME on the gate, eth on the other
+link_up() {
+	nsenter --net="/proc/$1/ns/net" ip link add eth type veth peer name "$7" netns "$4"
+	address "$1" eth "$2" "$3"
+	address "$4" "$7" "$5" "$6"
+}
+
+address() {
+	local in=(nsenter "--net=/proc/$1/ns/net")
+	"${in[@]}" ip addr add "$3" dev "$2"
+	"${in[@]}" ip addr add "$4" dev "$2" nodad
+	"${in[@]}" ip link set "$2" up
+}
+
+# at PLACE COMMAND...: in that namespace and in the test's cgroup
+at() {
+	local place=${!1}
+	shift
+	# shellcheck disable=SC2016 # expands in the inner shell
+	nsenter --net="/proc/$place/ns/net" sh -c \
+		'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CGROUP" "$@"
+}
+
+# start NAME PLACE COMMAND...: in the background; output in $DIR/NAME.log, pid in $NAME_pid
+start() {
+	local name=$1 place=${!2}
+	shift 2
+	# not at(): the pid must be the program's own, so that a signal reaches it
+	# shellcheck disable=SC2016
+	nsenter --net="/proc/$place/ns/net" sh -c \
+		'echo $$ >"$0/cgroup.procs" && exec "$@"' "$CGROUP" "$@" \
+		>"$DIR/$name.log" 2>&1 3>&- &
+	PIDS+=("$!")
+	printf -v "${name}_pid" '%s' "$!"
+}
+
+# stop PID [SIGNAL]: and wait for its end
+stop() {
+	kill -s "${2:-TERM}" "$1" 2>/dev/null || :
+	wait "$1" 2>/dev/null || :
+}
+
+# within SECONDS COMMAND...: repeat until it succeeds
+within() {
+	local deadline=$((SECONDS + $1)) what
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if [ "$SECONDS" -ge "$deadline" ]; then
+			what="$*"
+			echo "not within the deadline: $what" >&2
+			return 1
+		fi
+		read -r -t 0.05 <> <(:) || :
+	done
+}
+
+tollgate() { at gate "$BUILD/tollgate" "$@" --pins "$PINS"; }
+
+load() { tollgate load --cgroup "$CGROUP" "$@"; }
+
+# start_proxy < configuration
+start_proxy() {
+	cat >"$DIR/gate.yaml"
+	start proxy gate "$BUILD/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS" "$@"
+	within 10 grep -q ready "$DIR/proxy.log" || {
+		cat "$DIR/proxy.log"
+		return 1
+	}
+}
+
+start_exporter() {
+	start exporter gate "$BUILD/tollgate-exporter" --listen 127.0.0.1:9980 --pins "$PINS"
+	within 10 scrape
+}
+
+# start_peer NAME PLACE ARGUMENT...
+start_peer() {
+	local name=$1 place=$2
+	shift 2
+	start "$name" "$place" "$PEER" serve "$@"
+	within 10 grep -q listening "$DIR/$name.log"
+}
+
+# sums NAME KEY: what a stopped peer measured
+sums() { grep '^{' "$DIR/$1.log" | jq ".$2"; }
+
+# Scrapes are cached for a second: wait until the page is made anew.
+scrape() {
+	at gate curl -fsS --max-time 10 http://127.0.0.1:9980/metrics
+}
+
+# fresh_scrape: figures not older than this call
+fresh_scrape() {
+	local age
+	within 10 eval 'scrape >"$DIR/metrics" &&
+		age=$(sed -n "s/^tollgate_data_age_seconds //p" "$DIR/metrics") &&
+		[ "${age%.*}${age#*.}" -le 20000 ]'
+	cat "$DIR/metrics"
+}
+
+# metric NAME LABEL="VALUE"...: the sum of the samples on standard input with these labels
+metric() {
+	local name=$1
+	shift
+	awk -v name="$name" -v want="$*" '
+		BEGIN { n = split(want, w, " ") }
+		{
+			brace = index($1, "{")
+			if ((brace ? substr($1, 1, brace - 1) : $1) != name) next
+			for (i = 1; i <= n; i++)
+				if (!index($0, w[i])) next
+			sum += $NF
+		}
+		END { printf "%.0f\n", sum }'
+}
+
+# equal WANT GOT WHAT
+equal() {
+	[ "$1" = "$2" ] || {
+		echo "$3: want $1, got $2"
+		return 1
+	}
+}
+
+# listening PLACE PORT: something accepts there
+listening() { [ -n "$(at "$1" ss -Hltn "sport = $2")" ]; }
+
+# live N: that many live connections in the directory
+live() { equal "$1" "$(tollgate flows --json | jq length)" live; }
+
+sockets_closed() { tollgate status --json | jq -e '.sockets | .opened == .closed'; }

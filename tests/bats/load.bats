@@ -1,0 +1,162 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Loading, unloading, other loaders, and what can go wrong with them.
+
+load helpers
+
+setup() { stage_up; }
+teardown() { stage_down; }
+
+# Everything of ours in the kernel, as numbers that must return to what they were.
+leftovers() {
+	at gate nft list tables
+	at gate bpftool net show
+	bpftool cgroup show "$CGROUP"
+	find "$DIR/bpf"
+}
+
+@test "load and unload leave nothing behind" {
+	leftovers >"$DIR/before"
+	run -0 load --device front --device lo
+	run -0 at gate nft list table inet tollgate
+	[ -e "$PINS/flows" ]
+	run -0 tollgate unload
+	leftovers >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+}
+
+@test "loading twice is an error that says so, and harms nothing" {
+	load --device front
+	run -1 load --device front
+	[[ $output == *"already loaded"*"tollgate unload"* ]]
+	run -0 tollgate status
+	[[ $output == *"wire book  on 1 device"* ]]
+}
+
+@test "a failure half-way undoes what was done" {
+	leftovers >"$DIR/before"
+	run -1 load --cgroup /nonexistent --device front
+	[[ $output == *"/nonexistent"* ]]
+	leftovers >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+	run -1 load --device nosuch0
+	[[ $output == *"--device nosuch0: no such device"* ]]
+	# somebody else's table of our name is not touched
+	at gate nft add table inet tollgate
+	run -1 load --device front
+	[[ $output == *"exists already"* ]]
+	run -0 at gate nft list table inet tollgate
+	at gate nft delete table inet tollgate
+	leftovers >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+}
+
+@test "without privilege one sentence says which capability is missing" {
+	run -3 setpriv --bounding-set -bpf --inh-caps -bpf \
+		"$BUILD/tollgate" load --pins "$PINS" --cgroup "$CGROUP"
+	equal 1 "${#lines[@]}" "lines"
+	[[ $output == *"CAP_BPF is missing"* ]]
+	run -3 setpriv --reuid 65534 --clear-groups --inh-caps -all \
+		"$BUILD/tollgate" status --pins "$PINS"
+	equal 1 "${#lines[@]}" "lines"
+}
+
+@test "nothing loaded: every reader says so in one sentence and exits 3" {
+	for command in status flows audit unload; do
+		run -3 tollgate "$command"
+		[[ $output == *"not loaded"* ]]
+	done
+	run -3 at gate "$BUILD/tollgate-exporter" --pins "$PINS" --listen 127.0.0.1:0
+	[[ $output == *"not loaded"*"tollgate load"* ]]
+	printf 'listeners: [{name: a, address: "127.0.0.1:1", routes: [{name: b, backends: ["127.0.0.1:2"]}]}]\n' \
+		>"$DIR/a.yaml"
+	run -3 at gate "$BUILD/tollgate-proxy" --config "$DIR/a.yaml" --pins "$PINS"
+	[[ $output == *"not loaded"*"tollgate load"* ]]
+}
+
+@test "other tables and their counters stay as they are" {
+	at gate nft add table inet other
+	at gate nft add counter inet other mine '{ packets 7 bytes 77 }'
+	at gate nft list ruleset >"$DIR/before"
+	load --device front
+	tollgate unload
+	at gate nft list ruleset >"$DIR/after"
+	diff "$DIR/before" "$DIR/after"
+}
+
+@test "the wire book by clsact counts the same and is taken away again" {
+	at gate tc qdisc show >"$DIR/before"
+	load --device front --device back --attach clsact
+	start_proxy <<-Y
+		listeners:
+		  - name: plain
+		    address: "192.0.2.2:8080"
+		    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
+	Y
+	start_peer server backend --listen "198.51.100.1:3000"
+	at client "$PEER" load --connect 192.0.2.2:8080 --connections 40 --mix assorted
+	within 10 sockets_closed
+	run -0 --separate-stderr tollgate audit --json
+	jq -e '.residual_bytes | length == 4 and all(.[]; . == 0)' <<<"$output"
+	tollgate unload
+	run -0 at gate tc filter show dev front ingress
+	[ -z "$output" ]
+	run -0 at gate tc filter show dev front egress
+	[ -z "$output" ]
+}
+
+@test "bpftool loads the same object, and the readers work on its pins" {
+	bpftool prog loadall "$BUILD/tollgate.bpf.o" "$PINS" pinmaps "$PINS" 2>/dev/null
+	bpftool cgroup attach "$CGROUP" cgroup_sock_ops pinned "$PINS/tcp_sockops" 2>/dev/null ||
+		bpftool cgroup attach "$CGROUP" sock_ops pinned "$PINS/tcp_sockops"
+	start_peer server gate --listen 127.0.0.1:3000
+	at gate "$PEER" load --connect 127.0.0.1:3000 --connections 20 --mix assorted >"$DIR/client.log"
+	within 10 sockets_closed
+	run -0 --separate-stderr tollgate status --json
+	equal "$(($(sums client tx) + $(sums client rx)))" "$(jq .payload.rx_payload_bytes <<<"$output")" rx
+	run -0 tollgate audit
+	bpftool cgroup detach "$CGROUP" sock_ops pinned "$PINS/tcp_sockops"
+	rm -r "$PINS"
+}
+
+@test "bpftool shows the maps with field names, and the same number" {
+	load
+	start_peer server gate --listen 127.0.0.1:3000
+	at gate "$PEER" load --connect 127.0.0.1:3000 --connections 3 --bytes 1000 >"$DIR/client.log"
+	within 10 sockets_closed
+	bpftool -j map dump pinned "$PINS/tcp_totals" >"$DIR/dump.json"
+	equal "$(sums client tx)" "$(jq '[.[].formatted | select(.key.port == 3000 and .key.role == 1)
+		| .values[].value.counts.rx_payload_bytes] | add' "$DIR/dump.json")" "bpftool's rx"
+	equal 3 "$(jq '[.[].formatted | select(.key.port == 3000 and .key.role == 1)
+		| .values[].value.opened] | add' "$DIR/dump.json")" "bpftool's opened"
+}
+
+@test "an IPv4 peer of a dual-stack socket is one v4-mapped key on both ends" {
+	load --device lo
+	start_peer server gate --listen "[::]:3000"
+	mkfifo "$DIR/fifo"
+	start talker gate sh -c "exec nc.openbsd -N 127.0.0.1 3000 <'$DIR/fifo'"
+	exec 7>"$DIR/fifo"
+	within 10 live 2
+	run -0 --separate-stderr tollgate flows --json
+	jq -e 'all(.[]; .local | startswith("127.0.0.1:")) and
+		all(.[]; has("rx_frame_bytes") and .rx_frame_bytes > 0)' <<<"$output"
+	exec 7>&-
+}
+
+@test "wrong usage exits 2 and says what" {
+	run -2 "$BUILD/tollgate"
+	run -2 "$BUILD/tollgate" nosuch
+	[[ $output == *"no command 'nosuch'"* ]]
+	run -2 "$BUILD/tollgate" flows --sort nosuch
+	run -2 "$BUILD/tollgate" status extra
+	run -2 "$BUILD/tollgate" load --attach nosuch
+	run -2 "$BUILD/tollgate-proxy"
+	run -2 "$BUILD/tollgate-exporter" --listen nosuch extra
+	for program in tollgate tollgate-proxy tollgate-exporter; do
+		run -0 "$BUILD/$program" --help
+		[[ $output == usage:* ]]
+		run -0 "$BUILD/$program" --version
+		[[ $output == "$program "[0-9]* ]]
+	done
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The rules of the house that a program can check.  Each finding is one line.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+findings=0
+say() {
+	printf '%s\n' "$1"
+	findings=$((findings + 1))
+}
+each() { while IFS= read -r line; do say "$line"; done; }
+
+mapfile -t c < <(git ls-files --cached --others --exclude-standard '*.c' '*.h')
+mapfile -t sh < <(git ls-files --cached --others --exclude-standard '*.sh' '*.bash' '.ci/run')
+mapfile -t bats < <(git ls-files --cached --others --exclude-standard '*.bats')
+
+# layout
+for f in "${c[@]}"; do
+	clang-format --dry-run -Werror "$f" >/dev/null 2>&1 || say "$f: not as clang-format has it"
+done
+each < <(awk '
+	FNR == 1 { start = 0 }
+	/^[a-zA-Z_].*\)( \/\* lint: table \*\/)?[ \t]*$/ { table = /lint: table/ }
+	/^\{/ { start = FNR }
+	/^\}/ { if (start && FNR - start > 80 && !table)
+			printf "%s:%d: function of %d lines\n", FILENAME, start, FNR - start
+		start = 0; table = 0 }' "${c[@]}")
+each < <(wc -l "${c[@]}" | awk '$2 != "total" && $1 > 600 && $2 !~ /^tests\// {
+	print $2 ": " $1 " lines, more than 600" }')
+each < <(grep -LE 'SPDX-License-Identifier' "${c[@]}" "${sh[@]}" "${bats[@]}" Makefile |
+	grep -v '^.ci/run$' | sed 's/$/: no SPDX line/')
+each < <(grep -nE '[ 	]+$' "${c[@]}" "${sh[@]}" "${bats[@]}" Makefile README.md |
+	sed 's/$/: space at the end/')
+
+# calls we do not make
+banned='\b(strcpy|strcat|sprintf|vsprintf|strncpy|strtok|gets|atoi|atol|strtol|strtoul|alloca|system|popen|inet_ntoa|gethostbyname)\('
+each < <(grep -nE "$banned" "${c[@]}" | sed 's/$/: banned/')
+each < <(grep -nE '(^|[^:"])//' "${c[@]}" | grep -v '"[^"]*//' | sed 's/$/: line comment/')
+
+# include direction: who may include what (see README, "The house")
+forbid() { # PATTERN-OF-FILES PATTERN-OF-INCLUDES WHY
+	each < <(printf '%s\n' "${c[@]}" | grep -E "$1" | xargs -r grep -nE "#include [<\"]$2" |
+		sed "s|\$|: $3|")
+}
+forbid '^user/base/' '(book|proxy|nft|bpf)/' 'base knows nothing of the product'
+forbid '^nft/' '(book|proxy|bpf)/' 'nft knows only base'
+forbid '^user/book/' 'proxy/' 'the books know nothing of the proxy'
+forbid '^proxy/' '(load|status|flows|metrics)\.h' 'the proxy knows base and the books'
+forbid '^bpf/' '(base|book|proxy|nft)/' 'kernel programs include no user space'
+only() { # INCLUDE FILES WHY
+	each < <(printf '%s\n' "${c[@]}" | grep -vE "$2" | xargs -r grep -nE "#include [<\"]$1" |
+		sed "s|\$|: only $2 may include it|")
+}
+only 'tollgate.skel.h' '^user/load\.c$'
+only '(libnftnl|libmnl|linux/netfilter)' '^nft/'
+only '(cyaml/)' '^proxy/config\.c$'
+only 'yaml\.h' '^proxy/config_where\.c$'
+only 'microhttpd\.h' '^user/exporter\.c$'
+only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
+only 'bpf/(bpf|libbpf)\.h' '^user/(load\.c|book/)'
+
+# every header compiles by itself
+for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/maps\.h|bpf/parse\.h)$'); do
+	cc -std=gnu17 -D_GNU_SOURCE -I. -Iuser -Iproxy -Inft -fsyntax-only -x c "$h" 2>/dev/null ||
+		say "$h: does not compile alone"
+done
+
+# scripts
+shellcheck -x "${sh[@]}" || say "shellcheck: see above"
+shellcheck -s bash -e SC2030,SC2031,SC2034,SC2154,SC1091,SC2016,SC2317 <(
+	# bats' own syntax made plain
+	cat tests/bats/helpers.bash
+	sed 's/^@test \(".*"\) {$/test_() { : \1/' "${bats[@]}" | grep -v '^load \|^#!'
+) || say "shellcheck of bats files: see above"
+
+# the manual knows every key, every option, every package
+for key in $(sed -n '/config_keys\[\]/,/NULL }/p' proxy/config.c | grep -o '"[a-z_0-9]*"' | tr -d '"'); do
+	grep -q "$key" proxy/tollgate.yaml.5 || say "proxy/tollgate.yaml.5: does not explain $key"
+done
+while read -r page source; do
+	for option in $(grep -oE '\{ "[a-z-]+", (required|no)_argument' "$source" | cut -d'"' -f2); do
+		grep -q -- "$(sed 's/-/\\\\-/g' <<<"--$option")" "$page" ||
+			say "$page: does not explain --$option"
+	done
+done <<-E
+	user/tollgate.8 user/tollgate.c
+	user/tollgate-exporter.8 user/exporter.c
+	proxy/tollgate-proxy.8 proxy/main.c
