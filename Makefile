@@ -95,7 +95,7 @@ check-deps:
 # sub-makes, because only after deps do the tools exist that the rest asks for
 run: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)BUILD=$(BUILD) CONFIG=$(CONFIG) config/run.sh
+	$(Q)BUILD=$(BUILD) CONFIG=$(CONFIG) $(RUN_IN) config/run.sh
 
 # --- tests ----------------------------------------------------------------------------
 

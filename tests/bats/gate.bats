@@ -46,7 +46,7 @@ relaying() {
 }
 
 two_tls_routes() {
-	start_proxy "$@" <<-Y
+	start_proxy <<-Y
 		listeners:
 		  - name: tls
 		    address: "192.0.2.2:8443"

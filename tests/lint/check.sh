@@ -67,7 +67,8 @@ done
 
 # scripts
 shellcheck -x "${sh[@]}" || say "shellcheck: see above"
-shellcheck -s bash -e SC2030,SC2031,SC2034,SC2154,SC1091,SC2016,SC2317 <(
+shellcheck -s bash -S warning \
+	-e SC2030,SC2031,SC2034,SC2154,SC1091,SC2089,SC2090 <(
 	# bats' own syntax made plain
 	cat tests/bats/helpers.bash
 	sed 's/^@test \(".*"\) {$/test_() { : \1/' "${bats[@]}" | grep -v '^load \|^#!'
@@ -82,7 +83,24 @@ while read -r page source; do
 		grep -q -- "$(sed 's/-/\\\\-/g' <<<"--$option")" "$page" ||
 			say "$page: does not explain --$option"
 	done
-done <<-E
-	user/tollgate.8 user/tollgate.c
-	user/tollgate-exporter.8 user/exporter.c
-	proxy/tollgate-proxy.8 proxy/main.c
+done <<PAGES
+user/tollgate.8 user/tollgate.c
+user/tollgate-exporter.8 user/exporter.c
+proxy/tollgate-proxy.8 proxy/main.c
+PAGES
+for package in $(sed -n 's/^\t\([a-z][a-z0-9.+-]*\):[/].*/\1/p' tests/setup.sh); do
+	grep -q "\`$package\`" README.md || say "README.md: does not name the package $package"
+done
+grep -q "VERSION := $(sed -n 's/.*TOLLGATE_VERSION "\(.*\)"/\1/p' user/version.h)\$" Makefile ||
+	say "Makefile and user/version.h: two versions"
+for page in user/*.8 proxy/*.8 proxy/*.5; do
+	out=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" \
+		2>&1 >/dev/null)
+	[ -z "$out" ] || say "$page: $out"
+done
+
+if [ "$findings" -gt 0 ]; then
+	echo "lint: $findings findings"
+	exit 1
+fi
+echo "lint: clean"
