@@ -11,7 +11,6 @@ config=${CONFIG:-config/demo.yaml}
 listen=${LISTEN:-127.0.0.1:9980}
 device=${DEVICE:-lo}
 work=$build/run
-pins=/sys/fs/bpf/tollgate
 pids=()
 loaded=
 mounted=

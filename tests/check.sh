@@ -3,7 +3,7 @@
 # Every test, one after the other; a closing line of counts; fails if anything failed, or,
 # as root, if anything was skipped.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 make=${MAKE:-make}
 passed=0 failed=0 skipped=0

@@ -90,12 +90,17 @@ nsenter --net="/proc/$holder/ns/net" curl -fsS -o /dev/null \
 	--resolve demo.tollgate.test:8443:127.0.0.1 https://demo.tollgate.test:8443/
 nsenter --net="/proc/$holder/ns/net" chroot "$root" /root/tollgate/build/tollgate audit
 # Ctrl-C would reach the script that make started; it undoes everything, then make ends
-for pid in $(<"$cgroup/cgroup.procs"); do
-	grep -qa config/run.sh "/proc/$pid/cmdline" 2>/dev/null && kill -TERM "$pid"
-done
-wait "$run" || :
+while read -r pid; do
+	if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline")" = "bash config/run.sh " ]; then
+		kill -TERM "$pid"
+	fi
+done < <(cat "$cgroup/cgroup.procs")
+wait "$run" || : # make reports the signal
 run=
-grep -q "nothing is left" "$scratch/run.log"
+grep -q "nothing is left" "$scratch/run.log" || {
+	tail -n 20 "$scratch/run.log"
+	exit 1
+}
 [ -z "$(ls -A "$root/sys/fs/bpf")" ]
 
 if [ -n "$check" ]; then

@@ -6,7 +6,8 @@
 # TOLLGATE_NO_APT=1 only says what is missing.
 set -euo pipefail
 
-# package and a file that shows it is there
+# package and a file that shows it is there; the sets are named on the command line
+# shellcheck disable=SC2034
 build=(
 	gcc:/usr/bin/gcc
 	libc6-dev:/usr/include/stdlib.h
@@ -25,6 +26,7 @@ build=(
 	openssl:/usr/bin/openssl
 	curl:/usr/bin/curl
 )
+# shellcheck disable=SC2034
 check=(
 	bats:/usr/bin/bats
 	iproute2:/usr/sbin/ip

@@ -145,6 +145,7 @@ scrape() {
 
 # fresh_scrape: figures not older than this call
 fresh_scrape() {
+	# shellcheck disable=SC2034 # used within eval
 	local age
 	within 10 eval 'scrape >"$DIR/metrics" &&
 		age=$(sed -n "s/^tollgate_data_age_seconds //p" "$DIR/metrics") &&

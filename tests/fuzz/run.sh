@@ -3,7 +3,7 @@
 # run.sh SECONDS FUZZER...: each for that long, beginning with its corpus; new inputs stay
 # below build/.  A finding fails and is named.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 seconds=$1
 shift
 rc=0
