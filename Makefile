@@ -120,7 +120,7 @@ unit: $(UNITS)
 tools: $(TOOLS)
 
 bats: all $(TOOLS)
-	$(Q)BUILD=$(BUILD) bats --timing tests/bats
+	$(Q)TOLLGATE_BUILD=$(BUILD) bats --timing tests/bats
 
 build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
 	@mkdir -p $(@D)

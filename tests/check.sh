@@ -29,7 +29,7 @@ part "programs build, ASan and UBSan" $make --no-print-directory SAN=address,und
 
 echo "== system tests"
 out=$(mktemp)
-BUILD=$build bats --timing --tap tests/bats | tee "$out"
+TOLLGATE_BUILD=$build bats --timing --tap tests/bats | tee "$out"
 # one line a test: ok, not ok, or ok ... # skip REASON
 passed=$((passed + $(grep -c '^ok ' "$out") - $(grep -ci '^ok .* # skip' "$out")))
 failed=$((failed + $(grep -c '^not ok ' "$out")))

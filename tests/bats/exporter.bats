@@ -151,7 +151,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 		[ "${left[*]}" = $$ ]
 	S
 	# its own mount namespace: the default place for pins is /sys/fs/bpf
-	run env CGROUP="$CGROUP" ROOT="$ROOT" DIR="$DIR" BUILD="${BUILD#"$ROOT/"}" \
+	run env CGROUP="$CGROUP" ROOT="$ROOT" DIR="$DIR" BUILD="${BIN#"$ROOT/"}" \
 		timeout 60 nsenter --net="/proc/$gate/ns/net" unshare --mount bash "$DIR/script"
 	echo "$output"
 	cat "$DIR/run.log"

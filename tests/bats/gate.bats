@@ -336,7 +336,7 @@ proxy_listeners() {
 		    address: "192.0.2.2:8080"
 		    routes: [{ name: p, backends: ["198.51.100.1:4002"] }]
 	Y
-	start proxy gate prlimit --nofile=150:150 "$BUILD/tollgate-proxy" \
+	start proxy gate prlimit --nofile=150:150 "$BIN/tollgate-proxy" \
 		--config "$DIR/gate.yaml" --pins "$PINS"
 	within 10 grep -q ready "$DIR/proxy.log"
 	start_exporter
@@ -384,15 +384,15 @@ proxy_listeners() {
 			"$@" >"$DIR/x.yaml"
 	}
 	config nobody 8080 127.0.0.1
-	run -1 at gate "$BUILD/tollgate-proxy" --config "$DIR/x.yaml" --pins "$PINS"
+	run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/x.yaml" --pins "$PINS"
 	[[ $output == *"192.0.2.2:8080 is in use"* ]]
 	config nobody 8081 nosuch.invalid
-	run -1 at gate "$BUILD/tollgate-proxy" --config "$DIR/x.yaml" --pins "$PINS"
+	run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/x.yaml" --pins "$PINS"
 	[[ $output == *"cannot resolve 'nosuch.invalid'"* ]]
 	config nosuch 8081 127.0.0.1
-	run -1 at gate "$BUILD/tollgate-proxy" --config "$DIR/x.yaml" --pins "$PINS"
+	run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/x.yaml" --pins "$PINS"
 	[[ $output == *"user 'nosuch' does not exist"* ]]
 	start_proxy <<<'listeners: [{ name: a, address: "192.0.2.2:8082", routes: [{ name: b, backends: ["127.0.0.1:1"] }] }]'
-	run -1 at gate "$BUILD/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
+	run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
 	[[ $output == *"another tollgate-proxy (pid $proxy_pid)"* ]]
 }

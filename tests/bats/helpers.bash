@@ -9,8 +9,8 @@
 bats_require_minimum_version 1.5.0
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-BUILD=$ROOT/${BUILD:-build}
-PEER=$BUILD/tests/tools/peer
+BIN=$ROOT/${TOLLGATE_BUILD:-build}
+PEER=$BIN/tests/tools/peer
 
 stage_up() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root for namespaces and kernel programs"
@@ -32,7 +32,7 @@ stage_down() {
 	for pid in "${PIDS[@]}"; do
 		stop "$pid" KILL
 	done
-	[ ! -e "$PINS" ] || at gate "$BUILD/tollgate" unload --pins "$PINS"
+	[ ! -e "$PINS" ] || at gate "$BIN/tollgate" unload --pins "$PINS"
 	for pid in "$client" "$gate" "$backend"; do
 		stop "$pid" KILL
 	done
@@ -108,14 +108,14 @@ within() {
 	done
 }
 
-tollgate() { at gate "$BUILD/tollgate" "$@" --pins "$PINS"; }
+tollgate() { at gate "$BIN/tollgate" "$@" --pins "$PINS"; }
 
 load() { tollgate load --cgroup "$CGROUP" "$@"; }
 
 # start_proxy < configuration
 start_proxy() {
 	cat >"$DIR/gate.yaml"
-	start proxy gate "$BUILD/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS" "$@"
+	start proxy gate "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS" "$@"
 	within 10 grep -q ready "$DIR/proxy.log" || {
 		cat "$DIR/proxy.log"
 		return 1
@@ -123,7 +123,7 @@ start_proxy() {
 }
 
 start_exporter() {
-	start exporter gate "$BUILD/tollgate-exporter" --listen 127.0.0.1:9980 --pins "$PINS"
+	start exporter gate "$BIN/tollgate-exporter" --listen 127.0.0.1:9980 --pins "$PINS"
 	within 10 scrape
 }
 

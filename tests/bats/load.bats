@@ -53,11 +53,11 @@ leftovers() {
 
 @test "without privilege one sentence says which capability is missing" {
 	run -3 setpriv --bounding-set -bpf --inh-caps -bpf \
-		"$BUILD/tollgate" load --pins "$PINS" --cgroup "$CGROUP"
+		"$BIN/tollgate" load --pins "$PINS" --cgroup "$CGROUP"
 	equal 1 "${#lines[@]}" "lines"
 	[[ $output == *"CAP_BPF is missing"* ]]
 	run -3 setpriv --reuid 65534 --clear-groups --inh-caps -all \
-		"$BUILD/tollgate" status --pins "$PINS"
+		"$BIN/tollgate" status --pins "$PINS"
 	equal 1 "${#lines[@]}" "lines"
 }
 
@@ -66,11 +66,11 @@ leftovers() {
 		run -3 tollgate "$command"
 		[[ $output == *"not loaded"* ]]
 	done
-	run -3 at gate "$BUILD/tollgate-exporter" --pins "$PINS" --listen 127.0.0.1:0
+	run -3 at gate "$BIN/tollgate-exporter" --pins "$PINS" --listen 127.0.0.1:0
 	[[ $output == *"not loaded"*"tollgate load"* ]]
 	printf 'listeners: [{name: a, address: "127.0.0.1:1", routes: [{name: b, backends: ["127.0.0.1:2"]}]}]\n' \
 		>"$DIR/a.yaml"
-	run -3 at gate "$BUILD/tollgate-proxy" --config "$DIR/a.yaml" --pins "$PINS"
+	run -3 at gate "$BIN/tollgate-proxy" --config "$DIR/a.yaml" --pins "$PINS"
 	[[ $output == *"not loaded"*"tollgate load"* ]]
 }
 
@@ -106,7 +106,7 @@ leftovers() {
 }
 
 @test "bpftool loads the same object, and the readers work on its pins" {
-	bpftool prog loadall "$BUILD/tollgate.bpf.o" "$PINS" pinmaps "$PINS" 2>/dev/null
+	bpftool prog loadall "$BIN/tollgate.bpf.o" "$PINS" pinmaps "$PINS" 2>/dev/null
 	bpftool cgroup attach "$CGROUP" cgroup_sock_ops pinned "$PINS/tcp_sockops" 2>/dev/null ||
 		bpftool cgroup attach "$CGROUP" sock_ops pinned "$PINS/tcp_sockops"
 	start_peer server gate --listen 127.0.0.1:3000
@@ -145,18 +145,18 @@ leftovers() {
 }
 
 @test "wrong usage exits 2 and says what" {
-	run -2 "$BUILD/tollgate"
-	run -2 "$BUILD/tollgate" nosuch
+	run -2 "$BIN/tollgate"
+	run -2 "$BIN/tollgate" nosuch
 	[[ $output == *"no command 'nosuch'"* ]]
-	run -2 "$BUILD/tollgate" flows --sort nosuch
-	run -2 "$BUILD/tollgate" status extra
-	run -2 "$BUILD/tollgate" load --attach nosuch
-	run -2 "$BUILD/tollgate-proxy"
-	run -2 "$BUILD/tollgate-exporter" --listen nosuch extra
+	run -2 "$BIN/tollgate" flows --sort nosuch
+	run -2 "$BIN/tollgate" status extra
+	run -2 "$BIN/tollgate" load --attach nosuch
+	run -2 "$BIN/tollgate-proxy"
+	run -2 "$BIN/tollgate-exporter" --listen nosuch extra
 	for program in tollgate tollgate-proxy tollgate-exporter; do
-		run -0 "$BUILD/$program" --help
+		run -0 "$BIN/$program" --help
 		[[ $output == usage:* ]]
-		run -0 "$BUILD/$program" --version
+		run -0 "$BIN/$program" --version
 		[[ $output == "$program "[0-9]* ]]
 	done
 }

@@ -49,7 +49,7 @@ forbid '^proxy/' '(load|status|flows|metrics)\.h' 'the proxy knows base and the 
 forbid '^bpf/' '(base|book|proxy|nft)/' 'kernel programs include no user space'
 only() { # INCLUDE FILES WHY
 	each < <(printf '%s\n' "${c[@]}" | grep -vE "$2" | xargs -r grep -nE "#include [<\"]$1" |
-		sed "s|\$|: only $2 may include it|")
+		sed "s#\$#: only $2 may include it#")
 }
 only 'tollgate.skel.h' '^user/load\.c$'
 only '(libnftnl|libmnl|linux/netfilter)' '^nft/'
