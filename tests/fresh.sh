@@ -46,6 +46,7 @@ inside apt-get update -qq
 inside apt-get install -y -qq --no-install-recommends git make >"$scratch/git.log" 2>&1
 git clone -q --no-hardlinks "file://$source" "$root/root/tollgate"
 
+mount --bind "$root" "$root" # the root of a system is a mount; unshare(1) relies on it
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"

@@ -4,6 +4,7 @@
 # medians over ROUNDS, throughput or rate, CPU of the whole machine, as ratios ours/theirs.
 # All books are on for both: the kernel side counts HAProxy's sockets as the host's.
 #   sudo make bench [ROUNDS=7]
+# shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 command -v haproxy >/dev/null || {
