@@ -46,7 +46,8 @@ static void the_example_is_read(void)
 	config_put(c);
 }
 
-/* "127.1" is a name to us, and needs no resolver: getaddrinfo(3) reads it as inet_aton. */
+/* "127.1" is a name to us, and needs no resolver: getaddrinfo(3) reads it as inet_aton.
+ */
 
 /* The base text with `from` replaced by `to`; must fail and say all of `says`. */
 struct wrong {
