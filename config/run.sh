@@ -22,23 +22,27 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 3
 fi
 
+hurry() {
+	[ -z "${proxy:-}" ] || kill "$proxy" 2>/dev/null || : # a second signal: at once
+}
+
 stop() {
-	trap - EXIT INT TERM HUP
+	trap - EXIT
+	trap hurry INT TERM HUP # what must be undone is undone, however often one asks
 	[ -t 1 ] && printf '\033[?25h'
 	say ""
 	say "stopping ..."
 	local pid
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || continue # it has ended by itself
-		wait "$pid" 2>/dev/null || :
+		# a trapped signal ends wait, not the process
+		while kill -0 "$pid" 2>/dev/null; do wait "$pid" 2>/dev/null || :; done
 	done
 	[ -z "$loaded" ] || "$build/tollgate" unload
 	[ -z "$mounted" ] || umount /sys/fs/bpf
 	rm -rf "$work"
 	say "nothing is left: no process, no pin, no program, no nft table"
 }
-trap stop EXIT
-trap 'exit 0' INT TERM HUP
 
 # wait_for SECONDS PID COMMAND...: until the command succeeds; fails if the process ends
 wait_for() {
@@ -67,13 +71,15 @@ failed() {
 }
 
 "$build/tollgate" check "$config" >/dev/null
-mkdir -p "$work"
 grep -q ' /sys/fs/bpf bpf ' /proc/self/mounts || mounted=yes
 "$build/tollgate" load --device "$device" ${CGROUP:+--cgroup "$CGROUP"} || {
-	mounted=
+	[ -z "$mounted" ] || umount /sys/fs/bpf 2>/dev/null || : # load may not have come so far
 	exit 1
 }
 loaded=yes
+trap stop EXIT # from here on there is something to undo
+trap 'exit 0' INT TERM HUP
+mkdir -p "$work"
 
 if [ "$config" = config/demo.yaml ]; then
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \

@@ -169,12 +169,33 @@ static int check_unique_sni(struct where *w, const struct listener *l)
 	return 0;
 }
 
+/* Listener names share one table of nft counters with "-reset" and "-refused" behind. */
+static int check_listener_name(struct where *w, const char *name)
+{
+	static const char *const taken[] = { "reset", "refused" };
+	size_t n, len = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++) {
+		n = strlen(taken[i]);
+		if (len < n || strcmp(name + len - n, taken[i]) != 0 ||
+		    (len > n && name[len - n - 1] != '-'))
+			continue;
+		where_enter_key(w, "name");
+		return where_wrong(
+			w, "'%s': names that end in '%s' are taken by nft counters", name,
+			taken[i]);
+	}
+	return 0;
+}
+
 static int check_listener(struct where *w, struct config *c, unsigned index)
 {
 	struct listener *l = &c->listeners[index];
 	int err;
 
 	err = check_name(w, l->name);
+	if (!err)
+		err = check_listener_name(w, l->name);
 	if (err)
 		return err;
 	where_enter_key(w, "address");

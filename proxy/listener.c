@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listening sockets and their places in the books. */
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static int route_books(struct proxy *p, struct listener *l, struct route *r)
 	return err;
 }
 
-static int register_listeners(struct proxy *p, const struct config *c)
+int listener_register(struct proxy *p, const struct config *c)
 {
 	struct writer_listener list[CONFIG_LISTENERS_MAX];
 	int err;
@@ -65,7 +66,7 @@ static int register_listeners(struct proxy *p, const struct config *c)
 	return err;
 }
 
-int listener_books(struct proxy *p, struct config *c)
+int listener_names(struct proxy *p, struct config *c)
 {
 	int err;
 
@@ -84,10 +85,10 @@ int listener_books(struct proxy *p, struct config *c)
 				return err;
 		}
 	}
-	return register_listeners(p, c);
+	return 0;
 }
 
-static int open_one(const struct listener *l)
+static int open_one(const struct listener *l, bool shared)
 {
 	static const int on = 1;
 	struct sockaddr_storage ss;
@@ -98,7 +99,8 @@ static int open_one(const struct listener *l)
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
+	    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0 ||
 	    (ss.ss_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0))
 		err = -errno;
@@ -116,38 +118,44 @@ static int open_one(const struct listener *l)
 	return fd;
 }
 
-int listener_open(struct proxy *p, const struct listener *l, int *fds)
+/*
+ * SO_REUSEPORT lets any program of the same user share a port in silence.  A socket
+ * without it is refused if anybody listens there.
+ */
+static int check_unused(const struct listener *l)
+{
+	int fd = open_one(l, false), err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (listen(fd, 1) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int listener_open(struct proxy *p, const struct listener *l, bool replaces, int *fds)
 {
 	const struct sock_label label = { .listener = l->id, .leg = TG_LEG_DOWNSTREAM };
-	int err = 0;
-	unsigned i;
+	int err = replaces ? 0 : check_unused(l);
 
-	for (i = 0; i < p->workers_n && !err; i++) {
-		fds[i] = open_one(l);
-		if (fds[i] < 0) {
-			err = fds[i];
-			break;
-		}
-		err = writer_label(p->writer, fds[i], &label);
-		/* all are bound before one listens: none may take what another must see
-		 */
-	}
-	for (unsigned k = 0; !err && k < i; k++) {
-		if (listen(fds[k], BACKLOG) < 0)
-			err = -errno;
-	}
-	if (!err)
-		return 0;
-	while (i-- > 0) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-		fds[i] = -1;
+	for (unsigned i = 0; i < p->workers_n && !err; i++) {
+		fds[i] = open_one(l, true);
+		err = fds[i] < 0 ? fds[i] : writer_label(p->writer, fds[i], &label);
 	}
 	if (err == -EADDRINUSE)
 		log_error("listener '%s': %s is in use by another program", l->name,
 			  l->address);
-	else
-		(void)log_errno(err, "listener '%s': cannot listen on %s", l->name,
+	else if (err)
+		(void)log_errno(err, "listener '%s': cannot open %s", l->name,
 				l->address);
 	return err;
+}
+
+int listener_listen(const struct listener *l, int fd)
+{
+	if (listen(fd, BACKLOG) == 0)
+		return 0;
+	return log_errno(-errno, "listener '%s': cannot listen on %s", l->name,
+			 l->address);
 }

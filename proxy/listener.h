@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening sockets and their places in the books.  A configuration is taken in this
+ * order, so that what cannot be had is found before anything changes: names, open,
+ * register, listen.
+ */
 #ifndef PROXY_LISTENER_H
 #define PROXY_LISTENER_H
+
+#include <stdbool.h>
 
 #include "config.h"
 #include "worker.h"
 
-/*
- * Give every name in the configuration its id and every row its slot, and register the
- * listeners with the wire and nft books.  0, or a negative errno, logged.
- */
-int listener_books(struct proxy *p, struct config *c);
+/* Every name gets its id, every row its slot.  0, or a negative errno, logged. */
+int listener_names(struct proxy *p, struct config *c);
 
 /*
- * Open one listening socket a worker for listener `l` (SO_REUSEPORT), labelled so that
- * what it accepts is in the books from the first packet.  Not listening yet.  0 and
- * `workers` descriptors in fds; or a negative errno, logged, and none.
+ * Bind one socket a worker for listener `l` (SO_REUSEPORT), labelled so that what it will
+ * accept is in the books from the first packet; not listening yet.  `replaces`: sockets
+ * of ours listen on that address already.  0, or a negative errno, logged; descriptors
+ * that were opened are in fds, which the caller has set to -1, in any case.
  */
-int listener_open(struct proxy *p, const struct listener *l, int *fds);
+int listener_open(struct proxy *p, const struct listener *l, bool replaces, int *fds);
+
+/* The wire and nft books count for these listeners, and no others, from now on. */
+int listener_register(struct proxy *p, const struct config *c);
+
+/* 0, or a negative errno, logged. */
+int listener_listen(const struct listener *l, int fd);
 
 #endif

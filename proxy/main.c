@@ -71,6 +71,16 @@ static const struct listener *same_listener(const struct config *old,
 	return NULL;
 }
 
+/* Does the running configuration listen on that address, under whatever name? */
+static bool listens_there(const struct config *old, const struct listener *l)
+{
+	for (unsigned i = 0; old && i < old->listeners_count; i++) {
+		if (memcmp(&old->listeners[i].addr, &l->addr, sizeof(l->addr)) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void close_fds(int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -88,7 +98,9 @@ static int open_listeners(struct daemon *d, const struct config *c, int *fds)
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		if (same_listener(d->config, &c->listeners[i]))
 			continue;
-		err = listener_open(&d->proxy, &c->listeners[i], &fds[i * n]);
+		err = listener_open(&d->proxy, &c->listeners[i],
+				    listens_there(d->config, &c->listeners[i]),
+				    &fds[i * n]);
 		if (err)
 			return err;
 	}
@@ -116,9 +128,15 @@ static int activate(struct daemon *d, struct config *c)
 	if (!fds)
 		return log_errno(-ENOMEM, "cannot activate the configuration");
 	memset(fds, 0xff, fds_n * sizeof(*fds));
-	err = listener_books(&d->proxy, c);
+	err = listener_names(&d->proxy, c);
 	if (!err)
 		err = open_listeners(d, c, fds);
+	if (!err)
+		err = listener_register(&d->proxy, c);
+	for (size_t i = 0; !err && i < fds_n; i++) {
+		if (fds[i] >= 0)
+			err = listener_listen(&c->listeners[i / n], fds[i]);
+	}
 	for (unsigned w = 0; !err && w < n; w++) {
 		for (unsigned i = 0; i < c->listeners_count; i++) {
 			own[i] = fds[i * n + w];
@@ -207,15 +225,16 @@ static int run(struct daemon *d, int sigfd)
 }
 
 /* Bound sessions so that each has its two sockets, whatever the pipes take. */
-static void set_limits(struct proxy *p)
+static void set_limits(struct proxy *p, const struct config *c)
 {
-	uint64_t fds = host_raise_nofile();
-	uint64_t pipes = fds / 16 / p->workers_n;
+	uint64_t fds = host_raise_nofile(), n = p->workers_n;
+	uint64_t pipes = fds / 16 / n; /* none is fine: bytes are copied then */
+	uint64_t other;
 
-	p->pipes_max = (unsigned)(pipes < 8 ? 8 : pipes > 512 ? 512 : pipes);
-	fds -= fds > FDS_RESERVED ? FDS_RESERVED : fds;
-	pipes = 2ull * p->pipes_max * p->workers_n;
-	fds -= fds > pipes ? pipes : fds;
+	p->pipes_max = (unsigned)(pipes > 512 ? 512 : pipes);
+	/* epoll, eventfd and listening sockets of each worker */
+	other = FDS_RESERVED + n * (2 + c->listeners_count) + 2 * n * p->pipes_max;
+	fds -= fds > other ? other : fds;
 	p->sessions_max = fds / 2 > 4 ? (unsigned)(fds / 2) : 4;
 }
 
@@ -247,7 +266,7 @@ static int serve(struct daemon *d, struct config *c)
 	sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (sigfd < 0)
 		return log_errno(-errno, "signalfd");
-	set_limits(&d->proxy);
+	set_limits(&d->proxy, c);
 	err = sandbox_enter(c->user, keep, 3);
 	if (!err)
 		err = start_workers(d);

@@ -151,6 +151,11 @@ bool opening_sniff(struct session *s)
 		s->down.readable = false;
 		return false;
 	}
+	if (n <
+	    0) { /* the error is told once only, so nobody after us would hear of it */
+		session_end(s, TG_END_CLIENT_RESET, true);
+		return false;
+	}
 	if (n > 0) {
 		int is = pp_sniff(buf, (size_t)n);
 

@@ -28,12 +28,7 @@ static void pipe_destroy(struct relay_pool *pool, struct relay_pipe *p)
 
 void relay_pool_done(struct relay_pool *pool)
 {
-	while (pool->idle) {
-		struct relay_pipe *p = pool->idle;
-
-		pool->idle = p->next;
-		pipe_destroy(pool, p);
-	}
+	relay_pool_trim(pool);
 	free(pool->scratch);
 	pool->scratch = NULL;
 }
@@ -104,6 +99,16 @@ static enum relay_result copy_move(struct relay_pool *pool, int src, int dst,
 	return RELAY_BUDGET;
 }
 
+void relay_pool_trim(struct relay_pool *pool)
+{
+	while (pool->idle) {
+		struct relay_pipe *p = pool->idle;
+
+		pool->idle = p->next;
+		pipe_destroy(pool, p);
+	}
+}
+
 /* Empty the pipe.  RELAY_BUDGET when it is empty. */
 static enum relay_result pipe_drain(struct relay_pipe *p, int dst,
 				    struct relay_moved *ret)
@@ -144,18 +149,23 @@ static enum relay_result pipe_fill(struct relay_pipe *p, int src, struct relay_m
 }
 
 enum relay_result relay_move(struct relay_pool *pool, struct relay_pipe **pipe, int src,
-			     int dst, struct relay_moved *ret)
+			     int dst, bool copy, struct relay_moved *ret)
 {
 	enum relay_result r = RELAY_BUDGET;
 
 	for (int i = 0; i < ROUNDS_MAX && r == RELAY_BUDGET; i++) {
-		if (!*pipe)
+		if (!*pipe && !copy)
 			*pipe = pipe_get(pool);
 		if (!*pipe) {
 			r = copy_move(pool, src, dst, ret);
 			continue;
 		}
 		r = pipe_drain(*pipe, dst, ret);
+		if (r == RELAY_BUDGET && copy) {
+			relay_pipe_put(pool, *pipe);
+			*pipe = NULL;
+			continue;
+		}
 		if (r == RELAY_BUDGET)
 			r = pipe_fill(*pipe, src, ret);
 		if (r == RELAY_BUDGET)

@@ -37,6 +37,9 @@ struct relay_pool {
 int relay_pool_init(struct relay_pool *pool, unsigned max, __u64 *gauge);
 void relay_pool_done(struct relay_pool *pool);
 
+/* Close the pipes that are not in use: descriptors are needed elsewhere. */
+void relay_pool_trim(struct relay_pool *pool);
+
 enum relay_result {
 	RELAY_AGAIN_IN,	 /* the source has nothing now */
 	RELAY_AGAIN_OUT, /* the destination takes nothing now */
@@ -54,10 +57,13 @@ struct relay_moved {
 
 /*
  * Move up to about a budget's worth from src to dst.  *pipe is NULL or holds bytes of an
- * earlier call; it is taken from and returned to the pool as needed.  *ret is added to.
+ * earlier call; it is taken from and returned to the pool as needed.  With `copy` splice
+ * is not used: it stops for ever before TCP urgent data (tcp_read_sock() in the kernel),
+ * which a plain read passes on as bytes of the stream if SO_OOBINLINE is set.
+ * *ret is added to.
  */
 enum relay_result relay_move(struct relay_pool *pool, struct relay_pipe **pipe, int src,
-			     int dst, struct relay_moved *ret);
+			     int dst, bool copy, struct relay_moved *ret);
 
 /* Give a pipe back; one that still holds bytes is destroyed.  NULL is fine. */
 void relay_pipe_put(struct relay_pool *pool, struct relay_pipe *pipe);

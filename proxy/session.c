@@ -23,6 +23,7 @@
 #include "route.h"
 #include "session_state.h"
 
+#define LEG_EVENTS    (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define DRAIN_STEP_MS 5
 #define DRAIN_MAX_MS  5000
 
@@ -57,15 +58,20 @@ static int64_t state_deadline_ms(const struct session *s)
 	}
 }
 
+static void deadline_set(struct session *s, int64_t ms)
+{
+	if (ev_timer_set(s->worker->loop, &s->timer, ms) < 0)
+		log_warn("no memory for a timer: a session has no deadline");
+}
+
 void session_to(struct session *s, enum session_state state)
 {
 	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
 		  state_names[state]);
 	/* HEADER and HELLO share one deadline: the client's whole opening */
-	if (state != s->state && !(s->state == ST_HEADER && state == ST_HELLO)) {
+	if (!(s->state == ST_HEADER && state == ST_HELLO)) {
 		s->state = state;
-		if (ev_timer_set(s->worker->loop, &s->timer, state_deadline_ms(s)) < 0)
-			log_warn("no memory for a timer: a session has no deadline");
+		deadline_set(s, state_deadline_ms(s));
 	}
 	s->state = state;
 }
@@ -178,8 +184,8 @@ static int send_header(struct session *s)
 	if (n < 0)
 		return (int)n;
 	/* a fresh socket takes some kilobytes; anything less is a failure */
-	if (send(s->up.fd, buf, (size_t)n, MSG_NOSIGNAL | MSG_MORE * (s->head_len > 0)) !=
-	    n)
+	if (send(s->up.fd, buf, (size_t)n,
+		 MSG_NOSIGNAL | MSG_MORE * (s->head_len > s->head_sent)) != n)
 		return -EIO;
 	s->up.tx_header += (size_t)n;
 	book_add(&s->up.slot->tx_header_bytes, (uint64_t)n);
@@ -203,6 +209,8 @@ static void on_connected(struct session *s)
 	}
 	s->active_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_RELAY);
+	if (s->sniff)
+		deadline_set(s, s->config->timeouts.hello_ms);
 	session_pump(s);
 }
 
@@ -211,10 +219,11 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	struct leg *leg = container_of(io, struct leg, io);
 	struct session *s = leg->session;
 
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
 		leg->readable = true;
 	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 		leg->writable = true;
+	leg->urgent |= (events & EPOLLPRI) != 0;
 	leg->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 	leg->failed |= (events & EPOLLERR) != 0;
 	switch (s->state) {
@@ -252,12 +261,12 @@ static int open_backend(struct session *s, const struct addr *a)
 		return -errno;
 	s->up.fd = fd;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	leg_label(s, &s->up, TG_LEG_UPSTREAM);
 	leg_take_slot(&s->up, s->backend->upstream);
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
 		return -errno;
-	err = ev_io_add(s->worker->loop, &s->up.io, fd,
-			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	err = ev_io_add(s->worker->loop, &s->up.io, fd, LEG_EVENTS);
 	return err;
 }
 
@@ -273,9 +282,9 @@ void session_connect(struct session *s)
 	err = open_backend(s, a);
 	if (!err)
 		return;
-	if (err == -EMFILE || err == -ENFILE)
-		worker_pause(s->worker);
 	session_end(s, connect_failure(-err), true);
+	if (err == -EMFILE || err == -ENFILE) /* after the end, which would resume */
+		worker_pause(s->worker);
 }
 
 /* --- relay --- */
@@ -339,7 +348,8 @@ static bool dir_move(struct session *s, struct flow_dir *d)
 	if (d->eof || d->to == s->broken || !d->to->writable ||
 	    (!fill && !d->from->readable))
 		return false;
-	r = relay_move(&s->worker->pool, &d->pipe, d->from->fd, d->to->fd, &m);
+	r = relay_move(&s->worker->pool, &d->pipe, d->from->fd, d->to->fd,
+		       d->from->urgent, &m);
 	leg_add_rx(d->from, m.in);
 	leg_add_tx(d->to, m.out);
 	if (m.in || m.out)
@@ -415,14 +425,21 @@ static void on_timer(struct ev_timer *timer)
 		session_end(s, TG_END_BACKEND_TIMEOUT, true);
 		break;
 	case ST_RELAY:
+		if (s->sniff) { /* as far as it goes it is no PROXY header */
+			s->sniff = false;
+			s->down.readable = true;
+			session_to(s, ST_RELAY);
+			session_pump(s);
+			break;
+		}
 		limit = s->broken ? DRAIN_MAX_MS : s->config->timeouts.idle_ms;
 		quiet = ev_now_ms(s->worker->loop) - s->active_ms;
 		if (quiet >= limit && s->broken)
 			session_drain(s, s->broken);
 		else if (quiet >= limit)
 			session_end(s, TG_END_IDLE_TIMEOUT, true);
-		else if (ev_timer_set(s->worker->loop, &s->timer, limit - quiet) < 0)
-			log_warn("no memory for a timer: a session has no deadline");
+		else
+			deadline_set(s, limit - quiet);
 		break;
 	case ST_DRAIN:
 		drain_step(s);
@@ -493,8 +510,7 @@ void session_start(struct worker *w, struct listener *l, int fd,
 		first = ST_HELLO;
 	s->state = ST_OVER; /* so that the first transition arms its deadline */
 	session_to(s, first);
-	if (ev_io_add(w->loop, &s->down.io, fd,
-		      EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+	if (ev_io_add(w->loop, &s->down.io, fd, LEG_EVENTS) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return;
 	}

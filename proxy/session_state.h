@@ -23,6 +23,7 @@ struct leg {
 	bool readable;
 	bool writable;
 	bool ended;    /* EPOLLRDHUP was seen: nothing comes after what is queued */
+	bool urgent;   /* EPOLLPRI was seen: no splice from here any more */
 	bool failed;   /* EPOLLERR was seen: reset or timed out */
 	bool shut_out; /* we sent our FIN */
 	struct sock_label label;

@@ -41,6 +41,7 @@ void worker_pause(struct worker *w)
 	if (!w->paused) {
 		w->paused = true;
 		set_accepting(w, false);
+		relay_pool_trim(&w->pool);
 		book_add(&w->proxy->state->accept_paused, 1);
 		book_add(&w->proxy->state->accept_pauses, 1);
 		log_debug("no descriptors left: accepting pauses");
@@ -63,6 +64,26 @@ static bool is_full(const struct worker *w)
 {
 	return __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >=
 	       w->proxy->sessions_max;
+}
+
+/* Errors of the one connection, not of the listening socket (accept(2)). */
+static bool is_connection_error(int err)
+{
+	switch (err) {
+	case ECONNABORTED:
+	case EPROTO:
+	case EINTR:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void on_resume(struct ev_timer *timer)
@@ -92,7 +113,8 @@ static int accept_one(struct acceptor *a)
 	socklen_t len = sizeof(ss);
 	int fd;
 
-	if (is_full(w)) {
+	if (is_full(w) &&
+	    a->keep) { /* a closing listener's queue is taken all the same */
 		worker_pause(w);
 		return -EMFILE;
 	}
@@ -104,18 +126,12 @@ static int accept_one(struct acceptor *a)
 			session_start(w, a->listener, fd, (struct sockaddr *)&ss);
 		return 0;
 	}
-	switch (errno) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		worker_pause(w);
-		return -EMFILE;
-	case EAGAIN:
+	if (errno == EAGAIN)
 		return -EAGAIN;
-	default: /* accept(2): errors of the connection itself; take the next */
-		return 0;
-	}
+	if (is_connection_error(errno))
+		return 0; /* take the next */
+	worker_pause(w);  /* no descriptors, no memory: not now */
+	return -EMFILE;
 }
 
 static void on_accept(struct ev_io *io, uint32_t events)
@@ -123,13 +139,14 @@ static void on_accept(struct ev_io *io, uint32_t events)
 	struct acceptor *a = container_of(io, struct acceptor, io);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_MAX && accept_one(a) == 0; i++)
+	for (int i = 0; i < ACCEPTS_MAX && !a->worker->paused && accept_one(a) == 0; i++)
 		;
 }
 
 /* What waits in the accept queue was promised a connection: take it before closing. */
 static void acceptor_close(struct worker *w, struct acceptor *a)
 {
+	a->keep = false;
 	while (accept_one(a) == 0)
 		;
 	ev_io_del(w->loop, &a->io);

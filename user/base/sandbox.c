@@ -11,17 +11,23 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 
+/* Of `keep` only what this process has: which of them it needs, the operation tells. */
 static int caps_set(const cap_value_t *keep, int n)
 {
-	cap_t caps = cap_init();
-	int err = 0;
+	cap_t caps = cap_init(), now = cap_get_proc();
+	int err = caps && now ? 0 : -ENOMEM;
+	cap_flag_value_t has;
 
-	if (!caps)
-		return -ENOMEM;
-	if ((n > 0 && cap_set_flag(caps, CAP_PERMITTED, n, keep, CAP_SET) < 0) ||
-	    cap_set_proc(caps) < 0)
+	for (int i = 0; !err && i < n; i++) {
+		if (cap_get_flag(now, keep[i], CAP_PERMITTED, &has) < 0 ||
+		    (has == CAP_SET &&
+		     cap_set_flag(caps, CAP_PERMITTED, 1, &keep[i], CAP_SET) < 0))
+			err = -errno;
+	}
+	if (!err && cap_set_proc(caps) < 0)
 		err = -errno;
 	cap_free(caps);
+	cap_free(now);
 	return err;
 }
 
