@@ -189,8 +189,8 @@ struct tcp_totals {
 	__u64 wire_matched;
 	__u64 wire_unmatched; /* no packet seen: another device, or older than the load */
 	__u64 wire_rx_duplicate_bytes;	/* arrived more than once */
-	__u64 wire_rx_unaccepted_bytes; /* arrived, but the socket was reset before it
-					   took them */
+	__u64 wire_rx_unaccepted_bytes; /* arrived, but the socket never took them */
+	__u64 wire_tx_unseen_bytes;	/* given to IP, never at the device */
 	__u64 wire_rx_residual_bytes;
 	__u64 wire_tx_residual_bytes;
 };
@@ -217,9 +217,12 @@ struct wire_boundary {
 /* The wire book's view of one 4-tuple, from its SYN until its socket closes. */
 struct wire_flow {
 	struct bpf_spin_lock lock;
-	__u16 listener;	     /* id, 0 if the local port is no listener's */
-	__u8 dead;	     /* drained into a row, about to be deleted */
-	__u8 socket;	     /* a local socket owns this flow */
+	__u16 listener; /* id, 0 if the local port is no listener's */
+	__u8 dead;	/* drained into a row, about to be deleted */
+	__u8 socket;	/* a local socket owns this flow */
+	__u8 active;	/* the local end sent the first SYN */
+	__u8 fins;	/* bit a direction */
+	__u8 pad[6];
 	struct flow_key key; /* elements are recycled: a late writer must compare */
 	struct {
 		struct wire_counts counts;
@@ -266,6 +269,8 @@ struct meta {
 	__u64 netns_cookie;
 	__u64 loaded_ns;   /* CLOCK_MONOTONIC */
 	__u64 loaded_unix; /* seconds */
+	__u32 nft;	   /* this load made the nft table */
+	__u32 pad;
 	char version[16];
 };
 

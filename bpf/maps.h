@@ -15,6 +15,9 @@
 
 #define ADD(lvalue, n) ((void)__sync_fetch_and_add(&(lvalue), (n)))
 
+/* elements of host_rows */
+enum { HOST_ROWS_TCP, HOST_ROWS_WIRE, HOST_ROWS_MAX };
+
 #define TG_MAP(mname, mtype, mkey, mval, mmax, mflags) \
 	struct {                                       \
 		__uint(type, mtype);                   \
@@ -43,7 +46,7 @@ TG_MAP(wire_boundary, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_boundary,
        TG_LISTENERS_MAX, 0);
 TG_MAP(listeners, BPF_MAP_TYPE_HASH, struct listener_key, struct listener_val,
        TG_LISTENERS_MAX, 0);
-TG_MAP(host_rows, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1, 0);
+TG_MAP(host_rows, BPF_MAP_TYPE_ARRAY, __u32, __u64, HOST_ROWS_MAX, 0);
 TG_MAP(faults, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, TG_FAULT_MAX, 0);
 TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX, 0);
 TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
@@ -59,21 +62,19 @@ static __always_inline void fault_inc(__u32 fault)
 }
 
 /*
- * True if a row that does not exist yet may be made.  Rows of the proxy always may;
- * host rows are bounded so that a busy host cannot take the proxy's places.
+ * Make a row.  Rows of the proxy always may be made; host rows are bounded in each map,
+ * so that a busy host cannot take the proxy's places.
  */
-static __always_inline int row_may_grow(const struct row_key *row)
+static __always_inline void row_make(void *map, __u32 which, const struct row_key *row,
+				     const void *empty)
 {
-	__u32 zero = 0;
-	__u64 *n;
+	__u64 *n = bpf_map_lookup_elem(&host_rows, &which);
+	int host = row->leg == TG_LEG_HOST;
 
-	if (row->leg != TG_LEG_HOST)
-		return 1;
-	n = bpf_map_lookup_elem(&host_rows, &zero);
-	if (!n || *n >= TG_HOST_ROWS_MAX)
-		return 0;
-	ADD(*n, 1);
-	return 1;
+	if (!n || (host && *n >= TG_HOST_ROWS_MAX))
+		return;
+	if (bpf_map_update_elem(map, row, empty, BPF_NOEXIST) == 0 && host)
+		ADD(*n, 1);
 }
 
 /* The row's totals, or the overflow's; NULL never happens but the verifier must see it.
@@ -84,8 +85,8 @@ static __always_inline struct tcp_totals *tcp_row(const struct row_key *row)
 	struct tcp_totals *t = bpf_map_lookup_elem(&tcp_totals, row);
 	__u32 zero = 0;
 
-	if (!t && row_may_grow(row)) {
-		bpf_map_update_elem(&tcp_totals, row, &empty, BPF_NOEXIST);
+	if (!t) {
+		row_make(&tcp_totals, HOST_ROWS_TCP, row, &empty);
 		t = bpf_map_lookup_elem(&tcp_totals, row);
 	}
 	if (t)
@@ -100,8 +101,8 @@ static __always_inline struct wire_totals *wire_row(const struct row_key *row)
 	struct wire_totals *t = bpf_map_lookup_elem(&wire_totals, row);
 	__u32 zero = 0;
 
-	if (!t && row_may_grow(row)) {
-		bpf_map_update_elem(&wire_totals, row, &empty, BPF_NOEXIST);
+	if (!t) {
+		row_make(&wire_totals, HOST_ROWS_WIRE, row, &empty);
 		t = bpf_map_lookup_elem(&wire_totals, row);
 	}
 	if (t)

@@ -15,6 +15,7 @@
 #define ETH_P_8021Q   0x8100
 #define ETH_P_8021AD  0x88a8
 #define IP_OFFMASK    0x1fff
+#define IP_MF	      0x2000
 #define PARSE_EXT_MAX 4
 
 #define TCP_FIN	      0x01
@@ -87,7 +88,8 @@ static __always_inline enum tg_fault parse_ip4(struct cursor *c, struct packet *
 	pkt->src[10] = pkt->src[11] = pkt->dst[10] = pkt->dst[11] = 0xff;
 	__builtin_memcpy(pkt->src + 12, p + 12, 4);
 	__builtin_memcpy(pkt->dst + 12, p + 16, 4);
-	if (parse_be16(p + 6) & IP_OFFMASK)
+	if (parse_be16(p + 6) &
+	    (IP_OFFMASK | IP_MF)) /* the first one lies about its length */
 		return TG_FAULT_FRAGMENT;
 	c->pos = p + hlen;
 	return TG_FAULT_NONE;
@@ -115,7 +117,8 @@ static __always_inline enum tg_fault parse_ip6(struct cursor *c, struct packet *
 		}
 		if ((const void *)(p + 8) > c->end)
 			return TG_FAULT_SHORT_L3;
-		if (next == 44 && parse_be16(p + 2) & 0xfff8)
+		if (next == 44 &&
+		    parse_be16(p + 2) & 0xfff9) /* offset, or more to come */
 			return TG_FAULT_FRAGMENT;
 		next = p[0];
 		p += pkt->proto == 44 ? 8 : 8 + p[1] * 8;

@@ -135,8 +135,9 @@ sock_flush(struct sock_state *st, const struct tcp_counts *now, struct tcp_total
 	n.tx_payload_bytes = grown(now->tx_payload_bytes, st->flushed.tx_payload_bytes);
 	n.tx_retransmitted_bytes =
 		grown(now->tx_retransmitted_bytes, st->flushed.tx_retransmitted_bytes);
-	n.rx_segments = grown(now->rx_segments, st->flushed.rx_segments);
-	n.tx_segments = grown(now->tx_segments, st->flushed.tx_segments);
+	n.rx_segments =
+		(__u32)(now->rx_segments - st->flushed.rx_segments); /* u32 there */
+	n.tx_segments = (__u32)(now->tx_segments - st->flushed.tx_segments);
 	st->flushed = *now;
 	if (!st->opened) {
 		st->opened = 1;
@@ -234,16 +235,24 @@ static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *r
 {
 	__u64 unique = f->dir[TG_RX].unique_bytes,
 	      copies = f->dir[TG_RX].counts.payload_bytes;
+	__u64 sent = f->dir[TG_TX].counts.payload_bytes, lost;
 
 	ADD(row->wire_matched, 1);
-	ADD(row->wire_tx_residual_bytes,
-	    difference(f->dir[TG_TX].counts.payload_bytes, tp->bytes_sent));
+	/*
+	 * Each transmission of unacknowledged bytes may be lost between IP and the device
+	 * (no neighbour, a filter); bytes that were acknowledged did cross it once.
+	 */
+	lost = tp->bytes_sent > sent ? tp->bytes_sent - sent : 0;
+	if (lost > tp->bytes_retrans + (__u32)(tp->snd_nxt - tp->snd_una))
+		lost = 0;
+	ADD(row->wire_tx_unseen_bytes, lost);
+	ADD(row->wire_tx_residual_bytes, difference(sent + lost, tp->bytes_sent));
 	ADD(row->wire_rx_duplicate_bytes, copies > unique ? copies - unique : 0);
-	if (unique > now->rx_payload_bytes && !fin_received(tp))
+	/* more than the socket took: beyond its window, after its reset, or forged */
+	if (unique > now->rx_payload_bytes)
 		ADD(row->wire_rx_unaccepted_bytes, unique - now->rx_payload_bytes);
 	else
-		ADD(row->wire_rx_residual_bytes,
-		    difference(unique, now->rx_payload_bytes));
+		ADD(row->wire_rx_residual_bytes, now->rx_payload_bytes - unique);
 }
 
 static __always_inline void counts_since(struct wire_counts *ret,

@@ -20,6 +20,8 @@
 #include "maps.h"
 #include "parse.h"
 
+#define HEADERS_MAX 256
+#define PACKET_HOST 0	 /* linux/if_packet.h */
 #define TCX_NEXT    (-1) /* also TC_ACT_UNSPEC: let the next program decide */
 #define IPPROTO_TCP 6
 
@@ -56,6 +58,8 @@ static __always_inline void frame_measure(const struct __sk_buff *skb,
 	ret->skb_bytes = l3;
 	ret->counts.packets = segs;
 	ret->counts.frame_bytes = skb->len + (__u64)(segs - 1) * pkt->header_bytes;
+	if (skb->vlan_present) /* the tag is beside the data, but on the link */
+		ret->counts.frame_bytes += (__u64)VLAN_HLEN * segs;
 	ret->counts.payload_bytes = payload;
 }
 
@@ -82,13 +86,14 @@ static __always_inline void key_fill(struct flow_key *key, const struct packet *
 
 /* The flow of this key, made if this frame opens one; NULL if it belongs to none. */
 static __always_inline struct wire_flow *flow_find(const struct flow_key *key,
-						   const struct packet *pkt)
+						   const struct packet *pkt, int dir)
 {
 	struct wire_flow *f = bpf_map_lookup_elem(&wire, key), fresh = {};
 
 	if (f || (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
 		return f;
 	fresh.key = *key;
+	fresh.active = dir == TG_TX;
 	fresh.listener = listener_lookup(key->local, key->local_port);
 	bpf_map_update_elem(&wire, key, &fresh, BPF_NOEXIST);
 	f = bpf_map_lookup_elem(&wire, key);
@@ -107,10 +112,13 @@ static __always_inline void flow_add(struct wire_flow *f, int dir,
 	f->dir[dir].counts.packets += frame->counts.packets;
 	f->dir[dir].counts.frame_bytes += frame->counts.frame_bytes;
 	f->dir[dir].counts.payload_bytes += frame->payload;
+	if (pkt->tcp_flags & TCP_FIN)
+		f->fins |= 1 << dir;
 	if (pkt->tcp_flags & TCP_RST)
 		return; /* may carry any sequence number, never data we keep */
 	if (!f->dir[dir].seq_known || (pkt->tcp_flags & TCP_SYN && !f->socket)) {
 		f->dir[dir].next_seq = start;
+		f->dir[dir].unique_bytes = 0;
 		f->dir[dir].seq_known = 1;
 	}
 	if (!frame->payload)
@@ -161,7 +169,21 @@ static __always_inline int key_equal(const struct flow_key *a, const struct flow
 	       x[4] == y[4] && x[5] == y[5];
 }
 
-/* A flow that no socket of ours owns was refused or is closing: to its row, and gone. */
+/*
+ * Is a flow that no socket of ours owns over?  A FIN or RST that arrives early proves
+ * nothing: the ingress hook may see a batch before TCP has seen the handshake in it.
+ */
+static __always_inline int flow_is_over(const struct wire_flow *f,
+					const struct packet *pkt, int dir)
+{
+	if (f->socket)
+		return 0;
+	if (pkt->tcp_flags & TCP_RST)
+		return dir == TG_TX || f->active;
+	return f->fins == 3;
+}
+
+/* To its row, and gone. */
 static __always_inline void flow_end(const struct flow_key *key, struct wire_flow *f)
 {
 	struct wire_counts rx, tx;
@@ -183,11 +205,12 @@ static __always_inline void flow_end(const struct flow_key *key, struct wire_flo
 	row_add(key, listener, TG_TX, &tx);
 }
 
-static __always_inline void account_tcp(const struct flow_key *key,
+static __always_inline void account_tcp(const struct __sk_buff *skb,
+					const struct flow_key *key,
 					const struct packet *pkt,
 					const struct frame *frame, int dir)
 {
-	struct wire_flow *f = flow_find(key, pkt);
+	struct wire_flow *f = flow_find(key, pkt, dir);
 	__u16 listener = 0;
 	int charged = 0;
 
@@ -199,14 +222,17 @@ static __always_inline void account_tcp(const struct flow_key *key,
 			charged = 1;
 		}
 		bpf_spin_unlock(&f->lock);
-		if (charged && pkt->tcp_flags & (TCP_RST | TCP_FIN) && !f->socket)
+		if (charged && flow_is_over(f, pkt, dir))
 			flow_end(key, f);
 	}
 	if (!charged) {
 		listener = listener_lookup(key->local, key->local_port);
 		row_add(key, listener, dir, &frame->counts);
 	}
-	boundary_add(listener, dir, frame);
+	/* what passes by, or is for another host, never reaches the stack where nft
+	 * counts */
+	if (dir == TG_TX || skb->pkt_type == PACKET_HOST)
+		boundary_add(listener, dir, frame);
 }
 
 static __always_inline void account(struct __sk_buff *skb, int dir)
@@ -218,7 +244,8 @@ static __always_inline void account(struct __sk_buff *skb, int dir)
 
 	fault = parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, &pkt);
 	if (fault >= TG_FAULT_SHORT_L2 && fault <= TG_FAULT_SHORT_L4 &&
-	    bpf_skb_pull_data(skb, 0) == 0) {
+	    bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX) ==
+		    0) {
 		/* headers may lie in fragments of the skb */
 		__builtin_memset(&pkt, 0, sizeof(pkt));
 		fault = parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end,
@@ -229,7 +256,7 @@ static __always_inline void account(struct __sk_buff *skb, int dir)
 	frame_measure(skb, &pkt, &frame);
 	key_fill(&key, &pkt, dir);
 	if (fault == TG_FAULT_NONE && pkt.proto == IPPROTO_TCP)
-		account_tcp(&key, &pkt, &frame, dir);
+		account_tcp(skb, &key, &pkt, &frame, dir);
 	else
 		row_add(&key, 0, dir, &frame.counts);
 }

@@ -21,6 +21,7 @@ struct nft_batch {
 	struct mnl_nlmsg_batch *batch;
 	uint32_t first_seq; /* answered if the transaction is refused as a whole */
 	uint32_t seq;
+	int full;	       /* a message found no place: the whole must not be sent */
 	struct nlmsghdr *last; /* the one message that asks for an answer */
 };
 
@@ -120,6 +121,8 @@ int nft_batch_commit(struct nft_batch *b)
 	struct mnl_socket *nl;
 	int err;
 
+	if (b->full)
+		return -E2BIG;
 	b->last->nlmsg_flags |= NLM_F_ACK;
 	nftnl_batch_end(mnl_nlmsg_batch_current(b->batch), b->seq++);
 	mnl_nlmsg_batch_next(b->batch);

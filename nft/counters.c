@@ -13,6 +13,7 @@
 #include "nft.h"
 
 #define COUNTERS_MAX 4096
+#define TRIES_MAX    10
 
 struct counters {
 	struct nft_counter *v;
@@ -78,7 +79,15 @@ int nft_counters_read(struct nft_counter **ret, size_t *ret_n)
 	struct counters list = { 0 };
 	int err;
 
-	err = nft_dump(NFT_MSG_GETOBJ, NFPROTO_INET, build_request, on_object, &list);
+	/* another program changed rules meanwhile: the list may have holes (netlink(7))
+	 */
+	for (int i = 0; i < TRIES_MAX; i++) {
+		list.n = 0;
+		err = nft_dump(NFT_MSG_GETOBJ, NFPROTO_INET, build_request, on_object,
+			       &list);
+		if (err != -EINTR)
+			break;
+	}
 	if (err < 0) {
 		free(list.v);
 		return err;

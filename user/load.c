@@ -2,8 +2,8 @@
 /*
  * Loading and unloading the kernel side.  Links are pinned beside the maps, so nothing
  * needs a living process; unloading is unpinning.  Where the kernel has no tcx the
- * classic clsact filter is used, which has no link: its name is kept as a directory
- * entry `clsact-<device>` (an extra pin of the program) to be found by unload.
+ * classic clsact filter is used, which has no link: an extra pin of the program,
+ * `clsact-<direction>-<ifindex>`, tells unload where it is.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -230,7 +230,7 @@ static int tcx_link(int prog_fd, unsigned ifindex, int attach_type)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static int attach_tcx(struct load *ld, const char *device, unsigned ifindex, int tx)
+static int attach_tcx(struct load *ld, unsigned ifindex, int tx)
 {
 	const struct bpf_program *prog =
 		tx ? ld->skel->progs.wire_egress : ld->skel->progs.wire_ingress;
@@ -241,14 +241,34 @@ static int attach_tcx(struct load *ld, const char *device, unsigned ifindex, int
 		      tx ? BPF_TCX_EGRESS_ATTACH : BPF_TCX_INGRESS_ATTACH);
 	if (fd < 0)
 		return fd;
-	(void)snprintf(name, sizeof(name), "link-wire-%s-%s", tx ? "tx" : "rx", device);
+	(void)snprintf(name, sizeof(name), "link-wire-%s-%u", tx ? "tx" : "rx", ifindex);
 	if (bpf_obj_pin(fd, pin_path(path, ld->opts->pins, name)) < 0)
 		err = log_errno(-errno, "cannot pin %s", path);
 	close(fd);
 	return err;
 }
 
-static int attach_clsact(struct load *ld, const char *device, unsigned ifindex, int tx)
+/* name: "clsact-rx-<ifindex>" or "clsact-tx-<ifindex>" */
+static void detach_clsact(const char *name)
+{
+	int tx = strncmp(name, "clsact-tx-", 10) == 0;
+	uint64_t ifindex = 0;
+	char device[IF_NAMESIZE];
+
+	/* a device that is gone took its filters along; an empty clsact does nothing */
+	if (util_parse_u64(name + 10, INT32_MAX, &ifindex) < 0 ||
+	    !if_indextoname((unsigned)ifindex, device))
+		return;
+
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
+
+	if (bpf_tc_detach(&hook, &opts) < 0)
+		log_warn("cannot detach the wire book from %s; continuing", device);
+}
+
+static int attach_clsact(struct load *ld, unsigned ifindex, int tx)
 {
 	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
 			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
@@ -265,9 +285,13 @@ static int attach_clsact(struct load *ld, const char *device, unsigned ifindex, 
 	err = bpf_tc_attach(&hook, &opts);
 	if (err < 0)
 		return err;
-	(void)snprintf(name, sizeof(name), "clsact-%s-%s", tx ? "tx" : "rx", device);
-	if (bpf_obj_pin(bpf_program__fd(prog), pin_path(path, ld->opts->pins, name)) < 0)
-		return log_errno(-errno, "cannot pin %s", path);
+	(void)snprintf(name, sizeof(name), "clsact-%s-%u", tx ? "tx" : "rx", ifindex);
+	if (bpf_obj_pin(bpf_program__fd(prog), pin_path(path, ld->opts->pins, name)) <
+	    0) {
+		err = log_errno(-errno, "cannot pin %s", path);
+		detach_clsact(name); /* nobody would find it later */
+		return err;
+	}
 	return 0;
 }
 
@@ -279,9 +303,9 @@ static int attach_device(struct load *ld, const char *device, unsigned ifindex)
 	for (int tx = 0; tx < 2; tx++) {
 		err = -EINVAL;
 		if (how != LOAD_CLSACT)
-			err = attach_tcx(ld, device, ifindex, tx);
+			err = attach_tcx(ld, ifindex, tx);
 		if (err == -EINVAL && how != LOAD_TCX)
-			err = attach_clsact(ld, device, ifindex, tx);
+			err = attach_clsact(ld, ifindex, tx);
 		if (err < 0)
 			return log_errno(err, "--device %s: cannot attach the wire book",
 					 device);
@@ -293,6 +317,7 @@ static int write_meta(struct load *ld)
 {
 	struct meta m = { .abi_version = TG_ABI_VERSION,
 			  .wire = (__u32)ld->opts->devices_n,
+			  .nft = ld->opts->nft,
 			  .netns_cookie = host_netns_cookie(),
 			  .loaded_ns = util_now_ns(),
 			  .loaded_unix = (__u64)time(NULL) };
@@ -320,19 +345,6 @@ static int pin_maps(struct load *ld)
 			return log_errno(-errno, "cannot pin %s", path);
 	}
 	return 0;
-}
-
-static void detach_clsact(const char *name)
-{
-	int tx = strncmp(name, "clsact-tx-", 10) == 0;
-	unsigned ifindex = if_nametoindex(name + 10);
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
-			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
-
-	/* a device that is gone took its filters along; an empty clsact does nothing */
-	if (ifindex && bpf_tc_detach(&hook, &opts) < 0)
-		log_warn("cannot detach the wire book from %s; continuing", name + 10);
 }
 
 static int remove_pins(const char *pins)
@@ -426,8 +438,32 @@ int load_run(const struct load_opts *opts)
 	return err;
 }
 
+/* Is that directory one of load_run()'s?  0 and what it wrote there, or -errno, logged.
+ */
+static int read_meta(const char *pins, struct meta *ret)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 zero = 0, len = sizeof(info);
+	char path[PATH_BYTES];
+	int fd, err = 0;
+
+	fd = bpf_obj_get(pin_path(path, pins, "meta"));
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0 ||
+	    info.value_size != sizeof(*ret) || strcmp(info.name, "meta") != 0 ||
+	    bpf_map_lookup_elem(fd, &zero, ret) < 0) {
+		log_error("--pins %s: holds no books of this version of 'tollgate load'; "
+			  "nothing was removed",
+			  pins);
+		err = -EINVAL;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 int unload_run(const char *pins)
 {
+	struct meta meta;
 	int err, nft_err;
 
 	libbpf_set_print(on_libbpf);
@@ -440,13 +476,11 @@ int unload_run(const char *pins)
 			log_error("not loaded: there is no %s", pins);
 		return err;
 	}
-	if (host_is_bpffs(pins) != 1) {
-		log_error("--pins %s: not on a bpf file system; nothing was removed",
-			  pins);
-		return -EINVAL;
-	}
+	err = read_meta(pins, &meta);
+	if (err < 0)
+		return err;
 	err = remove_pins(pins);
-	nft_err = nft_table_delete();
+	nft_err = meta.nft ? nft_table_delete() : 0;
 	if (nft_err < 0 && nft_err != -ENOENT)
 		err = log_errno(nft_err, "cannot remove nft table 'inet tollgate'");
 	return err;

@@ -145,44 +145,64 @@ static void tcp_closed_by_reason(const struct page *p)
 	}
 }
 
+/* Flows of one row whose opening is not in the totals yet. */
+struct pending {
+	struct row_key row;
+	uint64_t n;
+	bool shown;
+};
+
+static size_t tally_pending(const struct snapshot *s, struct pending *list, size_t cap)
+{
+	size_t n = 0, k;
+
+	for (size_t i = 0; i < s->flows_n; i++) {
+		if (!s->flows[i].flow.pending)
+			continue;
+		for (k = 0; k < n; k++) {
+			if (memcmp(&list[k].row, &s->flows[i].flow.row,
+				   sizeof(list[k].row)) == 0)
+				break;
+		}
+		if (k == cap)
+			continue; /* more rows than there are listeners: not ours */
+		if (k == n)
+			list[n++] = (struct pending){ .row = s->flows[i].flow.row };
+		list[k].n++;
+	}
+	return n;
+}
+
 /* Opened and not closed, and those whose opening still waits for its route. */
 static void tcp_active(const struct page *p)
 {
 	const struct snapshot *s = p->s;
+	struct pending list[TG_LISTENERS_MAX];
+	size_t list_n = tally_pending(s, list, TG_LISTENERS_MAX);
 	struct row_key key;
 
 	family(p, "connections_active", false,
 	       "TCP sockets open now; route is empty until a connection's route is known.");
 	for (size_t i = 0; i <= s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(s, i, &key);
-		uint64_t n = t->opened - tcp_closed(t);
+		uint64_t closed = tcp_closed(t);
+		/* both grow while they are read */
+		uint64_t n = t->opened > closed ? t->opened - closed : 0;
 
-		for (size_t k = 0; i < s->tcp_n && k < s->flows_n; k++)
-			n += s->flows[k].flow.pending &&
-			     memcmp(&s->flows[k].flow.row, &key, sizeof(key)) == 0;
+		for (size_t k = 0; i < s->tcp_n && k < list_n; k++) {
+			if (memcmp(&list[k].row, &key, sizeof(key)) != 0)
+				continue;
+			n += list[k].n;
+			list[k].shown = true;
+		}
 		row_sample(p, "connections_active", false, &key, "");
 		fprintf(p->out, "%" PRIu64 "\n", n);
 	}
-	/* pending ones of rows that have no total yet */
-	for (size_t k = 0; k < s->flows_n; k++) {
-		uint64_t n = 0;
-		bool known = !s->flows[k].flow.pending;
-
-		for (size_t i = 0; i < s->tcp_n && !known; i++)
-			known = memcmp(&s->flows[k].flow.row, &s->tcp[i].key,
-				       sizeof(key)) == 0;
-		for (size_t m = 0; m < k && !known; m++)
-			known = s->flows[m].flow.pending &&
-				memcmp(&s->flows[k].flow.row, &s->flows[m].flow.row,
-				       sizeof(key)) == 0;
-		if (known)
+	for (size_t k = 0; k < list_n; k++) { /* of rows that have no total yet */
+		if (list[k].shown)
 			continue;
-		for (size_t m = k; m < s->flows_n; m++)
-			n += s->flows[m].flow.pending &&
-			     memcmp(&s->flows[k].flow.row, &s->flows[m].flow.row,
-				    sizeof(key)) == 0;
-		row_sample(p, "connections_active", false, &s->flows[k].flow.row, "");
-		fprintf(p->out, "%" PRIu64 "\n", n);
+		row_sample(p, "connections_active", false, &list[k].row, "");
+		fprintf(p->out, "%" PRIu64 "\n", list[k].n);
 	}
 }
 

@@ -164,6 +164,7 @@ static void check_tcp_wire(const struct snapshot *s, struct audit *a)
 		column(line, "retransmitted", t->counts.tx_retransmitted_bytes);
 		column(line, "arrived_twice", t->wire_rx_duplicate_bytes);
 		column(line, "arrived_not_accepted", t->wire_rx_unaccepted_bytes);
+		column(line, "sent_not_at_device", t->wire_tx_unseen_bytes);
 		column(line, "residual_rx", t->wire_rx_residual_bytes);
 		column(line, "residual_tx", t->wire_tx_residual_bytes);
 		residual(a, AUDIT_TCP_WIRE, line,
@@ -206,7 +207,7 @@ static void check_boundary(const struct snapshot *s, struct audit *a,
 static void check_wire_nft(const struct snapshot *s, struct audit *a)
 {
 	a->nft_err = s->nft_err;
-	if (!s->meta.wire || s->nft_err)
+	if (!s->meta.wire || !s->meta.nft || s->nft_err)
 		return;
 	for (size_t i = 0; i < s->listeners_n; i++) {
 		const struct listener_row *l = &s->listeners[i];

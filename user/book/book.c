@@ -469,7 +469,7 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 		err = read_wire(b, s);
 	if (!err)
 		err = read_listeners(b, s);
-	if (!err && want & BOOK_NFT)
+	if (!err && want & BOOK_NFT && !s->nft_err)
 		s->nft_err = nft_counters_read(&s->nft, &s->nft_n);
 	if (!err)
 		err = read_names(b, s);

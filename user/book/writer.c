@@ -19,7 +19,6 @@
 #include "nft/nft.h"
 
 #define PATH_BYTES     4096
-#define ALIVE_NS       3000000000u
 #define BASELINE_TRIES 100
 #define LISTENERS_MAX  64 /* as many as the nft book takes */
 
@@ -102,12 +101,26 @@ static void close_orphans(struct writer *w)
 	}
 }
 
+/* A pid may have been given to another program since. */
+static bool is_proxy(uint64_t pid)
+{
+	char path[64], *name = NULL;
+	size_t len;
+	bool is;
+
+	(void)snprintf(path, sizeof(path), "/proc/%llu/comm", (unsigned long long)pid);
+	if (pid == 0 || util_read_file(path, 64, &name, &len) < 0)
+		return false;
+	is = strcmp(name, "tollgate-proxy\n") == 0;
+	free(name);
+	return is && kill((pid_t)pid, 0) == 0;
+}
+
 static int take_over(struct writer *w)
 {
 	struct proxy_state *st = w->state;
-	uint64_t age = util_now_ns() - st->heartbeat_ns;
 
-	if (st->pid && kill((pid_t)st->pid, 0) == 0 && age < ALIVE_NS) {
+	if (is_proxy(st->pid)) {
 		log_error(
 			"another tollgate-proxy (pid %llu) writes these books; stop it, or "
 			"give this one its own with --pins",
@@ -224,7 +237,7 @@ static void listener_to_key(const struct writer_listener *l, struct listener_key
 	ret->port = l->addr.port;
 }
 
-/* All addresses any listener ever had here: their counters go on, so do their rules. */
+/* The rules follow the map, so that both books count for the same addresses. */
 static int nft_apply(struct writer *w)
 {
 	struct nft_listener list[LISTENERS_MAX];
@@ -321,6 +334,47 @@ static int measure_before(struct writer *w, const char *name, struct listener_va
 	return 0;
 }
 
+static bool is_listed(const struct listener_key *key, const struct writer_listener *l,
+		      size_t n)
+{
+	struct listener_key own;
+
+	for (size_t i = 0; i < n; i++) {
+		listener_to_key(&l[i], &own);
+		if (memcmp(key, &own, sizeof(own)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Addresses that nobody listens on any more.  Their counters stay where they are. */
+static void forget_others(struct writer *w, const struct writer_listener *l, size_t n)
+{
+	struct listener_key keys[TG_LISTENERS_MAX];
+	size_t keys_n = 0;
+
+	while (keys_n < TG_LISTENERS_MAX &&
+	       bpf_map_get_next_key(w->listeners_fd, keys_n ? &keys[keys_n - 1] : NULL,
+				    &keys[keys_n]) == 0)
+		keys_n++;
+	for (size_t i = 0; i < keys_n; i++) {
+		if (!is_listed(&keys[i], l, n))
+			(void)bpf_map_delete_elem(w->listeners_fd, &keys[i]);
+	}
+}
+
+static void forget_fresh(struct writer *w, const struct writer_listener *l,
+			 const bool *fresh, size_t n)
+{
+	struct listener_key key;
+
+	for (size_t i = 0; i < n; i++) {
+		listener_to_key(&l[i], &key);
+		if (fresh[i])
+			(void)bpf_map_delete_elem(w->listeners_fd, &key);
+	}
+}
+
 int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n)
 {
 	bool fresh[LISTENERS_MAX] = { false };
@@ -333,6 +387,7 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 		log_error("%zu listeners; at most %d", n, LISTENERS_MAX);
 		return -E2BIG;
 	}
+	forget_others(w, l, n);
 	for (size_t i = 0; i < n; i++) {
 		if (writer_name(w, TG_NAME_LISTENER, l[i].name, &id) < 0) {
 			log_error("no place for the name of listener '%s': more than %d "
@@ -358,8 +413,11 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 			"no nft table 'inet tollgate' here: continuing without the nft book");
 		return 0;
 	}
-	if (err)
+	if (err) {
+		forget_fresh(w, l, fresh,
+			     n); /* or they would not be measured next time */
 		return log_errno(err, "cannot set the nft rules of the listeners");
+	}
 	for (size_t i = 0; i < n; i++) {
 		listener_to_key(&l[i], &key);
 		if (!fresh[i] || bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0)
@@ -367,9 +425,11 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 		err = measure_before(w, l[i].name, &val);
 		if (!err && bpf_map_update_elem(w->listeners_fd, &key, &val, BPF_ANY) < 0)
 			err = -errno;
-		if (err)
+		if (err) {
+			forget_fresh(w, l, fresh, n);
 			return log_errno(err, "cannot compare the books of listener '%s'",
 					 l[i].name);
+		}
 	}
 	return 0;
 }
