@@ -263,7 +263,7 @@ monotonic() {
 	wait "$traffic_pid"
 	within 10 sockets_closed
 	# packets that nft counts and the wire book does not: its programs are taken away
-	rm "$PINS/link-wire-rx-front"
+	rm "$PINS/link-wire-rx-$(at gate ip -o link show front | cut -d: -f1)"
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 1 --bytes 1000
 	run -1 tollgate audit --json
 	jq -e '.residual_bytes.wire_nft > 1000' <<<"$output"

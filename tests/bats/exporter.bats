@@ -115,7 +115,9 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 @test "make run: curl through the gate, scrape, Ctrl-C leaves nothing" {
 	mkdir -p "$DIR/sysbpf"
 	cat >"$DIR/script" <<-'S'
-		set -e
+		exec 9>"$DIR/trace"
+		BASH_XTRACEFD=9
+		set -ex
 		mount -t bpf bpf /sys/fs/bpf
 		echo $$ >"$CGROUP/cgroup.procs"
 		cd "$ROOT"
@@ -155,7 +157,10 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 		timeout 60 nsenter --net="/proc/$gate/ns/net" unshare --mount bash "$DIR/script"
 	echo "$output"
 	cat "$DIR/run.log"
-	[ "$status" -eq 0 ]
+	[ "$status" -eq 0 ] || {
+		tail -n 15 "$DIR/trace"
+		return 1
+	}
 	[[ $output == *"residual 0"* ]]
 	grep -q "nothing is left" "$DIR/run.log"
 }

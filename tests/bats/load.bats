@@ -74,6 +74,34 @@ leftovers() {
 	[[ $output == *"not loaded"*"tollgate load"* ]]
 }
 
+@test "unload removes nothing that load did not make" {
+	mkdir "$DIR/bpf/other"
+	bpftool map create "$DIR/bpf/other/mine" type array key 4 value 8 entries 1 name mine
+	run -1 at gate "$BIN/tollgate" unload --pins "$DIR/bpf/other"
+	[[ $output == *"holds no books"* ]]
+	[ -e "$DIR/bpf/other/mine" ]
+	rm -r "$DIR/bpf/other"
+	# a table of another instance stays
+	at gate nft add table inet tollgate
+	load --no-nft --device front
+	run -0 tollgate audit
+	tollgate unload
+	run -0 at gate nft list table inet tollgate
+	at gate nft delete table inet tollgate
+}
+
+@test "a device with a dot in its name can be watched" {
+	at gate ip link set front down
+	at gate ip link set front name front.7
+	at gate ip link set front.7 up
+	for how in tcx clsact; do
+		run -0 load --device front.7 --attach "$how"
+		run -0 tollgate unload
+	done
+	run -0 at gate tc filter show dev front.7 ingress
+	[ -z "$output" ]
+}
+
 @test "other tables and their counters stay as they are" {
 	at gate nft add table inet other
 	at gate nft add counter inet other mine '{ packets 7 bytes 77 }'

@@ -6,7 +6,8 @@
  *
  *   peer serve --listen ADDR:PORT [--proxy] [--tls]     until SIGTERM, then the sums
  *   peer load --connect ADDR:PORT [--connections N] [--parallel P] [--mix NAME]
- *             [--bytes N] [--sni NAME] [--proxy v1|v2] [--seed N] [--from ADDR]
+ *             [--bytes N] [--urgent] [--sni NAME] [--proxy v1|v2] [--seed N] [--from
+ * ADDR]
  *
  * Sums are one line of JSON.  Exit 1 if a byte was wrong or a connection failed.
  */
@@ -33,6 +34,7 @@
 #define MAGIC	   0x746f6c6c67617465ull
 #define BLOCK	   65536
 #define TIMEOUT_MS 60000
+#define URGENT_AT  1000 /* the byte sent as urgent data (RFC 6093) */
 
 enum mode { CLOSE, HALF_CLOSE, SERVER_FIRST, CLIENT_RESET, SERVER_RESET, ABORT, MODES };
 
@@ -53,7 +55,7 @@ struct options {
 	uint64_t bytes, seed;
 	const char *sni;
 	enum pp_version proxy;
-	bool expect_proxy, tls;
+	bool expect_proxy, tls, urgent;
 };
 
 static struct options opt = {
@@ -100,7 +102,12 @@ static int send_some(int fd, uint64_t seed, uint64_t len, uint64_t *done)
 	ssize_t r;
 
 	generate(buf, n, seed, *done);
-	r = send(fd, buf, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (opt.urgent && *done == URGENT_AT && n > 0)
+		r = send(fd, buf, 1, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB);
+	else if (opt.urgent && *done < URGENT_AT && n > URGENT_AT - *done)
+		r = send(fd, buf, URGENT_AT - *done, MSG_NOSIGNAL | MSG_DONTWAIT);
+	else
+		r = send(fd, buf, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (r < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	*done += (uint64_t)r;
@@ -599,19 +606,13 @@ static void address(const char *text, struct addr *ret)
 int main(int argc, char **argv) /* lint: table */
 {
 	static const struct option options[] = {
-		{ "listen", 1, NULL, 'a' },
-		{ "connect", 1, NULL, 'a' },
-		{ "connections", 1, NULL, 'n' },
-		{ "parallel", 1, NULL, 'p' },
-		{ "mix", 1, NULL, 'm' },
-		{ "bytes", 1, NULL, 'b' },
-		{ "sni", 1, NULL, 's' },
-		{ "seed", 1, NULL, 'S' },
-		{ "from", 1, NULL, 'f' },
-		{ "send-proxy", 1, NULL, 'P' },
-		{ "proxy", 0, NULL, 'x' },
-		{ "tls", 0, NULL, 't' },
-		{ 0 },
+		{ "listen", 1, NULL, 'a' },	 { "connect", 1, NULL, 'a' },
+		{ "connections", 1, NULL, 'n' }, { "parallel", 1, NULL, 'p' },
+		{ "mix", 1, NULL, 'm' },	 { "bytes", 1, NULL, 'b' },
+		{ "sni", 1, NULL, 's' },	 { "seed", 1, NULL, 'S' },
+		{ "from", 1, NULL, 'f' },	 { "send-proxy", 1, NULL, 'P' },
+		{ "proxy", 0, NULL, 'x' },	 { "tls", 0, NULL, 't' },
+		{ "urgent", 0, NULL, 'u' },	 { 0 },
 	};
 	int c;
 
@@ -652,6 +653,9 @@ int main(int argc, char **argv) /* lint: table */
 			break;
 		case 't':
 			opt.tls = true;
+			break;
+		case 'u':
+			opt.urgent = true;
 			break;
 		default:
 			return 2;
