@@ -168,12 +168,7 @@ nft_is_wire() {
 
 @test "10,000 connections at full speed: opened = closed = what the client counted" {
 	load --device front --device back
-	start_proxy <<-Y
-		listeners:
-		  - name: plain
-		    address: "192.0.2.2:8080"
-		    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
-	Y
+	start_plain
 	start_exporter
 	start_peer server backend --listen "198.51.100.1:3000"
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 10000 --parallel 64 --bytes 100 \
@@ -248,12 +243,7 @@ monotonic() {
 
 @test "audit while traffic flows does not cry wolf, and still sees a book that lies" {
 	load --device front --device back
-	start_proxy <<-Y
-		listeners:
-		  - name: plain
-		    address: "192.0.2.2:8080"
-		    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
-	Y
+	start_plain
 	start_peer server backend --listen "198.51.100.1:3000"
 	start traffic client "$PEER" load --connect 192.0.2.2:8080 --connections 4000 --parallel 16 \
 		--bytes 20000

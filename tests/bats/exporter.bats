@@ -9,12 +9,7 @@ teardown() { stage_down; }
 
 one_listener() {
 	load --device front --device back
-	start_proxy <<-Y
-		listeners:
-		  - name: plain
-		    address: "192.0.2.2:8080"
-		    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
-	Y
+	start_plain
 	start_exporter
 	start_peer server backend --listen "198.51.100.1:3000"
 }

@@ -115,11 +115,19 @@ load() { tollgate load --cgroup "$CGROUP" "$@"; }
 # start_proxy < configuration
 start_proxy() {
 	cat >"$DIR/gate.yaml"
-	start proxy gate "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS" "$@"
+	start proxy gate "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
 	within 10 grep -q ready "$DIR/proxy.log" || {
 		cat "$DIR/proxy.log"
 		return 1
 	}
+}
+
+# start_plain [LINE...]: a TCP listener on 192.0.2.2:8080 for 198.51.100.1:3000, and more
+start_plain() {
+	start_proxy < <(printf '%s\n' 'listeners:' \
+		'  - name: plain' \
+		'    address: "192.0.2.2:8080"' \
+		'    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]' "$@")
 }
 
 start_exporter() {

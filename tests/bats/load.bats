@@ -115,12 +115,7 @@ leftovers() {
 @test "the wire book by clsact counts the same and is taken away again" {
 	at gate tc qdisc show >"$DIR/before"
 	load --device front --device back --attach clsact
-	start_proxy <<-Y
-		listeners:
-		  - name: plain
-		    address: "192.0.2.2:8080"
-		    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
-	Y
+	start_plain
 	start_peer server backend --listen "198.51.100.1:3000"
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 40 --mix assorted
 	within 10 sockets_closed

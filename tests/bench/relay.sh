@@ -20,12 +20,7 @@ bats_require_minimum_version() { :; }
 trap 'stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
 stage_up
 load --device front --device back
-start_proxy <<-Y
-	listeners:
-	  - name: plain
-	    address: "192.0.2.2:8080"
-	    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
-Y
+start_plain
 cat >"$DIR/haproxy.cfg" <<-H
 	global
 	    maxconn 10000
