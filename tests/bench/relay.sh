@@ -23,7 +23,7 @@ load --device front --device back
 start_plain
 cat >"$DIR/haproxy.cfg" <<-H
 	global
-	    maxconn 10000
+	    maxconn 4000
 	defaults
 	    mode tcp
 	    timeout connect 5s
@@ -35,7 +35,7 @@ cat >"$DIR/haproxy.cfg" <<-H
 	    server app 198.51.100.1:3000
 H
 start haproxy gate haproxy -db -f "$DIR/haproxy.cfg"
-within 10 listening gate 8090
+within 10 listening gate 8090 || { cat "$DIR/haproxy.log"; exit 1; }
 start_peer server backend --listen 198.51.100.1:3000
 
 ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
@@ -72,5 +72,5 @@ while read -r name arguments; do
 done <<-W
 	bulk-1-connection --connections 1 --parallel 1 --mix up --bytes 1500000000
 	bulk-16-connections --connections 16 --parallel 16 --mix up --bytes 100000000
-	connections-100-bytes --connections 8000 --parallel 32 --bytes 100
+	connections-100-bytes --connections 1500 --parallel 32 --bytes 100
 W
