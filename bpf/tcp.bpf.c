@@ -200,7 +200,7 @@ static __always_inline __u64 difference(__u64 a, __u64 b)
 }
 
 /*
- * The proxy's word for this socket against the kernel's (law 3, proxy = tcp).  Called
+ * The proxy's word for this socket against the kernel's.  Called
  * when the socket is closed by TCP and released by the application, in either order: a
  * peer's FIN can end the life of a socket whose last bytes nobody has read yet.
  */

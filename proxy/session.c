@@ -94,7 +94,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	if (s->state == ST_OVER)
 		return;
 	session_to(s, ST_OVER);
-	/* law 6: a clean end must have delivered everything */
+	/* a clean end must have delivered everything */
 	if (reason == TG_END_DONE && lost_up + lost_down > 0) {
 		reason = TG_END_TRUNCATED;
 		reset = true;

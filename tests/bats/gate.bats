@@ -369,6 +369,37 @@ proxy_listeners() {
 	equal 0000000000000000 "$(awk '/^CapEff:/ { print $2 }' "/proc/$proxy_pid/status")" caps
 }
 
+@test "listeners on IPv4, IPv6 and both take what they should, and the books tell them apart" {
+	start_peer server backend --listen "[::]:3000"
+	start_proxy <<-Y
+		listeners:
+		  - name: six
+		    address: "[::]:8006"
+		    ipv6_only: true
+		    routes: [{ name: a, backends: ["198.51.100.1:3000"] }]
+		  - name: dual
+		    address: "[::]:8010"
+		    routes: [{ name: a, backends: ["[fd00:2::1]:3000"] }]
+		  - name: four
+		    address: "0.0.0.0:8004"
+		    routes: [{ name: a, backends: ["198.51.100.1:3000"] }]
+	Y
+	try() { at client "$PEER" load --connect "$1" --connections 3 --bytes 1000; }
+	try "[fd00:1::2]:8006"
+	run ! try 192.0.2.2:8006
+	try "[fd00:1::2]:8010"
+	try 192.0.2.2:8010
+	try 192.0.2.2:8004
+	run ! try "[fd00:1::2]:8004"
+	within 10 sockets_closed
+	start_exporter
+	page=$(fresh_scrape)
+	equal 3 "$(metric tollgate_connections_opened_total 'listener="six"' 'leg="downstream"' <<<"$page")" six
+	equal 6 "$(metric tollgate_connections_opened_total 'listener="dual"' 'leg="downstream"' <<<"$page")" dual
+	equal 3 "$(metric tollgate_connections_opened_total 'listener="four"' 'leg="downstream"' <<<"$page")" four
+	run -0 tollgate audit
+}
+
 @test "urgent data is relayed as bytes of the stream, and the end is not lost" {
 	start_peer server backend --listen 198.51.100.1:3000
 	start_plain 'timeouts: { idle: 5s }'
