@@ -31,8 +31,9 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
-READER := user/book/book.c user/book/names.c user/book/audit.c $(wildcard nft/*.c)
-WRITER := user/book/writer.c nft/batch.c nft/ruleset.c nft/counters.c
+READER := user/book/book.c user/book/names.c user/book/audit.c user/book/explain.c \
+	$(wildcard nft/*.c)
+WRITER := user/book/writer.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
 CONFIG_SRC := $(wildcard proxy/config*.c)
 TOLLGATE := user/tollgate.c user/load.c user/status.c user/flows.c $(CONFIG_SRC)
 EXPORTER := user/exporter.c user/metrics.c user/flows.c

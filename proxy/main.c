@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/util.h"
+#include "book/explain.h"
 #include "config.h"
 #include "listener.h"
 #include "version.h"
@@ -296,20 +297,7 @@ static int daemon_main(struct daemon *d)
 	}
 	err = writer_open(d->pins, &d->proxy.writer);
 	if (err) {
-		if (err == -ENOENT)
-			log_error(
-				"not loaded: nothing is pinned in %s; run 'tollgate load' "
-				"first",
-				d->pins);
-		else if (err == -EACCES || err == -EPERM)
-			log_error("no permission to open %s: run as root", d->pins);
-		else if (err == -EPROTO)
-			log_error(
-				"%s was loaded by another version; run 'tollgate unload' and "
-				"'tollgate load'",
-				d->pins);
-		else if (err != -EBUSY) /* said already */
-			(void)log_errno(err, "cannot open the books in %s", d->pins);
+		book_explain(err, d->pins);
 		config_put(c);
 		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
 	}

@@ -23,6 +23,7 @@
 #include "base/util.h"
 #include "book/audit.h"
 #include "book/book.h"
+#include "book/explain.h"
 #include "flows.h"
 #include "metrics.h"
 #include "version.h"

@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "book/audit.h"
 #include "book/book.h"
+#include "book/explain.h"
 #include "flows.h"
 #include "load.h"
 #include "proxy/config.h"

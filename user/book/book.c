@@ -12,7 +12,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "base/log.h"
 #include "base/util.h"
 #include "book/book.h"
 
@@ -128,29 +127,6 @@ int book_open(const char *pins, struct book **ret)
 	}
 	*ret = b;
 	return 0;
-}
-
-void book_explain(int err, const char *pins)
-{
-	switch (err) {
-	case -ENOENT:
-		log_error(
-			"not loaded: nothing is pinned in %s; run 'tollgate load', or name "
-			"the directory with --pins",
-			pins);
-		break;
-	case -EACCES:
-	case -EPERM:
-		log_error("no permission to read %s: run as root", pins);
-		break;
-	case -EPROTO:
-		log_error("%s was loaded by another version; run 'tollgate unload' and "
-			  "'tollgate load'",
-			  pins);
-		break;
-	default:
-		(void)log_errno(err, "cannot open the books in %s", pins);
-	}
 }
 
 /* A reader of this namespace visits the sockets; the program has nothing to say. */

@@ -83,9 +83,6 @@ enum book_want { BOOK_FLOWS = 1, BOOK_NFT = 2 };
 int book_open(const char *pins, struct book **ret);
 void book_close(struct book *b);
 
-/* Say what a negative result of book_open() means, as one sentence that helps. */
-void book_explain(int err, const char *pins);
-
 /*
  * Visit every live socket of this network namespace, then read what `want` asks for
  * besides the totals.  0 and a snapshot to free with snapshot_free(), or a negative
