@@ -29,7 +29,6 @@ hurry() {
 stop() {
 	trap - EXIT
 	trap hurry INT TERM HUP # what must be undone is undone, however often one asks
-	[ -t 1 ] && printf '\033[?25h'
 	say ""
 	say "stopping ..."
 	local pid
@@ -72,6 +71,7 @@ failed() {
 
 "$build/tollgate" check "$config" >/dev/null
 grep -q ' /sys/fs/bpf bpf ' /proc/self/mounts || mounted=yes
+trap '' INT TERM HUP # a load that has begun is finished, then undone
 "$build/tollgate" load --device "$device" ${CGROUP:+--cgroup "$CGROUP"} || {
 	[ -z "$mounted" ] || umount /sys/fs/bpf 2>/dev/null || : # load may not have come so far
 	exit 1

@@ -250,6 +250,7 @@ monotonic() {
 	for _ in 1 2 3 4 5; do
 		run -0 tollgate audit
 	done
+	kill -0 "$traffic_pid" # all that was while traffic flowed
 	wait "$traffic_pid"
 	within 10 sockets_closed
 	# packets that nft counts and the wire book does not: its programs are taken away

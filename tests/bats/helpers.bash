@@ -151,7 +151,7 @@ scrape() {
 	at gate curl -fsS --max-time 10 http://127.0.0.1:9980/metrics
 }
 
-# fresh_scrape: figures not older than this call
+# fresh_scrape: figures made for this call, or at most 20 ms before it
 fresh_scrape() {
 	# shellcheck disable=SC2034 # used within eval
 	local age
