@@ -31,12 +31,12 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
-READER := user/book/book.c user/book/names.c user/book/audit.c user/book/explain.c \
+READER := user/book/book.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
 	$(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
 CONFIG_SRC := $(wildcard proxy/config*.c)
-TOLLGATE := user/tollgate.c user/load.c user/status.c user/flows.c $(CONFIG_SRC)
-EXPORTER := user/exporter.c user/metrics.c user/flows.c
+TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(CONFIG_SRC)
+EXPORTER := user/exporter.c user/events.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
 PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c proxy/hello.c proxy/route.c $(CONFIG_SRC)
 
@@ -53,11 +53,11 @@ all: $(PROGRAMS)
 
 $(BUILD)/tollgate: $(call obj,$(TOLLGATE) $(READER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lcurl
 
 $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd -lpthread
 
 $(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
 	@echo "  LINK    $@"

@@ -41,20 +41,48 @@ struct sock_common {
 
 struct socket;
 
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+	struct cgroup *ancestors[];
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	__u16 sk_protocol;
 	struct socket *sk_socket;
 	__u8 sk_shutdown;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct inet_sock {
 	struct sock sk;
+	__be16 inet_sport;
 };
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 };
+
+struct minmax_sample {
+	__u32 t;
+	__u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
+struct request_sock;
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
@@ -69,6 +97,10 @@ struct tcp_sock {
 	__u32 snd_nxt;
 	__u32 snd_una;
 	__u32 srtt_us;
+	__u64 bytes_acked;
+	struct minmax rtt_min;
+	__u8 bpf_sock_ops_cb_flags;
+	struct request_sock *fastopen_rsk;
 };
 
 struct seq_file;

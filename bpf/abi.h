@@ -13,13 +13,18 @@
 #include <linux/bpf.h> /* struct bpf_spin_lock */
 #include <linux/types.h>
 
-#define TG_ABI_VERSION 1
+#define TG_ABI_VERSION 2
 
-/* Capacities; each map reports the use of its own (README, "Limits"). */
+/*
+ * Capacities; each map reports the use of its own (README, "Limits").  The first four
+ * are defaults that `tollgate load --size` changes; a quarter of the rows may be the
+ * host's.
+ */
 #define TG_FLOWS_MAX	  262144
 #define TG_WIRE_FLOWS_MAX 262144
 #define TG_ROWS_MAX	  4096
-#define TG_HOST_ROWS_MAX  1024
+#define TG_RECORDS_BYTES  (1 << 20)
+#define TG_ODD_MAX	  64
 #define TG_LISTENERS_MAX  256
 #define TG_NAMES_MAX	  4096
 #define TG_SLOTS_MAX	  4096
@@ -27,10 +32,14 @@
 
 enum tg_dir { TG_RX, TG_TX, TG_DIR_MAX };
 
+/* Where frames are counted: the two directions at the device, and XDP in front of RX. */
+enum tg_point { TG_XDP = TG_DIR_MAX, TG_POINT_MAX };
+
 #define TG_LEGS(X)                  \
 	X(HOST, "host")             \
 	X(DOWNSTREAM, "downstream") \
-	X(UPSTREAM, "upstream")
+	X(UPSTREAM, "upstream")     \
+	X(FORWARDED, "forwarded")
 
 enum tg_leg {
 #define X(name, label) TG_LEG_##name,
@@ -45,6 +54,9 @@ enum tg_role { TG_ROLE_NONE, TG_ROLE_ACCEPTED, TG_ROLE_CONNECTED };
 #define TG_CLOSES(X)                                       \
 	X(REFUSED, "refused", "peer")                      \
 	X(TIMEOUT, "timeout", "local")                     \
+	X(UNREACHABLE, "unreachable", "network")           \
+	X(NEVER_ACCEPTED, "never_accepted", "local")       \
+	X(TRUNCATED, "truncated", "local")                 \
 	X(ABORTED, "aborted", "local")                     \
 	X(RESET_BY_PEER, "reset_by_peer", "peer")          \
 	X(RESET_BY_US, "reset_by_us", "local")             \
@@ -68,10 +80,12 @@ enum tg_close {
 	X(WIRE_ROWS_FULL, "wire_rows_full") \
 	X(STORAGE, "no_socket_storage")     \
 	X(BACKWARDS, "counter_went_back")   \
+	X(SEQUENCE, "sequence_mismatch")    \
 	X(SHORT_L2, "short_l2")             \
 	X(SHORT_L3, "short_l3")             \
 	X(SHORT_L4, "short_l4")             \
 	X(NOT_IP, "not_ip")                 \
+	X(BAD_HEADER, "bad_header")         \
 	X(FRAGMENT, "fragment")             \
 	X(EXT_HEADERS, "too_many_extension_headers")
 
@@ -132,6 +146,7 @@ _Static_assert(sizeof(struct sock_label) == 24, "sock_label is map ABI");
 struct tcp_counts {
 	__u64 rx_payload_bytes;
 	__u64 tx_payload_bytes; /* each byte once, however often it was sent */
+	__u64 tx_acked_bytes;	/* of these, what the peer has acknowledged */
 	__u64 tx_retransmitted_bytes;
 	__u64 rx_segments;
 	__u64 tx_segments;
@@ -139,19 +154,23 @@ struct tcp_counts {
 
 /* sk_storage, written by the kernel programs only. */
 struct sock_state {
-	__u64 opened_ns;    /* CLOCK_MONOTONIC */
+	__u64 opened_ns;    /* CLOCK_MONOTONIC; of an adopted socket: when it was found */
 	__u32 generation;   /* lives of this socket, 1 the first (AF_UNSPEC reuse) */
+	__u32 handshake_us; /* SYN to ESTABLISHED; accepted: SYN-ACK to ACK; 0 unknown */
 	__u8 role;	    /* enum tg_role */
 	__u8 opened;	    /* the opening has been added to the totals */
 	__u8 closed;	    /* this life is over and accounted */
 	__u8 released;	    /* the application has closed it */
+	__u8 adopted;	    /* it was open before the books were loaded */
+	__u8 pad[3];
 	__u32 compared;	    /* 1: the claim was looked at (atomic) */
 	__u32 unsent_bytes; /* these three are of the moment it closed */
 	__u32 rcv_nxt;
 	__u32 fin_received;
-	struct tcp_counts flushed;
+	struct tcp_counts baseline; /* of an adopted socket: what it had counted before */
+	struct tcp_counts flushed;  /* since then; the totals hold flushed - baseline */
 };
-_Static_assert(sizeof(struct sock_state) == 72, "sock_state is map ABI");
+_Static_assert(sizeof(struct sock_state) == 136, "sock_state is map ABI");
 
 /* One live connection, for people to look at; never the source of a total. */
 struct flow {
@@ -164,18 +183,43 @@ struct flow {
 	__u8 state;	      /* TCP_ESTABLISHED ... as in the kernel's tcp_states.h */
 	__u8 role;
 	__u8 pending; /* the opening waits for its label, see sock_state.opened */
-	__u8 pad;
+	__u8 adopted; /* open before the load; opened_ns is when it was found */
 	struct row_key row;
-	__u32 pad2;
+	__u32 min_rtt_us;
+	__u32 handshake_us;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct flow) == 88, "flow is map ABI");
+_Static_assert(sizeof(struct flow) == 104, "flow is map ABI");
+
+/*
+ * Histograms of closed sockets.  Bucket i counts values up to 2^(i + SHIFT) of the unit
+ * and more than half of that; the last one has no upper bound.
+ */
+#define TG_HISTS(X)                                                            \
+	X(DURATION, duration, 14) /* nanoseconds: 16 us to 4.9 h */            \
+	X(RTT, rtt, 4)		  /* smoothed, microseconds: 16 us to 4.8 h */ \
+	X(BYTES, bytes, 6)	  /* payload of both directions: 64 B to 64 GiB */
+
+enum tg_hist {
+#define X(name, field, shift) TG_HIST_##name,
+	TG_HISTS(X)
+#undef X
+		TG_HIST_MAX
+};
+#define TG_HIST_BUCKETS 32
+
+struct tcp_hist {
+	__u64 sum; /* of the unit */
+	__u64 buckets[TG_HIST_BUCKETS];
+};
 
 /* The tcp book: every byte of every socket is in exactly one row, or in the overflow. */
 struct tcp_totals {
 	__u64 opened;
+	__u64 adopted; /* opened + adopted = closed + live */
 	__u64 closed[TG_CLOSE_MAX];
-	struct tcp_counts counts;
-	__u64 duration_ns; /* of closed sockets, as full sockets (without TIME_WAIT) */
+	struct tcp_counts counts;   /* since the load */
+	struct tcp_counts baseline; /* of adopted sockets, before it */
 	/* Closed sockets of the proxy against its claim. */
 	__u64 claimed;
 	__u64 unclaimed;
@@ -193,16 +237,19 @@ struct tcp_totals {
 	__u64 wire_tx_unseen_bytes;	/* given to IP, never at the device */
 	__u64 wire_rx_residual_bytes;
 	__u64 wire_tx_residual_bytes;
+	struct tcp_hist hist[TG_HIST_MAX];
 };
 
 struct wire_counts {
-	__u64 packets; /* segments on the link, not aggregates */
-	__u64 frame_bytes;
+	__u64 packets;	     /* segments on the link, not aggregates */
+	__u64 l3_bytes;	     /* from the IP header on, of every segment */
+	__u64 frame_bytes;   /* with the link's header */
 	__u64 payload_bytes; /* every copy of a byte that crossed the link */
 };
 
 struct wire_totals {
-	struct wire_counts dir[TG_DIR_MAX];
+	struct wire_counts dir[TG_POINT_MAX];
+	__u64 flows; /* 4-tuples that have ended */
 };
 
 /* What crossed the boundary of one listener; nftables counts at the same place. */
@@ -211,26 +258,80 @@ struct wire_boundary {
 		struct wire_counts counts;
 		__u64 skbs; /* aggregates as the stack passes them, what nft counts */
 		__u64 skb_bytes; /* from the IP header on */
-	} dir[TG_DIR_MAX];
+	} dir[TG_POINT_MAX];
+	__u64 syns;	       /* received, without ACK */
+	__u64 unanswered_syns; /* 4-tuples that ended without a frame from us */
 };
 
-/* The wire book's view of one 4-tuple, from its SYN until its socket closes. */
+/*
+ * The wire book's view of one 4-tuple.  Of a TCP socket: from its SYN until it closes.
+ * Any other: until it was idle for meta.idle_ns.
+ */
 struct wire_flow {
 	struct bpf_spin_lock lock;
 	__u16 listener; /* id, 0 if the local port is no listener's */
 	__u8 dead;	/* drained into a row, about to be deleted */
-	__u8 socket;	/* a local socket owns this flow */
-	__u8 active;	/* the local end sent the first SYN */
+	__u8 socket;	/* a local socket owns this flow and will end it */
+	__u8 active;	/* the local end sent the first frame */
 	__u8 fins;	/* bit a direction */
-	__u8 pad[6];
+	__u8 leg;	/* enum tg_leg of its row while no socket owns it */
+	__u8 pad[5];
+	__u64 opened_ns; /* CLOCK_MONOTONIC, coarse */
+	__u64 seen_ns;
 	struct flow_key key; /* elements are recycled: a late writer must compare */
+	struct wire_counts counts[TG_POINT_MAX];
+	struct wire_counts flushed[TG_POINT_MAX];
 	struct {
-		struct wire_counts counts;
-		struct wire_counts flushed;
 		__u64 unique_bytes; /* growth of the highest sequence number seen */
 		__u32 next_seq;
 		__u32 seq_known;
-	} dir[TG_DIR_MAX];
+	} seq[TG_DIR_MAX];
+};
+
+/*
+ * `records`: one for every TCP socket that closed and every other 4-tuple that became
+ * idle.  Lossy by contract: what found no place is in `records_lost`, with its bytes.
+ */
+struct record {
+	struct flow_key key;
+	__u64 opened_ns; /* CLOCK_MONOTONIC */
+	__u64 closed_ns;
+	struct tcp_counts counts;   /* of its whole life; datagrams: from the wire */
+	struct tcp_counts baseline; /* the part before the load */
+	struct wire_counts wire[TG_DIR_MAX];
+	struct row_key row;
+	__u32 srtt_us;
+	__u32 min_rtt_us;
+	__u32 handshake_us;
+	__u32 generation;
+	__u8 role;
+	__u8 reason; /* enum tg_close; TG_CLOSE_MAX: idle */
+	__u8 adopted;
+	__u8 has_wire;
+};
+
+/* `xdp_reasons`, by enum tg_fault; NONE: could be read. */
+struct xdp_count {
+	__u64 packets;
+	__u64 frame_bytes;
+};
+
+struct record_loss {
+	__u64 records;
+	__u64 rx_payload_bytes;
+	__u64 tx_payload_bytes;
+};
+
+/* `odd`: the last connections whose books differed, element n modulo TG_ODD_MAX. */
+enum tg_odd { TG_ODD_NONE, TG_ODD_PROXY_TCP, TG_ODD_TCP_WIRE };
+
+struct odd {
+	struct flow_key key;
+	struct row_key row;
+	__u32 check; /* enum tg_odd */
+	__u64 at_ns; /* CLOCK_MONOTONIC */
+	__u64 tcp_bytes[TG_DIR_MAX];
+	__u64 other_bytes[TG_DIR_MAX]; /* the proxy's word, or the wire; columns added */
 };
 
 /* `listeners`: which local addresses belong to which listener. */
@@ -262,15 +363,25 @@ struct name_val {
 	char name[TG_NAME_LEN];
 };
 
-/* `meta`, one element, written once by `tollgate load`. */
+/* Elements of `cursors`: rows of the host in two maps, odd connections ever noted. */
+enum tg_cursor { TG_CURSOR_ROWS_TCP, TG_CURSOR_ROWS_WIRE, TG_CURSOR_ODD, TG_CURSOR_MAX };
+
+enum tg_hook { TG_HOOK_SOCKOPS, TG_HOOK_TRACEPOINT };
+
+/* `meta`, one element, written by `tollgate load`. */
 struct meta {
 	__u32 abi_version; /* 0: loaded by another loader */
 	__u32 wire;	   /* devices the wire book watches */
 	__u64 netns_cookie;
-	__u64 loaded_ns;   /* CLOCK_MONOTONIC */
-	__u64 loaded_unix; /* seconds */
-	__u32 nft;	   /* this load made the nft table */
-	__u32 pad;
+	__u64 loaded_ns;     /* CLOCK_MONOTONIC */
+	__u64 loaded_unix;   /* seconds */
+	__u32 nft;	     /* this load made the nft table */
+	__u32 hook;	     /* enum tg_hook: what tells the tcp book of open and close */
+	__u64 cgroup_id;     /* of the counted cgroup; 0: any (by other loaders) */
+	__u64 idle_ns;	     /* a flow without socket ends after this; 0: 60 s */
+	__u64 host_rows_max; /* rows of the host in each map; 0: a quarter of them */
+	__u32 xdp;	     /* devices with the XDP program */
+	__u32 upgrades;
 	char version[16];
 };
 

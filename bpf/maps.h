@@ -15,9 +15,6 @@
 
 #define ADD(lvalue, n) ((void)__sync_fetch_and_add(&(lvalue), (n)))
 
-/* elements of host_rows */
-enum { HOST_ROWS_TCP, HOST_ROWS_WIRE, HOST_ROWS_MAX };
-
 #define TG_MAP(mname, mtype, mkey, mval, mmax, mflags) \
 	struct {                                       \
 		__uint(type, mtype);                   \
@@ -34,24 +31,39 @@ TG_MAP(tcp_sock, BPF_MAP_TYPE_SK_STORAGE, int, struct sock_state, 0, BPF_F_NO_PR
 TG_MAP(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, TG_FLOWS_MAX,
        BPF_F_NO_PREALLOC);
 TG_MAP(tcp_totals, BPF_MAP_TYPE_PERCPU_HASH, struct row_key, struct tcp_totals,
-       TG_ROWS_MAX, 0);
+       TG_ROWS_MAX, BPF_F_NO_PREALLOC);
 TG_MAP(tcp_overflow, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct tcp_totals, 1, 0);
 TG_MAP(tcp_all, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct tcp_totals, 1, 0);
 TG_MAP(wire, BPF_MAP_TYPE_HASH, struct flow_key, struct wire_flow, TG_WIRE_FLOWS_MAX,
        BPF_F_NO_PREALLOC);
 TG_MAP(wire_totals, BPF_MAP_TYPE_PERCPU_HASH, struct row_key, struct wire_totals,
-       TG_ROWS_MAX, 0);
+       TG_ROWS_MAX, BPF_F_NO_PREALLOC);
 TG_MAP(wire_overflow, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_totals, 1, 0);
 TG_MAP(wire_boundary, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_boundary,
        TG_LISTENERS_MAX, 0);
 TG_MAP(listeners, BPF_MAP_TYPE_HASH, struct listener_key, struct listener_val,
        TG_LISTENERS_MAX, 0);
-TG_MAP(host_rows, BPF_MAP_TYPE_ARRAY, __u32, __u64, HOST_ROWS_MAX, 0);
+TG_MAP(cursors, BPF_MAP_TYPE_ARRAY, __u32, __u64, TG_CURSOR_MAX, 0);
+TG_MAP(odd, BPF_MAP_TYPE_ARRAY, __u32, struct odd, TG_ODD_MAX, 0);
+TG_MAP(records_lost, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct record_loss, 1, 0);
+TG_MAP(xdp_reasons, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct xdp_count, TG_FAULT_MAX, 0);
 TG_MAP(faults, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, TG_FAULT_MAX, 0);
 TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX, 0);
 TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(proxy_state, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_state, 1, BPF_F_MMAPABLE);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TG_RECORDS_BYTES);
+} records SEC(".maps") __weak;
+
+static __always_inline struct meta *meta_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&meta, &zero);
+}
 
 static __always_inline void fault_inc(__u32 fault)
 {
@@ -68,10 +80,13 @@ static __always_inline void fault_inc(__u32 fault)
 static __always_inline void row_make(void *map, __u32 which, const struct row_key *row,
 				     const void *empty)
 {
-	__u64 *n = bpf_map_lookup_elem(&host_rows, &which);
-	int host = row->leg == TG_LEG_HOST;
+	__u64 *n = bpf_map_lookup_elem(&cursors, &which);
+	struct meta *m = meta_get();
+	int host = row->leg == TG_LEG_HOST || row->leg == TG_LEG_FORWARDED;
 
-	if (!n || (host && *n >= TG_HOST_ROWS_MAX))
+	if (!n || !m)
+		return;
+	if (host && *n >= (m->host_rows_max ? m->host_rows_max : TG_ROWS_MAX / 4))
 		return;
 	if (bpf_map_update_elem(map, row, empty, BPF_NOEXIST) == 0 && host)
 		ADD(*n, 1);
@@ -86,7 +101,7 @@ static __always_inline struct tcp_totals *tcp_row(const struct row_key *row)
 	__u32 zero = 0;
 
 	if (!t) {
-		row_make(&tcp_totals, HOST_ROWS_TCP, row, &empty);
+		row_make(&tcp_totals, TG_CURSOR_ROWS_TCP, row, &empty);
 		t = bpf_map_lookup_elem(&tcp_totals, row);
 	}
 	if (t)
@@ -102,7 +117,7 @@ static __always_inline struct wire_totals *wire_row(const struct row_key *row)
 	__u32 zero = 0;
 
 	if (!t) {
-		row_make(&wire_totals, HOST_ROWS_WIRE, row, &empty);
+		row_make(&wire_totals, TG_CURSOR_ROWS_WIRE, row, &empty);
 		t = bpf_map_lookup_elem(&wire_totals, row);
 	}
 	if (t)
@@ -111,12 +126,13 @@ static __always_inline struct wire_totals *wire_row(const struct row_key *row)
 	return bpf_map_lookup_elem(&wire_overflow, &zero);
 }
 
-static __always_inline void wire_add(struct wire_totals *t, int dir,
+static __always_inline void wire_add(struct wire_totals *t, __u32 point,
 				     const struct wire_counts *n)
 {
-	ADD(t->dir[dir].packets, n->packets);
-	ADD(t->dir[dir].frame_bytes, n->frame_bytes);
-	ADD(t->dir[dir].payload_bytes, n->payload_bytes);
+	ADD(t->dir[point].packets, n->packets);
+	ADD(t->dir[point].l3_bytes, n->l3_bytes);
+	ADD(t->dir[point].frame_bytes, n->frame_bytes);
+	ADD(t->dir[point].payload_bytes, n->payload_bytes);
 }
 
 static __always_inline __u16 listener_lookup(const __u8 addr[16], __be16 port)

@@ -82,17 +82,23 @@ static __always_inline enum tg_fault parse_ip4(struct cursor *c, struct packet *
 		return TG_FAULT_SHORT_L3;
 	hlen = (p[0] & 15) * 4;
 	if (p[0] >> 4 != 4 || hlen < 20)
-		return TG_FAULT_SHORT_L3;
+		return TG_FAULT_BAD_HEADER;
 	pkt->l3_bytes = parse_be16(p + 2);
 	pkt->proto = p[9];
 	pkt->src[10] = pkt->src[11] = pkt->dst[10] = pkt->dst[11] = 0xff;
 	__builtin_memcpy(pkt->src + 12, p + 12, 4);
 	__builtin_memcpy(pkt->dst + 12, p + 16, 4);
-	if (parse_be16(p + 6) &
-	    (IP_OFFMASK | IP_MF)) /* the first one lies about its length */
-		return TG_FAULT_FRAGMENT;
+	if (parse_be16(p + 6) & (IP_OFFMASK | IP_MF))
+		return TG_FAULT_FRAGMENT; /* all but the first have no ports */
 	c->pos = p + hlen;
 	return TG_FAULT_NONE;
+}
+
+/* RFC 8200 4, RFC 7045; AH counts in 4-byte units (RFC 4302 2.2) */
+static __always_inline int is_ext_header(__u8 next)
+{
+	return next == 0 || next == 43 || next == 44 || next == 51 || next == 60 ||
+	       next == 135 || next == 139 || next == 140;
 }
 
 static __always_inline enum tg_fault parse_ip6(struct cursor *c, struct packet *pkt)
@@ -100,8 +106,10 @@ static __always_inline enum tg_fault parse_ip6(struct cursor *c, struct packet *
 	const __u8 *p = c->pos;
 	__u8 next;
 
-	if ((const void *)(p + 40) > c->end || p[0] >> 4 != 6)
+	if ((const void *)(p + 40) > c->end)
 		return TG_FAULT_SHORT_L3;
+	if (p[0] >> 4 != 6)
+		return TG_FAULT_BAD_HEADER;
 	if (parse_be16(p + 4))
 		pkt->l3_bytes = 40u + parse_be16(p + 4);
 	next = p[6];
@@ -110,43 +118,64 @@ static __always_inline enum tg_fault parse_ip6(struct cursor *c, struct packet *
 	p += 40;
 	for (int i = 0; i <= PARSE_EXT_MAX; i++) {
 		pkt->proto = next;
-		/* hop-by-hop, routing, destination options; fragment (RFC 8200 4) */
-		if (next != 0 && next != 43 && next != 60 && next != 44) {
+		if (!is_ext_header(next)) {
 			c->pos = p;
 			return TG_FAULT_NONE;
 		}
 		if ((const void *)(p + 8) > c->end)
 			return TG_FAULT_SHORT_L3;
-		if (next == 44 &&
-		    parse_be16(p + 2) & 0xfff9) /* offset, or more to come */
-			return TG_FAULT_FRAGMENT;
 		next = p[0];
-		p += pkt->proto == 44 ? 8 : 8 + p[1] * 8;
+		if (pkt->proto == 44 && parse_be16(p + 2) & 0xfff9) {
+			pkt->proto = next; /* offset, or more to come */
+			return TG_FAULT_FRAGMENT;
+		}
+		p += pkt->proto == 44	? 8
+		     : pkt->proto == 51 ? 8 + p[1] * 4
+					: 8 + p[1] * 8;
 	}
 	return TG_FAULT_EXT_HEADERS;
+}
+
+/* Header length of protocols that begin with two ports, or 0. */
+static __always_inline __u32 ports_header(__u8 proto)
+{
+	switch (proto) {
+	case 17:  /* UDP */
+	case 136: /* UDP-Lite */
+		return 8;
+	case 132: /* SCTP */
+	case 33:  /* DCCP */
+		return 12;
+	default:
+		return 0;
+	}
 }
 
 static __always_inline enum tg_fault parse_l4(struct cursor *c, struct packet *pkt)
 {
 	const __u8 *p = c->pos;
+	__u32 hlen = pkt->proto == 6 ? 20 : ports_header(pkt->proto);
 
-	if (pkt->proto != 6) {
-		if (pkt->proto != 17)
-			return TG_FAULT_NONE;
+	if (pkt->proto == 1 || pkt->proto == 58) { /* ICMP, ICMPv6 */
 		if ((const void *)(p + 8) > c->end)
 			return TG_FAULT_SHORT_L4;
-		pkt->sport = *(const __be16 *)p;
-		pkt->dport = *(const __be16 *)(p + 2);
 		c->pos = p + 8;
 		return TG_FAULT_NONE;
 	}
-	if ((const void *)(p + 20) > c->end || p[12] >> 4 < 5)
+	if (!hlen)
+		return TG_FAULT_NONE;
+	if ((const void *)(p + hlen) > c->end)
 		return TG_FAULT_SHORT_L4;
 	pkt->sport = *(const __be16 *)p;
 	pkt->dport = *(const __be16 *)(p + 2);
-	pkt->seq = parse_be32(p + 4);
-	pkt->tcp_flags = p[13];
-	c->pos = p + (p[12] >> 4) * 4;
+	if (pkt->proto == 6) {
+		hlen = (p[12] >> 4) * 4;
+		if (hlen < 20)
+			return TG_FAULT_BAD_HEADER;
+		pkt->seq = parse_be32(p + 4);
+		pkt->tcp_flags = p[13];
+	}
+	c->pos = p + hlen;
 	return TG_FAULT_NONE;
 }
 

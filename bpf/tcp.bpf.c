@@ -3,12 +3,10 @@
  * The tcp book: the kernel's own counters of every TCP socket in the cgroup, read when
  * a socket closes and when somebody looks (iter/tcp), never per segment.
  *
- * What the counters mean (net/ipv4/tcp*.c, measured on 6.1 to 6.18):
- *   bytes_received  in-order bytes, plus one once the peer's FIN reached the full
- *                   socket, which is when SOCK_DONE is set
- *   bytes_sent      payload handed to IP, every copy; bytes_retrans: the copies
- *   write_seq - snd_nxt  written by the application, never sent (plus an unsent FIN)
- *   rcv_nxt - copied_seq received, never read (plus an unread FIN)
+ * Two hooks can tell of open and close, `meta.hook` says which: sockops, or the
+ * tracepoint inet_sock_set_state.  Both run under the socket's lock, before the state
+ * changes, and lead to the same functions.  With sockops the tracepoint serves adopted
+ * sockets where the kernel cannot set their callback flags (before 6.12).
  */
 #include <linux/bpf.h>
 
@@ -22,63 +20,14 @@
 
 #include "abi.h"
 #include "maps.h"
+#include "record.h"
+#include "tcp_sock.h"
+#include "wire_flow.h"
 
-#define AF_INET	     2
-#define AF_INET6     10
-#define IPPROTO_TCP  6
-#define SOCK_DONE    1 /* bit in sk_flags, include/net/sock.h enum sock_flags */
-#define ECONNRESET   104
-#define ECONNREFUSED 111
-#define ETIMEDOUT    110
-#define EPIPE	     32
+#define SOL_TCP			  6
+#define TCP_BPF_SOCK_OPS_CB_FLAGS 1008 /* since Linux 6.12 */
 
 char LICENSE[] SEC("license") __weak = "GPL";
-
-static __always_inline struct sock *tp_sk(struct tcp_sock *tp)
-{
-	return &tp->inet_conn.icsk_inet.sk;
-}
-
-static __always_inline void sock_key(struct tcp_sock *tp, struct flow_key *key)
-{
-	struct sock_common *skc = &tp_sk(tp)->__sk_common;
-
-	__builtin_memset(key, 0, sizeof(*key));
-	if (skc->skc_family == AF_INET) {
-		__be32 local = skc->skc_rcv_saddr, remote = skc->skc_daddr;
-
-		key->local[10] = key->local[11] = 0xff;
-		key->remote[10] = key->remote[11] = 0xff;
-		__builtin_memcpy(key->local + 12, &local, 4);
-		__builtin_memcpy(key->remote + 12, &remote, 4);
-	} else {
-		for (int i = 0; i < 4; i++) {
-			__be32 local = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
-			__be32 remote = skc->skc_v6_daddr.in6_u.u6_addr32[i];
-
-			__builtin_memcpy(key->local + 4 * i, &local, 4);
-			__builtin_memcpy(key->remote + 4 * i, &remote, 4);
-		}
-	}
-	key->local_port = bpf_htons(skc->skc_num);
-	key->remote_port = skc->skc_dport;
-	key->proto = IPPROTO_TCP;
-	key->netns_cookie = skc->skc_net.net->net_cookie;
-}
-
-static __always_inline __u32 fin_received(struct tcp_sock *tp)
-{
-	return tp_sk(tp)->__sk_common.skc_flags >> SOCK_DONE & 1;
-}
-
-static __always_inline void sock_counts(struct tcp_sock *tp, struct tcp_counts *ret)
-{
-	ret->rx_payload_bytes = tp->bytes_received - fin_received(tp);
-	ret->tx_retransmitted_bytes = tp->bytes_retrans;
-	ret->tx_payload_bytes = tp->bytes_sent - tp->bytes_retrans;
-	ret->rx_segments = tp->segs_in;
-	ret->tx_segments = tp->segs_out;
-}
 
 /* The row a socket belongs to, by the proxy's label or as the host's own. */
 static __always_inline void row_of(const struct sock_label *label, __u8 role,
@@ -115,9 +64,20 @@ static __always_inline void counts_add(struct tcp_counts *t, const struct tcp_co
 {
 	ADD(t->rx_payload_bytes, n->rx_payload_bytes);
 	ADD(t->tx_payload_bytes, n->tx_payload_bytes);
+	ADD(t->tx_acked_bytes, n->tx_acked_bytes);
 	ADD(t->tx_retransmitted_bytes, n->tx_retransmitted_bytes);
 	ADD(t->rx_segments, n->rx_segments);
 	ADD(t->tx_segments, n->tx_segments);
+}
+
+static __always_inline void opening_add(struct tcp_totals *t, const struct sock_state *st)
+{
+	if (!st->adopted) {
+		ADD(t->opened, 1);
+		return;
+	}
+	ADD(t->adopted, 1);
+	counts_add(&t->baseline, &st->baseline);
 }
 
 /* Add to the row and to the grand total what the socket gained since the last time. */
@@ -133,6 +93,7 @@ sock_flush(struct sock_state *st, const struct tcp_counts *now, struct tcp_total
 		return;
 	n.rx_payload_bytes = grown(now->rx_payload_bytes, st->flushed.rx_payload_bytes);
 	n.tx_payload_bytes = grown(now->tx_payload_bytes, st->flushed.tx_payload_bytes);
+	n.tx_acked_bytes = grown(now->tx_acked_bytes, st->flushed.tx_acked_bytes);
 	n.tx_retransmitted_bytes =
 		grown(now->tx_retransmitted_bytes, st->flushed.tx_retransmitted_bytes);
 	n.rx_segments =
@@ -141,57 +102,11 @@ sock_flush(struct sock_state *st, const struct tcp_counts *now, struct tcp_total
 	st->flushed = *now;
 	if (!st->opened) {
 		st->opened = 1;
-		ADD(row->opened, 1);
-		ADD(all->opened, 1);
+		opening_add(row, st);
+		opening_add(all, st);
 	}
 	counts_add(&row->counts, &n);
 	counts_add(&all->counts, &n);
-}
-
-/*
- * RFC 9293 3.3.2: the state left behind says who closed first; an error says that a
- * reset or a timeout ended it.  The callback runs before the state changes.
- */
-static __always_inline enum tg_close close_reason(struct tcp_sock *tp, __u32 old_state,
-						  __u64 unread)
-{
-	int err = tp_sk(tp)->sk_err;
-
-	if (err == ECONNREFUSED)
-		return TG_CLOSE_REFUSED;
-	if (err == ETIMEDOUT)
-		return TG_CLOSE_TIMEOUT;
-	if (err == ECONNRESET || err == EPIPE)
-		return TG_CLOSE_RESET_BY_PEER;
-	switch (old_state) {
-	case BPF_TCP_SYN_SENT:
-	case BPF_TCP_SYN_RECV:
-		return TG_CLOSE_ABORTED;
-	case BPF_TCP_LAST_ACK:
-		return TG_CLOSE_CLOSED_BY_PEER;
-	case BPF_TCP_ESTABLISHED:
-	case BPF_TCP_CLOSE_WAIT:
-		return unread ? TG_CLOSE_RESET_UNREAD : TG_CLOSE_RESET_BY_US;
-	default:
-		return TG_CLOSE_CLOSED_BY_US;
-	}
-}
-
-/* Modulo 2^32; the FIN counts one, unless it was read like a byte. */
-static __always_inline __u64 bytes_unread(__u32 rcv_nxt, __u32 copied_seq, __u32 fin)
-{
-	__u32 n = rcv_nxt - copied_seq;
-
-	return n > fin ? n - fin : 0;
-}
-
-static __always_inline __u32 bytes_unsent(struct tcp_sock *tp, __u32 old_state)
-{
-	__u32 n = tp->write_seq - tp->snd_nxt;
-	int fin = old_state == BPF_TCP_FIN_WAIT1 || old_state == BPF_TCP_LAST_ACK ||
-		  old_state == BPF_TCP_CLOSING;
-
-	return fin && n ? n - 1 : n;
 }
 
 static __always_inline __u64 difference(__u64 a, __u64 b)
@@ -199,43 +114,73 @@ static __always_inline __u64 difference(__u64 a, __u64 b)
 	return a > b ? a - b : b - a;
 }
 
+struct verdict {
+	__u64 tcp[TG_DIR_MAX];
+	__u64 other[TG_DIR_MAX];
+};
+
+static __always_inline void verdict_note(const struct verdict *v, enum tg_odd check,
+					 const struct flow_key *key,
+					 const struct row_key *row)
+{
+	struct odd *o;
+
+	if (v->tcp[TG_RX] == v->other[TG_RX] && v->tcp[TG_TX] == v->other[TG_TX])
+		return;
+	o = odd_next();
+	if (!o)
+		return;
+	o->key = *key;
+	o->row = *row;
+	o->check = check;
+	o->at_ns = bpf_ktime_get_ns();
+	for (int i = 0; i < TG_DIR_MAX; i++) {
+		o->tcp_bytes[i] = v->tcp[i];
+		o->other_bytes[i] = v->other[i];
+	}
+}
+
 /*
- * The proxy's word for this socket against the kernel's.  Called
- * when the socket is closed by TCP and released by the application, in either order: a
- * peer's FIN can end the life of a socket whose last bytes nobody has read yet.
+ * The proxy's word for this socket against the kernel's.  Called when the socket is
+ * closed by TCP and released by the application, in either order: a peer's FIN can end
+ * the life of a socket whose last bytes nobody has read yet.  0 if it was done before.
  */
-static __always_inline void check_claim(struct sock_state *st, struct tcp_totals *row,
-					const struct sock_label *label, __u32 copied_seq)
+static __always_inline int check_claim(struct sock_state *st, struct tcp_totals *row,
+				       const struct sock_label *label, __u32 copied_seq,
+				       struct verdict *ret)
 {
 	__u64 rx = st->flushed.rx_payload_bytes, tx = st->flushed.tx_payload_bytes;
 	__u64 unread;
 
 	if (__sync_val_compare_and_swap(&st->compared, 0, 1) != 0)
-		return;
+		return 0;
 	if (!(label->flags & TG_LABEL_CLAIMED)) {
 		ADD(row->unclaimed, 1);
 		ADD(row->unclaimed_rx_bytes, rx);
 		ADD(row->unclaimed_tx_bytes, tx);
-		return;
+		return 0;
 	}
 	unread = bytes_unread(st->rcv_nxt, copied_seq, st->fin_received);
 	ADD(row->claimed, 1);
 	ADD(row->unread_bytes, unread);
 	ADD(row->unsent_bytes, st->unsent_bytes);
-	ADD(row->proxy_rx_residual_bytes,
-	    difference(rx, label->rx_payload_bytes + unread));
-	ADD(row->proxy_tx_residual_bytes,
-	    difference(tx + st->unsent_bytes, label->tx_payload_bytes));
+	ret->tcp[TG_RX] = rx;
+	ret->tcp[TG_TX] = tx + st->unsent_bytes;
+	ret->other[TG_RX] = label->rx_payload_bytes + unread;
+	ret->other[TG_TX] = label->tx_payload_bytes;
+	ADD(row->proxy_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
+	ADD(row->proxy_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
+	return 1;
 }
 
 /* What the link carried for this socket against the kernel's counters (tcp = wire). */
 static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *row,
 				       const struct wire_flow *f,
-				       const struct tcp_counts *now)
+				       const struct tcp_counts *now, struct verdict *ret)
 {
-	__u64 unique = f->dir[TG_RX].unique_bytes,
-	      copies = f->dir[TG_RX].counts.payload_bytes;
-	__u64 sent = f->dir[TG_TX].counts.payload_bytes, lost;
+	__u64 unique = f->seq[TG_RX].unique_bytes;
+	__u64 copies = f->counts[TG_RX].payload_bytes;
+	__u64 sent = f->counts[TG_TX].payload_bytes, lost, refused = 0;
 
 	ADD(row->wire_matched, 1);
 	/*
@@ -245,208 +190,360 @@ static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *r
 	lost = tp->bytes_sent > sent ? tp->bytes_sent - sent : 0;
 	if (lost > tp->bytes_retrans + (__u32)(tp->snd_nxt - tp->snd_una))
 		lost = 0;
-	ADD(row->wire_tx_unseen_bytes, lost);
-	ADD(row->wire_tx_residual_bytes, difference(sent + lost, tp->bytes_sent));
-	ADD(row->wire_rx_duplicate_bytes, copies > unique ? copies - unique : 0);
 	/* more than the socket took: beyond its window, after its reset, or forged */
 	if (unique > now->rx_payload_bytes)
-		ADD(row->wire_rx_unaccepted_bytes, unique - now->rx_payload_bytes);
-	else
-		ADD(row->wire_rx_residual_bytes, now->rx_payload_bytes - unique);
+		refused = unique - now->rx_payload_bytes;
+	ADD(row->wire_tx_unseen_bytes, lost);
+	ADD(row->wire_rx_duplicate_bytes, copies > unique ? copies - unique : 0);
+	ADD(row->wire_rx_unaccepted_bytes, refused);
+	ret->tcp[TG_RX] = now->rx_payload_bytes + refused;
+	ret->tcp[TG_TX] = tp->bytes_sent;
+	ret->other[TG_RX] = unique;
+	ret->other[TG_TX] = sent + lost;
+	ADD(row->wire_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
+	ADD(row->wire_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
 }
 
-static __always_inline void counts_since(struct wire_counts *ret,
-					 const struct wire_counts *now,
-					 const struct wire_counts *before)
+/* The end of the socket's wire flow: dead, for the caller to delete; or NULL. */
+static __always_inline struct wire_flow *wire_close(const struct flow_key *key,
+						    const struct row_key *row_key,
+						    struct tcp_totals *row)
 {
-	ret->packets = now->packets - before->packets;
-	ret->frame_bytes = now->frame_bytes - before->frame_bytes;
-	ret->payload_bytes = now->payload_bytes - before->payload_bytes;
+	struct meta *m = meta_get();
+	struct wire_flow *f;
+
+	if (!m || !m->wire)
+		return NULL;
+	f = bpf_map_lookup_elem(&wire, key);
+	if (f && wire_drain(f, row_key, ~0ull, 1) == WIRE_ENDS)
+		return f;
+	ADD(row->wire_unmatched, 1);
+	return NULL;
 }
 
-/*
- * Move what the flow gained since the last time to its row.  With `end` the flow is
- * marked dead under its lock: a frame that still holds the element finds it so and goes
- * to a row of its own.  Returns 1 if the flow was alive and *ret is a copy of it.
- */
-static __always_inline int wire_drain(struct wire_flow *f, const struct row_key *row_key,
-				      int end, struct wire_flow *ret)
+static __always_inline void close_record(struct tcp_sock *tp, const struct sock_state *st,
+					 const struct flow_key *key,
+					 const struct row_key *row, enum tg_close reason,
+					 __u64 now_ns, const struct wire_flow *f)
 {
-	struct wire_counts rx, tx;
-	struct wire_totals *row;
-	int alive;
+	struct record *r = record_reserve(&st->flushed);
 
-	bpf_spin_lock(&f->lock);
-	alive = !f->dead;
-	ret->dir[TG_RX] = f->dir[TG_RX];
-	ret->dir[TG_TX] = f->dir[TG_TX];
-	if (alive) {
-		f->dir[TG_RX].flushed = f->dir[TG_RX].counts;
-		f->dir[TG_TX].flushed = f->dir[TG_TX].counts;
-		f->dead = (__u8)end;
-	}
-	bpf_spin_unlock(&f->lock);
-	if (!alive)
-		return 0;
-	counts_since(&rx, &ret->dir[TG_RX].counts, &ret->dir[TG_RX].flushed);
-	counts_since(&tx, &ret->dir[TG_TX].counts, &ret->dir[TG_TX].flushed);
-	row = wire_row(row_key);
-	if (row) {
-		wire_add(row, TG_RX, &rx);
-		wire_add(row, TG_TX, &tx);
-	}
-	return 1;
-}
-
-static __always_inline void wire_close(struct tcp_sock *tp, const struct flow_key *key,
-				       const struct row_key *row_key,
-				       struct tcp_totals *row,
-				       const struct tcp_counts *now)
-{
-	struct wire_flow *f = bpf_map_lookup_elem(&wire, key), copy;
-
-	if (!f) {
-		ADD(row->wire_unmatched, 1);
+	if (!r)
 		return;
+	r->key = *key;
+	r->opened_ns = st->opened_ns;
+	r->closed_ns = now_ns;
+	r->counts = st->flushed;
+	r->baseline = st->baseline;
+	__builtin_memset(r->wire, 0, sizeof(r->wire));
+	if (f) {
+		r->wire[TG_RX] = f->counts[TG_RX];
+		r->wire[TG_TX] = f->counts[TG_TX];
 	}
-	if (!wire_drain(f, row_key, 1, &copy))
-		return;
-	bpf_map_delete_elem(&wire, key);
-	if (copy.dir[TG_RX].counts.packets || copy.dir[TG_TX].counts.packets)
-		check_wire(tp, row, &copy, now);
-	else
-		ADD(row->wire_unmatched, 1);
+	r->row = *row;
+	r->srtt_us = tp->srtt_us >> 3;
+	r->min_rtt_us = tp->srtt_us ? tp->rtt_min.s[0].v : 0;
+	r->handshake_us = st->handshake_us;
+	r->generation = st->generation;
+	r->role = st->role;
+	r->reason = (__u8)reason;
+	r->adopted = st->adopted;
+	r->has_wire = f != NULL;
+	bpf_ringbuf_submit(r, 0);
 }
 
-static __always_inline int wire_is_on(void)
+static __always_inline void close_totals(struct tcp_sock *tp, const struct sock_state *st,
+					 struct tcp_totals *row, enum tg_close reason,
+					 __u64 now_ns)
 {
+	struct tcp_totals *all;
 	__u32 zero = 0;
-	struct meta *m = bpf_map_lookup_elem(&meta, &zero);
 
-	return m && m->wire;
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!all || (__u32)reason >= TG_CLOSE_MAX)
+		return;
+	ADD(row->closed[reason], 1);
+	ADD(all->closed[reason], 1);
+	hist_add(&row->hist[TG_HIST_DURATION], 14, now_ns - st->opened_ns);
+	hist_add(&row->hist[TG_HIST_BYTES], 6,
+		 st->flushed.rx_payload_bytes + st->flushed.tx_payload_bytes);
+	if (tp->srtt_us)
+		hist_add(&row->hist[TG_HIST_RTT], 4, tp->srtt_us >> 3);
 }
 
-static __noinline void sock_closed(struct bpf_sock_ops *ctx, __u32 old_state)
+/* Both hooks come here, each at most once a life. */
+static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
+				  __u32 old_state)
 {
-	struct bpf_sock *bsk = ctx->sk;
-	struct tcp_totals *row, *all;
-	struct tcp_counts now;
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct verdict verdict = {};
+	struct wire_flow *f;
+	struct tcp_totals *row;
 	struct sock_label *label;
-	struct sock_state *st;
 	struct row_key row_key;
 	struct flow_key key;
-	struct tcp_sock *tp;
 	enum tg_close reason;
-	__u32 zero = 0;
 
-	if (!bsk)
-		return;
-	tp = bpf_skc_to_tcp_sock(bsk);
-	if (!tp)
-		return;
-	st = bpf_sk_storage_get(&tcp_sock, bsk, 0, 0);
-	all = bpf_map_lookup_elem(&tcp_all, &zero);
-	if (!st || !all || st->closed)
-		return;
-	label = bpf_sk_storage_get(&tcp_label, bsk, 0, 0);
+	if (st->closed)
+		return 0;
+	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
 	row_of(label, st->role, &key, &row_key);
 	row = tcp_row(&row_key);
 	if (!row)
-		return;
-	sock_counts(tp, &now);
-	sock_flush(st, &now, row);
+		return 0;
+	{
+		struct tcp_counts now;
+
+		sock_counts(tp, st->role, &now);
+		sock_flush(st, &now, row);
+	}
+	if (sequence_surplus(tp) !=
+	    (st->role == TG_ROLE_CONNECTED) + fin_sent(tp, old_state))
+		fault_inc(TG_FAULT_SEQUENCE);
 	st->unsent_bytes = bytes_unsent(tp, old_state);
 	st->rcv_nxt = tp->rcv_nxt;
 	st->fin_received = fin_received(tp);
 	st->closed = 1;
-	reason =
-		close_reason(tp, old_state,
-			     bytes_unread(st->rcv_nxt, tp->copied_seq, st->fin_received));
-	if (reason < TG_CLOSE_MAX) {
-		ADD(row->closed[reason], 1);
-		ADD(all->closed[reason], 1);
-	}
-	ADD(row->duration_ns, bpf_ktime_get_ns() - st->opened_ns);
+	reason = close_reason(tp, old_state);
+	close_totals(tp, st, row, reason, now_ns);
 	if (label && label->leg != TG_LEG_HOST) {
 		/*
-		 * Of sock_closed() and sock_released() one comes second; the full
+		 * Of sock_closed() and tcp_release() one comes second; the full
 		 * barriers make sure that at least one of two at the same time sees the
 		 * other.
 		 */
 		(void)__sync_fetch_and_add(&st->compared, 0);
-		label = bpf_sk_storage_get(&tcp_label, bsk, 0, 0);
-		if (label && (st->released || !tp_sk(tp)->sk_socket ||
-			      label->flags & TG_LABEL_CLAIMED))
-			check_claim(st, row, label, tp->copied_seq);
+		label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+		if (label &&
+		    (st->released || !tp_sk(tp)->sk_socket ||
+		     label->flags & TG_LABEL_CLAIMED) &&
+		    check_claim(st, row, label, tp->copied_seq, &verdict))
+			verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
 	}
-	if (wire_is_on())
-		wire_close(tp, &key, &row_key, row, &now);
+	f = wire_close(&key, &row_key, row);
+	if (f && !f->counts[TG_RX].packets && !f->counts[TG_TX].packets) {
+		ADD(row->wire_unmatched, 1);
+	} else if (f && !st->adopted) {
+		check_wire(tp, row, f, &st->flushed, &verdict);
+		verdict_note(&verdict, TG_ODD_TCP_WIRE, &key, &row_key);
+	}
+	close_record(tp, st, &key, &row_key, reason, now_ns, f);
+	if (f)
+		bpf_map_delete_elem(&wire, &key);
 	bpf_map_delete_elem(&flows, &key);
+	return 0;
 }
 
 /*
  * From now on packets of this 4-tuple belong to a socket.  A passive flow exists since
  * its SYN, or it is not on a watched device; an active one begins here.
  */
-static __noinline void wire_open(const struct flow_key *key, __u8 role)
+static __always_inline void wire_open(const struct flow_key *key, __u8 role)
 {
-	struct wire_flow *f, fresh = {};
-	struct meta *m;
-	__u32 zero = 0;
+	static const struct flow_bytes empty;
+	struct meta *m = meta_get();
+	struct wire_flow *f;
+	int fresh = 0;
 
-	m = bpf_map_lookup_elem(&meta, &zero);
 	if (!m || !m->wire || m->netns_cookie != key->netns_cookie)
 		return;
-	if (role == TG_ROLE_CONNECTED) {
-		fresh.key = *key;
-		bpf_map_update_elem(&wire, key, &fresh, BPF_NOEXIST);
-	}
+	/* nothing was sent yet, so nobody looks for this element while it is filled */
+	if (role == TG_ROLE_CONNECTED)
+		fresh = bpf_map_update_elem(&wire, key, &empty, BPF_NOEXIST) == 0;
 	f = bpf_map_lookup_elem(&wire, key);
-	if (f)
-		f->socket = 1;
-	else if (role == TG_ROLE_CONNECTED)
-		fault_inc(TG_FAULT_WIRE_FULL);
+	if (!f) {
+		if (role == TG_ROLE_CONNECTED)
+			fault_inc(TG_FAULT_WIRE_FULL);
+		return;
+	}
+	if (fresh) {
+		f->key = *key;
+		f->active = 1;
+		f->opened_ns = f->seen_ns = bpf_ktime_get_ns();
+	}
+	f->socket = 1;
 }
 
-static __noinline void sock_opened(struct bpf_sock_ops *ctx, __u8 role)
+static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_state *st,
+					 const struct flow_key *key,
+					 const struct row_key *row,
+					 const struct tcp_counts *now, __u8 state)
 {
-	struct bpf_sock *bsk = ctx->sk;
-	struct sock_label *label;
-	struct sock_state *st;
+	struct flow flow = {
+		.opened_ns = st->opened_ns,
+		.seen_ns = bpf_ktime_get_ns(),
+		.counts = *now,
+		.srtt_us = tp->srtt_us >> 3,
+		.min_rtt_us = tp->srtt_us ? tp->rtt_min.s[0].v : 0,
+		.handshake_us = st->handshake_us,
+		.rx_queue_bytes = (__u32)bytes_unread(tp->rcv_nxt, tp->copied_seq,
+						      fin_received(tp)),
+		.tx_queue_bytes = tp->write_seq - tp->snd_una,
+		.state = state,
+		.role = st->role,
+		.pending = !st->opened,
+		.adopted = st->adopted,
+		.row = *row,
+	};
+
+	if (bpf_map_update_elem(&flows, key, &flow, BPF_ANY) != 0)
+		fault_inc(TG_FAULT_FLOWS_FULL);
+}
+
+/* The 4-tuple is known: into the directory. */
+static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __u8 state)
+{
+	struct tcp_counts now = {};
+	struct row_key row;
 	struct flow_key key;
-	struct flow flow = {};
-	struct tcp_sock *tp;
+
+	sock_key(tp, &key);
+	row_of(bpf_sk_storage_get(&tcp_label, tp, 0, 0), st->role, &key, &row);
+	sock_counts(tp, st->role, &now);
+	flow_refresh(tp, st, &key, &row, &now, state);
+	wire_open(&key, st->role);
+	return 0;
+}
+
+/* A new life of the socket, unless the one it has goes on (simultaneous open). */
+static __always_inline struct sock_state *life_begin(struct tcp_sock *tp, __u8 role)
+{
+	struct sock_state *st;
 	__u32 generation;
 
-	if (!bsk)
-		return;
-	tp = bpf_skc_to_tcp_sock(bsk);
-	if (!tp)
-		return;
-	st = bpf_sk_storage_get(&tcp_sock, bsk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	st = bpf_sk_storage_get(&tcp_sock, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st) {
 		fault_inc(TG_FAULT_STORAGE);
-		return;
+		return NULL;
 	}
+	if (st->generation && !st->closed)
+		return st;
 	generation = st->generation + 1;
 	__builtin_memset(st, 0, sizeof(*st));
 	st->generation = generation;
 	st->role = role;
 	st->opened_ns = bpf_ktime_get_ns();
+	return st;
+}
+
+/* What connecting took; the accepting end has measured SYN-ACK to ACK by itself. */
+static __always_inline void life_established(struct tcp_sock *tp, struct sock_state *st)
+{
+	if (st->handshake_us || st->adopted)
+		return;
+	st->handshake_us = st->role == TG_ROLE_CONNECTED
+				   ? (__u32)((bpf_ktime_get_ns() - st->opened_ns) / 1000)
+				   : tp->srtt_us >> 3;
+}
+
+static __always_inline void ops_opened(struct bpf_sock_ops *ctx, struct tcp_sock *tp,
+				       __u8 role)
+{
+	struct sock_state *st = life_begin(tp, role);
+
+	if (!st)
+		return;
+	/* OR: the flags belong to every program of this cgroup */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags |
 					       BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		life_established(tp, st);
+	life_listed(tp, st,
+		    role == TG_ROLE_CONNECTED ? BPF_TCP_SYN_SENT : BPF_TCP_ESTABLISHED);
+}
 
-	label = bpf_sk_storage_get(&tcp_label, bsk, 0, 0);
-	sock_key(tp, &key);
-	row_of(label, role, &key, &flow.row);
-	flow.opened_ns = flow.seen_ns = st->opened_ns;
-	flow.role = role;
-	flow.state = role == TG_ROLE_CONNECTED ? BPF_TCP_SYN_SENT : BPF_TCP_ESTABLISHED;
-	flow.pending = 1;
-	if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0)
-		fault_inc(TG_FAULT_FLOWS_FULL);
-	wire_open(&key, role);
+SEC("sockops")
+int tcp_sockops(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *bsk = ctx->sk;
+	struct sock_state *st;
+	struct tcp_sock *tp;
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_STATE_CB:
+		break;
+	default:
+		return 1;
+	}
+	if (!bsk)
+		return 1;
+	tp = bpf_skc_to_tcp_sock(bsk);
+	if (!tp)
+		return 1;
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+		ops_opened(ctx, tp, TG_ROLE_CONNECTED);
+		return 1;
+	}
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		ops_opened(ctx, tp, TG_ROLE_ACCEPTED);
+		return 1;
+	}
+	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
+	if (!st)
+		return 1;
+	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
+		life_established(tp, st);
+	else if (ctx->args[1] == BPF_TCP_CLOSE)
+		sock_closed(tp, st, ctx->args[0]);
+	return 1;
+}
+
+/* A connect() that found no port or no way out never was a connection (as for sockops).
+ */
+static __always_inline void trace_closed(struct tcp_sock *tp, struct sock_state *st,
+					 int old_state)
+{
+	if (old_state == BPF_TCP_SYN_SENT && !tp->segs_out && !st->adopted)
+		st->closed = 1;
+	else
+		sock_closed(tp, st, old_state);
+}
+
+/*
+ * The port of a connecting socket is not chosen yet when it becomes SYN_SENT, so it is
+ * listed when established.  A child of a listener begins when it leaves SYN_RECV; with
+ * Fast Open it may close there.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tcp_state, struct sock *sk, int old_state, int new_state)
+{
+	struct sock_state *st = NULL;
+	struct meta *m = meta_get();
+	struct tcp_sock *tp;
+
+	if (sk->sk_protocol != IPPROTO_TCP || !m)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	if (m->hook == TG_HOOK_SOCKOPS) {
+		st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
+		if (st && st->adopted && new_state == BPF_TCP_CLOSE)
+			sock_closed(tp, st, old_state);
+		return 0;
+	}
+	if (new_state == BPF_TCP_SYN_SENT) {
+		if (sock_in_cgroup(tp))
+			life_begin(tp, TG_ROLE_CONNECTED);
+		return 0;
+	}
+	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
+	if (old_state == BPF_TCP_SYN_RECV && (!st || st->closed) &&
+	    (new_state != BPF_TCP_CLOSE || tp->fastopen_rsk) && sock_in_cgroup(tp))
+		st = life_begin(tp, TG_ROLE_ACCEPTED);
+	if (!st || st->closed)
+		return 0;
+	if (new_state == BPF_TCP_CLOSE) {
+		trace_closed(tp, st, old_state);
+	} else if (old_state == BPF_TCP_SYN_SENT || old_state == BPF_TCP_SYN_RECV) {
+		life_established(tp, st);
+		life_listed(tp, st, (__u8)new_state);
+	}
+	return 0;
 }
 
 /*
@@ -458,7 +555,8 @@ SEC("cgroup/sock_release")
 int tcp_release(struct bpf_sock *bsk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)bsk;
-	struct flow_key unused = {};
+	struct verdict verdict = {};
+	struct flow_key key = {};
 	struct sock_label *label;
 	struct sock_state *st;
 	struct tcp_totals *row;
@@ -476,83 +574,55 @@ int tcp_release(struct bpf_sock *bsk)
 	(void)__sync_fetch_and_add(&st->compared, 0); /* as in sock_closed() */
 	if (!st->closed)
 		return 1;
-	row_of(label, st->role, &unused, &row_key);
+	row_of(label, st->role, &key, &row_key);
 	row = tcp_row(&row_key);
-	if (row)
-		check_claim(st, row, label, BPF_CORE_READ(tp, copied_seq));
+	if (!row || !check_claim(st, row, label, BPF_CORE_READ(tp, copied_seq), &verdict))
+		return 1;
+	/* the addresses are gone from a socket that TCP has closed, the ports are not */
+	key.local_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport);
+	key.remote_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_dport);
+	key.proto = IPPROTO_TCP;
+	verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
 	return 1;
 }
 
-SEC("sockops")
-int tcp_sockops(struct bpf_sock_ops *ctx)
+struct bpf_map;
+
+static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flow *f,
+		      __u64 *before)
 {
-	switch (ctx->op) {
-	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-		sock_opened(ctx, TG_ROLE_CONNECTED);
-		break;
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		sock_opened(ctx, TG_ROLE_ACCEPTED);
-		break;
-	case BPF_SOCK_OPS_STATE_CB:
-		if (ctx->args[1] == BPF_TCP_CLOSE)
-			sock_closed(ctx, ctx->args[0]);
-		break;
-	}
-	return 1;
+	if (!f->socket)
+		flow_settle(key, f, *before);
+	return 0;
 }
 
-static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_state *st,
-					 const struct flow_key *key,
-					 const struct row_key *row,
-					 const struct tcp_counts *now)
+/* Wire flows that no socket owns: to their rows, and away if they are idle. */
+static __noinline int sweep(void)
 {
-	struct flow flow = {
-		.opened_ns = st->opened_ns,
-		.seen_ns = bpf_ktime_get_ns(),
-		.counts = *now,
-		.srtt_us = tp->srtt_us >> 3,
-		.rx_queue_bytes = (__u32)bytes_unread(tp->rcv_nxt, tp->copied_seq,
-						      fin_received(tp)),
-		.tx_queue_bytes = tp->write_seq - tp->snd_una,
-		.state = tp_sk(tp)->__sk_common.skc_state,
-		.role = st->role,
-		.pending = !st->opened,
-		.row = *row,
-	};
+	struct meta *m = meta_get();
+	__u64 before;
 
-	if (bpf_map_update_elem(&flows, key, &flow, BPF_ANY) != 0)
-		fault_inc(TG_FAULT_FLOWS_FULL);
+	if (!m || !m->wire)
+		return 0;
+	before = bpf_ktime_get_ns() - (m->idle_ns ? m->idle_ns : TG_IDLE_NS);
+	bpf_for_each_map_elem(&wire, sweep_one, &before, 0);
+	return 0;
 }
 
-/*
- * One visit to every TCP socket of the reader's network namespace.  The kernel holds the
- * socket's lock around each call, so it never races with sock_closed() of that socket.
- */
-SEC("iter/tcp")
-int tcp_live(struct bpf_iter__tcp *ctx)
+/* A subprogram of its own: its frame and the sweep's together would be too large. */
+static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
 {
-	struct sock_common *skc = ctx->sk_common;
-	struct wire_flow *f, copy;
+	struct wire_flow *f;
 	struct sock_label *label;
-	struct sock_state *st;
 	struct tcp_totals *row;
 	struct tcp_counts now;
 	struct row_key row_key;
 	struct flow_key key;
-	struct tcp_sock *tp;
 
-	if (!skc)
-		return 0;
-	tp = bpf_skc_to_tcp_sock(skc);
-	if (!tp)
-		return 0;
-	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
-	if (!st || st->closed)
-		return 0;
 	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
 	row_of(label, st->role, &key, &row_key);
-	sock_counts(tp, &now);
+	sock_counts(tp, st->role, &now);
 	if (!label_pending(label)) {
 		row = tcp_row(&row_key);
 		if (!row)
@@ -560,8 +630,89 @@ int tcp_live(struct bpf_iter__tcp *ctx)
 		sock_flush(st, &now, row);
 		f = bpf_map_lookup_elem(&wire, &key);
 		if (f)
-			wire_drain(f, &row_key, 0, &copy);
+			wire_drain(f, &row_key, 0, 1);
 	}
-	flow_refresh(tp, st, &key, &row_key, &now);
+	flow_refresh(tp, st, &key, &row_key, &now, tp_sk(tp)->__sk_common.skc_state);
+	return 0;
+}
+
+/*
+ * One visit to every TCP socket of the reader's network namespace, and at the end to
+ * the other wire flows.  The kernel holds the socket's lock around each call, so it
+ * never races with sock_closed() of that socket.
+ */
+SEC("iter/tcp")
+int tcp_live(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct sock_state *st;
+	struct tcp_sock *tp;
+
+	if (!skc)
+		return sweep();
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp)
+		return 0;
+	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
+	if (st && !st->closed)
+		visit(tp, st);
+	return 0;
+}
+
+/*
+ * Which end opened a connection that is older than the books: the SYN is in the
+ * sequence space of the end that sent it.
+ */
+static __always_inline __u8 adopted_role(struct tcp_sock *tp, __u32 state)
+{
+	if (state == BPF_TCP_SYN_SENT)
+		return TG_ROLE_CONNECTED;
+	return sequence_surplus(tp) - fin_sent(tp, state) == 1 ? TG_ROLE_CONNECTED
+							       : TG_ROLE_ACCEPTED;
+}
+
+static __always_inline int is_connection(__u32 state)
+{
+	return state != BPF_TCP_LISTEN && state != BPF_TCP_CLOSE &&
+	       state != BPF_TCP_TIME_WAIT && state != BPF_TCP_NEW_SYN_RECV;
+}
+
+/*
+ * Run once by `tollgate load` in each network namespace, when the hooks are in place:
+ * takes in what was open before.  Prints one byte a socket: '+' adopted, '-' adopted but
+ * its end must be told by the tracepoint.
+ */
+SEC("iter/tcp")
+int tcp_adopt(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct meta *m = meta_get();
+	struct sock_state *st;
+	struct tcp_sock *tp;
+	char mark = '+';
+	int flags;
+
+	if (!skc || !m || !is_connection(skc->skc_state))
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp || !sock_in_cgroup(tp))
+		return 0;
+	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
+	if (st && st->generation)
+		return 0;
+	st = life_begin(tp, adopted_role(tp, skc->skc_state));
+	if (!st)
+		return 0;
+	st->adopted = 1;
+	sock_counts(tp, st->role, &st->baseline);
+	st->flushed = st->baseline;
+	if (m->hook == TG_HOOK_SOCKOPS) {
+		flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
+		if (bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags,
+				   sizeof(flags)) < 0)
+			mark = '-';
+	}
+	bpf_seq_write(ctx->meta->seq, &mark, 1);
+	life_listed(tp, st, skc->skc_state);
 	return 0;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The wire book: what crossed the watched devices, per 4-tuple while a connection
+ * The wire book: what crossed the watched devices, per 4-tuple while a conversation
  * lives, per row for ever, and per listener at the place where nftables counts too.
  *
- * A TCP flow begins with its SYN and ends when its socket closes (tcp.bpf.c) or, if no
- * socket in the cgroup ever owned it, with the first RST or FIN.  Every other frame goes
- * straight to a row, so that the rows plus the undrained flows hold every frame exactly
- * once.
+ * A TCP flow begins with its SYN and ends when its socket closes (tcp.bpf.c); any other
+ * begins with its first frame and ends when it was idle (wire_flow.h).  A frame that
+ * finds no flow goes straight to a row, so that the rows plus the undrained flows hold
+ * every frame exactly once.
+ *
+ * XDP counts the same frames a third time, before the stack has an opinion.
  */
 #include <linux/bpf.h>
 
@@ -19,18 +21,46 @@
 #include "abi.h"
 #include "maps.h"
 #include "parse.h"
+#include "wire_flow.h"
 
 #define HEADERS_MAX 256
 #define PACKET_HOST 0	 /* linux/if_packet.h */
 #define TCX_NEXT    (-1) /* also TC_ACT_UNSPEC: let the next program decide */
 #define IPPROTO_TCP 6
+#define AF_INET	    2
+#define AF_INET6    10
 
 char LICENSE[] SEC("license") __weak = "GPL";
 
+/*
+ * A flow is too large for the stack.  These programs run with softirqs off, so nothing
+ * on this CPU comes between filling this and inserting it.
+ */
+TG_MAP(wire_fresh, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct flow_bytes, 1, 0);
+
+/* One frame at one point, whatever program saw it. */
 struct frame {
+	__u32 ifindex;
+	__u32 came_in; /* on this device, before it goes out again; 0: it is ours */
+	__u32 point;   /* enum tg_dir or tg_point */
 	struct wire_counts counts;
 	__u64 skb_bytes; /* what nftables adds for this skb */
-	__u32 payload;
+};
+
+/* For the verifier, which sees a frame from outside as any bytes. */
+static __always_inline __u32 point_of(const struct frame *frame)
+{
+	__u32 point = frame->point;
+
+	barrier_var(point);
+	return point < TG_POINT_MAX ? point : TG_XDP;
+}
+
+struct skb_lengths {
+	__u32 len; /* from the link's header on */
+	__u32 gso_size;
+	__u32 gso_segs;
+	__u32 tag_bytes; /* a VLAN tag that is beside the data, but on the link */
 };
 
 /*
@@ -38,10 +68,11 @@ struct frame {
  * but the first repeat the headers (net/core/dev.c qdisc_pkt_len_init does the same sum
  * for egress only).
  */
-static __always_inline void frame_measure(const struct __sk_buff *skb,
+static __always_inline void frame_measure(const struct skb_lengths *skb,
 					  const struct packet *pkt, struct frame *ret)
 {
-	__u32 segs = 1, l3 = pkt->l3_bytes, payload = 0;
+	__u32 l3 = pkt->l3_bytes, payload = 0, l3_headers = 0;
+	__u64 segs = 1;
 
 	if (skb->gso_size || !l3 || l3 > skb->len - pkt->l2_bytes)
 		l3 = skb->len - pkt->l2_bytes; /* link padding is in no IP length */
@@ -54,22 +85,22 @@ static __always_inline void frame_measure(const struct __sk_buff *skb,
 		if (!segs)
 			segs = 1;
 	}
-	ret->payload = payload;
+	if (pkt->header_bytes > pkt->l2_bytes)
+		l3_headers = pkt->header_bytes - pkt->l2_bytes;
 	ret->skb_bytes = l3;
 	ret->counts.packets = segs;
-	ret->counts.frame_bytes = skb->len + (__u64)(segs - 1) * pkt->header_bytes;
-	if (skb->vlan_present) /* the tag is beside the data, but on the link */
-		ret->counts.frame_bytes += (__u64)VLAN_HLEN * segs;
+	ret->counts.l3_bytes = l3 + (segs - 1) * l3_headers;
+	ret->counts.frame_bytes =
+		skb->len + (segs - 1) * pkt->header_bytes + segs * skb->tag_bytes;
 	ret->counts.payload_bytes = payload;
 }
 
 static __always_inline void key_fill(struct flow_key *key, const struct packet *pkt,
-				     int dir)
+				     int point)
 {
-	__u32 zero = 0;
-	struct meta *m = bpf_map_lookup_elem(&meta, &zero);
+	struct meta *m = meta_get();
 
-	if (dir == TG_TX) {
+	if (point == TG_TX) {
 		__builtin_memcpy(key->local, pkt->src, 16);
 		__builtin_memcpy(key->remote, pkt->dst, 16);
 		key->local_port = pkt->sport;
@@ -84,18 +115,72 @@ static __always_inline void key_fill(struct flow_key *key, const struct packet *
 	key->netns_cookie = m ? m->netns_cookie : 0;
 }
 
-/* The flow of this key, made if this frame opens one; NULL if it belongs to none. */
-static __always_inline struct wire_flow *flow_find(const struct flow_key *key,
-						   const struct packet *pkt, int dir)
+/*
+ * Does this frame only pass through?  Going out it remembers where it came in; coming
+ * in, the routing table knows (asked once a flow).
+ */
+static __noinline int is_forwarded(void *ctx, const struct frame *frame,
+				   const struct packet *pkt)
 {
-	struct wire_flow *f = bpf_map_lookup_elem(&wire, key), fresh = {};
+	struct bpf_fib_lookup fib = {};
+	long r;
 
-	if (f || (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
+	if (frame->point == TG_TX)
+		return frame->came_in != 0;
+	fib.ifindex = frame->ifindex;
+	fib.l4_protocol = pkt->proto;
+	if (((const __u64 *)pkt->dst)[0] == 0 &&
+	    ((const __u32 *)pkt->dst)[2] == 0xffff0000) {
+		fib.family = AF_INET;
+		__builtin_memcpy(&fib.ipv4_src, pkt->src + 12, 4);
+		__builtin_memcpy(&fib.ipv4_dst, pkt->dst + 12, 4);
+	} else {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_src, pkt->src, 16);
+		__builtin_memcpy(fib.ipv6_dst, pkt->dst, 16);
+	}
+	r = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	return r == BPF_FIB_LKUP_RET_SUCCESS || r == BPF_FIB_LKUP_RET_NO_NEIGH ||
+	       r == BPF_FIB_LKUP_RET_FRAG_NEEDED;
+}
+
+/* Whose frame is it, if no flow says so. */
+static __always_inline __u8 owner_find(void *ctx, const struct frame *frame,
+				       const struct packet *pkt,
+				       const struct flow_key *key, __u16 *ret_listener)
+{
+	*ret_listener = 0;
+	if (is_forwarded(ctx, frame, pkt))
+		return TG_LEG_FORWARDED;
+	if (pkt->proto == IPPROTO_TCP)
+		*ret_listener = listener_lookup(key->local, key->local_port);
+	return *ret_listener ? TG_LEG_DOWNSTREAM : TG_LEG_HOST;
+}
+
+static __always_inline int opens_flow(const struct packet *pkt)
+{
+	return pkt->proto != IPPROTO_TCP ||
+	       (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+}
+
+/* The flow of this key, made if this frame opens one; NULL if it belongs to none. */
+static __always_inline struct wire_flow *flow_find(void *ctx, const struct flow_key *key,
+						   const struct packet *pkt,
+						   const struct frame *frame)
+{
+	struct wire_flow *f = bpf_map_lookup_elem(&wire, key), *fresh;
+	__u32 zero = 0;
+
+	if (f || !opens_flow(pkt))
 		return f;
-	fresh.key = *key;
-	fresh.active = dir == TG_TX;
-	fresh.listener = listener_lookup(key->local, key->local_port);
-	bpf_map_update_elem(&wire, key, &fresh, BPF_NOEXIST);
+	fresh = (void *)bpf_map_lookup_elem(&wire_fresh, &zero);
+	if (!fresh)
+		return NULL;
+	fresh->key = *key;
+	fresh->active = frame->point == TG_TX;
+	fresh->leg = owner_find(ctx, frame, pkt, key, &fresh->listener);
+	fresh->opened_ns = fresh->seen_ns = bpf_ktime_get_coarse_ns();
+	bpf_map_update_elem(&wire, key, fresh, BPF_NOEXIST);
 	f = bpf_map_lookup_elem(&wire, key);
 	if (!f)
 		fault_inc(TG_FAULT_WIRE_FULL);
@@ -103,50 +188,59 @@ static __always_inline struct wire_flow *flow_find(const struct flow_key *key,
 }
 
 /* RFC 9293 3.4: sequence space, modulo 2^32; a SYN takes one number. */
-static __always_inline void flow_add(struct wire_flow *f, int dir,
-				     const struct packet *pkt, const struct frame *frame)
+static __always_inline void flow_sequence(struct wire_flow *f, __u32 dir,
+					  const struct packet *pkt, __u64 payload)
 {
 	__u32 start = pkt->seq + (pkt->tcp_flags & TCP_SYN ? 1 : 0);
 	__s32 growth;
 
-	f->dir[dir].counts.packets += frame->counts.packets;
-	f->dir[dir].counts.frame_bytes += frame->counts.frame_bytes;
-	f->dir[dir].counts.payload_bytes += frame->payload;
 	if (pkt->tcp_flags & TCP_FIN)
 		f->fins |= 1 << dir;
 	if (pkt->tcp_flags & TCP_RST)
 		return; /* may carry any sequence number, never data we keep */
-	if (!f->dir[dir].seq_known || (pkt->tcp_flags & TCP_SYN && !f->socket)) {
-		f->dir[dir].next_seq = start;
-		f->dir[dir].unique_bytes = 0;
-		f->dir[dir].seq_known = 1;
+	if (!f->seq[dir].seq_known || (pkt->tcp_flags & TCP_SYN && !f->socket)) {
+		f->seq[dir].next_seq = start;
+		f->seq[dir].unique_bytes = 0;
+		f->seq[dir].seq_known = 1;
 	}
-	if (!frame->payload)
+	if (!payload)
 		return; /* an ACK after a FIN stands one number beyond the data */
-	growth = (__s32)(start + frame->payload - f->dir[dir].next_seq);
+	growth = (__s32)(start + (__u32)payload - f->seq[dir].next_seq);
 	if (growth > 0) {
-		f->dir[dir].unique_bytes += growth;
-		f->dir[dir].next_seq += growth;
+		f->seq[dir].unique_bytes += growth;
+		f->seq[dir].next_seq += growth;
 	}
 }
 
-static __always_inline void row_add(const struct flow_key *key, __u16 listener, int dir,
-				    const struct wire_counts *counts)
+static __always_inline void flow_add(struct wire_flow *f, const struct packet *pkt,
+				     const struct frame *frame, __u64 now)
 {
-	struct row_key row = { .listener = listener, .proto = (__u8)key->proto };
-	struct wire_totals *t;
+	__u32 point = point_of(frame);
+	struct wire_counts *c = &f->counts[point];
 
-	if (listener)
-		row.leg = TG_LEG_DOWNSTREAM;
-	t = wire_row(&row);
-	if (t)
-		wire_add(t, dir, counts);
+	c->packets += frame->counts.packets;
+	c->l3_bytes += frame->counts.l3_bytes;
+	c->frame_bytes += frame->counts.frame_bytes;
+	c->payload_bytes += frame->counts.payload_bytes;
+	f->seen_ns = now;
+	if (pkt->proto == IPPROTO_TCP && point < TG_DIR_MAX)
+		flow_sequence(f, point, pkt, frame->counts.payload_bytes);
 }
 
-static __always_inline void boundary_add(__u16 listener, int dir,
+static __always_inline void row_add(__u8 proto, __u8 leg, __u16 listener,
+				    const struct frame *frame)
+{
+	struct row_key row = { .listener = listener, .proto = proto, .leg = leg };
+	struct wire_totals *t = wire_row(&row);
+
+	if (t)
+		wire_add(t, point_of(frame), &frame->counts);
+}
+
+static __always_inline void boundary_add(__u16 listener, const struct packet *pkt,
 					 const struct frame *frame)
 {
-	__u32 index = listener;
+	__u32 index = listener, point = point_of(frame);
 	struct wire_boundary *b;
 
 	if (!listener)
@@ -154,11 +248,14 @@ static __always_inline void boundary_add(__u16 listener, int dir,
 	b = bpf_map_lookup_elem(&wire_boundary, &index);
 	if (!b)
 		return;
-	ADD(b->dir[dir].counts.packets, frame->counts.packets);
-	ADD(b->dir[dir].counts.frame_bytes, frame->counts.frame_bytes);
-	ADD(b->dir[dir].counts.payload_bytes, frame->payload);
-	ADD(b->dir[dir].skbs, 1);
-	ADD(b->dir[dir].skb_bytes, frame->skb_bytes);
+	ADD(b->dir[point].counts.packets, frame->counts.packets);
+	ADD(b->dir[point].counts.l3_bytes, frame->counts.l3_bytes);
+	ADD(b->dir[point].counts.frame_bytes, frame->counts.frame_bytes);
+	ADD(b->dir[point].counts.payload_bytes, frame->counts.payload_bytes);
+	ADD(b->dir[point].skbs, 1);
+	ADD(b->dir[point].skb_bytes, frame->skb_bytes);
+	if (point == TG_RX && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		ADD(b->syns, 1);
 }
 
 static __always_inline int key_equal(const struct flow_key *a, const struct flow_key *b)
@@ -170,107 +267,162 @@ static __always_inline int key_equal(const struct flow_key *a, const struct flow
 }
 
 /*
- * Is a flow that no socket of ours owns over?  A FIN or RST that arrives early proves
- * nothing: the ingress hook may see a batch before TCP has seen the handshake in it.
+ * Is a TCP flow that no socket of ours owns over?  A FIN or RST that arrives early
+ * proves nothing: the ingress hook may see a batch before TCP has seen the handshake in
+ * it.  What is over without our knowing becomes idle.
  */
 static __always_inline int flow_is_over(const struct wire_flow *f,
-					const struct packet *pkt, int dir)
+					const struct packet *pkt, int point)
 {
-	if (f->socket)
+	if (f->socket || pkt->proto != IPPROTO_TCP || point == TG_XDP)
 		return 0;
 	if (pkt->tcp_flags & TCP_RST)
-		return dir == TG_TX || f->active;
+		return point == TG_TX;
 	return f->fins == 3;
 }
 
-/* To its row, and gone. */
-static __always_inline void flow_end(const struct flow_key *key, struct wire_flow *f)
+/* Charges the frame to its flow, or to a row; returns the listener it belongs to. */
+static __always_inline __u16 account(void *ctx, const struct packet *pkt,
+				     const struct frame *frame)
 {
-	struct wire_counts rx, tx;
-	__u16 listener;
-	int mine;
-
-	bpf_spin_lock(&f->lock);
-	mine = !f->dead && !f->socket;
-	if (mine)
-		f->dead = 1;
-	rx = f->dir[TG_RX].counts;
-	tx = f->dir[TG_TX].counts;
-	listener = f->listener;
-	bpf_spin_unlock(&f->lock);
-	if (!mine)
-		return;
-	bpf_map_delete_elem(&wire, key);
-	row_add(key, listener, TG_RX, &rx);
-	row_add(key, listener, TG_TX, &tx);
-}
-
-static __always_inline void account_tcp(const struct __sk_buff *skb,
-					const struct flow_key *key,
-					const struct packet *pkt,
-					const struct frame *frame, int dir)
-{
-	struct wire_flow *f = flow_find(key, pkt, dir);
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct flow_key key = {};
+	struct wire_flow *f;
 	__u16 listener = 0;
 	int charged = 0;
+	__u8 leg;
 
+	key_fill(&key, pkt, frame->point);
+	f = flow_find(ctx, &key, pkt, frame);
 	if (f) {
 		bpf_spin_lock(&f->lock);
-		if (!f->dead && key_equal(&f->key, key)) {
-			flow_add(f, dir, pkt, frame);
+		if (!f->dead && key_equal(&f->key, &key)) {
+			flow_add(f, pkt, frame, now);
 			listener = f->listener;
 			charged = 1;
 		}
 		bpf_spin_unlock(&f->lock);
-		if (charged && flow_is_over(f, pkt, dir))
-			flow_end(key, f);
+		if (charged && flow_is_over(f, pkt, frame->point))
+			flow_settle(&key, f, ~0ull);
 	}
 	if (!charged) {
-		listener = listener_lookup(key->local, key->local_port);
-		row_add(key, listener, dir, &frame->counts);
+		leg = owner_find(ctx, frame, pkt, &key, &listener);
+		row_add(pkt->proto, leg, listener, frame);
 	}
-	/* what passes by, or is for another host, never reaches the stack where nft
-	 * counts */
-	if (dir == TG_TX || skb->pkt_type == PACKET_HOST)
-		boundary_add(listener, dir, frame);
+	return listener;
 }
 
-static __always_inline void account(struct __sk_buff *skb, int dir)
+/*
+ * Global functions: the verifier checks each once, not again for every way through the
+ * parser.  They may be called with NULL for all it knows.
+ */
+__noinline int account_skb(struct __sk_buff *skb, struct packet *pkt, struct frame *frame)
 {
-	struct packet pkt = {};
-	struct frame frame = {};
-	struct flow_key key = {};
-	enum tg_fault fault;
+	if (!pkt || !frame)
+		return 0;
+	return account(skb, pkt, frame);
+}
 
-	fault = parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, &pkt);
+__noinline int account_xdp(struct xdp_md *xdp, struct packet *pkt, struct frame *frame)
+{
+	if (!pkt || !frame)
+		return 0;
+	return account(xdp, pkt, frame);
+}
+
+__noinline int account_row(struct packet *pkt, struct frame *frame)
+{
+	if (!pkt || !frame)
+		return 0;
+	row_add(pkt->proto, TG_LEG_HOST, 0, frame);
+	return 0;
+}
+
+__noinline int account_boundary(__u32 listener, struct packet *pkt, struct frame *frame)
+{
+	if (!pkt || !frame)
+		return 0;
+	boundary_add((__u16)listener, pkt, frame);
+	return 0;
+}
+
+__noinline int parse_skb(struct __sk_buff *skb, struct packet *ret)
+{
+	if (!ret)
+		return TG_FAULT_SHORT_L2;
+	__builtin_memset(ret, 0, sizeof(*ret));
+	return parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, ret);
+}
+
+static __always_inline int on_skb(struct __sk_buff *skb, int point)
+{
+	struct skb_lengths lengths = { .len = skb->len,
+				       .gso_size = skb->gso_size,
+				       .gso_segs = skb->gso_segs,
+				       .tag_bytes = skb->vlan_present ? VLAN_HLEN : 0 };
+	struct frame frame = { .ifindex = skb->ifindex,
+			       .came_in = skb->ingress_ifindex,
+			       .point = point };
+	struct packet pkt = {};
+	enum tg_fault fault;
+	__u32 listener;
+
+	fault = (enum tg_fault)parse_skb(skb, &pkt);
+	/* headers may lie in fragments of the skb */
 	if (fault >= TG_FAULT_SHORT_L2 && fault <= TG_FAULT_SHORT_L4 &&
-	    bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX) ==
-		    0) {
-		/* headers may lie in fragments of the skb */
-		__builtin_memset(&pkt, 0, sizeof(pkt));
-		fault = parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end,
-				    &pkt);
-	}
+	    bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX) == 0)
+		fault = (enum tg_fault)parse_skb(skb, &pkt);
+	frame_measure(&lengths, &pkt, &frame);
 	if (fault != TG_FAULT_NONE)
 		fault_inc(fault);
-	frame_measure(skb, &pkt, &frame);
-	key_fill(&key, &pkt, dir);
-	if (fault == TG_FAULT_NONE && pkt.proto == IPPROTO_TCP)
-		account_tcp(skb, &key, &pkt, &frame, dir);
-	else
-		row_add(&key, 0, dir, &frame.counts);
+	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT) {
+		account_row(&pkt, &frame);
+		return TCX_NEXT;
+	}
+	listener = account_skb(skb, &pkt, &frame);
+	/* what is for another host never reaches the stack where nft counts */
+	if (point == TG_TX || skb->pkt_type == PACKET_HOST)
+		account_boundary(listener, &pkt, &frame);
+	return TCX_NEXT;
 }
 
 SEC("tc")
 int wire_ingress(struct __sk_buff *skb)
 {
-	account(skb, TG_RX);
-	return TCX_NEXT;
+	return on_skb(skb, TG_RX);
 }
 
 SEC("tc")
 int wire_egress(struct __sk_buff *skb)
 {
-	account(skb, TG_TX);
-	return TCX_NEXT;
+	return on_skb(skb, TG_TX);
+}
+
+static __always_inline void reason_add(__u32 reason, __u32 len)
+{
+	struct xdp_count *c = bpf_map_lookup_elem(&xdp_reasons, &reason);
+
+	if (c) {
+		ADD(c->packets, 1);
+		ADD(c->frame_bytes, len);
+	}
+}
+
+SEC("xdp")
+int wire_xdp(struct xdp_md *ctx)
+{
+	struct skb_lengths lengths = { .len = ctx->data_end - ctx->data };
+	struct frame frame = { .ifindex = ctx->ingress_ifindex, .point = TG_XDP };
+	struct packet pkt = {};
+	enum tg_fault fault;
+
+	fault = parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, &pkt);
+	reason_add(fault, lengths.len);
+	frame_measure(&lengths, &pkt, &frame);
+	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT) {
+		account_row(&pkt, &frame);
+		return XDP_PASS;
+	}
+	account_boundary(account_xdp(ctx, &pkt, &frame), &pkt, &frame);
+	return XDP_PASS;
 }

@@ -58,6 +58,13 @@ int nft_listeners_set(const struct nft_listener *listeners, size_t n);
 int nft_listener_sum(const struct nft_counter *list, size_t n, const char *listener,
 		     int tx, struct nft_counter *ret);
 
+/*
+ * Names of all flowtables of this network namespace as "family table name", a comma
+ * between.  Packets of an offloaded flow pass no hook behind ingress, so counters of
+ * forwarded traffic stand still.  0, or a negative errno.
+ */
+int nft_flowtables(char *ret, size_t cap);
+
 /* The counter of this name, or NULL. */
 const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_t n,
 					   const char *name);

@@ -22,6 +22,7 @@ build=(
 	libyaml-dev:/usr/include/yaml.h
 	libmicrohttpd-dev:/usr/include/microhttpd.h
 	libjansson-dev:/usr/include/jansson.h
+	libcurl4-openssl-dev:/usr/include/x86_64-linux-gnu/curl/curl.h
 	libcap-dev:/usr/include/sys/capability.h
 	openssl:/usr/bin/openssl
 	curl:/usr/bin/curl

@@ -24,8 +24,10 @@
 #include "book/audit.h"
 #include "book/book.h"
 #include "book/explain.h"
+#include "events.h"
 #include "flows.h"
 #include "metrics.h"
+#include "sse.h"
 #include "version.h"
 
 #define PINS_DEFAULT	"/sys/fs/bpf/tollgate"
@@ -42,19 +44,25 @@ struct exporter {
 	struct book *book;
 	struct snapshot *s; /* the last one */
 	struct audit audit;
+	struct events *events;
+	struct sse *sse;
 };
 
 static void usage(FILE *out)
 {
 	fputs("usage: tollgate-exporter [--listen ADDRESS:PORT] [--pins DIR] [--user NAME]\n"
 	      "\n"
-	      "Serve the books over HTTP: /metrics (Prometheus and OpenMetrics), /flows\n"
-	      "(JSON), /healthz.  'tollgate load' must have run.\n"
+	      "Serve the books over HTTP: /metrics (Prometheus and OpenMetrics), /flows,\n"
+	      "/records (JSON), /events (server-sent events), /healthz.  'tollgate load' must have run.\n"
 	      "\n"
 	      "  -l, --listen ADDRESS:PORT  where (" LISTEN_DEFAULT ")\n"
 	      "      --pins DIR             where the books are pinned (" PINS_DEFAULT
 	      ")\n"
 	      "      --user NAME            whom to become (nobody)\n"
+	      "      --records N            ended connections to keep in memory (1000)\n"
+	      "      --events-file PATH     write each as a JSON line, - for standard output\n"
+	      "      --events-size SIZE     rotate the file after so many bytes (64M)\n"
+	      "      --events-keep N        rotated files to keep, PATH.1 the newest (5)\n"
 	      "      --log-level LEVEL      error, warn, info or debug (info)\n"
 	      "  -h, --help                 this text\n"
 	      "  -V, --version              the version\n"
@@ -131,6 +139,43 @@ static unsigned page_flows(struct exporter *e, struct request *r, FILE *out)
 	return MHD_HTTP_OK;
 }
 
+/* The value of an argument as a number, or `otherwise`. */
+static uint64_t argument(struct request *r, const char *name, uint64_t otherwise)
+{
+	const char *text =
+		MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+	uint64_t n;
+
+	return text && util_parse_u64(text, UINT64_MAX, &n) == 0 ? n : otherwise;
+}
+
+/* The number of the record before the last `last`. */
+static uint64_t before_last(struct exporter *e, uint64_t last)
+{
+	uint64_t oldest, newest = events_newest(e->events, &oldest);
+
+	return last < newest ? newest - last : 0;
+}
+
+static unsigned page_records(struct exporter *e, struct request *r, FILE *out)
+{
+	uint64_t n = before_last(e, argument(r, "last", UINT64_MAX)), oldest;
+	const char *comma = "";
+	char *line;
+
+	(void)events_newest(e->events, &oldest);
+	r->type = "application/json";
+	fputc('[', out);
+	for (n = n + 1 < oldest ? oldest - 1 : n; (line = events_line(e->events, n + 1));
+	     n++) {
+		fprintf(out, "%s%s", comma, line);
+		comma = ",\n";
+		free(line);
+	}
+	fputs("]\n", out);
+	return MHD_HTTP_OK;
+}
+
 static unsigned page_health(struct exporter *e, struct request *r, FILE *out)
 {
 	(void)r;
@@ -150,6 +195,8 @@ static unsigned page_index(struct exporter *e, struct request *r, FILE *out)
 	fputs("<!doctype html><title>Tollgate</title><h1>Tollgate " TOLLGATE_VERSION
 	      "</h1>"
 	      "<ul><li><a href=\"/metrics\">/metrics</a><li><a href=\"/flows\">/flows</a>"
+	      "<li><a href=\"/records\">/records</a>"
+	      "<li><a href=\"/events\">/events</a>"
 	      "<li><a href=\"/healthz\">/healthz</a></ul>\n",
 	      out);
 	return MHD_HTTP_OK;
@@ -159,9 +206,8 @@ static const struct {
 	const char *path;
 	unsigned (*fn)(struct exporter *e, struct request *r, FILE *out);
 } pages[] = {
-	{ "/metrics", page_metrics },
-	{ "/flows", page_flows },
-	{ "/healthz", page_health },
+	{ "/metrics", page_metrics }, { "/flows", page_flows },
+	{ "/records", page_records }, { "/healthz", page_health },
 	{ "/", page_index },
 };
 
@@ -178,8 +224,30 @@ static unsigned answer(struct exporter *e, struct request *r, const char *path, 
 		fprintf(out, "the books cannot be read: %s\n", strerror(-err));
 		return MHD_HTTP_SERVICE_UNAVAILABLE;
 	}
-	fputs("no such page; there are /metrics, /flows and /healthz\n", out);
+	fputs("no such page; there are /metrics, /flows, /records, /events and /healthz\n",
+	      out);
 	return MHD_HTTP_NOT_FOUND;
+}
+
+/* A stream, from Last-Event-ID or ?last=N on, or from now. */
+static enum MHD_Result stream(struct exporter *e, struct request *r)
+{
+	const char *seen = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
+						       "Last-Event-ID");
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	uint64_t after;
+
+	if (!seen || util_parse_u64(seen, UINT64_MAX, &after) < 0)
+		after = before_last(e, argument(r, "last", 0));
+	response = sse_response(e->sse, r->connection, after);
+	if (!response)
+		return MHD_NO;
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+				      "text/event-stream");
+	result = MHD_queue_response(r->connection, MHD_HTTP_OK, response);
+	MHD_destroy_response(response);
+	return result;
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
@@ -200,6 +268,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
 	(void)upload_data;
 	(void)state;
 	*upload_size = 0;
+	if (strcmp(method, "GET") == 0 && strcmp(url, "/events") == 0)
+		return stream(cls, &r);
 	out = open_memstream(&body, &size);
 	if (!out)
 		return MHD_NO;
@@ -237,7 +307,8 @@ static int serve(struct exporter *e, const char *listen_text, const char *user)
 	struct sockaddr_storage ss;
 	struct MHD_Daemon *mhd;
 	struct addr addr;
-	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
+	unsigned flags =
+		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_SUSPEND_RESUME;
 	sigset_t set;
 	int sigfd;
 
@@ -264,26 +335,62 @@ static int serve(struct exporter *e, const char *listen_text, const char *user)
 		(void)log_errno(-errno, "cannot listen on %s", listen_text);
 		return EXIT_BAD;
 	}
+	if (events_start(e->events, sse_wake, e->sse) < 0) {
+		MHD_stop_daemon(mhd);
+		return EXIT_BAD;
+	}
 	log_info("version %s: http://%s/metrics", TOLLGATE_VERSION, listen_text);
 	wait_for_signal(sigfd);
+	sse_stop(e->sse);
 	MHD_stop_daemon(mhd);
 	close(sigfd);
 	return EXIT_OK;
 }
 
-int main(int argc, char **argv)
+/* A number for an option, or -EINVAL with the reason said. */
+static int number(const char *option, uint64_t max, uint64_t *ret)
+{
+	if (util_parse_size(optarg, max, ret) == 0)
+		return 0;
+	log_error("--%s %s: not a number (K, M or G may follow) up to %llu", option,
+		  optarg, (unsigned long long)max);
+	return -EINVAL;
+}
+
+static int open_all(const char *pins, const struct events_opts *opts, struct exporter *e)
+{
+	int err = book_open(pins, &e->book);
+
+	if (!err)
+		err = events_open(pins, e->book, opts, &e->events);
+	if (!err) {
+		e->sse = sse_new(e->events);
+		err = e->sse ? 0 : -ENOMEM;
+	}
+	return err;
+}
+
+int main(int argc, char **argv) /* lint: table */
 {
 	static const struct option options[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "pins", required_argument, NULL, 'p' },
 		{ "user", required_argument, NULL, 'u' },
+		{ "records", required_argument, NULL, 'r' },
+		{ "events-file", required_argument, NULL, 'f' },
+		{ "events-size", required_argument, NULL, 's' },
+		{ "events-keep", required_argument, NULL, 'k' },
 		{ "log-level", required_argument, NULL, 'L' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
 	const char *listen_text = LISTEN_DEFAULT, *pins = PINS_DEFAULT, *user = "nobody";
+	struct events_opts events = { .keep = 1000,
+				      .file_size = 64 << 20,
+				      .file_keep = 5 };
 	struct exporter e = { 0 };
+	uint64_t n;
 	int opt, err;
 
 	log_init("tollgate-exporter");
@@ -297,6 +404,23 @@ int main(int argc, char **argv)
 			break;
 		case 'u':
 			user = optarg;
+			break;
+		case 'r':
+			if (number("records", 1000000, &n) < 0)
+				return EXIT_USAGE;
+			events.keep = n ? n : 1;
+			break;
+		case 'f':
+			events.file = optarg;
+			break;
+		case 's':
+			if (number("events-size", UINT64_MAX, &events.file_size) < 0)
+				return EXIT_USAGE;
+			break;
+		case 'k':
+			if (number("events-keep", 1000, &n) < 0)
+				return EXIT_USAGE;
+			events.file_keep = (unsigned)n;
 			break;
 		case 'L':
 			if (log_set_level(optarg) < 0) {
@@ -321,12 +445,14 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	err = book_open(pins, &e.book);
+	err = open_all(pins, &events, &e);
 	if (err) {
 		book_explain(err, pins);
 		return EXIT_NOT_LOADED;
 	}
 	err = serve(&e, listen_text, user);
+	events_close(e.events);
+	sse_free(e.sse);
 	snapshot_free(e.s);
 	audit_free(&e.audit);
 	book_close(e.book);

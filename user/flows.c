@@ -62,7 +62,14 @@ int flows_check(const struct flows_opts *opts)
 static bool wanted(const struct snapshot *s, const struct live_flow *f,
 		   const struct flows_opts *o)
 {
+	const char *protocol = o->protocol ? o->protocol : "tcp";
 	const struct row_key *k = &f->flow.row;
+
+	/* a TCP 4-tuple that no socket owns is no connection */
+	if (strcasecmp(protocol, "all") != 0 &&
+	    (strcasecmp(protocol, protocol_name(f->key.proto)) != 0 ||
+	     (f->key.proto == 6 && f->flow.state == 0)))
+		return false;
 
 	if (o->listener &&
 	    strcmp(o->listener, snapshot_name(s, TG_NAME_LISTENER, k->listener)))
@@ -101,7 +108,7 @@ static const struct live_flow **select_flows(const struct snapshot *s,
 	return list;
 }
 
-static char *end_format(const uint8_t ip[16], __be16 port, char buf[ADDR_STR_MAX])
+char *flow_end_format(const uint8_t ip[16], __be16 port, char buf[ADDR_STR_MAX])
 {
 	struct addr a = { .port = port };
 
@@ -128,10 +135,10 @@ static json_t *flow_json(const struct snapshot *s, const struct live_flow *f, do
 
 	o = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:f, s:f, s:I}",
-		"local", end_format(f->key.local, f->key.local_port, local), "remote",
-		end_format(f->key.remote, f->key.remote_port, remote), "role",
-		role_name(f->flow.role), "leg",
+		"s:I, s:I, s:f, s:f, s:I, s:s, s:I, s:I, s:I, s:b}",
+		"local", flow_end_format(f->key.local, f->key.local_port, local),
+		"remote", flow_end_format(f->key.remote, f->key.remote_port, remote),
+		"role", role_name(f->flow.role), "leg",
 		tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0], "listener",
 		snapshot_name(s, TG_NAME_LISTENER, k->listener), "route",
 		snapshot_name(s, TG_NAME_ROUTE, k->route), "backend",
@@ -145,7 +152,10 @@ static json_t *flow_json(const struct snapshot *s, const struct live_flow *f, do
 		(json_int_t)f->flow.tx_queue_bytes, "srtt_us",
 		(json_int_t)f->flow.srtt_us, "opened", wall - age_seconds(s, f),
 		"age_seconds", age_seconds(s, f), "netns_cookie",
-		(json_int_t)f->key.netns_cookie);
+		(json_int_t)f->key.netns_cookie, "protocol", protocol_name(f->key.proto),
+		"tx_acked_bytes", (json_int_t)c->tx_acked_bytes, "min_rtt_us",
+		(json_int_t)f->flow.min_rtt_us, "handshake_us",
+		(json_int_t)f->flow.handshake_us, "adopted", f->flow.adopted != 0);
 	if (o && f->has_wire) {
 		json_object_set_new(o, "rx_frame_bytes",
 				    json_integer((json_int_t)f->wire[TG_RX].frame_bytes));
@@ -207,8 +217,11 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 		const struct row_key *k = &f->flow.row;
 
 		if (k->leg == TG_LEG_HOST)
-			(void)snprintf(owner, sizeof(owner), "host %s",
-				       role_name(f->flow.role));
+			(void)snprintf(owner, sizeof(owner), "host %s%s",
+				       role_name(f->flow.role),
+				       f->flow.adopted ? " (adopted)" : "");
+		else if (k->leg == TG_LEG_FORWARDED)
+			(void)snprintf(owner, sizeof(owner), "forwarded");
 		else
 			(void)snprintf(owner, sizeof(owner), "%s/%s %s",
 				       snapshot_name(s, TG_NAME_LISTENER, k->listener),
@@ -217,10 +230,11 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 					       : "?",
 				       tg_leg_names[k->leg]);
 		fprintf(out, "%-24s %-24s %-11s %-28s %10s %10s %6.2fms %8s\n",
-			end_format(f->key.local, f->key.local_port, local),
-			end_format(f->key.remote, f->key.remote_port, remote),
-			tcp_state_name(f->flow.state), owner,
-			util_format_bytes(f->flow.counts.rx_payload_bytes, rx),
+			flow_end_format(f->key.local, f->key.local_port, local),
+			flow_end_format(f->key.remote, f->key.remote_port, remote),
+			f->flow.state ? tcp_state_name(f->flow.state)
+				      : protocol_name(f->key.proto),
+			owner, util_format_bytes(f->flow.counts.rx_payload_bytes, rx),
 			util_format_bytes(f->flow.counts.tx_payload_bytes, tx),
 			(double)f->flow.srtt_us / 1000,
 			age_format(age_seconds(s, f), age, sizeof(age)));

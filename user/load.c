@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading and unloading the kernel side.  Links are pinned beside the maps, so nothing
- * needs a living process; unloading is unpinning.  Where the kernel has no tcx the
- * classic clsact filter is used, which has no link: an extra pin of the program,
- * `clsact-<direction>-<ifindex>`, tells unload where it is.
+ * Loading, upgrading and unloading the kernel side.  Links are pinned beside the maps, so
+ * nothing needs a living process; unloading is unpinning.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "attach.h"
 #include "base/host.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -31,13 +24,9 @@
 #include "bpf/abi.h"
 #include "load.h"
 #include "nft/nft.h"
+#include "pins.h"
 #include "tollgate.skel.h"
 #include "version.h"
-
-#define BPF_TCX_INGRESS_ATTACH 46 /* enum bpf_attach_type of Linux 6.6 */
-#define BPF_TCX_EGRESS_ATTACH  47
-#define CLSACT_PREF	       49151 /* before what tc picks by itself, clear of hand-made ones */
-#define PATH_BYTES	       4096
 
 /* One load in progress; what is set is what must be undone. */
 struct load {
@@ -45,31 +34,28 @@ struct load {
 	struct tollgate_bpf *skel;
 	struct bpf_link *sockops_link;
 	struct bpf_link *release_link;
+	struct bpf_link *state_link;
 	struct bpf_link *iter_link;
 	unsigned ifindex[LOAD_DEVICES_MAX];
+	unsigned xdp_ifindex[LOAD_DEVICES_MAX];
+	uint64_t cgroup_id;
 	bool made_dir;
 	bool nft;
 };
 
-static const char *pin_path(char buf[PATH_BYTES], const char *pins, const char *name)
-{
-	(void)snprintf(buf, PATH_BYTES, "%s/%s", pins, name);
-	return buf;
-}
-
 static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char text[1024];
-	size_t len;
+	char *text = NULL, *line, *rest;
 
 	/* libbpf calls its own expected probes warnings; our callers say what matters */
 	if (level == LIBBPF_DEBUG || !log_enabled(LOG_DEBUG))
 		return 0;
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	len = strlen(text);
-	if (len && text[len - 1] == '\n')
-		text[len - 1] = '\0';
-	log_debug("%s", text);
+	/* a verifier's log is one message of many lines, and its end is what counts */
+	if (vasprintf(&text, fmt, ap) < 0)
+		return 0;
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		log_debug("%s", line);
+	free(text);
 	return 0;
 }
 
@@ -87,85 +73,23 @@ static int check_privilege(void)
 	return -EPERM;
 }
 
-/* Make DIR on a bpffs; mounts one at /sys/fs/bpf if there is none. */
-static int make_pins_dir(struct load *ld)
-{
-	const char *pins = ld->opts->pins;
-	char parent[PATH_BYTES];
-	char *slash;
-	int r;
-
-	(void)snprintf(parent, sizeof(parent), "%s", pins);
-	slash = strrchr(parent, '/');
-	if (!slash || slash == parent) {
-		log_error("--pins %s: must be a directory below a bpf file system", pins);
-		return -EINVAL;
-	}
-	*slash = '\0';
-	r = host_is_bpffs(parent);
-	if (r == 0 && strcmp(parent, "/sys/fs/bpf") == 0) {
-		if (mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-			  "mode=0700") < 0)
-			return log_errno(-errno, "cannot mount a bpf file system on %s",
-					 parent);
-		log_info("mounted a bpf file system on %s", parent);
-		r = 1;
-	}
-	if (r < 0)
-		return log_errno(r, "--pins %s: cannot look at %s", pins, parent);
-	if (r == 0) {
-		log_error("--pins %s: %s is not a bpf file system; mount one with "
-			  "'mount -t bpf bpf %s'",
-			  pins, parent, parent);
-		return -EINVAL;
-	}
-	if (mkdir(pins, 0700) < 0) {
-		if (errno != EEXIST)
-			return log_errno(-errno, "cannot make %s", pins);
-		log_error("already loaded: %s exists; 'tollgate unload' removes it",
-			  pins);
-		return -EEXIST;
-	}
-	ld->made_dir = true;
-	return 0;
-}
-
 static int pin_link(const struct load *ld, struct bpf_link *link, const char *name)
 {
-	char path[PATH_BYTES];
+	char path[PIN_PATH_BYTES];
 
 	if (bpf_link__pin(link, pin_path(path, ld->opts->pins, name)) < 0)
 		return log_errno(-errno, "cannot pin %s", path);
 	return 0;
 }
 
-static int attach_to_cgroup(struct load *ld, int fd, const char *cgroup)
+/* --- the tcp book --- */
+
+static int open_cgroup(struct load *ld, const char *cgroup)
 {
-	int err;
+	char root[PIN_PATH_BYTES];
+	struct stat st;
+	int fd;
 
-	ld->release_link = bpf_program__attach_cgroup(ld->skel->progs.tcp_release, fd);
-	if (ld->release_link)
-		ld->sockops_link =
-			bpf_program__attach_cgroup(ld->skel->progs.tcp_sockops, fd);
-	if (!ld->sockops_link)
-		return log_errno(-errno, "cannot attach the tcp book to cgroup %s",
-				 cgroup);
-	err = pin_link(ld, ld->release_link, "link-release");
-	return err ? err : pin_link(ld, ld->sockops_link, "link-sockops");
-}
-
-static int attach_cgroup(struct load *ld)
-{
-	const char *cgroup = ld->opts->cgroup;
-	char root[PATH_BYTES];
-	int fd, err;
-
-	ld->iter_link = bpf_program__attach_iter(ld->skel->progs.tcp_live, NULL);
-	if (!ld->iter_link)
-		return log_errno(-errno, "cannot attach the socket iterator");
-	err = pin_link(ld, ld->iter_link, "live");
-	if (err)
-		return err;
 	if (!cgroup) {
 		if (host_cgroup2(root, sizeof(root)) < 0) {
 			log_error(
@@ -176,148 +100,154 @@ static int attach_cgroup(struct load *ld)
 		cgroup = root;
 	}
 	fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return log_errno(-errno, "cannot open cgroup %s", cgroup);
-	err = attach_to_cgroup(ld, fd, cgroup);
-	close(fd);
+	/* the number of its directory is the kernel's id of a cgroup; 1 is the root */
+	ld->cgroup_id = st.st_ino == 1 ? 0 : st.st_ino;
+	return fd;
+}
+
+/* With sockops the tracepoint is for adopted sockets, and goes if none needs it. */
+static int attach_hooks(struct load *ld, int cgroup_fd)
+{
+	int err = 0;
+
+	ld->release_link =
+		bpf_program__attach_cgroup(ld->skel->progs.tcp_release, cgroup_fd);
+	if (ld->release_link)
+		ld->state_link = bpf_program__attach(ld->skel->progs.tcp_state);
+	if (ld->state_link && ld->opts->hook == TG_HOOK_SOCKOPS)
+		ld->sockops_link = bpf_program__attach_cgroup(ld->skel->progs.tcp_sockops,
+							      cgroup_fd);
+	if (!ld->state_link || (ld->opts->hook == TG_HOOK_SOCKOPS && !ld->sockops_link))
+		return log_errno(-errno, "cannot attach the tcp book");
+	err = pin_link(ld, ld->release_link, "link-release");
+	if (!err && ld->sockops_link)
+		err = pin_link(ld, ld->sockops_link, "link-sockops");
 	return err;
 }
 
-/* The programs read Ethernet headers; loopback has one of zeros. */
-static int check_device(const char *name, unsigned *ret_ifindex)
-{
-	struct ifreq req = { 0 };
-	int fd, err = 0;
+/* In one network namespace: run the iterator and count its marks. */
+struct adoption {
+	int link_fd;
+	uint64_t adopted;
+	uint64_t by_tracepoint;
+};
 
-	if (strlen(name) >= sizeof(req.ifr_name)) {
-		log_error("--device %s: no such device", name);
-		return -ENODEV;
-	}
-	memcpy(req.ifr_name, name, strlen(name));
-	*ret_ifindex = if_nametoindex(name);
-	if (!*ret_ifindex) {
-		log_error("--device %s: no such device; 'ip link' lists them", name);
-		return -ENODEV;
-	}
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+static int adopt_here(void *arg)
+{
+	struct adoption *a = arg;
+	char buf[4096];
+	ssize_t n;
+	int fd;
+
+	fd = bpf_iter_create(a->link_fd);
 	if (fd < 0)
-		return log_errno(-errno, "cannot open a socket");
-	if (ioctl(fd, SIOCGIFHWADDR, &req) < 0) {
-		err = log_errno(-errno, "--device %s: cannot read its type", name);
-	} else if (req.ifr_hwaddr.sa_family != ARPHRD_ETHER &&
-		   req.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK) {
-		log_error(
-			"--device %s: neither Ethernet nor loopback (type %u); the wire "
-			"book cannot read its frames",
-			name, req.ifr_hwaddr.sa_family);
-		err = -EOPNOTSUPP;
+		return -errno;
+	while ((n = read(fd, buf, sizeof(buf))) > 0 ||
+	       (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+		for (ssize_t i = 0; i < n; i++) {
+			a->adopted++;
+			a->by_tracepoint += buf[i] == '-';
+		}
 	}
+	n = n < 0 ? -errno : 0;
 	close(fd);
-	return err;
+	return (int)n;
 }
 
-/* bpf(BPF_LINK_CREATE) for tcx: libbpf 1.1 has no call for it. */
-static int tcx_link(int prog_fd, unsigned ifindex, int attach_type)
+static int adopt(struct load *ld)
 {
-	union bpf_attr attr;
-	long fd;
+	struct adoption a = { 0 };
+	struct bpf_link *link;
+	int err = 0;
 
-	memset(&attr, 0, sizeof(attr));
-	attr.link_create.prog_fd = (unsigned)prog_fd;
-	attr.link_create.target_ifindex = ifindex;
-	attr.link_create.attach_type = (unsigned)attach_type;
-	fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-	return fd < 0 ? -errno : (int)fd;
+	if (ld->opts->adopt != LOAD_ADOPT_NONE) {
+		link = bpf_program__attach_iter(ld->skel->progs.tcp_adopt, NULL);
+		if (!link)
+			return log_errno(-errno, "cannot attach the adopting iterator");
+		a.link_fd = bpf_link__fd(link);
+		err = ld->opts->adopt == LOAD_ADOPT_HERE
+			      ? adopt_here(&a)
+			      : host_each_netns(adopt_here, &a);
+		bpf_link__destroy(link);
+		if (err < 0)
+			return log_errno(err, "cannot visit the sockets that are open");
+	}
+	if (a.adopted)
+		log_info("%llu connections older than the books adopted",
+			 (unsigned long long)a.adopted);
+	if (ld->opts->hook == TG_HOOK_TRACEPOINT || a.by_tracepoint)
+		return pin_link(ld, ld->state_link, "link-state");
+	bpf_link__destroy(ld->state_link);
+	ld->state_link = NULL;
+	return 0;
 }
 
-static int attach_tcx(struct load *ld, unsigned ifindex, int tx)
+static int attach_tcp(struct load *ld)
 {
-	const struct bpf_program *prog =
-		tx ? ld->skel->progs.wire_egress : ld->skel->progs.wire_ingress;
-	char name[64], path[PATH_BYTES];
-	int fd, err = 0;
+	int fd, err;
 
-	fd = tcx_link(bpf_program__fd(prog), ifindex,
-		      tx ? BPF_TCX_EGRESS_ATTACH : BPF_TCX_INGRESS_ATTACH);
+	ld->iter_link = bpf_program__attach_iter(ld->skel->progs.tcp_live, NULL);
+	if (!ld->iter_link)
+		return log_errno(-errno, "cannot attach the socket iterator");
+	err = pin_link(ld, ld->iter_link, "live");
+	if (err)
+		return err;
+	fd = open_cgroup(ld, ld->opts->cgroup);
 	if (fd < 0)
 		return fd;
-	(void)snprintf(name, sizeof(name), "link-wire-%s-%u", tx ? "tx" : "rx", ifindex);
-	if (bpf_obj_pin(fd, pin_path(path, ld->opts->pins, name)) < 0)
-		err = log_errno(-errno, "cannot pin %s", path);
+	err = attach_hooks(ld, fd);
 	close(fd);
+	return err ? err : adopt(ld);
+}
+
+static int attach_devices(struct load *ld)
+{
+	const struct load_opts *o = ld->opts;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < o->devices_n; i++) {
+		err = attach_wire(o->pins, ld->ifindex[i], false,
+				  bpf_program__fd(ld->skel->progs.wire_ingress),
+				  o->attach);
+		if (!err)
+			err = attach_wire(o->pins, ld->ifindex[i], true,
+					  bpf_program__fd(ld->skel->progs.wire_egress),
+					  o->attach);
+		if (err < 0)
+			return log_errno(err, "--device %s: cannot attach the wire book",
+					 o->devices[i]);
+	}
+	for (size_t i = 0; !err && i < o->xdp_n; i++) {
+		err = attach_xdp(o->pins, o->xdp[i], ld->xdp_ifindex[i],
+				 bpf_program__fd(ld->skel->progs.wire_xdp));
+		if (err < 0)
+			return log_errno(err, "--xdp %s: cannot attach", o->xdp[i]);
+	}
 	return err;
 }
 
-/* name: "clsact-rx-<ifindex>" or "clsact-tx-<ifindex>" */
-static void detach_clsact(const char *name)
+/* A quarter of the smaller table of rows. */
+static uint64_t host_rows_max(const struct load *ld)
 {
-	int tx = strncmp(name, "clsact-tx-", 10) == 0;
-	uint64_t ifindex = 0;
-	char device[IF_NAMESIZE];
+	uint64_t tcp = bpf_map__max_entries(ld->skel->maps.tcp_totals);
+	uint64_t wire = bpf_map__max_entries(ld->skel->maps.wire_totals);
+	uint64_t n = (tcp < wire ? tcp : wire) / 4;
 
-	/* a device that is gone took its filters along; an empty clsact does nothing */
-	if (util_parse_u64(name + 10, INT32_MAX, &ifindex) < 0 ||
-	    !if_indextoname((unsigned)ifindex, device))
-		return;
-
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
-			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
-
-	if (bpf_tc_detach(&hook, &opts) < 0)
-		log_warn("cannot detach the wire book from %s; continuing", device);
-}
-
-static int attach_clsact(struct load *ld, unsigned ifindex, int tx)
-{
-	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
-			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
-	const struct bpf_program *prog =
-		tx ? ld->skel->progs.wire_egress : ld->skel->progs.wire_ingress;
-	char name[64], path[PATH_BYTES];
-	int err;
-
-	err = bpf_tc_hook_create(&hook);
-	if (err < 0 && err != -EEXIST)
-		return err;
-	opts.prog_fd = bpf_program__fd(prog);
-	err = bpf_tc_attach(&hook, &opts);
-	if (err < 0)
-		return err;
-	(void)snprintf(name, sizeof(name), "clsact-%s-%u", tx ? "tx" : "rx", ifindex);
-	if (bpf_obj_pin(bpf_program__fd(prog), pin_path(path, ld->opts->pins, name)) <
-	    0) {
-		err = log_errno(-errno, "cannot pin %s", path);
-		detach_clsact(name); /* nobody would find it later */
-		return err;
-	}
-	return 0;
-}
-
-static int attach_device(struct load *ld, const char *device, unsigned ifindex)
-{
-	enum load_attach how = ld->opts->attach;
-	int err;
-
-	for (int tx = 0; tx < 2; tx++) {
-		err = -EINVAL;
-		if (how != LOAD_CLSACT)
-			err = attach_tcx(ld, ifindex, tx);
-		if (err == -EINVAL && how != LOAD_TCX)
-			err = attach_clsact(ld, ifindex, tx);
-		if (err < 0)
-			return log_errno(err, "--device %s: cannot attach the wire book",
-					 device);
-	}
-	return 0;
+	return n ? n : 1;
 }
 
 static int write_meta(struct load *ld)
 {
 	struct meta m = { .abi_version = TG_ABI_VERSION,
 			  .wire = (__u32)ld->opts->devices_n,
+			  .xdp = (__u32)ld->opts->xdp_n,
 			  .nft = ld->opts->nft,
+			  .hook = ld->opts->hook,
+			  .cgroup_id = ld->cgroup_id,
+			  .idle_ns = (__u64)ld->opts->idle_ms * 1000000,
+			  .host_rows_max = host_rows_max(ld),
 			  .netns_cookie = host_netns_cookie(),
 			  .loaded_ns = util_now_ns(),
 			  .loaded_unix = (__u64)time(NULL) };
@@ -333,7 +263,7 @@ static int write_meta(struct load *ld)
 /* Maps only: an unlinked program stays alive through the link that uses it. */
 static int pin_maps(struct load *ld)
 {
-	char path[PATH_BYTES];
+	char path[PIN_PATH_BYTES];
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, ld->skel->obj)
@@ -345,30 +275,6 @@ static int pin_maps(struct load *ld)
 			return log_errno(-errno, "cannot pin %s", path);
 	}
 	return 0;
-}
-
-static int remove_pins(const char *pins)
-{
-	char path[PATH_BYTES];
-	struct dirent *e;
-	int err = 0;
-	DIR *d;
-
-	d = opendir(pins);
-	if (!d)
-		return -errno;
-	while ((e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (strncmp(e->d_name, "clsact-", 7) == 0)
-			detach_clsact(e->d_name);
-		if (unlink(pin_path(path, pins, e->d_name)) < 0)
-			err = log_errno(-errno, "cannot remove %s", path);
-	}
-	closedir(d);
-	if (!err && rmdir(pins) < 0)
-		err = log_errno(-errno, "cannot remove %s", pins);
-	return err;
 }
 
 static int load_nft(struct load *ld)
@@ -389,32 +295,79 @@ static int load_nft(struct load *ld)
 	return 0;
 }
 
-static int load_steps(struct load *ld)
+static int check_devices(struct load *ld)
 {
 	const struct load_opts *o = ld->opts;
-	int err;
+	int err = 0;
 
-	for (size_t i = 0; i < o->devices_n; i++) {
-		err = check_device(o->devices[i], &ld->ifindex[i]);
-		if (err < 0)
-			return err;
-	}
-	err = make_pins_dir(ld);
-	if (err < 0)
-		return err;
-	ld->skel = tollgate_bpf__open_and_load();
+	for (size_t i = 0; !err && i < o->devices_n; i++)
+		err = attach_check_device(o->devices[i], &ld->ifindex[i]);
+	for (size_t i = 0; !err && i < o->xdp_n; i++)
+		err = attach_check_device(o->xdp[i], &ld->xdp_ifindex[i]);
+	return err;
+}
+
+static int open_programs(struct load *ld)
+{
+	ld->skel = tollgate_bpf__open();
 	if (!ld->skel)
+		return log_errno(-errno, "cannot open the programs");
+	for (size_t i = 0; i < ld->opts->sizes_n; i++) {
+		const struct load_size *size = &ld->opts->sizes[i];
+		struct bpf_map *map =
+			bpf_object__find_map_by_name(ld->skel->obj, size->map);
+
+		if (!map || bpf_map__set_max_entries(map, size->entries) < 0)
+			return log_errno(-EINVAL, "cannot set the size of %s", size->map);
+	}
+	return 0;
+}
+
+static int load_programs(struct load *ld)
+{
+	if (tollgate_bpf__load(ld->skel) < 0)
 		return log_errno(-errno, "the kernel refused the programs "
 					 "(--log-level debug shows why)");
+	return 0;
+}
+
+static int load_steps(struct load *ld)
+{
+	int fd, err;
+
+	err = check_devices(ld);
+	if (!err) {
+		err = pins_make(ld->opts->pins);
+		ld->made_dir = !err;
+	}
+	if (!err)
+		err = open_programs(ld);
+	if (!err)
+		err = load_programs(ld);
+	if (err < 0)
+		return err;
+	fd = open_cgroup(ld, ld->opts->cgroup); /* for its id */
+	if (fd < 0)
+		return fd;
+	close(fd);
 	err = write_meta(ld);
 	if (!err)
 		err = pin_maps(ld);
-	if (!err && o->nft)
+	if (!err && ld->opts->nft)
 		err = load_nft(ld);
-	for (size_t i = 0; !err && i < o->devices_n; i++)
-		err = attach_device(ld, o->devices[i], ld->ifindex[i]);
+	if (!err)
+		err = attach_devices(ld);
 	/* last: from here on connections are in the books */
-	return err ? err : attach_cgroup(ld);
+	return err ? err : attach_tcp(ld);
+}
+
+static void load_free(struct load *ld)
+{
+	bpf_link__destroy(ld->sockops_link);
+	bpf_link__destroy(ld->release_link);
+	bpf_link__destroy(ld->state_link);
+	bpf_link__destroy(ld->iter_link);
+	tollgate_bpf__destroy(ld->skel);
 }
 
 int load_run(const struct load_opts *opts)
@@ -430,34 +383,169 @@ int load_run(const struct load_opts *opts)
 	if (err < 0 && ld.nft)
 		(void)nft_table_delete();
 	if (err < 0 && ld.made_dir)
-		(void)remove_pins(opts->pins);
-	bpf_link__destroy(ld.sockops_link);
-	bpf_link__destroy(ld.release_link);
-	bpf_link__destroy(ld.iter_link);
-	tollgate_bpf__destroy(ld.skel);
+		(void)pins_remove(opts->pins);
+	load_free(&ld);
 	return err;
 }
 
-/* Is that directory one of load_run()'s?  0 and what it wrote there, or -errno, logged.
- */
-static int read_meta(const char *pins, struct meta *ret)
+/* --- upgrade --- */
+
+/* Take over a map that is pinned; one that this version added is made and pinned. */
+static int reuse_map(const struct load *ld, struct bpf_map *map)
 {
 	struct bpf_map_info info = { 0 };
-	__u32 zero = 0, len = sizeof(info);
-	char path[PATH_BYTES];
+	__u32 len = sizeof(info);
+	char path[PIN_PATH_BYTES];
 	int fd, err = 0;
 
-	fd = bpf_obj_get(pin_path(path, pins, "meta"));
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0 ||
-	    info.value_size != sizeof(*ret) || strcmp(info.name, "meta") != 0 ||
-	    bpf_map_lookup_elem(fd, &zero, ret) < 0) {
-		log_error("--pins %s: holds no books of this version of 'tollgate load'; "
-			  "nothing was removed",
-			  pins);
-		err = -EINVAL;
+	fd = bpf_obj_get(pin_path(path, ld->opts->pins, bpf_map__name(map)));
+	if (fd < 0)
+		return errno == ENOENT ? bpf_map__set_pin_path(map, path) : -errno;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		err = -errno;
+	else if (info.type != bpf_map__type(map) ||
+		 info.key_size != bpf_map__key_size(map) ||
+		 info.value_size != bpf_map__value_size(map)) {
+		log_error("--upgrade: this version keeps other figures in %s; 'tollgate "
+			  "unload' and 'load' again",
+			  path);
+		err = -EPROTO;
+	} else {
+		err = bpf_map__reuse_fd(map, fd);
 	}
-	if (fd >= 0)
-		close(fd);
+	close(fd);
+	return err;
+}
+
+static int reuse_maps(struct load *ld)
+{
+	struct bpf_map *map;
+	int err;
+
+	bpf_object__for_each_map(map, ld->skel->obj)
+	{
+		if (bpf_map__is_internal(map))
+			continue;
+		err = reuse_map(ld, map);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int update_link(const struct load *ld, const char *name,
+		       const struct bpf_program *prog)
+{
+	char path[PIN_PATH_BYTES];
+	int fd, err = 0;
+
+	fd = bpf_obj_get(pin_path(path, ld->opts->pins, name));
+	if (fd < 0)
+		return log_errno(-errno, "cannot open %s", path);
+	if (bpf_link_update(fd, bpf_program__fd(prog), NULL) < 0)
+		err = log_errno(-errno, "cannot replace the program of %s", path);
+	close(fd);
+	return err;
+}
+
+/* A tracing link knows no update: the new one is there before the old one goes, and the
+ * second of two sees that the work is done. */
+static int replace_state(struct load *ld)
+{
+	char path[PIN_PATH_BYTES];
+
+	ld->state_link = bpf_program__attach(ld->skel->progs.tcp_state);
+	if (!ld->state_link)
+		return log_errno(-errno, "cannot attach the tracepoint");
+	(void)unlink(pin_path(path, ld->opts->pins, "link-state"));
+	return pin_link(ld, ld->state_link, "link-state");
+}
+
+static bool starts(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static int upgrade_pin(struct load *ld, const char *name)
+{
+	const struct bpf_program *rx = ld->skel->progs.wire_ingress;
+	const struct bpf_program *tx = ld->skel->progs.wire_egress;
+
+	if (strcmp(name, "link-sockops") == 0)
+		return update_link(ld, name, ld->skel->progs.tcp_sockops);
+	if (strcmp(name, "link-release") == 0)
+		return update_link(ld, name, ld->skel->progs.tcp_release);
+	if (strcmp(name, "live") == 0)
+		return update_link(ld, name, ld->skel->progs.tcp_live);
+	if (strcmp(name, "link-state") == 0)
+		return replace_state(ld);
+	if (starts(name, "link-xdp-"))
+		return update_link(ld, name, ld->skel->progs.wire_xdp);
+	if (starts(name, "link-wire-"))
+		return update_link(ld, name, starts(name, "link-wire-rx-") ? rx : tx);
+	if (starts(name, "clsact-"))
+		return attach_clsact_replace(
+			ld->opts->pins, name,
+			bpf_program__fd(starts(name, "clsact-rx-") ? rx : tx));
+	return 0; /* a map */
+}
+
+/* Names first: a pin that is replaced must not be met twice. */
+static int upgrade_pins(struct load *ld)
+{
+	struct dirent **names;
+	int n, err = 0;
+
+	n = scandir(ld->opts->pins, &names, NULL, alphasort);
+	if (n < 0)
+		return log_errno(-errno, "cannot read %s", ld->opts->pins);
+	for (int i = 0; i < n; i++) {
+		if (!err)
+			err = upgrade_pin(ld, names[i]->d_name);
+		free(names[i]);
+	}
+	free(names);
+	return err;
+}
+
+static int mark_upgrade(struct load *ld, struct meta *m)
+{
+	__u32 zero = 0;
+
+	m->upgrades++;
+	memset(m->version, 0, sizeof(m->version));
+	(void)snprintf(m->version, sizeof(m->version), "%s", TOLLGATE_VERSION);
+	if (bpf_map__update_elem(ld->skel->maps.meta, &zero, sizeof(zero), m, sizeof(*m),
+				 BPF_ANY) < 0)
+		return log_errno(-errno, "cannot write the meta map");
+	return 0;
+}
+
+int upgrade_run(const struct load_opts *opts)
+{
+	struct load ld = { .opts = opts };
+	struct meta m;
+	int err;
+
+	libbpf_set_print(on_libbpf);
+	err = check_privilege();
+	if (!err && access(opts->pins, F_OK) < 0) {
+		err = -errno;
+		log_error("not loaded: there is no %s to upgrade", opts->pins);
+	}
+	if (!err)
+		err = pins_meta(opts->pins, &m);
+	if (!err)
+		err = open_programs(&ld);
+	if (!err)
+		err = reuse_maps(&ld);
+	if (!err)
+		err = load_programs(&ld);
+	if (!err)
+		err = upgrade_pins(&ld);
+	if (!err)
+		err = mark_upgrade(&ld, &m);
+	load_free(&ld);
 	return err;
 }
 
@@ -476,10 +564,10 @@ int unload_run(const char *pins)
 			log_error("not loaded: there is no %s", pins);
 		return err;
 	}
-	err = read_meta(pins, &meta);
+	err = pins_meta(pins, &meta);
 	if (err < 0)
 		return err;
-	err = remove_pins(pins);
+	err = pins_remove(pins);
 	nft_err = meta.nft ? nft_table_delete() : 0;
 	if (nft_err < 0 && nft_err != -ENOENT)
 		err = log_errno(nft_err, "cannot remove nft table 'inet tollgate'");

@@ -4,17 +4,36 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "attach.h"
+#include "bpf/abi.h"
 
 #define PINS_DEFAULT	 "/sys/fs/bpf/tollgate"
 #define LOAD_DEVICES_MAX 64
 
-enum load_attach { LOAD_AUTO, LOAD_TCX, LOAD_CLSACT };
+#define LOAD_SIZES_MAX	 8
+
+/* Whose open connections to adopt: every network namespace's, or this one's. */
+enum load_adopt { LOAD_ADOPT_ALL, LOAD_ADOPT_HERE, LOAD_ADOPT_NONE };
+
+struct load_size {
+	char map[32];
+	uint32_t entries; /* of `records`: bytes, a power of two from 4096 */
+};
 
 struct load_opts {
 	const char *pins;
 	const char *cgroup; /* NULL: the root of the cgroup v2 mount */
 	const char *devices[LOAD_DEVICES_MAX];
 	size_t devices_n;
+	const char *xdp[LOAD_DEVICES_MAX]; /* devices with the XDP program */
+	size_t xdp_n;
+	struct load_size sizes[LOAD_SIZES_MAX];
+	size_t sizes_n;
+	enum tg_hook hook;
+	enum load_adopt adopt;
+	int64_t idle_ms;	 /* after which a flow without socket ends; 0: 60 s */
 	enum load_attach attach; /* how to attach to devices; AUTO: tcx, else clsact */
 	bool nft;		 /* install the nft table */
 };
@@ -25,6 +44,13 @@ struct load_opts {
  * -EPERM without the capabilities; or another negative errno.
  */
 int load_run(const struct load_opts *opts);
+
+/*
+ * Replace every program of a load by this version's and keep every map: no connection
+ * and no byte is missed.  0; -ENOENT if nothing is loaded; -EPROTO if the maps have
+ * another shape; or another negative errno, logged.
+ */
+int upgrade_run(const struct load_opts *opts);
 
 /*
  * Detach and remove what load_run() made under `pins`, and the nft table.  0, -ENOENT if

@@ -1,79 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exposition.  One function a group of families; a family is one HELP, one TYPE and
- * then its samples, as both formats demand.  In OpenMetrics a counter family is named
- * without the _total of its samples; that is the only difference but for the last line.
+ * then its samples, as both formats demand.
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "metrics.h"
+#include "metrics_page.h"
 #include "version.h"
-
-struct page {
-	FILE *out;
-	const struct snapshot *s;
-	bool openmetrics;
-};
-
-static const char *const directions[TG_DIR_MAX] = { "rx", "tx" };
-
-static void family(const struct page *p, const char *name, bool counter, const char *help)
-{
-	const char *suffix = counter && !p->openmetrics ? "_total" : "";
-
-	fprintf(p->out, "# HELP tollgate_%s%s %s\n# TYPE tollgate_%s%s %s\n", name,
-		suffix, help, name, suffix, counter ? "counter" : "gauge");
-}
-
-/* A label value; names come from a checked configuration, but the format has its rules.
- */
-static void put_value(FILE *out, const char *value)
-{
-	for (; *value; value++) {
-		if (*value == '\n') {
-			fputs("\\n", out);
-			continue;
-		}
-		if (*value == '"' || *value == '\\')
-			fputc('\\', out);
-		fputc(*value, out);
-	}
-}
-
-/* name{rows' labels, extra} begins a sample; extra is "" or `key="value",...` */
-static void row_sample(const struct page *p, const char *name, bool counter,
-		       const struct row_key *k, const char *extra)
-{
-	fprintf(p->out, "tollgate_%s%s{leg=\"%s\"", name, counter ? "_total" : "",
-		tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0]);
-	if (k->leg == TG_LEG_HOST) {
-		if (k->role == TG_ROLE_NONE) /* past the cap of rows, or no socket's */
-			fputs(",port=\"other\"", p->out);
-		else
-			fprintf(p->out, ",role=\"%s\",port=\"%u\"",
-				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected",
-				k->port);
-	} else {
-		fputs(",listener=\"", p->out);
-		put_value(p->out, snapshot_name(p->s, TG_NAME_LISTENER, k->listener));
-		fputs("\",route=\"", p->out);
-		put_value(p->out, snapshot_name(p->s, TG_NAME_ROUTE, k->route));
-		fputs("\",backend=\"", p->out);
-		put_value(p->out, snapshot_name(p->s, TG_NAME_BACKEND, k->backend));
-		fputc('"', p->out);
-	}
-	fprintf(p->out, "%s%s} ", extra[0] ? "," : "", extra);
-}
-
-static void simple(const struct page *p, const char *name, bool counter, const char *help,
-		   uint64_t value)
-{
-	family(p, name, counter, help);
-	fprintf(p->out, "tollgate_%s%s %" PRIu64 "\n", name, counter ? "_total" : "",
-		value);
-}
 
 /* --- tcp book --- */
 
@@ -95,14 +31,14 @@ static void tcp_direction(const struct page *p, const char *name, const char *he
 	char extra[32];
 	struct row_key key;
 
-	family(p, name, true, help);
+	page_family(p, name, true, help);
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
 		for (int d = 0; d < TG_DIR_MAX; d++) {
 			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
-				       directions[d]);
-			row_sample(p, name, true, &key, extra);
+				       page_directions[d]);
+			page_row_sample(p, name, true, &key, extra);
 			fprintf(p->out, "%" PRIu64 "\n",
 				*(const uint64_t *)((const char *)t + offsets[d]));
 		}
@@ -114,11 +50,11 @@ static void tcp_value(const struct page *p, const char *name, const char *help,
 {
 	struct row_key key;
 
-	family(p, name, true, help);
+	page_family(p, name, true, help);
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
-		row_sample(p, name, true, &key, "");
+		page_row_sample(p, name, true, &key, "");
 		fprintf(p->out, "%" PRIu64 "\n",
 			*(const uint64_t *)((const char *)t + offset));
 	}
@@ -129,8 +65,8 @@ static void tcp_closed_by_reason(const struct page *p)
 	struct row_key key;
 	char extra[96];
 
-	family(p, "connections_closed", true,
-	       "TCP sockets closed, by how and by which side ended them.");
+	page_family(p, "connections_closed", true,
+		    "TCP sockets closed, by how and by which side ended them.");
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
@@ -139,7 +75,7 @@ static void tcp_closed_by_reason(const struct page *p)
 				continue;
 			(void)snprintf(extra, sizeof(extra), "reason=\"%s\",side=\"%s\"",
 				       tg_close_names[r], tg_close_sides[r]);
-			row_sample(p, "connections_closed", true, &key, extra);
+			page_row_sample(p, "connections_closed", true, &key, extra);
 			fprintf(p->out, "%" PRIu64 "\n", (uint64_t)t->closed[r]);
 		}
 	}
@@ -156,7 +92,7 @@ static size_t tally_pending(const struct snapshot *s, struct pending *list, size
 {
 	size_t n = 0, k;
 
-	for (size_t i = 0; i < s->flows_n; i++) {
+	for (size_t i = 0; i < s->tcp_flows_n; i++) {
 		if (!s->flows[i].flow.pending)
 			continue;
 		for (k = 0; k < n; k++) {
@@ -181,13 +117,15 @@ static void tcp_active(const struct page *p)
 	size_t list_n = tally_pending(s, list, TG_LISTENERS_MAX);
 	struct row_key key;
 
-	family(p, "connections_active", false,
-	       "TCP sockets open now; route is empty until a connection's route is known.");
+	page_family(
+		p, "connections_active", false,
+		"TCP sockets open now; route is empty until a connection's route is known.");
 	for (size_t i = 0; i <= s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(s, i, &key);
 		uint64_t closed = tcp_closed(t);
 		/* both grow while they are read */
-		uint64_t n = t->opened > closed ? t->opened - closed : 0;
+		uint64_t open = t->opened + t->adopted;
+		uint64_t n = open > closed ? open - closed : 0;
 
 		for (size_t k = 0; i < s->tcp_n && k < list_n; k++) {
 			if (memcmp(&list[k].row, &key, sizeof(key)) != 0)
@@ -195,15 +133,68 @@ static void tcp_active(const struct page *p)
 			n += list[k].n;
 			list[k].shown = true;
 		}
-		row_sample(p, "connections_active", false, &key, "");
+		page_row_sample(p, "connections_active", false, &key, "");
 		fprintf(p->out, "%" PRIu64 "\n", n);
 	}
 	for (size_t k = 0; k < list_n; k++) { /* of rows that have no total yet */
 		if (list[k].shown)
 			continue;
-		row_sample(p, "connections_active", false, &list[k].row, "");
+		page_row_sample(p, "connections_active", false, &list[k].row, "");
 		fprintf(p->out, "%" PRIu64 "\n", list[k].n);
 	}
+}
+
+/* --- histograms --- */
+
+/*
+ * The kernel's buckets are powers of two; two of them make one here.  The bound of
+ * bucket i is 2^(i + shift) of the unit; `unit` makes it seconds or bytes.
+ */
+static void histogram(const struct page *p, const char *name, const char *help,
+		      enum tg_hist which, int shift, double unit)
+{
+	struct row_key key;
+	char extra[32];
+
+	fprintf(p->out, "# HELP tollgate_%s %s\n# TYPE tollgate_%s histogram\n", name,
+		help, name);
+	for (size_t i = 0; i <= p->s->tcp_n; i++) {
+		const struct tcp_hist *h = &tcp_at(p->s, i, &key)->hist[which];
+		char part[96];
+		uint64_t n = 0;
+
+		(void)snprintf(part, sizeof(part), "%s_bucket", name);
+		for (int b = 0; b < TG_HIST_BUCKETS; b++) {
+			n += h->buckets[b];
+			if (b % 2 == 0 && b + 1 < TG_HIST_BUCKETS)
+				continue; /* its upper neighbour shows both */
+			if (b + 1 == TG_HIST_BUCKETS)
+				(void)snprintf(extra, sizeof(extra), "le=\"+Inf\"");
+			else
+				(void)snprintf(extra, sizeof(extra), "le=\"%.9g\"",
+					       (double)(1ull << (b + shift)) * unit);
+			page_row_sample(p, part, false, &key, extra);
+			fprintf(p->out, "%" PRIu64 "\n", n);
+		}
+		(void)snprintf(part, sizeof(part), "%s_sum", name);
+		page_row_sample(p, part, false, &key, "");
+		fprintf(p->out, "%.9g\n", (double)h->sum * unit);
+		(void)snprintf(part, sizeof(part), "%s_count", name);
+		page_row_sample(p, part, false, &key, "");
+		fprintf(p->out, "%" PRIu64 "\n", n);
+	}
+}
+
+static void histograms(const struct page *p)
+{
+	histogram(p, "connection_duration_seconds",
+		  "Life of closed TCP sockets, without TIME_WAIT.", TG_HIST_DURATION, 14,
+		  1e-9);
+	histogram(p, "rtt_seconds", "Smoothed round trip time when a TCP socket closed.",
+		  TG_HIST_RTT, 4, 1e-6);
+	histogram(p, "connection_payload_bytes",
+		  "Payload of both directions of closed TCP sockets.", TG_HIST_BYTES, 6,
+		  1);
 }
 
 static void tcp_book(const struct page *p)
@@ -211,12 +202,23 @@ static void tcp_book(const struct page *p)
 	tcp_value(p, "connections_opened",
 		  "TCP sockets opened: connects tried and accepts.",
 		  offsetof(struct tcp_totals, opened));
+	tcp_value(p, "connections_adopted",
+		  "TCP sockets that were open when the books were loaded.",
+		  offsetof(struct tcp_totals, adopted));
 	tcp_closed_by_reason(p);
 	tcp_active(p);
 	tcp_direction(p, "tcp_payload_bytes",
 		      "Bytes of the TCP streams by the kernel's sockets, each byte once.",
 		      offsetof(struct tcp_totals, counts.rx_payload_bytes),
 		      offsetof(struct tcp_totals, counts.tx_payload_bytes));
+	tcp_direction(
+		p, "tcp_adopted_payload_bytes",
+		"What adopted sockets had carried before the load; not in the others.",
+		offsetof(struct tcp_totals, baseline.rx_payload_bytes),
+		offsetof(struct tcp_totals, baseline.tx_payload_bytes));
+	tcp_value(p, "tcp_acknowledged_bytes",
+		  "Sent payload bytes that the peers have acknowledged.",
+		  offsetof(struct tcp_totals, counts.tx_acked_bytes));
 	tcp_direction(p, "tcp_segments", "TCP segments by the kernel's sockets.",
 		      offsetof(struct tcp_totals, counts.rx_segments),
 		      offsetof(struct tcp_totals, counts.tx_segments));
@@ -243,12 +245,12 @@ static void proxy_direction(const struct page *p, const char *name, const char *
 	const size_t offsets[] = { rx_offset, tx_offset };
 	char extra[32];
 
-	family(p, name, true, help);
+	page_family(p, name, true, help);
 	for (size_t i = 0; i < p->s->slots_n; i++) {
 		for (int d = 0; d < TG_DIR_MAX; d++) {
 			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
-				       directions[d]);
-			row_sample(p, name, true, &p->s->slots[i].row, extra);
+				       page_directions[d]);
+			page_row_sample(p, name, true, &p->s->slots[i].row, extra);
 			fprintf(p->out, "%" PRIu64 "\n",
 				*(const uint64_t *)((const char *)&p->s->slots[i] +
 						    offsets[d]));
@@ -259,9 +261,9 @@ static void proxy_direction(const struct page *p, const char *name, const char *
 static void proxy_value(const struct page *p, const char *name, const char *help,
 			size_t offset)
 {
-	family(p, name, true, help);
+	page_family(p, name, true, help);
 	for (size_t i = 0; i < p->s->slots_n; i++) {
-		row_sample(p, name, true, &p->s->slots[i].row, "");
+		page_row_sample(p, name, true, &p->s->slots[i].row, "");
 		fprintf(p->out, "%" PRIu64 "\n",
 			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
 	}
@@ -272,14 +274,14 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 {
 	char extra[64];
 
-	family(p, name, true, help);
+	page_family(p, name, true, help);
 	for (size_t i = 0; i < p->s->slots_n; i++) {
 		for (int r = from; r < to; r++) {
 			if (!p->s->slots[i].ends[r])
 				continue;
 			(void)snprintf(extra, sizeof(extra), "reason=\"%s\"",
 				       tg_end_names[r]);
-			row_sample(p, name, true, &p->s->slots[i].row, extra);
+			page_row_sample(p, name, true, &p->s->slots[i].row, extra);
 			fprintf(p->out, "%" PRIu64 "\n",
 				(uint64_t)p->s->slots[i].ends[r]);
 		}
@@ -311,153 +313,59 @@ static void proxy_book(const struct page *p)
 		   TG_END_FIRST_REFUSED);
 	proxy_ends(p, "refused", "Connections that were never relayed, by reason.",
 		   TG_END_FIRST_REFUSED, TG_END_MAX);
-	simple(p, "proxy_up", false,
-	       "1 if the proxy wrote its heartbeat in the last 5 s.", up);
-	simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
-	       st->starts);
-	simple(p, "proxy_workers", false, "Worker threads.", up ? st->workers : 0);
-	simple(p, "proxy_accept_paused", false,
-	       "Workers that do not accept now because descriptors ran out.",
-	       st->accept_paused);
-	simple(p, "proxy_accept_pauses", true, "Times a worker stopped accepting.",
-	       st->accept_pauses);
-	simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
-	simple(p, "proxy_draining", false,
-	       "1 while the proxy waits for its last connections.", st->draining);
-	simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
-	       st->label_errors);
-	simple(p, "proxy_slot_errors", true,
-	       "Rows that found no slot in the proxy's book.", st->slot_errors);
-	family(p, "proxy_reloads", true, "Configurations read again, by result.");
+	page_simple(p, "proxy_up", false,
+		    "1 if the proxy wrote its heartbeat in the last 5 s.", up);
+	page_simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
+		    st->starts);
+	page_simple(p, "proxy_workers", false, "Worker threads.", up ? st->workers : 0);
+	page_simple(p, "proxy_accept_paused", false,
+		    "Workers that do not accept now because descriptors ran out.",
+		    st->accept_paused);
+	page_simple(p, "proxy_accept_pauses", true, "Times a worker stopped accepting.",
+		    st->accept_pauses);
+	page_simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
+	page_simple(p, "proxy_draining", false,
+		    "1 while the proxy waits for its last connections.", st->draining);
+	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
+		    st->label_errors);
+	page_simple(p, "proxy_slot_errors", true,
+		    "Rows that found no slot in the proxy's book.", st->slot_errors);
+	page_family(p, "proxy_reloads", true, "Configurations read again, by result.");
 	fprintf(p->out,
 		"tollgate_proxy_reloads_total{result=\"ok\"} %" PRIu64 "\n"
 		"tollgate_proxy_reloads_total{result=\"refused\"} %" PRIu64 "\n",
 		(uint64_t)st->reloads_ok, (uint64_t)st->reloads_failed);
 }
 
-/* --- wire and nft books --- */
-
-static void wire_family(const struct page *p, const char *name, const char *help,
-			size_t offset)
-{
-	const struct snapshot *s = p->s;
-	char extra[64];
-
-	family(p, name, true, help);
-	for (size_t i = 0; i <= s->wire_n; i++) {
-		struct row_key key = { .leg = TG_LEG_HOST };
-		const struct wire_totals *t = &s->wire_overflow;
-
-		if (i < s->wire_n) {
-			key = s->wire[i].key;
-			t = &s->wire[i].totals;
-		}
-		for (int d = 0; d < TG_DIR_MAX; d++) {
-			(void)snprintf(extra, sizeof(extra),
-				       "direction=\"%s\",protocol=\"%u\"", directions[d],
-				       key.proto);
-			if (key.proto == 6 || key.proto == 17)
-				(void)snprintf(extra, sizeof(extra),
-					       "direction=\"%s\",protocol=\"%s\"",
-					       directions[d],
-					       key.proto == 6 ? "tcp" : "udp");
-			if (i == s->wire_n)
-				(void)snprintf(extra, sizeof(extra),
-					       "direction=\"%s\",protocol=\"overflow\"",
-					       directions[d]);
-			row_sample(p, name, true, &key, extra);
-			fprintf(p->out, "%" PRIu64 "\n",
-				*(const uint64_t *)((const char *)&t->dir[d] + offset));
-		}
-	}
-}
-
-static void wire_book(const struct page *p)
-{
-	wire_family(p, "wire_packets",
-		    "Packets on the watched links, segments not aggregates.",
-		    offsetof(struct wire_counts, packets));
-	wire_family(p, "wire_frame_bytes",
-		    "Bytes on the watched links, the headers of every segment included.",
-		    offsetof(struct wire_counts, frame_bytes));
-	wire_family(p, "wire_payload_bytes",
-		    "Payload bytes on the watched links, retransmissions included.",
-		    offsetof(struct wire_counts, payload_bytes));
-}
-
-/* Every listener id once. */
-static bool first_of_id(const struct snapshot *s, size_t i)
-{
-	for (size_t k = 0; k < i; k++) {
-		if (s->listeners[k].val.id == s->listeners[i].val.id)
-			return false;
-	}
-	return true;
-}
-
-static void nft_family(const struct page *p, const char *name, const char *help,
-		       bool bytes)
-{
-	static const struct {
-		const char *infix, *verdict;
-	} kinds[] = { { "", "accepted" },
-		      { "-reset", "reset" },
-		      { "-refused", "refused" } };
-	const struct snapshot *s = p->s;
-	const struct nft_counter *c;
-	char counter[160];
-
-	family(p, name, true, help);
-	for (size_t i = 0; i < s->listeners_n; i++) {
-		const char *l =
-			snapshot_name(s, TG_NAME_LISTENER, s->listeners[i].val.id);
-
-		for (size_t k = 0; first_of_id(s, i) && k < ARRAY_SIZE(kinds) * 2; k++) {
-			const char *dir = directions[k % 2],
-				   *verdict = kinds[k / 2].verdict;
-
-			(void)snprintf(counter, sizeof(counter), "%s%s-%s", l,
-				       kinds[k / 2].infix, dir);
-			c = nft_counter_find(s->nft, s->nft_n, counter);
-			if (!c)
-				continue;
-			fprintf(p->out,
-				"tollgate_%s_total{leg=\"downstream\",listener=\"", name);
-			put_value(p->out, l);
-			fprintf(p->out,
-				"\",direction=\"%s\",verdict=\"%s\"} %" PRIu64 "\n", dir,
-				verdict, bytes ? c->bytes : c->packets);
-		}
-	}
-	c = nft_counter_find(s->nft, s->nft_n, "refused-rx");
-	if (c)
-		fprintf(p->out,
-			"tollgate_%s_total{leg=\"upstream\",direction=\"rx\","
-			"verdict=\"refused\"} %" PRIu64 "\n",
-			name, bytes ? c->bytes : c->packets);
-}
-
-static void nft_book(const struct page *p)
-{
-	nft_family(p, "nft_packets",
-		   "Packets by nftables, where an aggregate of segments counts once.",
-		   false);
-	nft_family(p, "nft_bytes",
-		   "Bytes by nftables, from the IP header on, per aggregate.", true);
-}
-
 /* --- the books themselves --- */
 
 static void residuals(const struct page *p, const struct audit *a)
 {
-	family(p, "residual_bytes", false,
-	       "What the books differ by that no named column explains; 0 or something is wrong.");
+	page_family(
+		p, "residual_bytes", false,
+		"What the books differ by that no named column explains; 0 or something is wrong.");
 	for (int i = 0; i < AUDIT_MAX; i++) {
 		if (a->compared[i])
 			fprintf(p->out,
 				"tollgate_residual_bytes{check=\"%s\"} %" PRIu64 "\n",
 				audit_names[i], a->residual[i]);
 	}
+}
+
+static void records_of(const struct page *p)
+{
+	const struct record_loss *l = &p->s->records_lost;
+
+	page_simple(p, "records_lost", true,
+		    "Records of ended connections that found no place in the ring.",
+		    l->records);
+	page_family(p, "records_lost_payload_bytes", true, "Payload in lost records.");
+	fprintf(p->out,
+		"tollgate_records_lost_payload_bytes_total{direction=\"rx\"} %" PRIu64
+		"\n"
+		"tollgate_records_lost_payload_bytes_total{direction=\"tx\"} %" PRIu64
+		"\n",
+		(uint64_t)l->rx_payload_bytes, (uint64_t)l->tx_payload_bytes);
 }
 
 static void maps(const struct page *p)
@@ -467,25 +375,26 @@ static void maps(const struct page *p)
 		const char *name;
 		size_t n, max;
 	} all[] = {
-		{ "flows", s->flows_n, TG_FLOWS_MAX },
-		{ "tcp_totals", s->tcp_n, TG_ROWS_MAX },
-		{ "wire", s->wire_flows_n, TG_WIRE_FLOWS_MAX },
-		{ "wire_totals", s->wire_n, TG_ROWS_MAX },
+		{ "flows", s->tcp_flows_n, s->flows_capacity },
+		{ "tcp_totals", s->tcp_n, s->tcp_capacity },
+		{ "wire", s->wire_flows_n, s->wire_flows_capacity },
+		{ "wire_totals", s->wire_n, s->wire_capacity },
 		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
 		{ "names", s->names_n, TG_NAMES_MAX },
 		{ "proxy_book", s->slots_n, TG_SLOTS_MAX },
 	};
 
-	family(p, "map_entries", false, "Entries in a map of the books.");
+	page_family(p, "map_entries", false, "Entries in a map of the books.");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		fprintf(p->out, "tollgate_map_entries{map=\"%s\"} %zu\n", all[i].name,
 			all[i].n);
-	family(p, "map_capacity", false, "Entries a map of the books can hold.");
+	page_family(p, "map_capacity", false, "Entries a map of the books can hold.");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		fprintf(p->out, "tollgate_map_capacity{map=\"%s\"} %zu\n", all[i].name,
 			all[i].max);
-	family(p, "faults", true,
-	       "Entries that found no place and frames that could not be read, by reason.");
+	page_family(
+		p, "faults", true,
+		"Entries that found no place and frames that could not be read, by reason.");
 	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++)
 		fprintf(p->out, "tollgate_faults_total{reason=\"%s\"} %" PRIu64 "\n",
 			tg_fault_names[i], s->faults[i]);
@@ -496,18 +405,19 @@ void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
 {
 	struct page p = { .out = out, .s = s, .openmetrics = openmetrics };
 
-	family(&p, "build_info", false, "1; the version is the label.");
+	page_family(&p, "build_info", false, "1; the version is the label.");
 	fprintf(out, "tollgate_build_info{version=\"%s\"} 1\n", TOLLGATE_VERSION);
 	tcp_book(&p);
+	histograms(&p);
 	proxy_book(&p);
-	wire_book(&p);
-	nft_book(&p);
+	metrics_packets(&p);
 	residuals(&p, a);
+	records_of(&p);
 	maps(&p);
-	family(&p, "data_age_seconds", false, "Age of the figures on this page.");
+	page_family(&p, "data_age_seconds", false, "Age of the figures on this page.");
 	fprintf(out, "tollgate_data_age_seconds %.6f\n",
 		(double)(util_now_ns() - s->taken_ns) / 1e9);
-	family(&p, "snapshot_seconds", false, "What reading the books took.");
+	page_family(&p, "snapshot_seconds", false, "What reading the books took.");
 	fprintf(out, "tollgate_snapshot_seconds %.6f\n", (double)s->cost_ns / 1e9);
 	if (openmetrics)
 		fputs("# EOF\n", out);

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/addr.h"
 #include "base/util.h"
+#include "flows.h"
 #include "status.h"
 
 static bool proxy_is_up(const struct snapshot *s)
@@ -39,6 +41,9 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 			s->meta.wire == 1 ? "" : "s");
 	else
 		fputs("wire book  off (load with --device to watch one)\n", out);
+	fprintf(out, "tcp book   by %s%s\n",
+		s->meta.hook == TG_HOOK_SOCKOPS ? "sockops" : "tracepoint",
+		s->meta.upgrades ? ", upgraded" : "");
 	fprintf(out, "nft book   %s\n",
 		s->nft_err	? "cannot be read (no privilege?)"
 		: s->nft_n == 0 ? "off"
@@ -53,7 +58,10 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 	else
 		fputs("proxy      not running\n", out);
 	fprintf(out, "sockets    %" PRIu64 " opened, %" PRIu64 " closed, %zu live\n",
-		(uint64_t)t->opened, tcp_closed(t), s->flows_n);
+		(uint64_t)t->opened, tcp_closed(t), s->tcp_flows_n);
+	if (t->adopted)
+		fprintf(out, "adopted    %" PRIu64 " older than the books\n",
+			(uint64_t)t->adopted);
 	fprintf(out, "payload    %s received, %s sent, %" PRIu64 " bytes retransmitted\n",
 		util_format_bytes(t->counts.rx_payload_bytes, rx),
 		util_format_bytes(t->counts.tx_payload_bytes, tx),
@@ -70,6 +78,9 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 					tg_end_names[r], (uint64_t)s->slots[i].ends[r]);
 		}
 	}
+	if (s->records_lost.records)
+		fprintf(out, "records    %" PRIu64 " lost (no exporter reads them?)\n",
+			(uint64_t)s->records_lost.records);
 	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++) {
 		if (s->faults[i])
 			fprintf(out, "fault      %s: %" PRIu64 "\n", tg_fault_names[i],
@@ -97,7 +108,7 @@ json_t *status_json(const struct snapshot *s)
 		json_object_set_new(faults, tg_fault_names[i],
 				    json_integer((json_int_t)s->faults[i]));
 	o = json_pack(
-		"{s:s, s:I, s:I, s:b, s:{s:b, s:I, s:I, s:b, s:b}, s:{s:I, s:I, s:I}, "
+		"{s:s, s:I, s:I, s:b, s:{s:b, s:I, s:I, s:b, s:b}, s:{s:I, s:I, s:I, s:I}, "
 		"s:{s:I, s:I, s:I}, s:o, s:o}",
 		"version", s->meta.version, "loaded_unix",
 		(json_int_t)s->meta.loaded_unix, "wire_devices", (json_int_t)s->meta.wire,
@@ -105,12 +116,73 @@ json_t *status_json(const struct snapshot *s)
 		(json_int_t)s->proxy.pid, "workers", (json_int_t)s->proxy.workers,
 		"draining", s->proxy.draining != 0, "accept_paused",
 		s->proxy.accept_paused != 0, "sockets", "opened", (json_int_t)t->opened,
-		"closed", (json_int_t)tcp_closed(t), "live", (json_int_t)s->flows_n,
-		"payload", "rx_payload_bytes", (json_int_t)t->counts.rx_payload_bytes,
-		"tx_payload_bytes", (json_int_t)t->counts.tx_payload_bytes,
-		"tx_retransmitted_bytes", (json_int_t)t->counts.tx_retransmitted_bytes,
-		"refused", refused, "faults", faults);
+		"adopted", (json_int_t)t->adopted, "closed", (json_int_t)tcp_closed(t),
+		"live", (json_int_t)s->tcp_flows_n, "payload", "rx_payload_bytes",
+		(json_int_t)t->counts.rx_payload_bytes, "tx_payload_bytes",
+		(json_int_t)t->counts.tx_payload_bytes, "tx_retransmitted_bytes",
+		(json_int_t)t->counts.tx_retransmitted_bytes, "refused", refused,
+		"faults", faults);
 	return o;
+}
+
+static const char *const odd_checks[] = {
+	[TG_ODD_NONE] = "-",
+	[TG_ODD_PROXY_TCP] = "proxy_tcp",
+	[TG_ODD_TCP_WIRE] = "tcp_wire",
+};
+
+static const char *odd_check(const struct odd *o)
+{
+	return o->check < ARRAY_SIZE(odd_checks) ? odd_checks[o->check] : "-";
+}
+
+static void audit_print_odd(FILE *out, const struct audit *a)
+{
+	char local[ADDR_STR_MAX], remote[ADDR_STR_MAX];
+
+	if (a->odd_n)
+		fprintf(out,
+			"%" PRIu64 " connections differed when they closed; the last:\n",
+			a->odd_total);
+	for (unsigned i = 0; i < a->odd_n; i++) {
+		const struct odd *o = &a->odd[i].odd;
+
+		fprintf(out,
+			"  %s %s - %s, %s, %.0f s ago: tcp rx %" PRIu64 " tx %" PRIu64
+			", other rx %" PRIu64 " tx %" PRIu64 "\n",
+			odd_check(o),
+			flow_end_format(o->key.local, o->key.local_port, local),
+			flow_end_format(o->key.remote, o->key.remote_port, remote),
+			a->odd[i].what, a->odd[i].age_seconds,
+			(uint64_t)o->tcp_bytes[TG_RX], (uint64_t)o->tcp_bytes[TG_TX],
+			(uint64_t)o->other_bytes[TG_RX], (uint64_t)o->other_bytes[TG_TX]);
+	}
+}
+
+static json_t *audit_json_odd(const struct audit *a)
+{
+	char local[ADDR_STR_MAX], remote[ADDR_STR_MAX];
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < a->odd_n; i++) {
+		const struct odd *o = &a->odd[i].odd;
+
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I}",
+				  "check", odd_check(o), "local",
+				  flow_end_format(o->key.local, o->key.local_port, local),
+				  "remote",
+				  flow_end_format(o->key.remote, o->key.remote_port,
+						  remote),
+				  "what", a->odd[i].what, "age_seconds",
+				  a->odd[i].age_seconds, "tcp_rx_bytes",
+				  (json_int_t)o->tcp_bytes[TG_RX], "tcp_tx_bytes",
+				  (json_int_t)o->tcp_bytes[TG_TX], "other_rx_bytes",
+				  (json_int_t)o->other_bytes[TG_RX], "other_tx_bytes",
+				  (json_int_t)o->other_bytes[TG_TX]));
+	}
+	return list;
 }
 
 void audit_print(FILE *out, const struct audit *a)
@@ -134,6 +206,14 @@ void audit_print(FILE *out, const struct audit *a)
 			fputc('\n', out);
 		}
 	}
+	if (a->odd_book)
+		fprintf(out, "odd one out: %s\n", a->odd_book);
+	audit_print_odd(out, a);
+	if (a->flowtables[0])
+		fprintf(out,
+			"note: flowtable %s: nft counters stand still for forwarded flows "
+			"it takes over\n",
+			a->flowtables);
 	if (a->nft_err)
 		fprintf(out, "the nft book cannot be read: %s\n", strerror(-a->nft_err));
 }
@@ -159,5 +239,9 @@ json_t *audit_json(const struct audit *a)
 				json_integer((json_int_t)l->columns[c].value));
 		json_array_append_new(checks, o);
 	}
-	return json_pack("{s:o, s:o}", "residual_bytes", residuals, "checks", checks);
+	return json_pack("{s:o, s:o, s:s?, s:I, s:o, s:s}", "residual_bytes", residuals,
+			 "checks", checks, "odd_book", a->odd_book,
+			 "odd_connections_total", (json_int_t)a->odd_total,
+			 "odd_connections", audit_json_odd(a), "flowtables",
+			 a->flowtables);
 }

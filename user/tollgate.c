@@ -17,6 +17,7 @@
 #include "book/book.h"
 #include "book/explain.h"
 #include "flows.h"
+#include "follow.h"
 #include "load.h"
 #include "proxy/config.h"
 #include "status.h"
@@ -31,6 +32,8 @@ struct options {
 	bool json;
 	bool watch;
 	bool no_nft;
+	bool upgrade;
+	struct follow_opts events;
 	struct load_opts load;
 	struct flows_opts flows;
 	char **args;
@@ -47,10 +50,11 @@ static void usage(FILE *out)
 		"  status         what is loaded, who runs, how much was counted\n"
 		"  flows          live connections\n"
 		"  audit          compare the four books; exit 1 if they differ\n"
+		"  events         ended connections, as the exporter has recorded them\n"
 		"  check FILE     check a proxy configuration\n"
 		"\n"
 		"      --pins DIR         where the books are pinned (%s)\n"
-		"      --json             JSON instead of text (status, flows, audit)\n"
+		"      --json             JSON instead of text (status, flows, audit, events)\n"
 		"      --log-level LEVEL  error, warn, info or debug (info)\n"
 		"  -h, --help             this text\n"
 		"  -V, --version          the version\n"
@@ -58,12 +62,25 @@ static void usage(FILE *out)
 		"      --cgroup DIR       count sockets of this cgroup v2 (its root)\n"
 		"      --device IF        watch this device's frames; may be repeated (none)\n"
 		"      --attach HOW       tcx, clsact or auto (auto)\n"
+		"      --xdp IF           count on this device before the stack, too (none)\n"
 		"      --no-nft           do without the nft table\n"
+		"      --hook HOW         sockops or tracepoint tell of open and close (sockops)\n"
+		"      --adopt WHOSE      take in open connections of all network namespaces,\n"
+		"                         of this one (here), or none (all)\n"
+		"      --size MAP=N       room of flows, tcp_totals, wire, wire_totals (entries)\n"
+		"                         or records (bytes, a power of two)\n"
+		"      --idle TIME        end of a flow that no socket owns (60s)\n"
+		"      --upgrade          replace the programs of a load, keep its books\n"
 		"flows:\n"
-		"      --watch            show again every second until Ctrl-C\n"
+		"      --watch            show again every second until Ctrl-C (audit too)\n"
+		"      --protocol NAME    tcp, udp, icmp ... or all, by the wire book (tcp)\n"
 		"      --listener NAME, --route NAME, --state STATE   only these\n"
 		"      --sort KEY         %s (opened)\n"
 		"      --limit N          at most N\n"
+		"events:\n"
+		"      --follow           go on with what ends from now on, until Ctrl-C\n"
+		"      --last N           begin with the last N (10)\n"
+		"      --exporter URL     whom to ask (" FOLLOW_EXPORTER ")\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission.\n",
 		PINS_DEFAULT, flows_sorts);
@@ -96,7 +113,9 @@ static int cmd_load(struct options *o)
 
 	o->load.pins = o->pins;
 	o->load.nft = !o->no_nft;
-	err = load_run(&o->load);
+	err = o->upgrade ? upgrade_run(&o->load) : load_run(&o->load);
+	if (o->upgrade && err == -ENOENT)
+		return EXIT_NOT_LOADED;
 	if (err == -EPERM || err == -EACCES)
 		return EXIT_NOT_LOADED;
 	return err ? EXIT_BAD : EXIT_OK;
@@ -175,18 +194,13 @@ static int cmd_flows(struct options *o)
 	}
 }
 
-static int cmd_audit(struct options *o)
+static int audit_once(struct options *o, struct book *b)
 {
 	uint64_t sum = 0;
 	struct audit a;
-	struct book *b;
 	int err;
 
-	err = open_book(o, &b);
-	if (err)
-		return err;
 	err = audit_run(b, AUDIT_TRIES, &a);
-	book_close(b);
 	if (err) {
 		(void)log_errno(err, "cannot read the books in %s", o->pins);
 		return EXIT_BAD;
@@ -199,6 +213,37 @@ static int cmd_audit(struct options *o)
 		sum += a.residual[i];
 	audit_free(&a);
 	return sum ? EXIT_BAD : EXIT_OK;
+}
+
+/* With --watch: again every second, one JSON object a line or the text anew. */
+static int cmd_audit(struct options *o)
+{
+	static const struct timespec second = { .tv_sec = 1 };
+	struct book *b;
+	int err;
+
+	err = open_book(o, &b);
+	if (err)
+		return err;
+	for (;;) {
+		if (o->watch && !o->json && isatty(STDOUT_FILENO))
+			fputs("\033[H\033[2J", stdout);
+		err = audit_once(o, b);
+		if (!o->watch || fflush(stdout) != 0)
+			break;
+		(void)nanosleep(&second, NULL);
+	}
+	book_close(b);
+	return err;
+}
+
+static int cmd_events(struct options *o)
+{
+	int err;
+
+	o->events.json = o->json;
+	err = follow_run(&o->events);
+	return err == -ENOENT ? EXIT_NOT_LOADED : err ? EXIT_BAD : EXIT_OK;
 }
 
 static int cmd_check(struct options *o)
@@ -228,6 +273,7 @@ static const struct {
 	{ "load", cmd_load, 0 },     { "unload", cmd_unload, 0 },
 	{ "status", cmd_status, 0 }, { "flows", cmd_flows, 0 },
 	{ "audit", cmd_audit, 0 },   { "check", cmd_check, 1 },
+	{ "events", cmd_events, 0 },
 };
 
 enum {
@@ -243,7 +289,17 @@ enum {
 	OPT_ROUTE,
 	OPT_STATE,
 	OPT_SORT,
-	OPT_LIMIT
+	OPT_LIMIT,
+	OPT_XDP,
+	OPT_HOOK,
+	OPT_ADOPT,
+	OPT_SIZE,
+	OPT_IDLE,
+	OPT_UPGRADE,
+	OPT_PROTOCOL,
+	OPT_FOLLOW,
+	OPT_LAST,
+	OPT_EXPORTER
 };
 
 static const struct option long_options[] = {
@@ -260,30 +316,134 @@ static const struct option long_options[] = {
 	{ "state", required_argument, NULL, OPT_STATE },
 	{ "sort", required_argument, NULL, OPT_SORT },
 	{ "limit", required_argument, NULL, OPT_LIMIT },
+	{ "xdp", required_argument, NULL, OPT_XDP },
+	{ "hook", required_argument, NULL, OPT_HOOK },
+	{ "adopt", required_argument, NULL, OPT_ADOPT },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "upgrade", no_argument, NULL, OPT_UPGRADE },
+	{ "protocol", required_argument, NULL, OPT_PROTOCOL },
+	{ "follow", no_argument, NULL, OPT_FOLLOW },
+	{ "last", required_argument, NULL, OPT_LAST },
+	{ "exporter", required_argument, NULL, OPT_EXPORTER },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
 };
 
-static int parse_attach(struct options *o, const char *text)
+/* Which of the words, of which the last is NULL; -EINVAL with the reason said. */
+static int parse_word(const char *option, const char *const *words, const char *text)
 {
-	static const char *const names[] = { "auto", "tcx", "clsact" };
-
-	for (int i = 0; i < 3; i++) {
-		if (strcmp(names[i], text) == 0) {
-			o->load.attach = (enum load_attach)i;
-			return 0;
-		}
+	for (int i = 0; words[i]; i++) {
+		if (strcmp(words[i], text) == 0)
+			return i;
 	}
-	log_error("--attach %s: not auto, tcx or clsact", text);
+	log_error("--%s %s: not known; 'tollgate --help' says what may stand there",
+		  option, text);
 	return -EINVAL;
 }
 
-/* 0, or -EINVAL with the reason said. */
-static int parse_option(struct options *o, int opt) /* lint: table */
+static int parse_device(const char *option, const char **list, size_t *n)
+{
+	if (*n == LOAD_DEVICES_MAX) {
+		log_error("--%s: at most %d devices", option, LOAD_DEVICES_MAX);
+		return -EINVAL;
+	}
+	list[(*n)++] = optarg;
+	return 0;
+}
+
+/* MAP=N.  The ring wants a power of two and whole pages (bpf(2)). */
+static int parse_size(struct options *o, const char *text)
+{
+	static const char *const maps[] = { "flows",   "tcp_totals",  "wire",
+					    "records", "wire_totals", NULL };
+	struct load_size *size = &o->load.sizes[o->load.sizes_n];
+	const char *equals = strchr(text, '=');
+	uint64_t n;
+
+	if (o->load.sizes_n == LOAD_SIZES_MAX || !equals ||
+	    (size_t)(equals - text) >= sizeof(size->map)) {
+		log_error("--size %s: not MAP=N", text);
+		return -EINVAL;
+	}
+	(void)snprintf(size->map, sizeof(size->map), "%.*s", (int)(equals - text), text);
+	if (parse_word("size", maps, size->map) < 0)
+		return -EINVAL;
+	if (util_parse_size(equals + 1, 1u << 30, &n) < 0 || n == 0 ||
+	    (strcmp(size->map, "records") == 0 && (n < 4096 || (n & (n - 1))))) {
+		log_error("--size %s: from 1 to 1G; records a power of two from 4096",
+			  text);
+		return -EINVAL;
+	}
+	size->entries = (uint32_t)n;
+	o->load.sizes_n++;
+	return 0;
+}
+
+static int parse_count(const char *option, unsigned long *ret)
 {
 	uint64_t n;
 
+	if (util_parse_u64(optarg, 1000000, &n) < 0) {
+		log_error("--%s %s: not a number up to 1000000", option, optarg);
+		return -EINVAL;
+	}
+	*ret = n;
+	return 0;
+}
+
+static int parse_load_option(struct options *o, int opt)
+{
+	static const char *const attach[] = { "auto", "tcx", "clsact", NULL };
+	static const char *const hooks[] = { "sockops", "tracepoint", NULL };
+	static const char *const adopt[] = { "all", "here", "none", NULL };
+	int n = 0;
+
+	switch (opt) {
+	case OPT_CGROUP:
+		o->load.cgroup = optarg;
+		return 0;
+	case OPT_DEVICE:
+		return parse_device("device", o->load.devices, &o->load.devices_n);
+	case OPT_XDP:
+		return parse_device("xdp", o->load.xdp, &o->load.xdp_n);
+	case OPT_ATTACH:
+		n = parse_word("attach", attach, optarg);
+		o->load.attach = n < 0 ? LOAD_AUTO : (enum load_attach)n;
+		break;
+	case OPT_HOOK:
+		n = parse_word("hook", hooks, optarg);
+		o->load.hook = n < 0 ? TG_HOOK_SOCKOPS : (enum tg_hook)n;
+		break;
+	case OPT_ADOPT:
+		n = parse_word("adopt", adopt, optarg);
+		o->load.adopt = n < 0 ? LOAD_ADOPT_ALL : (enum load_adopt)n;
+		break;
+	case OPT_SIZE:
+		return parse_size(o, optarg);
+	case OPT_IDLE:
+		n = util_parse_duration_ms(optarg, &o->load.idle_ms);
+		if (n < 0 || o->load.idle_ms == 0) {
+			log_error("--idle %s: not a time such as 30s or 5m", optarg);
+			return -EINVAL;
+		}
+		break;
+	case OPT_NO_NFT:
+		o->no_nft = true;
+		return 0;
+	case OPT_UPGRADE:
+		o->upgrade = true;
+		return 0;
+	default:
+		return -EINVAL; /* getopt has said why */
+	}
+	return n < 0 ? -EINVAL : 0;
+}
+
+/* 0, or -EINVAL with the reason said. */
+static int parse_option(struct options *o, int opt)
+{
 	switch (opt) {
 	case OPT_PINS:
 		o->pins = optarg;
@@ -296,21 +456,6 @@ static int parse_option(struct options *o, int opt) /* lint: table */
 			return 0;
 		log_error("--log-level %s: not error, warn, info or debug", optarg);
 		return -EINVAL;
-	case OPT_CGROUP:
-		o->load.cgroup = optarg;
-		return 0;
-	case OPT_DEVICE:
-		if (o->load.devices_n == LOAD_DEVICES_MAX) {
-			log_error("--device: at most %d devices", LOAD_DEVICES_MAX);
-			return -EINVAL;
-		}
-		o->load.devices[o->load.devices_n++] = optarg;
-		return 0;
-	case OPT_ATTACH:
-		return parse_attach(o, optarg);
-	case OPT_NO_NFT:
-		o->no_nft = true;
-		return 0;
 	case OPT_WATCH:
 		o->watch = true;
 		return 0;
@@ -323,24 +468,31 @@ static int parse_option(struct options *o, int opt) /* lint: table */
 	case OPT_STATE:
 		o->flows.state = optarg;
 		return 0;
+	case OPT_PROTOCOL:
+		o->flows.protocol = optarg;
+		return 0;
 	case OPT_SORT:
 		o->flows.sort = optarg;
 		return 0;
 	case OPT_LIMIT:
-		if (util_parse_u64(optarg, 1000000, &n) < 0) {
-			log_error("--limit %s: not a number up to 1000000", optarg);
-			return -EINVAL;
-		}
-		o->flows.limit = n;
+		return parse_count("limit", &o->flows.limit);
+	case OPT_FOLLOW:
+		o->events.follow = true;
+		return 0;
+	case OPT_LAST:
+		return parse_count("last", &o->events.last);
+	case OPT_EXPORTER:
+		o->events.exporter = optarg;
 		return 0;
 	default:
-		return -EINVAL; /* getopt has said why */
+		return parse_load_option(o, opt);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = { .pins = PINS_DEFAULT };
+	struct options o = { .pins = PINS_DEFAULT,
+			     .events = { .exporter = FOLLOW_EXPORTER, .last = 10 } };
 	const char *command;
 	int opt;
 

@@ -178,8 +178,9 @@ nft_is_wire() {
 	stop "$server_pid"
 	all_books plain "$(sums client tx)" "$(sums client rx)" 10000
 	audit_is_clean
-	# nothing stays behind in the map of live flows but the scrape's own connection
-	equal 1 "$(fresh_scrape | metric tollgate_map_entries 'map="wire"')" "wire flows left"
+	# nothing stays behind in the wire book; neighbour discovery is no connection
+	equal 0 "$(tollgate flows --protocol all --json |
+		jq '[.[] | select(.protocol == "tcp" and .state == "-")] | length')" "wire flows left"
 }
 
 @test "kill -9 of proxy and exporter: no counter goes back, nothing is counted twice" {

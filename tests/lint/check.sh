@@ -57,7 +57,7 @@ only '(cyaml/)' '^proxy/config\.c$'
 only 'yaml\.h' '^proxy/config_where\.c$'
 only 'microhttpd\.h' '^user/exporter\.c$'
 only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
-only 'bpf/(bpf|libbpf)\.h' '^user/(load\.c|book/)'
+only 'bpf/(bpf|libbpf)\.h' '^(user/((load|pins|attach)\.c|book/)|tests/)'
 
 # every header compiles by itself
 for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/maps\.h|bpf/parse\.h)$'); do

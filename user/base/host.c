@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this host offers: mounts, namespaces, limits. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/host.h"
+#include "base/util.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -61,6 +67,123 @@ uint64_t host_netns_cookie(void)
 		cookie = 0;
 	close(fd);
 	return cookie;
+}
+
+/* Namespaces that were visited, by the numbers of their files. */
+struct visited {
+	ino_t *list;
+	size_t n;
+	size_t cap;
+};
+
+/* 1 if it is new, 0 if not, or -ENOMEM. */
+static int visit_mark(struct visited *v, ino_t ino)
+{
+	ino_t *grown;
+
+	for (size_t i = 0; i < v->n; i++) {
+		if (v->list[i] == ino)
+			return 0;
+	}
+	if (v->n == v->cap) {
+		v->cap = v->cap ? v->cap * 2 : 64;
+		grown = reallocarray(v->list, v->cap, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		v->list = grown;
+	}
+	v->list[v->n++] = ino;
+	return 1;
+}
+
+/* A namespace that went away meanwhile has no sockets any more. */
+static int visit_netns(struct visited *v, const char *path, int (*fn)(void *), void *arg)
+{
+	struct stat st;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	err = fstat(fd, &st) < 0 ? -errno : visit_mark(v, st.st_ino);
+	if (err == 1) {
+		if (setns(fd, CLONE_NEWNET) == 0)
+			err = fn(arg);
+		else
+			err = errno == EINVAL ? 0 : -errno; /* a file, no namespace */
+	}
+	close(fd);
+	return err;
+}
+
+static int visit_below(struct visited *v, const char *dir, const char *tail,
+		       int (*fn)(void *), void *arg)
+{
+	char path[512];
+	struct dirent *e;
+	int err = 0;
+	DIR *d;
+
+	d = opendir(dir);
+	if (!d)
+		return 0;
+	while (!err && (e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s%s", dir, e->d_name, tail);
+		err = visit_netns(v, path, fn, arg);
+	}
+	closedir(d);
+	return err;
+}
+
+int host_each_netns(int (*fn)(void *arg), void *arg)
+{
+	struct visited v = { 0 };
+	struct stat st;
+	int own, err;
+
+	own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (own < 0)
+		return -errno;
+	err = fstat(own, &st) < 0 ? -errno : visit_mark(&v, st.st_ino);
+	if (err == 1)
+		err = fn(arg);
+	if (!err)
+		err = visit_below(&v, "/proc", "/ns/net", fn, arg);
+	if (!err)
+		err = visit_below(&v, "/run/netns", "", fn, arg);
+	if (setns(own, CLONE_NEWNET) < 0 && !err && v.n > 1)
+		err = -errno;
+	close(own);
+	free(v.list);
+	return err;
+}
+
+/* /proc/net/netstat: a line of names, then one of values, both with the same first word.
+ */
+int host_netstat(const char *name, uint64_t *ret)
+{
+	char names[8192], values[8192], *n, *v, *n_rest, *v_rest;
+	int err = -ENOENT;
+	FILE *f;
+
+	f = fopen("/proc/net/netstat", "re");
+	if (!f)
+		return -errno;
+	while (err && fgets(names, sizeof(names), f) &&
+	       fgets(values, sizeof(values), f)) {
+		n = strtok_r(names, " \n", &n_rest);
+		v = strtok_r(values, " \n", &v_rest);
+		while (err && n && v) {
+			if (strcmp(n, name) == 0)
+				err = util_parse_u64(v, UINT64_MAX, ret);
+			n = strtok_r(NULL, " \n", &n_rest);
+			v = strtok_r(NULL, " \n", &v_rest);
+		}
+	}
+	fclose(f);
+	return err;
 }
 
 uint64_t host_raise_nofile(void)

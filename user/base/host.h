@@ -14,6 +14,20 @@ int host_is_bpffs(const char *path);
 /* SO_NETNS_COOKIE of this process's network namespace, 0 if the kernel has none. */
 uint64_t host_netns_cookie(void);
 
+/*
+ * Call fn in every network namespace of the host, each once, this one first: those of
+ * processes (proc(5)) and those named below /run/netns (ip-netns(8)).  Needs
+ * CAP_SYS_ADMIN for others than this one; the caller is back in its own afterwards.
+ * 0, or the first negative value of fn, or -errno.
+ */
+int host_each_netns(int (*fn)(void *arg), void *arg);
+
+/*
+ * A counter of /proc/net/netstat of this network namespace, "ListenOverflows" say.  0,
+ * -ENOENT if the kernel has none of that name, or another negative errno.
+ */
+int host_netstat(const char *name, uint64_t *ret);
+
 /* Raise the descriptor limit to what the system allows; returns the limit in force. */
 uint64_t host_raise_nofile(void);
 

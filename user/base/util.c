@@ -30,6 +30,27 @@ int util_parse_u64(const char *text, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+int util_parse_size(const char *text, uint64_t max, uint64_t *ret)
+{
+	static const char units[] = "KMG";
+	size_t len = strlen(text);
+	const char *unit = len ? strchr(units, text[len - 1]) : NULL;
+	char digits[32];
+	uint64_t n;
+
+	if (!unit)
+		return util_parse_u64(text, max, ret);
+	if (len > sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, len - 1);
+	digits[len - 1] = '\0';
+	unsigned shift = 10 * ((unsigned)(unit - units) + 1);
+	if (util_parse_u64(digits, max >> shift, &n) < 0)
+		return -EINVAL;
+	*ret = n << shift;
+	return 0;
+}
+
 int util_parse_duration_ms(const char *text, int64_t *ret)
 {
 	static const struct {

@@ -11,6 +11,9 @@
 /* Decimal digits only, at most max.  0, or -EINVAL with *ret untouched. */
 int util_parse_u64(const char *text, uint64_t max, uint64_t *ret);
 
+/* A number, of which K, M and G multiply by 1024 and so on.  0, or -EINVAL. */
+int util_parse_size(const char *text, uint64_t max, uint64_t *ret);
+
 /* "500ms", "5s", "10m", "4h" to milliseconds.  0, or -EINVAL. */
 int util_parse_duration_ms(const char *text, int64_t *ret);
 

@@ -200,7 +200,15 @@ static void check_boundary(const struct snapshot *s, struct audit *a,
 	column(line, "nft_aggregates", after.packets);
 	column(line, "wire_aggregates", b->dir[tx].skbs);
 	column(line, "segments", b->dir[tx].counts.packets);
+	column(line, "l3", b->dir[tx].counts.l3_bytes);
 	column(line, "frame", b->dir[tx].counts.frame_bytes);
+	if (!tx && s->meta.xdp) {
+		uint64_t first = b->dir[TG_XDP].counts.packets;
+
+		column(line, "xdp_segments", first);
+		column(line, "lost_before_socket",
+		       outside((int64_t)first, 0, (int64_t)b->dir[TG_RX].counts.packets));
+	}
 	residual(a, AUDIT_WIRE_NFT, line, off);
 }
 
@@ -240,19 +248,62 @@ static void check_totals(const struct snapshot *s, struct audit *a)
 		for (size_t k = 0; k < sizeof(sum) / 8; k++)
 			out[k] += in[k];
 	}
-	off = outside((int64_t)sum.opened, (int64_t)low->opened, (int64_t)high->opened) +
+	off = outside((int64_t)(sum.opened + sum.adopted),
+		      (int64_t)(low->opened + low->adopted),
+		      (int64_t)(high->opened + high->adopted)) +
 	      outside((int64_t)tcp_closed(&sum), (int64_t)tcp_closed(low),
 		      (int64_t)tcp_closed(high));
 	for (size_t k = 0; k < sizeof(sum.counts) / 8; k++)
 		off += outside((int64_t)got[k], (int64_t)from[k], (int64_t)to[k]);
 	line = line_add(a, AUDIT_TOTALS_SOCKETS, "all rows and the overflow");
 	column(line, "sockets_opened", high->opened);
+	column(line, "sockets_adopted", high->adopted);
 	column(line, "sockets_closed", tcp_closed(high));
 	column(line, "rx", high->counts.rx_payload_bytes);
 	column(line, "tx", high->counts.tx_payload_bytes);
+	column(line, "before_load_rx", high->baseline.rx_payload_bytes);
+	column(line, "before_load_tx", high->baseline.tx_payload_bytes);
 	column(line, "overflow_rx", s->tcp_overflow.counts.rx_payload_bytes);
 	column(line, "overflow_tx", s->tcp_overflow.counts.tx_payload_bytes);
 	residual(a, AUDIT_TOTALS_SOCKETS, line, off);
+}
+
+/*
+ * The books form a chain: proxy = tcp = wire = nft.  Each check is a link of it, so the
+ * broken links say who stands alone; where they do not, we say that too.
+ */
+static const char *odd_book(const struct audit *a)
+{
+	bool proxy_tcp = a->residual[AUDIT_PROXY_TCP] > 0;
+	bool tcp_wire = a->residual[AUDIT_TCP_WIRE] > 0;
+	bool wire_nft = a->residual[AUDIT_WIRE_NFT] > 0;
+
+	if (proxy_tcp && tcp_wire)
+		return "tcp: proxy and wire both contradict it";
+	if (tcp_wire && wire_nft)
+		return "wire: tcp and nft both contradict it";
+	if (proxy_tcp)
+		return "proxy: tcp agrees with the packets";
+	if (wire_nft)
+		return "nft: wire agrees with the sockets";
+	if (tcp_wire)
+		return a->compared[AUDIT_WIRE_NFT] ? "tcp or wire: nft sides with wire"
+						   : "tcp or wire: no third book to ask";
+	if (a->residual[AUDIT_TOTALS_SOCKETS] > 0)
+		return "totals: the rows do not add up to the sockets";
+	return NULL;
+}
+
+static void list_odd(const struct snapshot *s, struct audit *a)
+{
+	a->odd_total = s->odd_total;
+	for (size_t i = 0; i < s->odd_n; i++) {
+		struct audit_odd *o = &a->odd[a->odd_n++];
+
+		o->odd = s->odd[i];
+		o->age_seconds = (double)(s->taken_ns - o->odd.at_ns) / 1e9;
+		row_what(s, &o->odd.row, o->what, sizeof(o->what));
+	}
 }
 
 int audit_snapshot(const struct snapshot *s, struct audit *ret)
@@ -266,6 +317,9 @@ int audit_snapshot(const struct snapshot *s, struct audit *ret)
 	check_tcp_wire(s, &a);
 	check_wire_nft(s, &a);
 	check_totals(s, &a);
+	list_odd(s, &a);
+	a.odd_book = odd_book(&a);
+	memcpy(a.flowtables, s->flowtables, sizeof(a.flowtables));
 	*ret = a;
 	return 0;
 }

@@ -26,7 +26,7 @@ enum audit_check {
 
 extern const char *const audit_names[AUDIT_MAX];
 
-#define AUDIT_COLUMNS_MAX 10
+#define AUDIT_COLUMNS_MAX 14
 #define AUDIT_LINES_MAX	  1024
 
 /* One comparison: left = right, but for the named columns.  Values are bytes unless the
@@ -42,7 +42,19 @@ struct audit_line {
 	unsigned columns_n;
 };
 
+/* A connection whose books differed when it closed. */
+struct audit_odd {
+	struct odd odd;
+	char what[160];
+	double age_seconds;
+};
+
 struct audit {
+	const char *odd_book; /* which book disagrees with the others, NULL if none */
+	struct audit_odd odd[TG_ODD_MAX];
+	unsigned odd_n;
+	uint64_t odd_total;   /* ever; only the last TG_ODD_MAX are kept */
+	char flowtables[256]; /* of nftables, "table/name ..."; they may hide packets */
 	uint64_t residual[AUDIT_MAX];
 	bool compared[AUDIT_MAX]; /* false: there was nothing to compare */
 	struct audit_line *lines;

@@ -32,7 +32,11 @@
 	X(faults)        \
 	X(names)         \
 	X(proxy_book)    \
-	X(proxy_state)
+	X(proxy_state)   \
+	X(odd)           \
+	X(cursors)       \
+	X(records_lost)  \
+	X(xdp_reasons)
 
 enum book_map {
 #define X(name) MAP_##name,
@@ -51,6 +55,7 @@ struct book {
 	int fds[MAP_MAX];
 	int live_fd; /* pinned iterator link; -1 if another loader pinned none */
 	size_t cpus;
+	uint32_t capacity[MAP_MAX];
 };
 
 void book_close(struct book *b)
@@ -64,6 +69,20 @@ void book_close(struct book *b)
 	if (b->live_fd >= 0)
 		close(b->live_fd);
 	free(b);
+}
+
+/* How much each map can hold, which the load decided. */
+static int read_capacities(struct book *b)
+{
+	for (int i = 0; i < MAP_MAX; i++) {
+		struct bpf_map_info info = { 0 };
+		__u32 len = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(b->fds[i], &info, &len) < 0)
+			return -errno;
+		b->capacity[i] = info.max_entries;
+	}
+	return 0;
 }
 
 /* Keys and values must be as this program was built to read them. */
@@ -84,6 +103,7 @@ static int check_sizes(const struct book *b)
 		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
 		{ MAP_proxy_state, 4, sizeof(struct proxy_state) },
+		{ MAP_odd, 4, sizeof(struct odd) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
@@ -119,6 +139,8 @@ int book_open(const char *pins, struct book **ret)
 		b->live_fd = bpf_obj_get(path);
 		cpus = libbpf_num_possible_cpus();
 		err = cpus < 0 ? cpus : check_sizes(b);
+		if (!err)
+			err = read_capacities(b);
 		b->cpus = (size_t)cpus;
 	}
 	if (err) {
@@ -200,33 +222,6 @@ static int map_dump(int fd, size_t key_size, size_t value_size, struct dump *ret
 		return err;
 	}
 	*ret = d;
-	return 0;
-}
-
-/* How many entries a hash map has, without keeping them. */
-static int map_count(int fd, size_t key_size, size_t value_size, size_t *ret)
-{
-	void *keys = calloc(BATCH, key_size), *values = calloc(BATCH, value_size);
-	uint8_t next[64];
-	bool first = true;
-	size_t n = 0;
-	int err = keys && values ? 0 : -ENOMEM;
-
-	while (!err) {
-		__u32 count = BATCH;
-
-		if (bpf_map_lookup_batch(fd, first ? NULL : next, next, keys, values,
-					 &count, NULL) < 0)
-			err = -errno;
-		if (!err || err == -ENOENT)
-			n += count;
-		first = false;
-	}
-	free(keys);
-	free(values);
-	if (err != -ENOENT)
-		return err;
-	*ret = n;
 	return 0;
 }
 
@@ -368,6 +363,54 @@ static int read_names(struct book *b, struct snapshot *s)
 	return s->names ? 0 : -ENOMEM;
 }
 
+static void flow_of_wire(const struct flow_key *key, const struct wire_flow *w,
+			 struct live_flow *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->key = *key;
+	ret->flow.opened_ns = w->opened_ns;
+	ret->flow.seen_ns = w->seen_ns;
+	ret->flow.role = w->active ? TG_ROLE_CONNECTED : TG_ROLE_ACCEPTED;
+	ret->flow.row.listener = w->listener;
+	ret->flow.row.leg = w->leg;
+	ret->flow.row.proto = (__u8)key->proto;
+	for (int d = 0; d < TG_DIR_MAX; d++)
+		ret->wire[d] = w->counts[d];
+	ret->flow.counts.rx_payload_bytes = w->counts[TG_RX].payload_bytes;
+	ret->flow.counts.tx_payload_bytes = w->counts[TG_TX].payload_bytes;
+	ret->flow.counts.rx_segments = w->counts[TG_RX].packets;
+	ret->flow.counts.tx_segments = w->counts[TG_TX].packets;
+	ret->has_wire = true;
+}
+
+/* What is no TCP connection is known to the wire book only. */
+static int add_wire_flows(struct book *b, struct snapshot *s)
+{
+	struct live_flow *grown;
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_wire], sizeof(struct flow_key),
+		       sizeof(struct wire_flow), &d);
+	if (err)
+		return err;
+	s->wire_flows_n = d.n;
+	grown = reallocarray(s->flows, s->flows_n + d.n + 1, sizeof(*grown));
+	if (grown) {
+		s->flows = grown;
+		for (size_t i = 0; i < d.n; i++) {
+			const struct flow_key *key = &((struct flow_key *)d.keys)[i];
+			const struct wire_flow *w = &((struct wire_flow *)d.values)[i];
+
+			if (!w->socket)
+				flow_of_wire(key, w, &s->flows[s->flows_n++]);
+		}
+	}
+	free(d.keys);
+	free(d.values);
+	return grown ? 0 : -ENOMEM;
+}
+
 static int read_flows(struct book *b, struct snapshot *s)
 {
 	struct dump d;
@@ -387,13 +430,35 @@ static int read_flows(struct book *b, struct snapshot *s)
 		if (s->meta.wire &&
 		    bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0) {
 			f->has_wire = true;
-			f->wire[TG_RX] = w.dir[TG_RX].counts;
-			f->wire[TG_TX] = w.dir[TG_TX].counts;
+			f->wire[TG_RX] = w.counts[TG_RX];
+			f->wire[TG_TX] = w.counts[TG_TX];
 		}
 	}
+	s->tcp_flows_n = s->flows_n;
 	free(d.keys);
 	free(d.values);
-	return s->flows ? 0 : -ENOMEM;
+	if (!s->flows)
+		return -ENOMEM;
+	return s->meta.wire ? add_wire_flows(b, s) : 0;
+}
+
+/* The last connections whose books differed, newest first. */
+static int read_odd(struct book *b, struct snapshot *s)
+{
+	__u32 which = TG_CURSOR_ODD;
+	uint64_t next;
+
+	if (bpf_map_lookup_elem(b->fds[MAP_cursors], &which, &next) < 0)
+		return -errno;
+	s->odd_total = next;
+	for (; next && s->odd_n < TG_ODD_MAX; next--) {
+		__u32 index = (__u32)((next - 1) % TG_ODD_MAX);
+
+		if (bpf_map_lookup_elem(b->fds[MAP_odd], &index, &s->odd[s->odd_n]) < 0)
+			return -errno;
+		s->odd_n++;
+	}
+	return 0;
 }
 
 /* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
@@ -424,7 +489,12 @@ static int read_faults(struct book *b, struct snapshot *s)
 	for (__u32 i = 0; i < TG_FAULT_MAX && !err; i++)
 		err = read_percpu_array(b, MAP_faults, i, &s->faults[i],
 					sizeof(s->faults[i]));
-	return err;
+	for (__u32 i = 0; i < TG_FAULT_MAX && !err && s->meta.xdp; i++)
+		err = read_percpu_array(b, MAP_xdp_reasons, i, &s->xdp_reasons[i],
+					sizeof(s->xdp_reasons[i]));
+	return err ? err
+		   : read_percpu_array(b, MAP_records_lost, 0, &s->records_lost,
+				       sizeof(s->records_lost));
 }
 
 static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
@@ -447,16 +517,32 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 		err = read_listeners(b, s);
 	if (!err && want & BOOK_NFT && !s->nft_err)
 		s->nft_err = nft_counters_read(&s->nft, &s->nft_n);
+	if (!err && want & BOOK_NFT && !s->nft_err)
+		s->nft_err = nft_flowtables(s->flowtables, sizeof(s->flowtables));
 	if (!err)
 		err = read_names(b, s);
 	if (!err)
 		err = read_faults(b, s);
 	if (!err && want & BOOK_FLOWS)
 		err = read_flows(b, s);
-	if (!err && want & BOOK_FLOWS)
-		err = map_count(b->fds[MAP_wire], sizeof(struct flow_key),
-				sizeof(struct wire_flow), &s->wire_flows_n);
+	if (!err)
+		err = read_odd(b, s);
+	s->flows_capacity = b->capacity[MAP_flows];
+	s->tcp_capacity = b->capacity[MAP_tcp_totals];
+	s->wire_flows_capacity = b->capacity[MAP_wire];
+	s->wire_capacity = b->capacity[MAP_wire_totals];
 	return err;
+}
+
+void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
+	       char ret[TG_NAME_LEN])
+{
+	struct name_key key = { .kind = (uint16_t)kind, .id = (uint16_t)id };
+	struct name_val val;
+
+	memset(ret, 0, TG_NAME_LEN);
+	if (id && bpf_map_lookup_elem(b->fds[MAP_names], &key, &val) == 0)
+		memcpy(ret, val.name, TG_NAME_LEN - 1);
 }
 
 int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)

@@ -25,10 +25,11 @@ struct wire_row {
 	struct wire_totals totals;
 };
 
+/* A TCP connection, or another conversation that only the wire book knows. */
 struct live_flow {
 	struct flow_key key;
-	struct flow flow;
-	bool has_wire; /* the wire book sees this 4-tuple */
+	struct flow flow; /* without socket: state 0, payload and segments by the wire */
+	bool has_wire;	  /* the wire book sees this 4-tuple */
 	struct wire_counts wire[TG_DIR_MAX];
 };
 
@@ -55,12 +56,22 @@ struct snapshot {
 	struct wire_row *wire;
 	size_t wire_n;
 	struct wire_totals wire_overflow;
-	size_t wire_flows_n;
+	size_t wire_flows_n; /* of all protocols */
+	size_t flows_capacity;
+	size_t tcp_capacity;
+	size_t wire_flows_capacity;
+	size_t wire_capacity;
 	struct wire_boundary boundary[TG_LISTENERS_MAX]; /* by listener id */
 	struct listener_row *listeners;
 	size_t listeners_n;
-	struct live_flow *flows;
+	struct live_flow *flows; /* TCP connections first */
 	size_t flows_n;
+	size_t tcp_flows_n;
+	struct odd odd[TG_ODD_MAX]; /* newest first */
+	size_t odd_n;
+	uint64_t odd_total; /* ever noted */
+	struct record_loss records_lost;
+	struct xdp_count xdp_reasons[TG_FAULT_MAX];
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;
 	struct proxy_state proxy;
@@ -71,7 +82,8 @@ struct snapshot {
 	size_t nft_before_n;
 	struct nft_counter *nft;
 	size_t nft_n;
-	int nft_err; /* why nft is empty: 0 or a negative errno */
+	char flowtables[256]; /* "family table name" of each, comma between */
+	int nft_err;	      /* why nft is empty: 0 or a negative errno */
 };
 
 enum book_want { BOOK_FLOWS = 1, BOOK_NFT = 2 };
@@ -91,11 +103,18 @@ void book_close(struct book *b);
 int snapshot_take(struct book *b, unsigned want, struct snapshot **ret);
 void snapshot_free(struct snapshot *s);
 
+/* The name of an id as it is now, "" for 0 or if it has none.  From any thread. */
+void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
+	       char ret[TG_NAME_LEN]);
+
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */
 const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsigned id);
 
 /* Sockets of closed state `tcp_totals.closed`, all reasons together. */
 uint64_t tcp_closed(const struct tcp_totals *t);
+
+/* "tcp", "udp" ... or its number, in a static buffer. */
+const char *protocol_name(unsigned proto);
 
 /* "ESTABLISHED" and so on; "?" if unknown. */
 const char *tcp_state_name(unsigned state);

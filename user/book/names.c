@@ -36,10 +36,28 @@ const char *const tg_fault_names[TG_FAULT_MAX] = {
 #undef X
 };
 
+const char *protocol_name(unsigned proto)
+{
+	static _Thread_local char number[12];
+	static const struct {
+		unsigned proto;
+		const char *name;
+	} names[] = { { 6, "tcp" },	{ 17, "udp" },	 { 1, "icmp" },
+		      { 58, "icmpv6" }, { 132, "sctp" }, { 136, "udplite" },
+		      { 33, "dccp" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (names[i].proto == proto)
+			return names[i].name;
+	}
+	(void)snprintf(number, sizeof(number), "%u", proto);
+	return number;
+}
+
 const char *tcp_state_name(unsigned state)
 {
 	/* include/net/tcp_states.h */
-	static const char *const names[] = { "?",	    "ESTABLISHED", "SYN_SENT",
+	static const char *const names[] = { "-",	    "ESTABLISHED", "SYN_SENT",
 					     "SYN_RECV",    "FIN_WAIT1",   "FIN_WAIT2",
 					     "TIME_WAIT",   "CLOSE",	   "CLOSE_WAIT",
 					     "LAST_ACK",    "LISTEN",	   "CLOSING",

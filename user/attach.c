@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "attach.h"
+#include "base/log.h"
+#include "base/util.h"
+
+#define BPF_TCX_INGRESS_ATTACH 46 /* enum bpf_attach_type of Linux 6.6 */
+#define BPF_TCX_EGRESS_ATTACH  47
+#define CLSACT_PREF	       49151 /* before what tc picks by itself, clear of hand-made ones */
+#define PATH_BYTES	       4096
+
+/* The programs read Ethernet headers; loopback has one of zeros. */
+int attach_check_device(const char *name, unsigned *ret_ifindex)
+{
+	struct ifreq req = { 0 };
+	int fd, err = 0;
+
+	if (strlen(name) >= sizeof(req.ifr_name)) {
+		log_error("--device %s: no such device", name);
+		return -ENODEV;
+	}
+	memcpy(req.ifr_name, name, strlen(name));
+	*ret_ifindex = if_nametoindex(name);
+	if (!*ret_ifindex) {
+		log_error("--device %s: no such device; 'ip link' lists them", name);
+		return -ENODEV;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return log_errno(-errno, "cannot open a socket");
+	if (ioctl(fd, SIOCGIFHWADDR, &req) < 0) {
+		err = log_errno(-errno, "--device %s: cannot read its type", name);
+	} else if (req.ifr_hwaddr.sa_family != ARPHRD_ETHER &&
+		   req.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK) {
+		log_error(
+			"--device %s: neither Ethernet nor loopback (type %u); the wire "
+			"book cannot read its frames",
+			name, req.ifr_hwaddr.sa_family);
+		err = -EOPNOTSUPP;
+	}
+	close(fd);
+	return err;
+}
+
+/* bpf(BPF_LINK_CREATE) for tcx: libbpf 1.1 has no call for it. */
+static int tcx_link(int prog_fd, unsigned ifindex, int attach_type)
+{
+	union bpf_attr attr;
+	long fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.link_create.prog_fd = (unsigned)prog_fd;
+	attr.link_create.target_ifindex = ifindex;
+	attr.link_create.attach_type = (unsigned)attach_type;
+	fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static int pin(const char *pins, int fd, const char *format, const char *dir,
+	       unsigned ifindex)
+{
+	char name[64], path[PATH_BYTES];
+
+	(void)snprintf(name, sizeof(name), "%s-%s%s%u", format, dir, dir[0] ? "-" : "",
+		       ifindex);
+	(void)snprintf(path, sizeof(path), "%s/%s", pins, name);
+	if (bpf_obj_pin(fd, path) < 0)
+		return log_errno(-errno, "cannot pin %s", path);
+	return 0;
+}
+
+static int attach_tcx(const char *pins, unsigned ifindex, bool tx, int prog_fd)
+{
+	int fd, err;
+
+	fd = tcx_link(prog_fd, ifindex,
+		      tx ? BPF_TCX_EGRESS_ATTACH : BPF_TCX_INGRESS_ATTACH);
+	if (fd < 0)
+		return fd;
+	err = pin(pins, fd, "link-wire", tx ? "tx" : "rx", ifindex);
+	close(fd);
+	return err;
+}
+
+/* --- clsact --- */
+
+/* name: "clsact-rx-<ifindex>" or "clsact-tx-<ifindex>"; -1 if the device is gone */
+static int clsact_parse(const char *name, struct bpf_tc_hook *ret)
+{
+	uint64_t ifindex = 0;
+	char device[IF_NAMESIZE];
+
+	memset(ret, 0, sizeof(*ret));
+	ret->sz = sizeof(*ret);
+	if (util_parse_u64(name + 10, INT32_MAX, &ifindex) < 0 ||
+	    !if_indextoname((unsigned)ifindex, device))
+		return -1;
+	ret->ifindex = (int)ifindex;
+	ret->attach_point =
+		strncmp(name, "clsact-tx-", 10) == 0 ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+	return 0;
+}
+
+static int attach_clsact(const char *pins, unsigned ifindex, bool tx, int prog_fd)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, undo, .handle = 1, .priority = CLSACT_PREF);
+	int err;
+
+	err = bpf_tc_hook_create(&hook);
+	if (err < 0 && err != -EEXIST)
+		return err;
+	opts.prog_fd = prog_fd;
+	err = bpf_tc_attach(&hook, &opts);
+	if (err < 0)
+		return err;
+	err = pin(pins, prog_fd, "clsact", tx ? "tx" : "rx", ifindex);
+	if (err < 0)
+		(void)bpf_tc_detach(&hook, &undo); /* nobody would find it later */
+	return err;
+}
+
+int attach_clsact_replace(const char *pins, const char *name, int prog_fd)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF,
+			    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
+	struct bpf_tc_hook hook;
+	char path[PATH_BYTES];
+	int err;
+
+	if (clsact_parse(name, &hook) < 0)
+		return 0;
+	err = bpf_tc_attach(&hook, &opts);
+	if (err < 0)
+		return err;
+	(void)snprintf(path, sizeof(path), "%s/%s", pins, name);
+	(void)unlink(path);
+	return bpf_obj_pin(prog_fd, path) < 0 ? -errno : 0;
+}
+
+void attach_undo(const char *name)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
+	struct bpf_tc_hook hook;
+
+	/* a device that is gone took its filters along; an empty clsact does nothing */
+	if (strncmp(name, "clsact-", 7) != 0 || clsact_parse(name, &hook) < 0)
+		return;
+	if (bpf_tc_detach(&hook, &opts) < 0)
+		log_warn("cannot detach the wire book from device %d; continuing",
+			 hook.ifindex);
+}
+
+int attach_wire(const char *pins, unsigned ifindex, bool tx, int prog_fd,
+		enum load_attach how)
+{
+	int err = -EINVAL;
+
+	if (how != LOAD_CLSACT)
+		err = attach_tcx(pins, ifindex, tx, prog_fd);
+	if (err == -EINVAL && how != LOAD_TCX)
+		err = attach_clsact(pins, ifindex, tx, prog_fd);
+	return err;
+}
+
+/* --- XDP --- */
+
+const char *attach_xdp_mode(unsigned ifindex)
+{
+	DECLARE_LIBBPF_OPTS(bpf_xdp_query_opts, opts);
+
+	if (bpf_xdp_query((int)ifindex, 0, &opts) < 0)
+		return "none";
+	return opts.attach_mode == XDP_ATTACHED_SKB    ? "generic"
+	       : opts.attach_mode == XDP_ATTACHED_NONE ? "none"
+						       : "native";
+}
+
+static bool is_veth(const char *device)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq req = { .ifr_data = (void *)&info };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is;
+
+	if (fd < 0)
+		return false;
+	memcpy(req.ifr_name, device, strnlen(device, sizeof(req.ifr_name) - 1));
+	is = ioctl(fd, SIOCETHTOOL, &req) == 0 && strcmp(info.driver, "veth") == 0;
+	close(fd);
+	return is;
+}
+
+static void warn_of_xdp(const char *device, const char *mode)
+{
+	if (strcmp(mode, "generic") == 0)
+		log_warn(
+			"--xdp %s: generic, the driver has no XDP: every frame is copied, "
+			"and aggregates count once",
+			device);
+	else if (is_veth(device))
+		log_warn("--xdp %s: on a veth this turns segmentation offload towards it "
+			 "off; bulk traffic costs several times the CPU",
+			 device);
+}
+
+int attach_xdp(const char *pins, const char *device, unsigned ifindex, int prog_fd)
+{
+	int fd, err;
+
+	/* no flag: in the driver if it can (net/core/dev.c dev_xdp_mode) */
+	fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, NULL);
+	if (fd < 0)
+		return -errno;
+	err = pin(pins, fd, "link-xdp", "", ifindex);
+	close(fd);
+	if (!err)
+		warn_of_xdp(device, attach_xdp_mode(ifindex));
+	return err;
+}

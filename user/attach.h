@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs on devices: tcx or clsact for the wire book, XDP in front of it.  What is
+ * attached is found again by the names of its pins:
+ *   link-wire-rx-<ifindex>, link-wire-tx-<ifindex>   tcx links
+ *   clsact-rx-<ifindex>, clsact-tx-<ifindex>         programs of filters (no link)
+ *   link-xdp-<ifindex>                               XDP link
+ */
+#ifndef USER_ATTACH_H
+#define USER_ATTACH_H
+
+#include <stdbool.h>
+
+enum load_attach { LOAD_AUTO, LOAD_TCX, LOAD_CLSACT };
+
+/* The ifindex of an Ethernet or loopback device; -ENODEV or -EOPNOTSUPP, logged. */
+int attach_check_device(const char *name, unsigned *ret_ifindex);
+
+/* Attach one direction and pin it below `pins`.  0, or a negative errno. */
+int attach_wire(const char *pins, unsigned ifindex, bool tx, int prog_fd,
+		enum load_attach how);
+
+/*
+ * Attach XDP and pin the link: in the driver where it can, else generic.  Warns of what
+ * it costs the device.  0, or a negative errno.
+ */
+int attach_xdp(const char *pins, const char *device, unsigned ifindex, int prog_fd);
+
+/* "native", "generic" or "none", as the kernel says it is attached. */
+const char *attach_xdp_mode(unsigned ifindex);
+
+/* Take away what the pin `name` stands for, if unpinning does not do it. */
+void attach_undo(const char *name);
+
+/* Put prog_fd in the place of the program of a clsact pin.  0, or a negative errno. */
+int attach_clsact_replace(const char *pins, const char *name, int prog_fd);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "book/records.h"
+
+struct records {
+	struct ring_buffer *ring;
+	records_fn fn;
+	void *arg;
+};
+
+static int on_sample(void *ctx, void *data, size_t size)
+{
+	struct records *r = ctx;
+
+	if (size >= sizeof(struct record))
+		r->fn(data, r->arg);
+	return 0;
+}
+
+int records_open(const char *pins, records_fn fn, void *arg, struct records **ret)
+{
+	struct records *r = calloc(1, sizeof(*r));
+	char path[4096];
+	int fd, err = 0;
+
+	if (!r)
+		return -ENOMEM;
+	r->fn = fn;
+	r->arg = arg;
+	(void)snprintf(path, sizeof(path), "%s/records", pins);
+	fd = bpf_obj_get(path);
+	if (fd < 0) {
+		err = -errno;
+	} else {
+		r->ring = ring_buffer__new(fd, on_sample, r, NULL);
+		if (!r->ring)
+			err = -errno;
+		close(fd);
+	}
+	if (err) {
+		free(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+void records_close(struct records *r)
+{
+	if (!r)
+		return;
+	ring_buffer__free(r->ring);
+	free(r);
+}
+
+int records_poll(struct records *r, int ms)
+{
+	int n = ring_buffer__poll(r->ring, ms);
+
+	return n == -EINTR ? 0 : n;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exposition formats.  In OpenMetrics a counter family is named without the _total
+ * of its samples; that is the only difference but for the last line.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "metrics_page.h"
+
+const char *const page_directions[TG_DIR_MAX] = { "rx", "tx" };
+
+void page_family(const struct page *p, const char *name, bool counter, const char *help)
+{
+	const char *suffix = counter && !p->openmetrics ? "_total" : "";
+
+	fprintf(p->out, "# HELP tollgate_%s%s %s\n# TYPE tollgate_%s%s %s\n", name,
+		suffix, help, name, suffix, counter ? "counter" : "gauge");
+}
+
+/* A label value; names come from a checked configuration, but the format has its rules.
+ */
+void page_put_value(FILE *out, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == '\n') {
+			fputs("\\n", out);
+			continue;
+		}
+		if (*value == '"' || *value == '\\')
+			fputc('\\', out);
+		fputc(*value, out);
+	}
+}
+
+/* name{rows' labels, extra} begins a sample; extra is "" or `key="value",...` */
+void page_row_sample(const struct page *p, const char *name, bool counter,
+		     const struct row_key *k, const char *extra)
+{
+	fprintf(p->out, "tollgate_%s%s{leg=\"%s\"", name, counter ? "_total" : "",
+		tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0]);
+	if (k->leg == TG_LEG_FORWARDED) {
+		/* no socket of this host, no port that means something */
+	} else if (k->leg == TG_LEG_HOST) {
+		if (k->role == TG_ROLE_NONE) /* past the cap of rows, or no socket's */
+			fputs(",port=\"other\"", p->out);
+		else
+			fprintf(p->out, ",role=\"%s\",port=\"%u\"",
+				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected",
+				k->port);
+	} else {
+		fputs(",listener=\"", p->out);
+		page_put_value(p->out,
+			       snapshot_name(p->s, TG_NAME_LISTENER, k->listener));
+		fputs("\",route=\"", p->out);
+		page_put_value(p->out, snapshot_name(p->s, TG_NAME_ROUTE, k->route));
+		fputs("\",backend=\"", p->out);
+		page_put_value(p->out, snapshot_name(p->s, TG_NAME_BACKEND, k->backend));
+		fputc('"', p->out);
+	}
+	fprintf(p->out, "%s%s} ", extra[0] ? "," : "", extra);
+}
+
+void page_simple(const struct page *p, const char *name, bool counter, const char *help,
+		 uint64_t value)
+{
+	page_family(p, name, counter, help);
+	fprintf(p->out, "tollgate_%s%s %" PRIu64 "\n", name, counter ? "_total" : "",
+		value);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files that write metrics share: one page in the making. */
+#ifndef USER_METRICS_PAGE_H
+#define USER_METRICS_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "book/book.h"
+
+struct page {
+	FILE *out;
+	const struct snapshot *s;
+	bool openmetrics;
+};
+
+extern const char *const page_directions[TG_DIR_MAX];
+
+/* HELP and TYPE of tollgate_<name>; a counter's samples end in _total. */
+void page_family(const struct page *p, const char *name, bool counter, const char *help);
+
+/* A label value, escaped as the format demands. */
+void page_put_value(FILE *out, const char *value);
+
+/* tollgate_name{labels of the row, extra} and a space; extra is "" or `key="value",...`
+ */
+void page_row_sample(const struct page *p, const char *name, bool counter,
+		     const struct row_key *k, const char *extra);
+
+/* A family of one sample without labels. */
+void page_simple(const struct page *p, const char *name, bool counter, const char *help,
+		 uint64_t value);
+
+/* The wire, XDP and nft books, and handshakes of listeners. */
+void metrics_packets(const struct page *p);
+
+#endif
