@@ -41,7 +41,7 @@ PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c proxy/hello.c proxy/route.c $(CONFIG_SRC)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/tools/peer
+TOOLS := $(BUILD)/tests/tools/peer $(BUILD)/tests/tools/lives
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -112,6 +112,10 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 		user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
+
+$(BUILD)/tests/tools/lives: $(call obj,tests/tools/lives.c user/base/addr.c user/base/util.c)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 units: $(UNITS)
 

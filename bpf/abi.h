@@ -305,7 +305,7 @@ struct record {
 	__u32 handshake_us;
 	__u32 generation;
 	__u8 role;
-	__u8 reason; /* enum tg_close; TG_CLOSE_MAX: idle */
+	__u8 reason; /* enum tg_close, or one of the two below */
 	__u8 adopted;
 	__u8 has_wire;
 };
@@ -315,6 +315,11 @@ struct xdp_count {
 	__u64 packets;
 	__u64 frame_bytes;
 };
+
+/* Ends of a conversation that no socket of ours owns. */
+#define TG_RECORD_IDLE	(TG_CLOSE_MAX)	   /* nothing came for meta.idle_ns */
+#define TG_RECORD_ENDED (TG_CLOSE_MAX + 1) /* TCP: a RST of our end, or FINs both ways \
+					    */
 
 struct record_loss {
 	__u64 records;

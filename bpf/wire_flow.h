@@ -68,7 +68,7 @@ wire_drain(struct wire_flow *f, const struct row_key *row_key, __u64 before, int
 
 static __always_inline void flow_record(const struct flow_key *key,
 					const struct row_key *row,
-					const struct wire_flow *f)
+					const struct wire_flow *f, int reason)
 {
 	struct tcp_counts counts = {
 		.rx_payload_bytes = f->counts[TG_RX].payload_bytes,
@@ -78,8 +78,8 @@ static __always_inline void flow_record(const struct flow_key *key,
 	};
 	struct record *r;
 
-	/* half of a TCP handshake is no connection */
-	if (key->proto == 6 && (!counts.rx_segments || !counts.tx_segments))
+	/* a SYN that was refused or not answered is no connection */
+	if (key->proto == 6 && (counts.rx_segments < 2 || counts.tx_segments < 2))
 		return;
 	r = record_reserve(&counts);
 	if (!r)
@@ -93,7 +93,7 @@ static __always_inline void flow_record(const struct flow_key *key,
 	r->wire[TG_TX] = f->counts[TG_TX];
 	r->row = *row;
 	r->role = f->active ? TG_ROLE_CONNECTED : TG_ROLE_ACCEPTED;
-	r->reason = TG_CLOSE_MAX;
+	r->reason = (__u8)reason;
 	r->has_wire = 1;
 	bpf_ringbuf_submit(r, 0);
 }
@@ -130,7 +130,7 @@ static __noinline int flow_settle(struct flow_key *key, struct wire_flow *f, __u
 	if (wire_drain(f, &row, before, 0) != WIRE_ENDS)
 		return 0;
 	flow_unanswered(key, f);
-	flow_record(key, &row, f);
+	flow_record(key, &row, f, before == ~0ull ? TG_RECORD_ENDED : TG_RECORD_IDLE);
 	bpf_map_delete_elem(&wire, key);
 	return 0;
 }

@@ -39,7 +39,9 @@ struct events {
 
 static const char *reason_name(const struct record *r)
 {
-	return r->reason < TG_CLOSE_MAX ? tg_close_names[r->reason] : "idle";
+	return r->reason < TG_CLOSE_MAX	     ? tg_close_names[r->reason]
+	       : r->reason == TG_RECORD_IDLE ? "idle"
+					     : "ended";
 }
 
 static const char *side_name(const struct record *r)
