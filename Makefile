@@ -41,7 +41,7 @@ PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c proxy/hello.c proxy/route.c $(CONFIG_SRC)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/tools/peer $(BUILD)/tests/tools/lives
+TOOLS := $(addprefix $(BUILD)/tests/tools/,peer lives storm hold) $(BUILD)/tests/bpf/lossy.bpf.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -71,7 +71,7 @@ $(BUILD)/%.o: %.c
 # the one file that includes the skeleton
 $(BUILD)/user/load.o: $(BUILD)/tollgate.skel.h
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+$(BUILD)/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)
 	@echo "  BPF     $<"
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
@@ -113,7 +113,8 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(BUILD)/tests/tools/lives: $(call obj,tests/tools/lives.c user/base/addr.c user/base/util.c)
+$(addprefix $(BUILD)/tests/tools/,lives storm hold): $(BUILD)/tests/tools/%: \
+		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 

@@ -317,9 +317,10 @@ struct xdp_count {
 };
 
 /* Ends of a conversation that no socket of ours owns. */
-#define TG_RECORD_IDLE	(TG_CLOSE_MAX)	   /* nothing came for meta.idle_ns */
-#define TG_RECORD_ENDED (TG_CLOSE_MAX + 1) /* TCP: a RST of our end, or FINs both ways \
-					    */
+#define TG_RECORD_IDLE (TG_CLOSE_MAX) /* nothing came for meta.idle_ns */
+#define TG_RECORD_ENDED                                                \
+	(TG_CLOSE_MAX + 1) /* TCP: a RST of our end, or FINs both ways \
+			    */
 
 struct record_loss {
 	__u64 records;

@@ -188,7 +188,7 @@ static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *r
 	 * (no neighbour, a filter); bytes that were acknowledged did cross it once.
 	 */
 	lost = tp->bytes_sent > sent ? tp->bytes_sent - sent : 0;
-	if (lost > tp->bytes_retrans + (__u32)(tp->snd_nxt - tp->snd_una))
+	if (lost > now->tx_retransmitted_bytes + (__u32)(tp->snd_nxt - tp->snd_una))
 		lost = 0;
 	/* more than the socket took: beyond its window, after its reset, or forged */
 	if (unique > now->rx_payload_bytes)
@@ -295,11 +295,10 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	{
 		struct tcp_counts now;
 
-		sock_counts(tp, st->role, &now);
+		sock_counts(tp, st->role, old_state, &now);
 		sock_flush(st, &now, row);
 	}
-	if (sequence_surplus(tp) !=
-	    (st->role == TG_ROLE_CONNECTED) + fin_sent(tp, old_state))
+	if (tp->bytes_sent < st->flushed.tx_payload_bytes)
 		fault_inc(TG_FAULT_SEQUENCE);
 	st->unsent_bytes = bytes_unsent(tp, old_state);
 	st->rcv_nxt = tp->rcv_nxt;
@@ -400,7 +399,7 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 
 	sock_key(tp, &key);
 	row_of(bpf_sk_storage_get(&tcp_label, tp, 0, 0), st->role, &key, &row);
-	sock_counts(tp, st->role, &now);
+	sock_counts(tp, st->role, state, &now);
 	flow_refresh(tp, st, &key, &row, &now, state);
 	wire_open(&key, st->role);
 	return 0;
@@ -618,11 +617,13 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
 	struct tcp_counts now;
 	struct row_key row_key;
 	struct flow_key key;
+	__u8 state;
 
 	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
 	row_of(label, st->role, &key, &row_key);
-	sock_counts(tp, st->role, &now);
+	state = tp_sk(tp)->__sk_common.skc_state;
+	sock_counts(tp, st->role, state, &now);
 	if (!label_pending(label)) {
 		row = tcp_row(&row_key);
 		if (!row)
@@ -632,7 +633,7 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
 		if (f)
 			wire_drain(f, &row_key, 0, 1);
 	}
-	flow_refresh(tp, st, &key, &row_key, &now, tp_sk(tp)->__sk_common.skc_state);
+	flow_refresh(tp, st, &key, &row_key, &now, state);
 	return 0;
 }
 
@@ -660,15 +661,24 @@ int tcp_live(struct bpf_iter__tcp *ctx)
 }
 
 /*
- * Which end opened a connection that is older than the books: the SYN is in the
- * sequence space of the end that sent it.
+ * Which end opened a connection that is older than the books: the SYN is a number in the
+ * sequence space of the end that sent it and no payload.  Where bytes were sent again
+ * uncounted (tcp_sock.h) that does not show; then the lower port is the service's.
  */
 static __always_inline __u8 adopted_role(struct tcp_sock *tp, __u32 state)
 {
-	if (state == BPF_TCP_SYN_SENT)
+	__u64 numbers = unique_sent(tp, TG_ROLE_ACCEPTED, state);
+	__u64 payload = tp->bytes_sent - tp->bytes_retrans;
+	struct sock *sk = tp_sk(tp);
+
+	if (state == BPF_TCP_SYN_SENT || numbers == payload + 1)
 		return TG_ROLE_CONNECTED;
-	return sequence_surplus(tp) - fin_sent(tp, state) == 1 ? TG_ROLE_CONNECTED
-							       : TG_ROLE_ACCEPTED;
+	if (numbers == payload)
+		return TG_ROLE_ACCEPTED;
+	return bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport) <
+			       bpf_ntohs(sk->__sk_common.skc_dport)
+		       ? TG_ROLE_ACCEPTED
+		       : TG_ROLE_CONNECTED;
 }
 
 static __always_inline int is_connection(__u32 state)
@@ -704,7 +714,7 @@ int tcp_adopt(struct bpf_iter__tcp *ctx)
 	if (!st)
 		return 0;
 	st->adopted = 1;
-	sock_counts(tp, st->role, &st->baseline);
+	sock_counts(tp, st->role, skc->skc_state, &st->baseline);
 	st->flushed = st->baseline;
 	if (m->hook == TG_HOOK_SOCKOPS) {
 		flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;

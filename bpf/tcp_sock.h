@@ -5,7 +5,10 @@
  *
  *   bytes_received  in-order bytes, plus one once the peer's FIN reached the full
  *                   socket, which is when SOCK_DONE is set
- *   bytes_sent      payload handed to IP, every copy; bytes_retrans: the copies
+ *   bytes_sent      payload handed to IP, every copy.  bytes_retrans is not the number
+ *                   of second copies: what a queue or filter of our own refuses is sent
+ *                   again as new (tcp_write_xmit), and so are the bytes of a Fast Open
+ *                   SYN.  Only the sequence space knows what is unique.
  *   bytes_acked     growth of snd_una: one for the SYN of the connecting end, one for
  *                   our FIN
  *   write_seq - snd_nxt  written by the application, never sent (plus an unsent FIN)
@@ -83,29 +86,30 @@ static __always_inline __u32 fin_sent(struct tcp_sock *tp, __u32 state)
 }
 
 /*
- * Numbers of the sequence space that are neither payload nor explained: what was
- * acknowledged and what is in flight, less the payload.  1 for our SYN if this end
- * connected, and 1 for our FIN if it left.
+ * Payload that left, each byte once: what was acknowledged and what is in flight, less
+ * our SYN if this end connected and our FIN if it left.
  */
-static __always_inline __u32 sequence_surplus(struct tcp_sock *tp)
+static __always_inline __u64 unique_sent(struct tcp_sock *tp, __u8 role, __u32 state)
 {
-	__u64 unique = tp->bytes_sent - tp->bytes_retrans;
+	__u64 numbers = tp->bytes_acked + (__u32)(tp->snd_nxt - tp->snd_una);
+	__u64 flags = (role == TG_ROLE_CONNECTED) + fin_sent(tp, state);
 
-	return (__u32)tp->bytes_acked + (tp->snd_nxt - tp->snd_una) - (__u32)unique;
+	return numbers > flags ? numbers - flags : 0;
 }
 
-static __always_inline void sock_counts(struct tcp_sock *tp, __u8 role,
+static __always_inline void sock_counts(struct tcp_sock *tp, __u8 role, __u32 state,
 					struct tcp_counts *ret)
 {
 	__u64 syn = role == TG_ROLE_CONNECTED, acked = tp->bytes_acked;
+	__u64 unique = unique_sent(tp, role, state);
 
 	ret->rx_payload_bytes = tp->bytes_received - fin_received(tp);
-	ret->tx_retransmitted_bytes = tp->bytes_retrans;
-	ret->tx_payload_bytes = tp->bytes_sent - tp->bytes_retrans;
+	ret->tx_payload_bytes = unique;
+	ret->tx_retransmitted_bytes =
+		tp->bytes_sent > unique ? tp->bytes_sent - unique : 0;
 	/* the FIN is acknowledged after everything else, so it is what is too many */
 	acked = acked > syn ? acked - syn : 0;
-	ret->tx_acked_bytes =
-		acked < ret->tx_payload_bytes ? acked : ret->tx_payload_bytes;
+	ret->tx_acked_bytes = acked < unique ? acked : unique;
 	ret->rx_segments = tp->segs_in;
 	ret->tx_segments = tp->segs_out;
 }

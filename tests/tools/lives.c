@@ -323,6 +323,30 @@ static void v4_mapped(void)
 	       END(.reason = "closed_by_peer", .rx = 30, .tx = 40, .acked = 40));
 }
 
+/* The server's stand-in in TIME_WAIT gives way to a new life of the same 4-tuple. */
+static void same_addresses_again(void)
+{
+	int l = listening("127.0.0.1", 0);
+	uint16_t port = 0;
+	struct pair p;
+
+	for (size_t i = 0; i < 2; i++) {
+		p.client = bound("127.0.0.1", port);
+		port = port_of(p.client);
+		check(connect_to(p.client, "127.0.0.1", port_of(l)) == 0, "connect");
+		p.server = accept4(l, NULL, NULL, SOCK_CLOEXEC);
+		check(p.server >= 0, "accept");
+		names(&p);
+		exchange_and_close(&p, p.server, p.client, 60 + i, 600 + i);
+		EXPECT(&p,
+		       END(.reason = "closed_by_peer", .rx = 600 + i, .tx = 60 + i,
+			   .acked = 60 + i),
+		       END(.reason = "closed_by_us", .rx = 60 + i, .tx = 600 + i,
+			   .acked = 600 + i));
+	}
+	close(l);
+}
+
 static void half_close(void)
 {
 	struct pair p;
@@ -610,25 +634,16 @@ int main(void)
 		void (*fn)(void);
 	} lives[] = {
 #define LIFE(fn) { #fn, fn }
-		LIFE(client_closes),
-		LIFE(server_closes),
-		LIFE(nothing_said),
-		LIFE(ipv6),
-		LIFE(v4_mapped),
-		LIFE(half_close),
-		LIFE(linger_zero),
-		LIFE(closed_with_unread),
-		LIFE(refused),
-		LIFE(never_accepted),
-		LIFE(orphan_gets_late_data),
-		LIFE(fast_open),
-		LIFE(disconnect_and_reuse),
-		LIFE(self_connect),
-		LIFE(simultaneous_open),
-		LIFE(connect_timeout),
-		LIFE(connect_given_up),
-		LIFE(unreachable),
-		LIFE(user_timeout),
+		LIFE(client_closes),	  LIFE(server_closes),
+		LIFE(nothing_said),	  LIFE(ipv6),
+		LIFE(v4_mapped),	  LIFE(same_addresses_again),
+		LIFE(half_close),	  LIFE(linger_zero),
+		LIFE(closed_with_unread), LIFE(refused),
+		LIFE(never_accepted),	  LIFE(orphan_gets_late_data),
+		LIFE(fast_open),	  LIFE(disconnect_and_reuse),
+		LIFE(self_connect),	  LIFE(simultaneous_open),
+		LIFE(connect_timeout),	  LIFE(connect_given_up),
+		LIFE(unreachable),	  LIFE(user_timeout),
 		LIFE(truncated),
 	};
 

@@ -150,14 +150,16 @@ static void check_tcp_wire(const struct snapshot *s, struct audit *a)
 {
 	if (!s->meta.wire)
 		return;
-	for (size_t i = 0; i < s->tcp_n; i++) {
-		const struct tcp_totals *t = &s->tcp[i].totals;
+	for (size_t i = 0; i <= s->tcp_n; i++) { /* the last: what found no row */
+		const struct tcp_totals *t =
+			i < s->tcp_n ? &s->tcp[i].totals : &s->tcp_overflow;
 		struct audit_line *line;
-		char what[160];
+		char what[160] = "overflow";
 
 		if (!t->wire_matched)
 			continue;
-		row_what(s, &s->tcp[i].key, what, sizeof(what));
+		if (i < s->tcp_n)
+			row_what(s, &s->tcp[i].key, what, sizeof(what));
 		line = line_add(a, AUDIT_TCP_WIRE, "%s", what);
 		column(line, "connections_compared", t->wire_matched);
 		column(line, "connections_not_on_watched_devices", t->wire_unmatched);
@@ -170,8 +172,6 @@ static void check_tcp_wire(const struct snapshot *s, struct audit *a)
 		residual(a, AUDIT_TCP_WIRE, line,
 			 t->wire_rx_residual_bytes + t->wire_tx_residual_bytes);
 	}
-	a->residual[AUDIT_TCP_WIRE] += s->tcp_overflow.wire_rx_residual_bytes +
-				       s->tcp_overflow.wire_tx_residual_bytes;
 }
 
 static void check_boundary(const struct snapshot *s, struct audit *a,

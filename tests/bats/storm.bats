@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Thousands of short lives by random scripts over a link that loses and reorders: whatever
+# happens to them, the books hold what happened.  STORM_SEED=N runs the same scripts again.
+
+load helpers
+
+setup() {
+	stage_up
+	seed=${STORM_SEED:-$((RANDOM * 32768 + RANDOM))}
+	echo "# seed $seed; STORM_SEED=$seed repeats the scripts" >&3
+}
+teardown() { stage_down; }
+
+# bad_link PLACE DEVICE: loses frames both ways, delays some of those that leave
+bad_link() {
+	at "$1" tc qdisc add dev "$2" root handle 1: htb default 10
+	at "$1" tc class add dev "$2" parent 1: classid 1:10 htb rate 10gbit quantum 60000
+	at "$1" tc class add dev "$2" parent 1: classid 1:20 htb rate 100mbit quantum 60000
+	at "$1" tc qdisc add dev "$2" clsact
+	at "$1" tc filter add dev "$2" egress bpf direct-action obj \
+		"$BIN/tests/bpf/lossy.bpf.o" sec tc
+}
+
+start_recorder() {
+	start exporter gate "$BIN/tollgate-exporter" --listen 127.0.0.1:9980 --pins "$PINS" \
+		--records 100000
+	within 10 scrape
+}
+
+# storm CONNECTIONS [OPTION...]: between client and gate, whose end is watched
+storm() {
+	local n=$1
+	shift
+	at gate sysctl -qw net.ipv4.tcp_fastopen=3
+	at client sysctl -qw net.ipv4.tcp_fastopen=3
+	at gate "$BIN/tests/tools/storm" --seed "$seed" --connections "$n" "$@" \
+		--client-netns "/proc/$client/ns/net" --server-netns "/proc/$gate/ns/net" \
+		--ip4 192.0.2.2 --ip6 fd00:1::2 >"$DIR/wanted"
+	equal $((n * 2)) "$(wc -l <"$DIR/wanted")" "ends"
+	equal 0 "$(grep -c '"stuck"' "$DIR/wanted")" "stuck ends"
+	# orphans go on sending after their application is gone
+	within 60 sockets_closed
+}
+
+# wrote_and_read: what the applications of a clean storm did, both ends together
+wrote_and_read() { jq -s '"\(map(.written) | add) \(map(.read) | add)"' -r "$DIR/wanted"; }
+
+# storm_totals: the rows of the test's port as JSON
+storm_totals() {
+	fresh_scrape >"$DIR/page"
+	local name
+	for name in connections_opened connections_closed tcp_payload_bytes; do
+		for side in 'role="accepted"' 'role="connected"'; do
+			for direction in rx tx; do
+				echo "$name $side $direction" "$(metric "tollgate_${name}_total" 'port="4000"' \
+					"$side" ${direction:+$([ $name = tcp_payload_bytes ] &&
+						echo "direction=\"$direction\"")} <"$DIR/page")"
+			done
+		done
+	done
+}
+
+storm_audit() {
+	run -0 --separate-stderr tollgate audit --json
+	jq -e '.residual_bytes.tcp_wire == 0 and .residual_bytes.totals_sockets == 0 and
+		.odd_connections_total == 0' <<<"$output" || {
+		echo "$output"
+		return 1
+	}
+	equal 0 "$(tollgate status --json | jq '.faults.sequence_mismatch')" "sequence mismatches"
+	equal 0 "$(tollgate status --json | jq '.faults.counter_went_back')" "counters that went back"
+}
+
+# Every end has one record, which says what its application did as far as that can be
+# known: exactly if both ends came to the end of the script, else by these bounds.
+storm_records() {
+	within 10 eval '[ "$(at gate curl -fsS http://127.0.0.1:9980/records |
+		jq "map(select((.local | endswith(\":4000\")) or (.remote | endswith(\":4000\")))) | length")" -ge 4000 ]'
+	at gate curl -fsS --max-time 60 http://127.0.0.1:9980/records |
+		jq -c '.[] | select((.local | endswith(":4000")) or (.remote | endswith(":4000")))' >"$DIR/got"
+	jq -rn --slurpfile wanted "$DIR/wanted" --slurpfile got "$DIR/got" '
+		def key: .local + " " + .remote;
+		($got | group_by(key) | map({(.[0] | key): .}) | add) as $by |
+		($wanted | map({("\(.index) \(.end)"): .}) | add) as $ends |
+		$wanted[] | . as $w | ($by[key] // []) as $r |
+		$ends["\(.index) \(if .end == "client" then "server" else "client" end)"] as $other |
+		($by[$other | key] // []) as $o |
+		if ($r | length) != 1 then "\($r | length) records of \(.)" else
+			$r[0] as $r | $o[0] as $o | [
+			if .outcome == "clean" and $other.outcome == "clean" then
+				(if $r.tx_payload_bytes != .written then "tx is not what was written" else empty end),
+				(if $r.rx_payload_bytes != .read then "rx is not what was read" else empty end),
+				(if $r.tx_acked_bytes != .written then "acked is not what was written" else empty end)
+			else
+				(if $r.tx_payload_bytes > .written then "more sent than written" else empty end),
+				(if $r.rx_payload_bytes < .read then "more read than received" else empty end)
+			end,
+			(if $r.tx_acked_bytes > $r.tx_payload_bytes then "more acknowledged than sent" else empty end),
+			(if $o and $r.rx_payload_bytes > $o.tx_payload_bytes then "more received than sent" else empty end),
+			(if $o and $r.tx_acked_bytes > $o.rx_payload_bytes then "more acknowledged than received" else empty end)
+			] | if length > 0 then "\(join(", ")): \($w) \($r)" else empty end
+		end' >"$DIR/differences"
+	[ ! -s "$DIR/differences" ] || {
+		head -20 "$DIR/differences"
+		return 1
+	}
+}
+
+@test "2,000 random lives over a link that loses and reorders: every end exact, residual 0" {
+	load --device front
+	bad_link client eth
+	bad_link gate front
+	start_recorder
+	storm 2000
+	storm_audit
+	storm_records
+	# the totals are the sum of the lives, and the link was as bad as it should be
+	storm_totals >"$DIR/totals"
+	for side in accepted connected; do
+		equal 2000 "$(awk -v s="role=\"$side\"" '$1 == "connections_opened" && $2 == s && $3 == "rx" { print $4 }' \
+			"$DIR/totals")" "$side opened"
+		for d in rx tx; do
+			equal "$(jq -s --arg s "$side" "[.[] | select(.role == \$s) | .${d}_payload_bytes] | add" "$DIR/got")" \
+				"$(awk -v s="role=\"$side\"" -v d="$d" '$1 == "tcp_payload_bytes" && $2 == s && $3 == d { print $4 }' \
+					"$DIR/totals")" "$side $d"
+		done
+	done
+	[ "$(metric tollgate_tcp_retransmitted_bytes_total 'port="4000"' <"$DIR/page")" -gt 100000 ]
+	equal 0 "$(metric tollgate_records_lost_total <"$DIR/page")" "lost records"
+}
+
+@test "maps that are far too small: sums exact, what found no place is counted exactly" {
+	load --device front --size flows=4 --size tcp_totals=2 --size wire=4 --size wire_totals=2 \
+		--size records=4K
+	bad_link client eth
+	storm 2000 --endings clean
+	# the grand total does not know of rows, the rows must add up to it
+	local wrote read
+	read -r wrote read <<<"$(wrote_and_read)"
+	run -0 --separate-stderr tollgate status --json
+	equal "$read $wrote 4000" "$(jq -r '"\(.payload.rx_payload_bytes) \(.payload.tx_payload_bytes) \(.sockets.closed)"' \
+		<<<"$output")" "status"
+	storm_audit
+	jq -e '.faults.flows_full > 0 and .faults.tcp_rows_full > 0 and .faults.wire_full > 0' <<<"$(tollgate status --json)"
+
+	# nobody read the ring: what is in it and what was lost are all there was
+	start_recorder
+	within 10 eval '[ "$(at gate curl -fsS http://127.0.0.1:9980/records | jq length)" -ge 10 ]'
+	fresh_scrape >"$DIR/page"
+	at gate curl -fsS http://127.0.0.1:9980/records >"$DIR/got"
+	local kept='[.[] | select((.local | endswith(":4000")) or (.remote | endswith(":4000")))]'
+	equal 4000 $(($(jq "$kept | length" "$DIR/got") + $(metric tollgate_records_lost_total <"$DIR/page"))) "records"
+	equal "$read" $(($(jq "$kept | map(.rx_payload_bytes) | add" "$DIR/got") +
+		$(metric tollgate_records_lost_payload_bytes_total 'direction="rx"' <"$DIR/page"))) "rx in records"
+	equal "$wrote" $(($(jq "$kept | map(.tx_payload_bytes) | add" "$DIR/got") +
+		$(metric tollgate_records_lost_payload_bytes_total 'direction="tx"' <"$DIR/page"))) "tx in records"
+	equal 4 "$(metric tollgate_map_capacity 'map="flows"' <"$DIR/page")" "capacity"
+	# rows and overflow hold the storm's bytes and the scrapes'
+	[ "$(metric tollgate_tcp_payload_bytes_total 'direction="rx"' <"$DIR/page")" -ge "$read" ]
+}
+
+@test "the iterator in a tight loop on both CPUs while connections come and go" {
+	load --device front
+	# shellcheck disable=SC2016 # expands in the inner shell
+	for reader in one two; do
+		start "$reader" gate sh -c 'while :; do cat "$0" >/dev/null || exit 1; n=$((n + 1)); echo $n; done' \
+			"$PINS/live"
+	done
+	storm 3000 --endings clean
+	for reader in one two; do
+		[ "$(tail -1 "$DIR/$reader.log")" -gt 100 ]
+	done
+	local wrote read
+	read -r wrote read <<<"$(wrote_and_read)"
+	run -0 --separate-stderr tollgate status --json
+	equal "$read $wrote 6000 6000 0" "$(jq -r '"\(.payload.rx_payload_bytes) \(.payload.tx_payload_bytes) " +
+		"\(.sockets.opened) \(.sockets.closed) \(.sockets.live)"' <<<"$output")" "status"
+	storm_audit
+}
