@@ -681,6 +681,21 @@ static __always_inline __u8 adopted_role(struct tcp_sock *tp, __u32 state)
 		       : TG_ROLE_CONNECTED;
 }
 
+/* At once, because nobody may visit the socket's namespace before it closes. */
+static __noinline int adopt_totals(struct tcp_sock *tp, struct sock_state *st)
+{
+	struct tcp_totals *row;
+	struct row_key row_key;
+	struct flow_key key;
+
+	sock_key(tp, &key);
+	row_of(NULL, st->role, &key, &row_key);
+	row = tcp_row(&row_key);
+	if (row)
+		sock_flush(st, &st->baseline, row);
+	return 0;
+}
+
 static __always_inline int is_connection(__u32 state)
 {
 	return state != BPF_TCP_LISTEN && state != BPF_TCP_CLOSE &&
@@ -723,6 +738,7 @@ int tcp_adopt(struct bpf_iter__tcp *ctx)
 			mark = '-';
 	}
 	bpf_seq_write(ctx->meta->seq, &mark, 1);
+	adopt_totals(tp, st);
 	life_listed(tp, st, skc->skc_state);
 	return 0;
 }

@@ -46,21 +46,6 @@ storm() {
 # wrote_and_read: what the applications of a clean storm did, both ends together
 wrote_and_read() { jq -s '"\(map(.written) | add) \(map(.read) | add)"' -r "$DIR/wanted"; }
 
-# storm_totals: the rows of the test's port as JSON
-storm_totals() {
-	fresh_scrape >"$DIR/page"
-	local name
-	for name in connections_opened connections_closed tcp_payload_bytes; do
-		for side in 'role="accepted"' 'role="connected"'; do
-			for direction in rx tx; do
-				echo "$name $side $direction" "$(metric "tollgate_${name}_total" 'port="4000"' \
-					"$side" ${direction:+$([ $name = tcp_payload_bytes ] &&
-						echo "direction=\"$direction\"")} <"$DIR/page")"
-			done
-		done
-	done
-}
-
 storm_audit() {
 	run -0 --separate-stderr tollgate audit --json
 	jq -e '.residual_bytes.tcp_wire == 0 and .residual_bytes.totals_sockets == 0 and
@@ -115,17 +100,23 @@ storm_records() {
 	storm 2000
 	storm_audit
 	storm_records
-	# the totals are the sum of the lives, and the link was as bad as it should be
-	storm_totals >"$DIR/totals"
+	# the totals are the sum of the lives; a client that resets before its ACK has come
+	# through never was a socket at the server, the wire book alone knows of it
+	fresh_scrape >"$DIR/page"
+	jq -s '[.[] | select(.reason != "ended" and .reason != "idle")]' "$DIR/got" >"$DIR/lives"
 	for side in accepted connected; do
-		equal 2000 "$(awk -v s="role=\"$side\"" '$1 == "connections_opened" && $2 == s && $3 == "rx" { print $4 }' \
-			"$DIR/totals")" "$side opened"
+		local lives
+		lives=$(jq --arg s "$side" '[.[] | select(.role == $s)]' "$DIR/lives")
+		[ "$(jq length <<<"$lives")" -ge 1950 ]
+		equal "$(jq length <<<"$lives")" "$(metric tollgate_connections_opened_total \
+			'port="4000"' "role=\"$side\"" <"$DIR/page")" "$side opened"
 		for d in rx tx; do
-			equal "$(jq -s --arg s "$side" "[.[] | select(.role == \$s) | .${d}_payload_bytes] | add" "$DIR/got")" \
-				"$(awk -v s="role=\"$side\"" -v d="$d" '$1 == "tcp_payload_bytes" && $2 == s && $3 == d { print $4 }' \
-					"$DIR/totals")" "$side $d"
+			equal "$(jq "map(.${d}_payload_bytes) | add" <<<"$lives")" \
+				"$(metric tollgate_tcp_payload_bytes_total 'port="4000"' "role=\"$side\"" \
+					"direction=\"$d\"" <"$DIR/page")" "$side $d"
 		done
 	done
+	# and the link was as bad as it should be
 	[ "$(metric tollgate_tcp_retransmitted_bytes_total 'port="4000"' <"$DIR/page")" -gt 100000 ]
 	equal 0 "$(metric tollgate_records_lost_total <"$DIR/page")" "lost records"
 }
