@@ -41,7 +41,7 @@ PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c proxy/hello.c proxy/route.c $(CONFIG_SRC)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(addprefix $(BUILD)/tests/tools/,peer lives storm hold) $(BUILD)/tests/bpf/lossy.bpf.o
+TOOLS := $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames) $(BUILD)/tests/bpf/lossy.bpf.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -113,7 +113,7 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(addprefix $(BUILD)/tests/tools/,lives storm hold): $(BUILD)/tests/tools/%: \
+$(addprefix $(BUILD)/tests/tools/,lives storm hold frames): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
@@ -235,4 +236,27 @@ int attach_xdp(const char *pins, const char *device, unsigned ifindex, int prog_
 	if (!err)
 		warn_of_xdp(device, attach_xdp_mode(ifindex));
 	return err;
+}
+
+void attach_each_xdp(const char *pins,
+		     void (*fn)(const char *device, const char *mode, void *arg),
+		     void *arg)
+{
+	char device[IF_NAMESIZE + 16];
+	struct dirent *e;
+	uint64_t ifindex;
+	DIR *d;
+
+	d = opendir(pins);
+	if (!d)
+		return;
+	while ((e = readdir(d))) {
+		if (strncmp(e->d_name, "link-xdp-", 9) != 0 ||
+		    util_parse_u64(e->d_name + 9, INT32_MAX, &ifindex) < 0)
+			continue;
+		if (!if_indextoname((unsigned)ifindex, device))
+			(void)snprintf(device, sizeof(device), "#%u", (unsigned)ifindex);
+		fn(device, attach_xdp_mode((unsigned)ifindex), arg);
+	}
+	closedir(d);
 }

@@ -29,6 +29,13 @@ int attach_xdp(const char *pins, const char *device, unsigned ifindex, int prog_
 /* "native", "generic" or "none", as the kernel says it is attached. */
 const char *attach_xdp_mode(unsigned ifindex);
 
+/* Call fn for each device with an XDP pin: its name ("#<ifindex>" if it is gone) and
+ * mode.
+ */
+void attach_each_xdp(const char *pins,
+		     void (*fn)(const char *device, const char *mode, void *arg),
+		     void *arg);
+
 /* Take away what the pin `name` stands for, if unpinning does not do it. */
 void attach_undo(const char *name);
 

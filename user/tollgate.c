@@ -152,12 +152,31 @@ static int with_snapshot(struct options *o, unsigned want,
 	return err;
 }
 
+static void print_xdp(const char *device, const char *mode, void *arg)
+{
+	(void)arg;
+	printf("xdp        %s %s\n", device, mode);
+}
+
+static void add_xdp(const char *device, const char *mode, void *arg)
+{
+	json_object_set_new(arg, device, json_string(mode));
+}
+
 static int show_status(struct options *o, struct snapshot *s)
 {
-	if (o->json)
-		return print_json(status_json(s));
-	status_print(stdout, s, o->pins);
-	return EXIT_OK;
+	json_t *json, *xdp;
+
+	if (!o->json) {
+		status_print(stdout, s, o->pins);
+		attach_each_xdp(o->pins, print_xdp, NULL);
+		return EXIT_OK;
+	}
+	json = status_json(s);
+	xdp = json_object();
+	attach_each_xdp(o->pins, add_xdp, xdp);
+	json_object_set_new(json, "xdp", xdp);
+	return print_json(json);
 }
 
 static int cmd_status(struct options *o)

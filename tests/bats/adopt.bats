@@ -27,9 +27,7 @@ next() { # NAME STEP
 
 finish() { # NAME
 	local in=$1_in
-	exec {fd}>&-
-	fd=${!in}
-	exec {fd}>&-
+	echo close >&"${!in}"
 	within 30 grep -q closed "$DIR/$1.log"
 }
 

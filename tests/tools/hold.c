@@ -2,7 +2,7 @@
 /*
  * Connections that stay: opens them between two network namespaces, moves a different
  * number of bytes on each, and waits on standard input.  Each line there makes it move
- * more; the end of it closes everything.  After each step it prints the clients' sums.
+ * more; "close" closes everything.  After each step it prints the clients' sums.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	alarm(240);
 	open_all(n, argv[2], argv[3], argv[4]);
 	move_all(n, step++);
-	while (fgets(line, sizeof(line), stdin))
+	while (fgets(line, sizeof(line), stdin) && strcmp(line, "close\n") != 0)
 		move_all(n, step++);
 	for (uint64_t i = 0; i < n; i++) {
 		close(pairs[i].client);
