@@ -47,7 +47,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run check unit bats lint fuzz bench install uninstall clean help deps check-deps
+.PHONY: all run check unit bpf-test bats lint fuzz bench install uninstall clean help deps check-deps
 
 all: $(PROGRAMS)
 
@@ -128,6 +128,20 @@ tools: $(TOOLS)
 bats: all $(TOOLS)
 	$(Q)TOLLGATE_BUILD=$(BUILD) bats --timing tests/bats
 
+# the frame parser beside the kernel's own run of it
+$(BUILD)/tests/bpf/parse_test: $(call obj,tests/bpf/parse_test.c) $(BUILD)/tests/bpf/parse.bpf.o
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(call obj,tests/bpf/parse_test.c) -lbpf
+
+bpf-test: $(BUILD)/tests/bpf/parse_test
+	$(Q)PARSE_OBJECT=$(BUILD)/tests/bpf/parse.bpf.o tests/unit/run.sh $<
+
+build/fuzz/parse_fuzz: tests/fuzz/parse_fuzz.c bpf/parse.h build/tests/bpf/parse.bpf.o
+	@mkdir -p $(@D)
+	@echo "  FUZZ    $<"
+	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $@ $< -lbpf
+
 build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
@@ -176,7 +190,7 @@ help:
 	@echo "make                 build the three programs and build/tollgate.bpf.o"
 	@echo "make run             set up, build, run the gate with CONFIG=$(CONFIG) until Ctrl-C"
 	@echo "make check           set up, build, run every test"
-	@echo "make unit|bats|lint  one part of the tests"
+	@echo "make unit|bpf-test|bats|lint  one part of the tests"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make bench           compare the relay with HAProxy"
 	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"

@@ -166,8 +166,8 @@ static __always_inline enum tg_fault parse_l4(struct cursor *c, struct packet *p
 		return TG_FAULT_NONE;
 	if ((const void *)(p + hlen) > c->end)
 		return TG_FAULT_SHORT_L4;
-	pkt->sport = *(const __be16 *)p;
-	pkt->dport = *(const __be16 *)(p + 2);
+	__builtin_memcpy(&pkt->sport, p, 2);
+	__builtin_memcpy(&pkt->dport, p + 2, 2);
 	if (pkt->proto == 6) {
 		hlen = (p[12] >> 4) * 4;
 		if (hlen < 20)
@@ -194,7 +194,7 @@ static __always_inline enum tg_fault parse_frame(const void *data, const void *d
 	fault = parse_l2(&c, &proto);
 	if (fault != TG_FAULT_NONE)
 		return fault;
-	ret->l2_bytes = (__u16)(c.pos - data);
+	ret->l2_bytes = (__u16)((const char *)c.pos - (const char *)data);
 	if (proto == ETH_P_IP)
 		fault = parse_ip4(&c, ret);
 	else if (proto == ETH_P_IPV6)
@@ -204,7 +204,7 @@ static __always_inline enum tg_fault parse_frame(const void *data, const void *d
 	if (fault != TG_FAULT_NONE)
 		return fault;
 	fault = parse_l4(&c, ret);
-	ret->header_bytes = (__u16)(c.pos - data);
+	ret->header_bytes = (__u16)((const char *)c.pos - (const char *)data);
 	return fault;
 }
 

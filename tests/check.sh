@@ -23,6 +23,7 @@ part() { # NAME COMMAND...: counts as one test
 
 part lint $make --no-print-directory lint
 part "unit tests, ASan and UBSan" $make --no-print-directory SAN=address,undefined unit
+part "frame parser, in the kernel and beside it" $make --no-print-directory bpf-test
 part "fuzzers build" $make --no-print-directory fuzzers
 part "fuzz, ${FUZZ_SECONDS:-10} s each" $make --no-print-directory fuzz "FUZZ_SECONDS=${FUZZ_SECONDS:-10}"
 part "programs build, ASan and UBSan" $make --no-print-directory SAN=address,undefined all
