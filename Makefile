@@ -136,7 +136,7 @@ $(BUILD)/tests/bpf/parse_test: $(call obj,tests/bpf/parse_test.c) $(BUILD)/tests
 bpf-test: $(BUILD)/tests/bpf/parse_test
 	$(Q)PARSE_OBJECT=$(BUILD)/tests/bpf/parse.bpf.o tests/unit/run.sh $<
 
-build/fuzz/parse_fuzz: tests/fuzz/parse_fuzz.c bpf/parse.h build/tests/bpf/parse.bpf.o
+build/fuzz/parse_fuzz: tests/fuzz/parse_fuzz.c bpf/parse.h $(wildcard tests/bpf/*.h) build/tests/bpf/parse.bpf.o
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
