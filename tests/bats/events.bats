@@ -1,0 +1,144 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Ended connections: in memory, streamed, in a file that is rotated; histograms; the audit
+# that goes on and names what is odd.
+
+load helpers
+
+setup() { stage_up; }
+teardown() { stage_down; }
+
+# talk N: so many connections of 1,000 bytes up and 2,000 down through the gate
+talk() {
+	at client "$PEER" load --connect 192.0.2.2:8080 --connections "$1" --bytes 1000 --mix fixed >>"$DIR/client.log"
+}
+
+gate_with_exporter() { # OPTION...
+	load --device front
+	start_plain
+	start_peer server backend --listen 198.51.100.1:3000
+	start exporter gate "$BIN/tollgate-exporter" --listen 127.0.0.1:9980 --pins "$PINS" "$@"
+	within 10 scrape
+}
+
+plain_records() {
+	at gate curl -fsS "http://127.0.0.1:9980/records?last=${1:-100000}" |
+		jq -c '.[] | select(.listener == "plain")'
+}
+
+@test "tollgate events: the last ones, for people and as JSON; --follow goes on" {
+	gate_with_exporter
+	talk 5
+	within 10 eval '[ "$(plain_records | wc -l)" = 10 ]'
+	run -0 --separate-stderr tollgate events --last 100
+	[ "$(grep -c plain <<<"$output")" = 10 ]
+	[[ $output == *"closed_by_"* ]]
+	start follower gate "$BIN/tollgate" events --follow --json --last 0
+	within 10 eval 'tollgate events --last 1000 --json | grep -q 9980'
+	talk 7
+	within 10 eval '[ "$(grep -c "\"listener\":\"plain\"" "$DIR/follower.log")" = 14 ]'
+	jq -e -s 'map(select(.leg == "downstream")) | length == 7 and
+		all(.route == "app" and .rx_payload_bytes > 1000 and .srtt_us > 0 and .handshake_us > 0 and .min_rtt_us > 0)' \
+		<(grep plain "$DIR/follower.log")
+	stop "$follower_pid"
+}
+
+@test "events without an exporter: one sentence, exit 3; a broken address: exit 1" {
+	load
+	run -3 --separate-stderr tollgate events
+	[[ $stderr == *"no exporter answers at http://127.0.0.1:9980"* ]]
+	start_exporter
+	run -1 --separate-stderr tollgate events --exporter http://127.0.0.1:9980/nowhere
+	[[ $stderr == *"status 404"* ]]
+}
+
+@test "JSON lines to a file that is rotated by size: every record once, none torn" {
+	local dir
+	# the exporter is nobody by then, and the test's own directory is root's
+	dir=$(mktemp -d /tmp/tollgate-events.XXXXXX)
+	chmod 777 "$dir"
+	gate_with_exporter --events-file "$dir/log" --events-size 20K --events-keep 3
+	talk 100
+	within 10 eval '[ "$(plain_records | wc -l)" = 200 ]'
+	stop "$exporter_pid"
+	[ -s "$dir/log.3" ]
+	[ ! -e "$dir/log.4" ]
+	for file in log.1 log.2 log.3; do
+		[ "$(stat -c %s "$dir/$file")" -le 20480 ]
+	done
+	# what is left is the end of the story, each line whole
+	cat "$dir"/log.{3,2,1} "$dir/log" | jq -e -s 'length > 50 and all(.local and .remote)'
+	[ "$(cat "$dir"/log* | wc -l)" = "$(cat "$dir"/log* | sort -u | wc -l)" ]
+	rm -r "$dir"
+}
+
+@test "events on standard output, and a file that cannot be written is said at the start" {
+	gate_with_exporter --events-file -
+	talk 3
+	within 10 eval '[ "$(grep -c "\"listener\":\"plain\"" "$DIR/exporter.log")" = 6 ]'
+	stop "$exporter_pid"
+	run -1 timeout 10 nsenter --net="/proc/$gate/ns/net" "$BIN/tollgate-exporter" \
+		--listen 127.0.0.1:9980 --pins "$PINS" --events-file /nowhere/log
+	[[ $output == *"cannot open /nowhere/log"* ]]
+}
+
+@test "a slow stream is told what it missed, and Last-Event-ID resumes" {
+	gate_with_exporter --records 10
+	talk 20
+	within 10 eval '[ "$(at gate curl -fsS http://127.0.0.1:9980/records | jq length)" = 10 ]'
+	run at gate curl -sS --max-time 2 -H "Last-Event-ID: 1" http://127.0.0.1:9980/events
+	[[ $output == *"event: lost"* ]]
+	[ "$(grep -c '^data: {"protocol' <<<"$output")" -ge 10 ]
+}
+
+@test "histograms of closed sockets: cumulative, their count is the number of closes" {
+	gate_with_exporter
+	talk 40
+	within 10 sockets_of_plain_closed
+	fresh_scrape >"$DIR/page"
+	for name in connection_duration_seconds rtt_seconds connection_payload_bytes; do
+		equal 40 "$(metric "tollgate_${name}_count" 'leg="downstream"' 'listener="plain"' <"$DIR/page")" "$name"
+		equal 40 "$(metric "tollgate_${name}_bucket" 'leg="downstream"' 'le="+Inf"' <"$DIR/page")" "$name +Inf"
+		grep "^tollgate_${name}_bucket.*downstream" "$DIR/page" | awk '{ if ($NF < last) exit 1; last = $NF }'
+	done
+	equal "$(($(sums client tx) + $(sums client rx)))" \
+		"$(metric tollgate_connection_payload_bytes_sum 'leg="downstream"' <"$DIR/page")" "sum of bytes"
+	# nothing is smaller than 1,000 bytes, everything smaller than 64 KiB
+	equal 0 "$(metric tollgate_connection_payload_bytes_bucket 'leg="downstream"' 'le="512"' <"$DIR/page")" "512"
+	equal 40 "$(metric tollgate_connection_payload_bytes_bucket 'leg="downstream"' 'le="131072"' <"$DIR/page")" "131072"
+}
+
+sockets_of_plain_closed() {
+	[ "$(fresh_scrape | metric tollgate_connections_closed_total 'listener="plain"')" = 80 ]
+}
+
+@test "audit --watch goes on; a book that lies is named, with its connections" {
+	gate_with_exporter
+	talk 3
+	start watcher gate "$BIN/tollgate" audit --watch --json --pins "$PINS"
+	within 10 eval '[ "$(jq -s length "$DIR/watcher.log")" -ge 2 ]'
+	jq -e -s 'all(.odd_book == null and .odd_connections_total == 0)' "$DIR/watcher.log"
+	stop "$watcher_pid"
+	# 256 bytes more than the link has carried for one connection
+	mkfifo "$DIR/fifo"
+	start talker client sh -c "exec nc.openbsd -N 192.0.2.2 8080 <'$DIR/fifo' >/dev/null"
+	exec 7>"$DIR/fifo"
+	within 10 eval '[ "$(tollgate flows --json --listener plain | jq length)" = 2 ]'
+	local entry
+	entry=$(bpftool -j map dump pinned "$PINS/wire" |
+		jq -c '[.[] | select(.formatted.value.socket == 1 and .formatted.value.listener > 0)][0]')
+	# counts[TG_TX].payload_bytes, its second byte
+	# shellcheck disable=SC2046
+	bpftool map update pinned "$PINS/wire" \
+		key hex $(jq -r '.key | map(ltrimstr("0x")) | join(" ")' <<<"$entry") \
+		value hex $(jq -r '.value | map(ltrimstr("0x")) | .[137] = "01" | join(" ")' <<<"$entry")
+	exec 7>&-
+	within 10 sockets_closed
+	run -1 --separate-stderr tollgate audit --json
+	jq -e '.residual_bytes.tcp_wire == 256 and .odd_connections_total == 1 and
+		.odd_connections[0].check == "tcp_wire" and
+		.odd_connections[0].other_tx_bytes == .odd_connections[0].tcp_tx_bytes + 256 and
+		(.odd_connections[0].local == "192.0.2.2:8080") and (.odd_book | startswith("tcp or wire"))' <<<"$output"
+	run -1 tollgate audit
+	[[ $output == *"odd one out: tcp or wire"*"192.0.2.2:8080 - 192.0.2.1"* ]]
+}
