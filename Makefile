@@ -47,7 +47,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run check unit bpf-test bats lint fuzz bench install uninstall clean help deps check-deps
+.PHONY: all run check unit bpf-test bats lint fuzz kernels bench install uninstall clean help deps check-deps
 
 all: $(PROGRAMS)
 
@@ -156,6 +156,10 @@ fuzz: $(FUZZERS)
 lint:
 	$(Q)tests/lint/check.sh
 
+kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test
+	$(Q)tests/setup.sh kernels
+	$(Q)BUILD=$(BUILD) tests/kernels/run.sh $(KERNELS)
+
 bench: all $(TOOLS)
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
 
@@ -191,6 +195,7 @@ help:
 	@echo "make run             set up, build, run the gate with CONFIG=$(CONFIG) until Ctrl-C"
 	@echo "make check           set up, build, run every test"
 	@echo "make unit|bpf-test|bats|lint  one part of the tests"
+	@echo "make kernels          run the kernel-side tests on Debian's 6.1 and 6.12, emulated"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make bench           compare the relay with HAProxy"
 	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"

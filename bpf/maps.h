@@ -126,7 +126,7 @@ static __always_inline struct wire_totals *wire_row(const struct row_key *row)
 	return bpf_map_lookup_elem(&wire_overflow, &zero);
 }
 
-static __always_inline void wire_add(struct wire_totals *t, __u32 point,
+static __always_inline void wire_add(struct wire_totals *t, __u64 point,
 				     const struct wire_counts *n)
 {
 	ADD(t->dir[point].packets, n->packets);

@@ -590,7 +590,11 @@ struct bpf_map;
 static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flow *f,
 		      __u64 *before)
 {
-	if (!f->socket)
+	if (f->socket)
+		return 0;
+	/* the same element: on Linux 6.1 only what a lookup returned can be locked */
+	f = bpf_map_lookup_elem(&wire, key);
+	if (f)
 		flow_settle(key, f, *before);
 	return 0;
 }

@@ -47,13 +47,18 @@ struct frame {
 	__u64 skb_bytes; /* what nftables adds for this skb */
 };
 
-/* For the verifier, which sees a frame from outside as any bytes. */
-static __always_inline __u32 point_of(const struct frame *frame)
+/*
+ * For the verifier, which sees a frame from outside as any bytes.  64 bits wide, because
+ * that of Linux 6.1 forgets a bound when a 32-bit register is copied.
+ */
+static __always_inline __u64 point_of(const struct frame *frame)
 {
-	__u32 point = frame->point;
+	__u64 point = frame->point;
 
 	barrier_var(point);
-	return point < TG_POINT_MAX ? point : TG_XDP;
+	if (point >= TG_POINT_MAX)
+		point = TG_XDP;
+	return point;
 }
 
 struct skb_lengths {
@@ -188,7 +193,7 @@ static __always_inline struct wire_flow *flow_find(void *ctx, const struct flow_
 }
 
 /* RFC 9293 3.4: sequence space, modulo 2^32; a SYN takes one number. */
-static __always_inline void flow_sequence(struct wire_flow *f, __u32 dir,
+static __always_inline void flow_sequence(struct wire_flow *f, __u64 dir,
 					  const struct packet *pkt, __u64 payload)
 {
 	__u32 start = pkt->seq + (pkt->tcp_flags & TCP_SYN ? 1 : 0);
@@ -215,7 +220,7 @@ static __always_inline void flow_sequence(struct wire_flow *f, __u32 dir,
 static __always_inline void flow_add(struct wire_flow *f, const struct packet *pkt,
 				     const struct frame *frame, __u64 now)
 {
-	__u32 point = point_of(frame);
+	__u64 point = point_of(frame);
 	struct wire_counts *c = &f->counts[point];
 
 	c->packets += frame->counts.packets;
@@ -240,7 +245,8 @@ static __always_inline void row_add(__u8 proto, __u8 leg, __u16 listener,
 static __always_inline void boundary_add(__u16 listener, const struct packet *pkt,
 					 const struct frame *frame)
 {
-	__u32 index = listener, point = point_of(frame);
+	__u64 point = point_of(frame);
+	__u32 index = listener;
 	struct wire_boundary *b;
 
 	if (!listener)

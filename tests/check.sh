@@ -28,6 +28,8 @@ part "fuzzers build" $make --no-print-directory fuzzers
 part "fuzz, ${FUZZ_SECONDS:-10} s each" $make --no-print-directory fuzz "FUZZ_SECONDS=${FUZZ_SECONDS:-10}"
 part "programs build, ASan and UBSan" $make --no-print-directory SAN=address,undefined all
 
+part "kernels 6.1 and 6.12, emulated" $make --no-print-directory kernels
+
 echo "== system tests"
 out=$(mktemp)
 TOLLGATE_BUILD=$build bats --timing --tap tests/bats | tee "$out"

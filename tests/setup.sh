@@ -3,6 +3,7 @@
 # Install what a target needs and is missing, by package name with apt.
 #   setup.sh build          what `make` and `make run` need
 #   setup.sh build check    and what the tests need
+#   setup.sh kernels        what other kernels are booted with
 # TOLLGATE_NO_APT=1 only says what is missing.
 set -euo pipefail
 
@@ -41,6 +42,15 @@ check=(
 	procps:/usr/bin/pgrep
 	util-linux:/usr/bin/nsenter
 	netcat-openbsd:/usr/bin/nc.openbsd
+	ethtool:/usr/sbin/ethtool
+)
+# shellcheck disable=SC2034
+kernels=(
+	qemu-system-x86:/usr/bin/qemu-system-x86_64
+	busybox-static:/bin/busybox
+	cpio:/usr/bin/cpio
+	kmod:/usr/sbin/depmod
+	xz-utils:/usr/bin/xz
 )
 # taken apart below build/ instead of installed: its package would start a service
 unpacked=(prometheus:usr/bin/prometheus)
