@@ -160,8 +160,15 @@ kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test
 	$(Q)tests/setup.sh kernels
 	$(Q)BUILD=$(BUILD) tests/kernels/run.sh $(KERNELS)
 
-bench: all $(TOOLS)
+$(BUILD)/tests/bench/packet: $(BUILD)/tests/bench/packet.o $(BUILD)/tests/bench/empty.bpf.o
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -lbpf
+
+$(BUILD)/tests/bench/pingpong: $(call obj,tests/bench/pingpong.c user/base/addr.c user/base/util.c)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
+
+bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/pingpong
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
+	$(Q)BUILD=$(BUILD) tests/bench/books.sh
 
 # --- installation ---------------------------------------------------------------------
 

@@ -10,7 +10,6 @@
 #ifndef BPF_ABI_H
 #define BPF_ABI_H
 
-#include <linux/bpf.h> /* struct bpf_spin_lock */
 #include <linux/types.h>
 
 #define TG_ABI_VERSION 2
@@ -265,26 +264,25 @@ struct wire_boundary {
 
 /*
  * The wire book's view of one 4-tuple.  Of a TCP socket: from its SYN until it closes.
- * Any other: until it was idle for meta.idle_ns.
+ * Any other: until it was idle for meta.idle_ns.  No lock: what frames add stays in
+ * `counts` until somebody exchanges it for 0 and puts it into a row (wire_flow.h).
  */
 struct wire_flow {
-	struct bpf_spin_lock lock;
-	__u16 listener; /* id, 0 if the local port is no listener's */
-	__u8 dead;	/* drained into a row, about to be deleted */
-	__u8 socket;	/* a local socket owns this flow and will end it */
-	__u8 active;	/* the local end sent the first frame */
-	__u8 fins;	/* bit a direction */
-	__u8 leg;	/* enum tg_leg of its row while no socket owns it */
-	__u8 pad[5];
+	struct flow_key key; /* elements are recycled: a late writer must compare */
+	__u32 dead;	     /* drained into a row, about to be deleted */
+	__u16 listener;	     /* id, 0 if the local port is no listener's */
+	__u8 leg;	     /* enum tg_leg of its row while no socket owns it */
+	__u8 socket;	     /* a local socket owns this flow and will end it */
+	__u8 active;	     /* the local end sent the first frame */
+	__u8 fins;	     /* bit a direction */
+	__u8 pad[6];
 	__u64 opened_ns; /* CLOCK_MONOTONIC, coarse */
 	__u64 seen_ns;
-	struct flow_key key; /* elements are recycled: a late writer must compare */
-	struct wire_counts counts[TG_POINT_MAX];
-	struct wire_counts flushed[TG_POINT_MAX];
+	struct wire_counts counts[TG_POINT_MAX]; /* not in a row yet */
+	struct wire_counts drained[TG_POINT_MAX];
 	struct {
-		__u64 unique_bytes; /* growth of the highest sequence number seen */
-		__u32 next_seq;
-		__u32 seq_known;
+		__u64 first;   /* sequence numbers, widened to 64 bits */
+		__u64 highest; /* 0: none seen; the distance is what was unique */
 	} seq[TG_DIR_MAX];
 };
 

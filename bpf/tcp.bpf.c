@@ -178,9 +178,9 @@ static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *r
 				       const struct wire_flow *f,
 				       const struct tcp_counts *now, struct verdict *ret)
 {
-	__u64 unique = f->seq[TG_RX].unique_bytes;
-	__u64 copies = f->counts[TG_RX].payload_bytes;
-	__u64 sent = f->counts[TG_TX].payload_bytes, lost, refused = 0;
+	__u64 unique = f->seq[TG_RX].highest - f->seq[TG_RX].first;
+	__u64 copies = f->drained[TG_RX].payload_bytes;
+	__u64 sent = f->drained[TG_TX].payload_bytes, lost, refused = 0;
 
 	ADD(row->wire_matched, 1);
 	/*
@@ -215,7 +215,7 @@ static __always_inline struct wire_flow *wire_close(const struct flow_key *key,
 	if (!m || !m->wire)
 		return NULL;
 	f = bpf_map_lookup_elem(&wire, key);
-	if (f && wire_drain(f, row_key, ~0ull, 1) == WIRE_ENDS)
+	if (f && wire_end(f, row_key))
 		return f;
 	ADD(row->wire_unmatched, 1);
 	return NULL;
@@ -237,8 +237,8 @@ static __always_inline void close_record(struct tcp_sock *tp, const struct sock_
 	r->baseline = st->baseline;
 	__builtin_memset(r->wire, 0, sizeof(r->wire));
 	if (f) {
-		r->wire[TG_RX] = f->counts[TG_RX];
-		r->wire[TG_TX] = f->counts[TG_TX];
+		r->wire[TG_RX] = f->drained[TG_RX];
+		r->wire[TG_TX] = f->drained[TG_TX];
 	}
 	r->row = *row;
 	r->srtt_us = tp->srtt_us >> 3;
@@ -321,7 +321,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 			verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
 	}
 	f = wire_close(&key, &row_key, row);
-	if (f && !f->counts[TG_RX].packets && !f->counts[TG_TX].packets) {
+	if (f && !f->drained[TG_RX].packets && !f->drained[TG_TX].packets) {
 		ADD(row->wire_unmatched, 1);
 	} else if (f && !st->adopted) {
 		check_wire(tp, row, f, &st->flushed, &verdict);
@@ -340,7 +340,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
  */
 static __always_inline void wire_open(const struct flow_key *key, __u8 role)
 {
-	static const struct flow_bytes empty;
+	static const struct wire_flow empty;
 	struct meta *m = meta_get();
 	struct wire_flow *f;
 	int fresh = 0;
@@ -590,11 +590,7 @@ struct bpf_map;
 static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flow *f,
 		      __u64 *before)
 {
-	if (f->socket)
-		return 0;
-	/* the same element: on Linux 6.1 only what a lookup returned can be locked */
-	f = bpf_map_lookup_elem(&wire, key);
-	if (f)
+	if (!f->socket && !f->dead)
 		flow_settle(key, f, *before);
 	return 0;
 }
@@ -634,8 +630,8 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
 			return 0;
 		sock_flush(st, &now, row);
 		f = bpf_map_lookup_elem(&wire, &key);
-		if (f)
-			wire_drain(f, &row_key, 0, 1);
+		if (f && !f->dead)
+			wire_drain(f, &row_key);
 	}
 	flow_refresh(tp, st, &key, &row_key, &now, state);
 	return 0;

@@ -23,12 +23,13 @@
 #include "parse.h"
 #include "wire_flow.h"
 
-#define HEADERS_MAX 256
-#define PACKET_HOST 0	 /* linux/if_packet.h */
-#define TCX_NEXT    (-1) /* also TC_ACT_UNSPEC: let the next program decide */
-#define IPPROTO_TCP 6
-#define AF_INET	    2
-#define AF_INET6    10
+#define HEADERS_MAX    256
+#define SEQUENCE_TRIES 8
+#define PACKET_HOST    0    /* linux/if_packet.h */
+#define TCX_NEXT       (-1) /* also TC_ACT_UNSPEC: let the next program decide */
+#define IPPROTO_TCP    6
+#define AF_INET	       2
+#define AF_INET6       10
 
 char LICENSE[] SEC("license") __weak = "GPL";
 
@@ -36,7 +37,7 @@ char LICENSE[] SEC("license") __weak = "GPL";
  * A flow is too large for the stack.  These programs run with softirqs off, so nothing
  * on this CPU comes between filling this and inserting it.
  */
-TG_MAP(wire_fresh, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct flow_bytes, 1, 0);
+TG_MAP(wire_fresh, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_flow, 1, 0);
 
 /* One frame at one point, whatever program saw it. */
 struct frame {
@@ -178,7 +179,7 @@ static __always_inline struct wire_flow *flow_find(void *ctx, const struct flow_
 
 	if (f || !opens_flow(pkt))
 		return f;
-	fresh = (void *)bpf_map_lookup_elem(&wire_fresh, &zero);
+	fresh = bpf_map_lookup_elem(&wire_fresh, &zero);
 	if (!fresh)
 		return NULL;
 	fresh->key = *key;
@@ -192,44 +193,53 @@ static __always_inline struct wire_flow *flow_find(void *ctx, const struct flow_
 	return f;
 }
 
-/* RFC 9293 3.4: sequence space, modulo 2^32; a SYN takes one number. */
+/*
+ * RFC 9293 3.4: sequence space, modulo 2^32, here widened; a SYN takes one number.  Two
+ * CPUs may see frames of one direction: the highest number is raised by comparing and
+ * exchanging.
+ */
 static __always_inline void flow_sequence(struct wire_flow *f, __u64 dir,
 					  const struct packet *pkt, __u64 payload)
 {
 	__u32 start = pkt->seq + (pkt->tcp_flags & TCP_SYN ? 1 : 0);
+	__u64 at;
 	__s32 growth;
 
 	if (pkt->tcp_flags & TCP_FIN)
 		f->fins |= 1 << dir;
 	if (pkt->tcp_flags & TCP_RST)
 		return; /* may carry any sequence number, never data we keep */
-	if (!f->seq[dir].seq_known || (pkt->tcp_flags & TCP_SYN && !f->socket)) {
-		f->seq[dir].next_seq = start;
-		f->seq[dir].unique_bytes = 0;
-		f->seq[dir].seq_known = 1;
+	if (!f->seq[dir].highest || (pkt->tcp_flags & TCP_SYN && !f->socket)) {
+		f->seq[dir].first = 1ull << 32 | start;
+		f->seq[dir].highest = 1ull << 32 | start;
 	}
 	if (!payload)
 		return; /* an ACK after a FIN stands one number beyond the data */
-	growth = (__s32)(start + (__u32)payload - f->seq[dir].next_seq);
-	if (growth > 0) {
-		f->seq[dir].unique_bytes += growth;
-		f->seq[dir].next_seq += growth;
+	for (int i = 0; i < SEQUENCE_TRIES; i++) {
+		at = f->seq[dir].highest;
+		growth = (__s32)(start + (__u32)payload - (__u32)at);
+		if (growth <= 0 || __sync_val_compare_and_swap(&f->seq[dir].highest, at,
+							       at + growth) == at)
+			return;
 	}
 }
 
 static __always_inline void flow_add(struct wire_flow *f, const struct packet *pkt,
-				     const struct frame *frame, __u64 now)
+				     const struct frame *frame)
 {
 	__u64 point = point_of(frame);
 	struct wire_counts *c = &f->counts[point];
 
-	c->packets += frame->counts.packets;
-	c->l3_bytes += frame->counts.l3_bytes;
-	c->frame_bytes += frame->counts.frame_bytes;
-	c->payload_bytes += frame->counts.payload_bytes;
-	f->seen_ns = now;
 	if (pkt->proto == IPPROTO_TCP && point < TG_DIR_MAX)
 		flow_sequence(f, point, pkt, frame->counts.payload_bytes);
+	f->seen_ns = bpf_ktime_get_coarse_ns();
+	ADD(c->l3_bytes, frame->counts.l3_bytes);
+	ADD(c->frame_bytes, frame->counts.frame_bytes);
+	if (frame->counts.payload_bytes)
+		ADD(c->payload_bytes, frame->counts.payload_bytes);
+	/* with its result: a full barrier, before the caller looks at `dead` again */
+	point = __sync_fetch_and_add(&c->packets, frame->counts.packets);
+	barrier_var(point);
 }
 
 static __always_inline void row_add(__u8 proto, __u8 leg, __u16 listener,
@@ -291,8 +301,8 @@ static __always_inline int flow_is_over(const struct wire_flow *f,
 static __always_inline __u16 account(void *ctx, const struct packet *pkt,
 				     const struct frame *frame)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	struct flow_key key = {};
+	struct row_key row;
 	struct wire_flow *f;
 	__u16 listener = 0;
 	int charged = 0;
@@ -300,16 +310,16 @@ static __always_inline __u16 account(void *ctx, const struct packet *pkt,
 
 	key_fill(&key, pkt, frame->point);
 	f = flow_find(ctx, &key, pkt, frame);
-	if (f) {
-		bpf_spin_lock(&f->lock);
-		if (!f->dead && key_equal(&f->key, &key)) {
-			flow_add(f, pkt, frame, now);
-			listener = f->listener;
-			charged = 1;
-		}
-		bpf_spin_unlock(&f->lock);
-		if (charged && flow_is_over(f, pkt, frame->point))
+	if (f && !f->dead && key_equal(&f->key, &key)) {
+		flow_add(f, pkt, frame);
+		listener = f->listener;
+		charged = 1;
+		if (*(volatile __u32 *)&f->dead) { /* since then, see wire_flow.h */
+			flow_row(&key, f, &row);
+			wire_drain(f, &row);
+		} else if (flow_is_over(f, pkt, frame->point)) {
 			flow_settle(&key, f, ~0ull);
+		}
 	}
 	if (!charged) {
 		leg = owner_find(ctx, frame, pkt, &key, &listener);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a wire flow to its row.  A flow is marked dead under its lock before it is
- * deleted: a frame that still holds the element finds it so and goes to a row of its
- * own.
+ * From a wire flow to its row, without a lock: it would cost half of what a packet may.
+ *
+ * Frames add to `counts`; whoever drains exchanges each number for 0 and adds it to a
+ * row, so that every number gets into exactly one row, whoever comes first.  A flow is
+ * marked dead before its last draining.  A frame that was adding at that moment looks
+ * again afterwards and, if it finds the flow dead, drains what is left itself.
  */
 #ifndef BPF_WIRE_FLOW_H
 #define BPF_WIRE_FLOW_H
@@ -12,58 +15,47 @@
 
 #define TG_IDLE_NS 60000000000ull /* unless meta says otherwise */
 
-/* A wire_flow where the kernel allows no lock: per-CPU values and constants. */
-struct flow_bytes {
-	__u64 words[sizeof(struct wire_flow) / 8];
-};
-
-static __always_inline void counts_since(struct wire_counts *ret,
-					 const struct wire_counts *now,
-					 const struct wire_counts *before)
+/* Exchange for 0, if there is anything. */
+static __always_inline __u64 take(__u64 *n)
 {
-	ret->packets = now->packets - before->packets;
-	ret->l3_bytes = now->l3_bytes - before->l3_bytes;
-	ret->frame_bytes = now->frame_bytes - before->frame_bytes;
-	ret->payload_bytes = now->payload_bytes - before->payload_bytes;
+	return *(volatile __u64 *)n ? __sync_lock_test_and_set(n, 0) : 0;
 }
 
-enum wire_end { WIRE_GOES_ON, WIRE_ENDS, WIRE_GONE };
-
-/*
- * Move what the flow gained since the last time to a row.  It ends if it was not seen
- * since `before` and, unless `owner` asks, no socket owns it: then nobody writes to it
- * any more, and the caller reads what it likes and deletes it.
- */
-static __always_inline enum wire_end
-wire_drain(struct wire_flow *f, const struct row_key *row_key, __u64 before, int owner)
+/* Move what the flow holds to the row. */
+static __always_inline void wire_drain(struct wire_flow *f, const struct row_key *row_key)
 {
-	struct wire_counts gained[TG_POINT_MAX] = {};
-	enum wire_end end = WIRE_GONE;
+	struct wire_totals *row = wire_row(row_key);
+	struct wire_counts n;
+
+	if (!row)
+		return;
+	for (int i = 0; i < TG_POINT_MAX; i++) {
+		n.packets = take(&f->counts[i].packets);
+		n.l3_bytes = take(&f->counts[i].l3_bytes);
+		n.frame_bytes = take(&f->counts[i].frame_bytes);
+		n.payload_bytes = take(&f->counts[i].payload_bytes);
+		if (!n.packets && !n.frame_bytes && !n.l3_bytes && !n.payload_bytes)
+			continue;
+		wire_add(row, i, &n);
+		ADD(f->drained[i].packets, n.packets);
+		ADD(f->drained[i].l3_bytes, n.l3_bytes);
+		ADD(f->drained[i].frame_bytes, n.frame_bytes);
+		ADD(f->drained[i].payload_bytes, n.payload_bytes);
+	}
+}
+
+/* The last draining.  1 for the one caller who ends the flow and deletes it, else 0. */
+static __always_inline int wire_end(struct wire_flow *f, const struct row_key *row_key)
+{
 	struct wire_totals *row;
 
-	bpf_spin_lock(&f->lock);
-	if (!f->dead) {
-		end = f->seen_ns < before && (owner || !f->socket) ? WIRE_ENDS
-								   : WIRE_GOES_ON;
-		for (int i = 0; i < TG_POINT_MAX; i++) {
-			counts_since(&gained[i], &f->counts[i], &f->flushed[i]);
-			f->flushed[i] = f->counts[i];
-		}
-		f->dead = end == WIRE_ENDS;
-	}
-	bpf_spin_unlock(&f->lock);
-	if (end == WIRE_GONE)
-		return end;
+	if (__sync_val_compare_and_swap(&f->dead, 0, 1) != 0)
+		return 0;
+	wire_drain(f, row_key);
 	row = wire_row(row_key);
-	if (!row)
-		return end;
-	for (int i = 0; i < TG_POINT_MAX; i++) {
-		if (gained[i].packets)
-			wire_add(row, i, &gained[i]);
-	}
-	if (end == WIRE_ENDS)
+	if (row)
 		ADD(row->flows, 1);
-	return end;
+	return 1;
 }
 
 static __always_inline void flow_record(const struct flow_key *key,
@@ -71,10 +63,10 @@ static __always_inline void flow_record(const struct flow_key *key,
 					const struct wire_flow *f, int reason)
 {
 	struct tcp_counts counts = {
-		.rx_payload_bytes = f->counts[TG_RX].payload_bytes,
-		.tx_payload_bytes = f->counts[TG_TX].payload_bytes,
-		.rx_segments = f->counts[TG_RX].packets,
-		.tx_segments = f->counts[TG_TX].packets,
+		.rx_payload_bytes = f->drained[TG_RX].payload_bytes,
+		.tx_payload_bytes = f->drained[TG_TX].payload_bytes,
+		.rx_segments = f->drained[TG_RX].packets,
+		.tx_segments = f->drained[TG_TX].packets,
 	};
 	struct record *r;
 
@@ -89,8 +81,8 @@ static __always_inline void flow_record(const struct flow_key *key,
 	r->opened_ns = f->opened_ns;
 	r->closed_ns = f->seen_ns;
 	r->counts = counts;
-	r->wire[TG_RX] = f->counts[TG_RX];
-	r->wire[TG_TX] = f->counts[TG_TX];
+	r->wire[TG_RX] = f->drained[TG_RX];
+	r->wire[TG_TX] = f->drained[TG_TX];
 	r->row = *row;
 	r->role = f->active ? TG_ROLE_CONNECTED : TG_ROLE_ACCEPTED;
 	r->reason = (__u8)reason;
@@ -105,7 +97,7 @@ static __always_inline void flow_unanswered(const struct flow_key *key,
 	__u32 index = f->listener;
 	struct wire_boundary *b;
 
-	if (!index || key->proto != 6 || f->active || f->counts[TG_TX].packets)
+	if (!index || key->proto != 6 || f->active || f->drained[TG_TX].packets)
 		return;
 	b = bpf_map_lookup_elem(&wire_boundary, &index);
 	if (b)
@@ -121,13 +113,19 @@ static __always_inline void flow_row(const struct flow_key *key,
 	ret->leg = f->leg;
 }
 
-/* Drain a flow that no socket owns; it ends if it was not seen since `before`. */
+/*
+ * A flow that no socket owns: to its row, and if it was not seen since `before`, away.
+ */
 static __noinline int flow_settle(struct flow_key *key, struct wire_flow *f, __u64 before)
 {
 	struct row_key row;
 
 	flow_row(key, f, &row);
-	if (wire_drain(f, &row, before, 0) != WIRE_ENDS)
+	if (f->seen_ns >= before) {
+		wire_drain(f, &row);
+		return 0;
+	}
+	if (!wire_end(f, &row))
 		return 0;
 	flow_unanswered(key, f);
 	flow_record(key, &row, f, before == ~0ull ? TG_RECORD_ENDED : TG_RECORD_IDLE);

@@ -363,6 +363,20 @@ static int read_names(struct book *b, struct snapshot *s)
 	return s->names ? 0 : -ENOMEM;
 }
 
+/* A flow's whole life: what is in a row already, and what is not yet. */
+static void wire_of(const struct wire_flow *w, struct live_flow *ret)
+{
+	for (int d = 0; d < TG_DIR_MAX; d++) {
+		const struct wire_counts *a = &w->drained[d], *b = &w->counts[d];
+
+		ret->wire[d].packets = a->packets + b->packets;
+		ret->wire[d].l3_bytes = a->l3_bytes + b->l3_bytes;
+		ret->wire[d].frame_bytes = a->frame_bytes + b->frame_bytes;
+		ret->wire[d].payload_bytes = a->payload_bytes + b->payload_bytes;
+	}
+	ret->has_wire = true;
+}
+
 static void flow_of_wire(const struct flow_key *key, const struct wire_flow *w,
 			 struct live_flow *ret)
 {
@@ -374,13 +388,11 @@ static void flow_of_wire(const struct flow_key *key, const struct wire_flow *w,
 	ret->flow.row.listener = w->listener;
 	ret->flow.row.leg = w->leg;
 	ret->flow.row.proto = (__u8)key->proto;
-	for (int d = 0; d < TG_DIR_MAX; d++)
-		ret->wire[d] = w->counts[d];
-	ret->flow.counts.rx_payload_bytes = w->counts[TG_RX].payload_bytes;
-	ret->flow.counts.tx_payload_bytes = w->counts[TG_TX].payload_bytes;
-	ret->flow.counts.rx_segments = w->counts[TG_RX].packets;
-	ret->flow.counts.tx_segments = w->counts[TG_TX].packets;
-	ret->has_wire = true;
+	wire_of(w, ret);
+	ret->flow.counts.rx_payload_bytes = ret->wire[TG_RX].payload_bytes;
+	ret->flow.counts.tx_payload_bytes = ret->wire[TG_TX].payload_bytes;
+	ret->flow.counts.rx_segments = ret->wire[TG_RX].packets;
+	ret->flow.counts.tx_segments = ret->wire[TG_TX].packets;
 }
 
 /* What is no TCP connection is known to the wire book only. */
@@ -428,11 +440,8 @@ static int read_flows(struct book *b, struct snapshot *s)
 		f->key = ((struct flow_key *)d.keys)[i];
 		f->flow = ((struct flow *)d.values)[i];
 		if (s->meta.wire &&
-		    bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0) {
-			f->has_wire = true;
-			f->wire[TG_RX] = w.counts[TG_RX];
-			f->wire[TG_TX] = w.counts[TG_TX];
-		}
+		    bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0)
+			wire_of(&w, f);
 	}
 	s->tcp_flows_n = s->flows_n;
 	free(d.keys);
