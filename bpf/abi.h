@@ -161,7 +161,8 @@ struct sock_state {
 	__u8 closed;	    /* this life is over and accounted */
 	__u8 released;	    /* the application has closed it */
 	__u8 adopted;	    /* it was open before the books were loaded */
-	__u8 pad[3];
+	__u8 waits;	    /* it is in its listener's `waiting` */
+	__u8 pad[2];
 	__u32 compared;	    /* 1: the claim was looked at (atomic) */
 	__u32 unsent_bytes; /* these three are of the moment it closed */
 	__u32 rcv_nxt;
@@ -171,7 +172,10 @@ struct sock_state {
 };
 _Static_assert(sizeof(struct sock_state) == 136, "sock_state is map ABI");
 
-/* One live connection, for people to look at; never the source of a total. */
+/*
+ * One live connection, for people to look at; never the source of a total.  Listed when
+ * somebody looks (iter/tcp), at once if it lives where no reader of ours comes by.
+ */
 struct flow {
 	__u64 opened_ns; /* CLOCK_MONOTONIC */
 	__u64 seen_ns;	 /* when the figures below were read from the socket */
@@ -181,7 +185,7 @@ struct flow {
 	__u32 tx_queue_bytes; /* written, not yet acknowledged */
 	__u8 state;	      /* TCP_ESTABLISHED ... as in the kernel's tcp_states.h */
 	__u8 role;
-	__u8 pending; /* the opening waits for its label, see sock_state.opened */
+	__u8 pad8;
 	__u8 adopted; /* open before the load; opened_ns is when it was found */
 	struct row_key row;
 	__u32 min_rtt_us;
@@ -215,7 +219,14 @@ struct tcp_hist {
 /* The tcp book: every byte of every socket is in exactly one row, or in the overflow. */
 struct tcp_totals {
 	__u64 opened;
-	__u64 adopted; /* opened + adopted = closed + live */
+	__u64 adopted;
+	/*
+	 * Connections whose route was not known when they began, and those of which it is
+	 * by now: then they are opened in its row.  opened + adopted + waiting = closed +
+	 * waited + live.
+	 */
+	__u64 waiting;
+	__u64 waited;
 	__u64 closed[TG_CLOSE_MAX];
 	struct tcp_counts counts;   /* since the load */
 	struct tcp_counts baseline; /* of adopted sockets, before it */
@@ -367,8 +378,15 @@ struct name_val {
 	char name[TG_NAME_LEN];
 };
 
-/* Elements of `cursors`: rows of the host in two maps, odd connections ever noted. */
-enum tg_cursor { TG_CURSOR_ROWS_TCP, TG_CURSOR_ROWS_WIRE, TG_CURSOR_ODD, TG_CURSOR_MAX };
+/* Elements of `cursors`: rows of the host in two maps, odd connections ever noted ... */
+enum tg_cursor {
+	TG_CURSOR_ROWS_TCP,
+	TG_CURSOR_ROWS_WIRE,
+	TG_CURSOR_ODD,
+	TG_CURSOR_FLOWS, /* entries of `flows` and `wire` at the last visit */
+	TG_CURSOR_WIRE,
+	TG_CURSOR_MAX
+};
 
 enum tg_hook { TG_HOOK_SOCKOPS, TG_HOOK_TRACEPOINT };
 

@@ -70,6 +70,51 @@ static __always_inline void counts_add(struct tcp_counts *t, const struct tcp_co
 	ADD(t->tx_segments, n->tx_segments);
 }
 
+/* The row where connections of a listener wait until their route is known. */
+static __always_inline struct tcp_totals *waiting_row(const struct sock_label *label)
+{
+	struct row_key key = { .listener = label->listener,
+			       .leg = TG_LEG_DOWNSTREAM,
+			       .proto = IPPROTO_TCP };
+
+	return tcp_row(&key);
+}
+
+static __always_inline void waiting_begins(struct sock_state *st,
+					   const struct sock_label *label)
+{
+	struct tcp_totals *row, *all;
+	__u32 zero = 0;
+
+	if (!label_pending(label))
+		return;
+	row = waiting_row(label);
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!row || !all)
+		return;
+	st->waits = 1;
+	ADD(row->waiting, 1);
+	ADD(all->waiting, 1);
+}
+
+/* Before its opening is added, with the label that is final or the last one. */
+static __always_inline void waiting_ends(struct sock_state *st,
+					 const struct sock_label *label)
+{
+	struct tcp_totals *row, *all;
+	__u32 zero = 0;
+
+	if (!st->waits || !label)
+		return;
+	row = waiting_row(label);
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!row || !all)
+		return;
+	st->waits = 0;
+	ADD(row->waited, 1);
+	ADD(all->waited, 1);
+}
+
 static __always_inline void opening_add(struct tcp_totals *t, const struct sock_state *st)
 {
 	if (!st->adopted) {
@@ -289,6 +334,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
 	row_of(label, st->role, &key, &row_key);
+	waiting_ends(st, label);
 	row = tcp_row(&row_key);
 	if (!row)
 		return 0;
@@ -381,7 +427,6 @@ static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_
 		.tx_queue_bytes = tp->write_seq - tp->snd_una,
 		.state = state,
 		.role = st->role,
-		.pending = !st->opened,
 		.adopted = st->adopted,
 		.row = *row,
 	};
@@ -390,17 +435,28 @@ static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_
 		fault_inc(TG_FAULT_FLOWS_FULL);
 }
 
-/* The 4-tuple is known: into the directory. */
+/*
+ * The 4-tuple is known.  Readers of this load's namespace list its sockets when somebody
+ * looks; the others would never be seen.
+ */
 static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __u8 state)
 {
+	struct sock_label *label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+	struct meta *m = meta_get();
 	struct tcp_counts now = {};
 	struct row_key row;
 	struct flow_key key;
 
+	if (!m)
+		return 0;
 	sock_key(tp, &key);
-	row_of(bpf_sk_storage_get(&tcp_label, tp, 0, 0), st->role, &key, &row);
-	sock_counts(tp, st->role, state, &now);
-	flow_refresh(tp, st, &key, &row, &now, state);
+	if (!st->waits)
+		waiting_begins(st, label);
+	if (key.netns_cookie != m->netns_cookie) {
+		row_of(label, st->role, &key, &row);
+		sock_counts(tp, st->role, state, &now);
+		flow_refresh(tp, st, &key, &row, &now, state);
+	}
 	wire_open(&key, st->role);
 	return 0;
 }
@@ -595,21 +651,42 @@ static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flo
 	return 0;
 }
 
+static long count_one(struct bpf_map *map, struct flow_key *key, void *value, __u64 *n)
+{
+	++*n;
+	return 0;
+}
+
+static __always_inline void cursor_set(__u32 which, __u64 value)
+{
+	__u64 *n = bpf_map_lookup_elem(&cursors, &which);
+
+	if (n)
+		*n = value;
+}
+
 /* Wire flows that no socket owns: to their rows, and away if they are idle. */
 static __noinline int sweep(void)
 {
 	struct meta *m = meta_get();
-	__u64 before;
+	__u64 before, n = 0;
 
-	if (!m || !m->wire)
+	if (!m)
 		return 0;
-	before = bpf_ktime_get_ns() - (m->idle_ns ? m->idle_ns : TG_IDLE_NS);
-	bpf_for_each_map_elem(&wire, sweep_one, &before, 0);
+	if (m->wire) {
+		before = bpf_ktime_get_ns() - (m->idle_ns ? m->idle_ns : TG_IDLE_NS);
+		bpf_for_each_map_elem(&wire, sweep_one, &before, 0);
+		bpf_for_each_map_elem(&wire, count_one, &n, 0);
+		cursor_set(TG_CURSOR_WIRE, n);
+	}
+	n = 0;
+	bpf_for_each_map_elem(&flows, count_one, &n, 0);
+	cursor_set(TG_CURSOR_FLOWS, n);
 	return 0;
 }
 
 /* A subprogram of its own: its frame and the sweep's together would be too large. */
-static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
+static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list)
 {
 	struct wire_flow *f;
 	struct sock_label *label;
@@ -625,6 +702,7 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
 	state = tp_sk(tp)->__sk_common.skc_state;
 	sock_counts(tp, st->role, state, &now);
 	if (!label_pending(label)) {
+		waiting_ends(st, label);
 		row = tcp_row(&row_key);
 		if (!row)
 			return 0;
@@ -633,7 +711,8 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
 		if (f && !f->dead)
 			wire_drain(f, &row_key);
 	}
-	flow_refresh(tp, st, &key, &row_key, &now, state);
+	if (list)
+		flow_refresh(tp, st, &key, &row_key, &now, state);
 	return 0;
 }
 
@@ -642,8 +721,7 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st)
  * the other wire flows.  The kernel holds the socket's lock around each call, so it
  * never races with sock_closed() of that socket.
  */
-SEC("iter/tcp")
-int tcp_live(struct bpf_iter__tcp *ctx)
+static __always_inline int visit_one(struct bpf_iter__tcp *ctx, int list)
 {
 	struct sock_common *skc = ctx->sk_common;
 	struct sock_state *st;
@@ -656,8 +734,21 @@ int tcp_live(struct bpf_iter__tcp *ctx)
 		return 0;
 	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
 	if (st && !st->closed)
-		visit(tp, st);
+		visit(tp, st, list);
 	return 0;
+}
+
+SEC("iter/tcp")
+int tcp_live(struct bpf_iter__tcp *ctx)
+{
+	return visit_one(ctx, 0);
+}
+
+/* The same, and each socket into the directory. */
+SEC("iter/tcp")
+int tcp_list(struct bpf_iter__tcp *ctx)
+{
+	return visit_one(ctx, 1);
 }
 
 /*

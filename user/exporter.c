@@ -86,7 +86,7 @@ static int refresh(struct exporter *e)
 	for (int i = 0; i < AUDIT_TRIES && sum > 0; i++) {
 		(void)sandbox_raise(
 			CAP_NET_ADMIN); /* snapshot_take reports if it was needed */
-		err = snapshot_take(e->book, BOOK_FLOWS | BOOK_NFT, &s);
+		err = snapshot_take(e->book, BOOK_NFT, &s);
 		(void)sandbox_lower(CAP_NET_ADMIN);
 		if (err)
 			return err;
@@ -128,8 +128,14 @@ static unsigned page_metrics(struct exporter *e, struct request *r, FILE *out)
 static unsigned page_flows(struct exporter *e, struct request *r, FILE *out)
 {
 	static const struct flows_opts all;
-	json_t *flows = flows_json(e->s, &all);
+	struct snapshot *s;
+	json_t *flows;
 
+	/* its own: the directory is only made when somebody asks for it */
+	if (snapshot_take(e->book, BOOK_FLOWS, &s) < 0)
+		return MHD_HTTP_INTERNAL_SERVER_ERROR;
+	flows = flows_json(s, &all);
+	snapshot_free(s);
 	if (!flows)
 		return MHD_HTTP_INTERNAL_SERVER_ERROR;
 	r->type = "application/json";

@@ -36,6 +36,7 @@ struct load {
 	struct bpf_link *release_link;
 	struct bpf_link *state_link;
 	struct bpf_link *iter_link;
+	struct bpf_link *list_link;
 	unsigned ifindex[LOAD_DEVICES_MAX];
 	unsigned xdp_ifindex[LOAD_DEVICES_MAX];
 	uint64_t cgroup_id;
@@ -189,9 +190,12 @@ static int attach_tcp(struct load *ld)
 	int fd, err;
 
 	ld->iter_link = bpf_program__attach_iter(ld->skel->progs.tcp_live, NULL);
-	if (!ld->iter_link)
-		return log_errno(-errno, "cannot attach the socket iterator");
+	ld->list_link = bpf_program__attach_iter(ld->skel->progs.tcp_list, NULL);
+	if (!ld->iter_link || !ld->list_link)
+		return log_errno(-errno, "cannot attach the socket iterators");
 	err = pin_link(ld, ld->iter_link, "live");
+	if (!err)
+		err = pin_link(ld, ld->list_link, "list");
 	if (err)
 		return err;
 	fd = open_cgroup(ld, ld->opts->cgroup);
@@ -367,6 +371,7 @@ static void load_free(struct load *ld)
 	bpf_link__destroy(ld->release_link);
 	bpf_link__destroy(ld->state_link);
 	bpf_link__destroy(ld->iter_link);
+	bpf_link__destroy(ld->list_link);
 	tollgate_bpf__destroy(ld->skel);
 }
 
@@ -477,6 +482,8 @@ static int upgrade_pin(struct load *ld, const char *name)
 		return update_link(ld, name, ld->skel->progs.tcp_release);
 	if (strcmp(name, "live") == 0)
 		return update_link(ld, name, ld->skel->progs.tcp_live);
+	if (strcmp(name, "list") == 0)
+		return update_link(ld, name, ld->skel->progs.tcp_list);
 	if (strcmp(name, "link-state") == 0)
 		return replace_state(ld);
 	if (starts(name, "link-xdp-"))

@@ -81,66 +81,18 @@ static void tcp_closed_by_reason(const struct page *p)
 	}
 }
 
-/* Flows of one row whose opening is not in the totals yet. */
-struct pending {
-	struct row_key row;
-	uint64_t n;
-	bool shown;
-};
-
-static size_t tally_pending(const struct snapshot *s, struct pending *list, size_t cap)
-{
-	size_t n = 0, k;
-
-	for (size_t i = 0; i < s->tcp_flows_n; i++) {
-		if (!s->flows[i].flow.pending)
-			continue;
-		for (k = 0; k < n; k++) {
-			if (memcmp(&list[k].row, &s->flows[i].flow.row,
-				   sizeof(list[k].row)) == 0)
-				break;
-		}
-		if (k == cap)
-			continue; /* more rows than there are listeners: not ours */
-		if (k == n)
-			list[n++] = (struct pending){ .row = s->flows[i].flow.row };
-		list[k].n++;
-	}
-	return n;
-}
-
-/* Opened and not closed, and those whose opening still waits for its route. */
 static void tcp_active(const struct page *p)
 {
-	const struct snapshot *s = p->s;
-	struct pending list[TG_LISTENERS_MAX];
-	size_t list_n = tally_pending(s, list, TG_LISTENERS_MAX);
 	struct row_key key;
 
 	page_family(
 		p, "connections_active", false,
 		"TCP sockets open now; route is empty until a connection's route is known.");
-	for (size_t i = 0; i <= s->tcp_n; i++) {
-		const struct tcp_totals *t = tcp_at(s, i, &key);
-		uint64_t closed = tcp_closed(t);
-		/* both grow while they are read */
-		uint64_t open = t->opened + t->adopted;
-		uint64_t n = open > closed ? open - closed : 0;
+	for (size_t i = 0; i <= p->s->tcp_n; i++) {
+		uint64_t n = tcp_live(tcp_at(p->s, i, &key));
 
-		for (size_t k = 0; i < s->tcp_n && k < list_n; k++) {
-			if (memcmp(&list[k].row, &key, sizeof(key)) != 0)
-				continue;
-			n += list[k].n;
-			list[k].shown = true;
-		}
 		page_row_sample(p, "connections_active", false, &key, "");
 		fprintf(p->out, "%" PRIu64 "\n", n);
-	}
-	for (size_t k = 0; k < list_n; k++) { /* of rows that have no total yet */
-		if (list[k].shown)
-			continue;
-		page_row_sample(p, "connections_active", false, &list[k].row, "");
-		fprintf(p->out, "%" PRIu64 "\n", list[k].n);
 	}
 }
 
@@ -375,9 +327,9 @@ static void maps(const struct page *p)
 		const char *name;
 		size_t n, max;
 	} all[] = {
-		{ "flows", s->tcp_flows_n, s->flows_capacity },
+		{ "flows", s->flows_entries, s->flows_capacity },
 		{ "tcp_totals", s->tcp_n, s->tcp_capacity },
-		{ "wire", s->wire_flows_n, s->wire_flows_capacity },
+		{ "wire", s->wire_entries, s->wire_flows_capacity },
 		{ "wire_totals", s->wire_n, s->wire_capacity },
 		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
 		{ "names", s->names_n, TG_NAMES_MAX },

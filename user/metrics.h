@@ -9,7 +9,7 @@
 #include "book/book.h"
 
 /*
- * Write every metric of a snapshot (taken with BOOK_FLOWS | BOOK_NFT) and its audit, as
+ * Write every metric of a snapshot (taken with BOOK_NFT) and its audit, as
  * Prometheus text format 0.0.4 or as OpenMetrics 1.0.
  */
 void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,

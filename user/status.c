@@ -57,8 +57,9 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 					       : "");
 	else
 		fputs("proxy      not running\n", out);
-	fprintf(out, "sockets    %" PRIu64 " opened, %" PRIu64 " closed, %zu live\n",
-		(uint64_t)t->opened, tcp_closed(t), s->tcp_flows_n);
+	fprintf(out,
+		"sockets    %" PRIu64 " opened, %" PRIu64 " closed, %" PRIu64 " live\n",
+		(uint64_t)t->opened, tcp_closed(t), tcp_live(t));
 	if (t->adopted)
 		fprintf(out, "adopted    %" PRIu64 " older than the books\n",
 			(uint64_t)t->adopted);
@@ -117,7 +118,7 @@ json_t *status_json(const struct snapshot *s)
 		"draining", s->proxy.draining != 0, "accept_paused",
 		s->proxy.accept_paused != 0, "sockets", "opened", (json_int_t)t->opened,
 		"adopted", (json_int_t)t->adopted, "closed", (json_int_t)tcp_closed(t),
-		"live", (json_int_t)s->tcp_flows_n, "payload", "rx_payload_bytes",
+		"live", (json_int_t)tcp_live(t), "payload", "rx_payload_bytes",
 		(json_int_t)t->counts.rx_payload_bytes, "tx_payload_bytes",
 		(json_int_t)t->counts.tx_payload_bytes, "tx_retransmitted_bytes",
 		(json_int_t)t->counts.tx_retransmitted_bytes, "refused", refused,

@@ -8,7 +8,7 @@
 #include "book/audit.h"
 #include "book/book.h"
 
-/* Summary of a snapshot taken with BOOK_FLOWS; JSON is a new reference or NULL. */
+/* Summary of a snapshot; JSON is a new reference or NULL. */
 void status_print(FILE *out, const struct snapshot *s, const char *pins);
 json_t *status_json(const struct snapshot *s);
 

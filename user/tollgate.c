@@ -181,7 +181,7 @@ static int show_status(struct options *o, struct snapshot *s)
 
 static int cmd_status(struct options *o)
 {
-	return with_snapshot(o, BOOK_FLOWS | BOOK_NFT, show_status);
+	return with_snapshot(o, BOOK_NFT, show_status);
 }
 
 static int show_flows(struct options *o, struct snapshot *s)

@@ -99,7 +99,7 @@ plain_records() {
 	for name in connection_duration_seconds rtt_seconds connection_payload_bytes; do
 		equal 40 "$(metric "tollgate_${name}_count" 'leg="downstream"' 'listener="plain"' <"$DIR/page")" "$name"
 		equal 40 "$(metric "tollgate_${name}_bucket" 'leg="downstream"' 'le="+Inf"' <"$DIR/page")" "$name +Inf"
-		grep "^tollgate_${name}_bucket.*downstream" "$DIR/page" | awk '{ if ($NF < last) exit 1; last = $NF }'
+		grep "^tollgate_${name}_bucket.*downstream.*route=\"app\"" "$DIR/page" | awk '{ if ($NF < last) exit 1; last = $NF }'
 	done
 	equal "$(($(sums client tx) + $(sums client rx)))" \
 		"$(metric tollgate_connection_payload_bytes_sum 'leg="downstream"' <"$DIR/page")" "sum of bytes"

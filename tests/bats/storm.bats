@@ -160,7 +160,7 @@ storm_records() {
 	done
 	storm 3000 --endings clean
 	for reader in one two; do
-		[ "$(tail -1 "$DIR/$reader.log")" -gt 100 ]
+		[ "$(tail -1 "$DIR/$reader.log")" -gt 20 ]
 	done
 	local wrote read
 	read -r wrote read <<<"$(wrote_and_read)"

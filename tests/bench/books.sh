@@ -62,6 +62,11 @@ for tool in tcplife pmacctd; do
 	fi
 done
 
+# closed connections must not use up the ports of later rounds
+for place in client gate; do
+	at "$place" sysctl -qw net.ipv4.tcp_max_tw_buckets=0 "net.ipv4.ip_local_port_range=1100 65000"
+done
+
 # --- work: prints how much a second -----------------------------------------------------
 
 ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
@@ -72,13 +77,13 @@ rate_of() { # COUNT COMMAND...
 	awk -v a="$t0" -v b="$EPOCHREALTIME" -v n="$count" 'BEGIN { print n / (b - a) }'
 }
 connections() {
-	rate_of 6000 at client "$PEER" load --connect 192.0.2.2:6000 --connections 6000 --parallel 16 \
+	rate_of 15000 at client "$PEER" load --connect 192.0.2.2:6000 --connections 15000 --parallel 16 \
 		--mix fixed --bytes 100
 }
-exchanges() { at client "$PINGPONG" run 192.0.2.2:6001 8 12000; }
+exchanges() { at client "$PINGPONG" run 192.0.2.2:6001 8 20000; }
 bulk() {
-	rate_of 1500 at client "$PEER" load --connect 192.0.2.2:6000 --connections 1 --parallel 1 --mix up \
-		--bytes 1500000000
+	rate_of 3000 at client "$PEER" load --connect 192.0.2.2:6000 --connections 1 --parallel 1 --mix up \
+		--bytes 3000000000
 }
 
 start_peer server gate --listen 192.0.2.2:6000

@@ -53,7 +53,8 @@ static const char *const map_names[] = {
 
 struct book {
 	int fds[MAP_MAX];
-	int live_fd; /* pinned iterator link; -1 if another loader pinned none */
+	int live_fd; /* pinned iterator links; -1 if another loader pinned none */
+	int list_fd;
 	size_t cpus;
 	uint32_t capacity[MAP_MAX];
 };
@@ -68,6 +69,8 @@ void book_close(struct book *b)
 	}
 	if (b->live_fd >= 0)
 		close(b->live_fd);
+	if (b->list_fd >= 0)
+		close(b->list_fd);
 	free(b);
 }
 
@@ -127,7 +130,7 @@ int book_open(const char *pins, struct book **ret)
 	if (!b)
 		return -ENOMEM;
 	memset(b->fds, 0xff, sizeof(b->fds));
-	b->live_fd = -1;
+	b->live_fd = b->list_fd = -1;
 	for (int i = 0; i < MAP_MAX && !err; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", pins, map_names[i]);
 		b->fds[i] = bpf_obj_get(path);
@@ -137,6 +140,8 @@ int book_open(const char *pins, struct book **ret)
 	if (!err) {
 		(void)snprintf(path, sizeof(path), "%s/live", pins);
 		b->live_fd = bpf_obj_get(path);
+		(void)snprintf(path, sizeof(path), "%s/list", pins);
+		b->list_fd = bpf_obj_get(path);
 		cpus = libbpf_num_possible_cpus();
 		err = cpus < 0 ? cpus : check_sizes(b);
 		if (!err)
@@ -152,15 +157,15 @@ int book_open(const char *pins, struct book **ret)
 }
 
 /* A reader of this namespace visits the sockets; the program has nothing to say. */
-static int visit_sockets(struct book *b)
+static int visit_sockets(int link_fd)
 {
 	char buf[4096];
 	ssize_t n;
 	int fd;
 
-	if (b->live_fd < 0)
+	if (link_fd < 0)
 		return 0;
-	fd = bpf_iter_create(b->live_fd);
+	fd = bpf_iter_create(link_fd);
 	if (fd < 0)
 		return -errno;
 	do {
@@ -406,7 +411,6 @@ static int add_wire_flows(struct book *b, struct snapshot *s)
 		       sizeof(struct wire_flow), &d);
 	if (err)
 		return err;
-	s->wire_flows_n = d.n;
 	grown = reallocarray(s->flows, s->flows_n + d.n + 1, sizeof(*grown));
 	if (grown) {
 		s->flows = grown;
@@ -443,7 +447,6 @@ static int read_flows(struct book *b, struct snapshot *s)
 		    bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0)
 			wire_of(&w, f);
 	}
-	s->tcp_flows_n = s->flows_n;
 	free(d.keys);
 	free(d.values);
 	if (!s->flows)
@@ -451,14 +454,18 @@ static int read_flows(struct book *b, struct snapshot *s)
 	return s->meta.wire ? add_wire_flows(b, s) : 0;
 }
 
+static uint64_t read_cursor(struct book *b, __u32 which)
+{
+	uint64_t n = 0;
+
+	return bpf_map_lookup_elem(b->fds[MAP_cursors], &which, &n) < 0 ? 0 : n;
+}
+
 /* The last connections whose books differed, newest first. */
 static int read_odd(struct book *b, struct snapshot *s)
 {
-	__u32 which = TG_CURSOR_ODD;
-	uint64_t next;
+	uint64_t next = read_cursor(b, TG_CURSOR_ODD);
 
-	if (bpf_map_lookup_elem(b->fds[MAP_cursors], &which, &next) < 0)
-		return -errno;
 	s->odd_total = next;
 	for (; next && s->odd_n < TG_ODD_MAX; next--) {
 		__u32 index = (__u32)((next - 1) % TG_ODD_MAX);
@@ -513,7 +520,7 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 
 	if (bpf_map_lookup_elem(b->fds[MAP_meta], &zero, &s->meta) < 0)
 		return -errno;
-	err = visit_sockets(b);
+	err = visit_sockets(want & BOOK_FLOWS ? b->list_fd : b->live_fd);
 	if (!err)
 		err = read_proxy(b, s);
 	if (!err)
@@ -536,6 +543,8 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 		err = read_flows(b, s);
 	if (!err)
 		err = read_odd(b, s);
+	s->flows_entries = read_cursor(b, TG_CURSOR_FLOWS);
+	s->wire_entries = read_cursor(b, TG_CURSOR_WIRE);
 	s->flows_capacity = b->capacity[MAP_flows];
 	s->tcp_capacity = b->capacity[MAP_tcp_totals];
 	s->wire_flows_capacity = b->capacity[MAP_wire];

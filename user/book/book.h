@@ -56,7 +56,8 @@ struct snapshot {
 	struct wire_row *wire;
 	size_t wire_n;
 	struct wire_totals wire_overflow;
-	size_t wire_flows_n; /* of all protocols */
+	uint64_t wire_entries; /* of all protocols */
+	uint64_t flows_entries;
 	size_t flows_capacity;
 	size_t tcp_capacity;
 	size_t wire_flows_capacity;
@@ -66,7 +67,6 @@ struct snapshot {
 	size_t listeners_n;
 	struct live_flow *flows; /* TCP connections first */
 	size_t flows_n;
-	size_t tcp_flows_n;
 	struct odd odd[TG_ODD_MAX]; /* newest first */
 	size_t odd_n;
 	uint64_t odd_total; /* ever noted */
@@ -109,6 +109,9 @@ void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
 
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */
 const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsigned id);
+
+/* Sockets that are open, also those whose route is not known yet. */
+uint64_t tcp_live(const struct tcp_totals *t);
 
 /* Sockets of closed state `tcp_totals.closed`, all reasons together. */
 uint64_t tcp_closed(const struct tcp_totals *t);

@@ -88,3 +88,12 @@ uint64_t tcp_closed(const struct tcp_totals *t)
 		n += t->closed[i];
 	return n;
 }
+
+uint64_t tcp_live(const struct tcp_totals *t)
+{
+	uint64_t begun = t->opened + t->adopted + t->waiting;
+	uint64_t ended = tcp_closed(t) + t->waited;
+
+	return begun > ended ? begun - ended
+			     : 0; /* all of them grow while they are read */
+}
