@@ -31,7 +31,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
-READER := user/book/book.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
+READER := user/book/book.c user/book/dump.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
 	$(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
 CONFIG_SRC := $(wildcard proxy/config*.c)

@@ -385,6 +385,7 @@ enum tg_cursor {
 	TG_CURSOR_ODD,
 	TG_CURSOR_FLOWS, /* entries of `flows` and `wire` at the last visit */
 	TG_CURSOR_WIRE,
+	TG_CURSOR_RECORDS, /* bytes in the ring, at the last visit */
 	TG_CURSOR_MAX
 };
 

@@ -172,6 +172,11 @@ static int adopt(struct load *ld)
 			      ? adopt_here(&a)
 			      : host_each_netns(adopt_here, &a);
 		bpf_link__destroy(link);
+		if (err == -EPERM && ld->opts->adopt == LOAD_ADOPT_ALL) {
+			log_warn("without CAP_SYS_ADMIN connections of other network "
+				 "namespaces are not adopted");
+			err = 0;
+		}
 		if (err < 0)
 			return log_errno(err, "cannot visit the sockets that are open");
 	}

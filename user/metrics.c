@@ -329,6 +329,7 @@ static void maps(const struct page *p)
 	} all[] = {
 		{ "flows", s->flows_entries, s->flows_capacity },
 		{ "tcp_totals", s->tcp_n, s->tcp_capacity },
+		{ "records", s->records_bytes, s->records_capacity },
 		{ "wire", s->wire_entries, s->wire_flows_capacity },
 		{ "wire_totals", s->wire_n, s->wire_capacity },
 		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
@@ -336,11 +337,13 @@ static void maps(const struct page *p)
 		{ "proxy_book", s->slots_n, TG_SLOTS_MAX },
 	};
 
-	page_family(p, "map_entries", false, "Entries in a map of the books.");
+	page_family(p, "map_entries", false,
+		    "Entries in a map of the books; of records: bytes.");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		fprintf(p->out, "tollgate_map_entries{map=\"%s\"} %zu\n", all[i].name,
 			all[i].n);
-	page_family(p, "map_capacity", false, "Entries a map of the books can hold.");
+	page_family(p, "map_capacity", false,
+		    "Entries a map of the books can hold; of records: bytes.");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		fprintf(p->out, "tollgate_map_capacity{map=\"%s\"} %zu\n", all[i].name,
 			all[i].max);

@@ -38,7 +38,7 @@ stage_down() {
 	done
 	umount "$DIR/bpf"
 	# killed members leave the cgroup when they are reaped
-	within 5 rmdir "$CGROUP"
+	within 5 find "$CGROUP" -depth -type d -exec rmdir {} +
 }
 
 # A process that keeps a new network namespace; prints its pid.

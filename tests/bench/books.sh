@@ -17,6 +17,7 @@ bats_require_minimum_version() { :; }
 . tests/bats/helpers.bash
 trap 'stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
 stage_up
+all=
 PINGPONG=$BIN/tests/bench/pingpong
 
 # --- what may be running beside the work; NAME_on and NAME_off -------------------------
@@ -64,7 +65,7 @@ done
 
 # closed connections must not use up the ports of later rounds
 for place in client gate; do
-	at "$place" sysctl -qw net.ipv4.tcp_max_tw_buckets=0 "net.ipv4.ip_local_port_range=1100 65000"
+	at "$place" sysctl -qw net.ipv4.tcp_max_tw_buckets=0 "net.ipv4.ip_local_port_range=10000 65000"
 done
 
 # --- work: prints how much a second -----------------------------------------------------
@@ -86,9 +87,15 @@ bulk() {
 		--bytes 3000000000
 }
 
+# the client is another host: only the gate's sockets are in the books
+all=$CGROUP
+mkdir "$CGROUP/counted"
+CGROUP=$all/counted
 start_peer server gate --listen 192.0.2.2:6000
 start pong gate "$PINGPONG" serve 192.0.2.2:6001
 within 10 grep -q listening "$DIR/pong.log"
+CGROUP=$all
+load() { tollgate load --cgroup "$CGROUP/counted" "$@"; }
 
 measure() { # NAME WORK: "rate ticks"
 	local c0 rate
@@ -126,12 +133,12 @@ echo "a packet, by BPF_PROG_TEST_RUN:"
 
 # --- many sockets: both ends of each connection are in the books -------------------------
 
-load --device front
+tollgate load --cgroup "$CGROUP" --device front
 processes=0
 for ((left = sockets / 2; left > 0; left -= 7000)); do
 	mkfifo "$DIR/hold$processes"
 	start "held$processes" gate sh -c 'exec "$@" <"$0"' "$DIR/hold$processes" "$BIN/tests/tools/hold" \
-		$((left < 7000 ? left : 7000)) "127.0.0.1:$((20000 + processes))" /proc/self/ns/net "/proc/$gate/ns/net"
+		$((left < 7000 ? left : 7000)) "127.0.0.$((processes + 2)):20000" /proc/self/ns/net "/proc/$gate/ns/net"
 	exec {fd}>"$DIR/hold$processes"
 	within 120 grep -q '"step":1' "$DIR/held$processes.log"
 	processes=$((processes + 1))

@@ -14,8 +14,8 @@
 
 #include "base/util.h"
 #include "book/book.h"
+#include "book/dump.h"
 
-#define BATCH	   4096
 #define PATH_BYTES 4096
 
 #define MAPS(X)          \
@@ -35,6 +35,7 @@
 	X(proxy_state)   \
 	X(odd)           \
 	X(cursors)       \
+	X(records)       \
 	X(records_lost)  \
 	X(xdp_reasons)
 
@@ -134,8 +135,8 @@ int book_open(const char *pins, struct book **ret)
 	for (int i = 0; i < MAP_MAX && !err; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", pins, map_names[i]);
 		b->fds[i] = bpf_obj_get(path);
-		if (b->fds[i] < 0)
-			err = -errno;
+		if (b->fds[i] < 0) /* there is a load, but not of our kind */
+			err = errno == ENOENT && i > MAP_meta ? -EPROTO : -errno;
 	}
 	if (!err) {
 		(void)snprintf(path, sizeof(path), "%s/live", pins);
@@ -176,97 +177,13 @@ static int visit_sockets(int link_fd)
 	return (int)n;
 }
 
-struct dump {
-	void *keys;
-	void *values;
-	size_t n;
-};
-
-/* Whole hash map; sizes in bytes, value_size over all CPUs for per-CPU maps. */
-static int map_dump(int fd, size_t key_size, size_t value_size, struct dump *ret)
-{
-	struct dump d = { 0 };
-	size_t cap = 0;
-	uint8_t next[64];
-	bool first = true;
-	int err = 0;
-
-	for (;;) {
-		__u32 count = BATCH;
-
-		if (d.n + BATCH > cap) {
-			void *keys, *values;
-
-			cap = cap ? cap * 2 : BATCH;
-			keys = reallocarray(d.keys, cap, key_size);
-			d.keys = keys ? keys : d.keys;
-			values = reallocarray(d.values, cap, value_size);
-			d.values = values ? values : d.values;
-			if (!keys || !values) {
-				err = -ENOMEM;
-				break;
-			}
-		}
-		err = bpf_map_lookup_batch(
-			fd, first ? NULL : next, next, (char *)d.keys + d.n * key_size,
-			(char *)d.values + d.n * value_size, &count, NULL);
-		first = false;
-		if (err && errno != ENOENT) {
-			err = -errno;
-			break;
-		}
-		d.n += count;
-		if (err) { /* ENOENT: that was the last batch */
-			err = 0;
-			break;
-		}
-	}
-	if (err) {
-		free(d.keys);
-		free(d.values);
-		return err;
-	}
-	*ret = d;
-	return 0;
-}
-
-/* Values of our totals are plain arrays of u64: add `cpus` of them up. */
-static void sum_cpus(void *ret, const void *values, size_t size, size_t cpus)
-{
-	uint64_t *out = ret;
-
-	memset(out, 0, size);
-	for (size_t c = 0; c < cpus; c++) {
-		const uint64_t *in = (const void *)((const char *)values + c * size);
-
-		for (size_t i = 0; i < size / 8; i++)
-			out[i] += in[i];
-	}
-}
-
-static int read_percpu_array(struct book *b, enum book_map map, __u32 index, void *ret,
-			     size_t size)
-{
-	void *values = calloc(b->cpus, size);
-	int err = 0;
-
-	if (!values)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(b->fds[map], &index, values) < 0)
-		err = -errno;
-	else
-		sum_cpus(ret, values, size, b->cpus);
-	free(values);
-	return err;
-}
-
 static int read_tcp(struct book *b, struct snapshot *s)
 {
 	size_t size = sizeof(struct tcp_totals);
 	struct dump d;
 	int err;
 
-	err = read_percpu_array(b, MAP_tcp_all, 0, &s->tcp_all_before, size);
+	err = read_percpu(b->fds[MAP_tcp_all], 0, b->cpus, &s->tcp_all_before, size);
 	if (err)
 		return err;
 	err = map_dump(b->fds[MAP_tcp_totals], sizeof(struct row_key), size * b->cpus,
@@ -286,8 +203,9 @@ static int read_tcp(struct book *b, struct snapshot *s)
 	free(d.values);
 	if (!s->tcp)
 		return -ENOMEM;
-	err = read_percpu_array(b, MAP_tcp_overflow, 0, &s->tcp_overflow, size);
-	return err ? err : read_percpu_array(b, MAP_tcp_all, 0, &s->tcp_all, size);
+	err = read_percpu(b->fds[MAP_tcp_overflow], 0, b->cpus, &s->tcp_overflow, size);
+	return err ? err
+		   : read_percpu(b->fds[MAP_tcp_all], 0, b->cpus, &s->tcp_all, size);
 }
 
 static int read_wire(struct book *b, struct snapshot *s)
@@ -313,7 +231,8 @@ static int read_wire(struct book *b, struct snapshot *s)
 	free(d.values);
 	if (!s->wire)
 		return -ENOMEM;
-	return read_percpu_array(b, MAP_wire_overflow, 0, &s->wire_overflow, size);
+	return read_percpu(b->fds[MAP_wire_overflow], 0, b->cpus, &s->wire_overflow,
+			   size);
 }
 
 /* Listeners, and what crossed the boundary of each. */
@@ -341,9 +260,8 @@ static int read_listeners(struct book *b, struct snapshot *s)
 		__u32 id = rows[i].val.id;
 
 		if (id < TG_LISTENERS_MAX)
-			err = read_percpu_array(b, MAP_wire_boundary, id,
-						&s->boundary[id],
-						sizeof(s->boundary[id]));
+			err = read_percpu(b->fds[MAP_wire_boundary], id, b->cpus,
+					  &s->boundary[id], sizeof(s->boundary[id]));
 	}
 	return err;
 }
@@ -503,14 +421,14 @@ static int read_faults(struct book *b, struct snapshot *s)
 	int err = 0;
 
 	for (__u32 i = 0; i < TG_FAULT_MAX && !err; i++)
-		err = read_percpu_array(b, MAP_faults, i, &s->faults[i],
-					sizeof(s->faults[i]));
+		err = read_percpu(b->fds[MAP_faults], i, b->cpus, &s->faults[i],
+				  sizeof(s->faults[i]));
 	for (__u32 i = 0; i < TG_FAULT_MAX && !err && s->meta.xdp; i++)
-		err = read_percpu_array(b, MAP_xdp_reasons, i, &s->xdp_reasons[i],
-					sizeof(s->xdp_reasons[i]));
+		err = read_percpu(b->fds[MAP_xdp_reasons], i, b->cpus, &s->xdp_reasons[i],
+				  sizeof(s->xdp_reasons[i]));
 	return err ? err
-		   : read_percpu_array(b, MAP_records_lost, 0, &s->records_lost,
-				       sizeof(s->records_lost));
+		   : read_percpu(b->fds[MAP_records_lost], 0, b->cpus, &s->records_lost,
+				 sizeof(s->records_lost));
 }
 
 static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
@@ -545,6 +463,8 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 		err = read_odd(b, s);
 	s->flows_entries = read_cursor(b, TG_CURSOR_FLOWS);
 	s->wire_entries = read_cursor(b, TG_CURSOR_WIRE);
+	s->records_bytes = read_cursor(b, TG_CURSOR_RECORDS);
+	s->records_capacity = b->capacity[MAP_records];
 	s->flows_capacity = b->capacity[MAP_flows];
 	s->tcp_capacity = b->capacity[MAP_tcp_totals];
 	s->wire_flows_capacity = b->capacity[MAP_wire];

@@ -71,6 +71,8 @@ struct snapshot {
 	size_t odd_n;
 	uint64_t odd_total; /* ever noted */
 	struct record_loss records_lost;
+	uint64_t records_bytes; /* in the ring, not read yet */
+	size_t records_capacity;
 	struct xdp_count xdp_reasons[TG_FAULT_MAX];
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The account of one socket: what it gained goes to its row; at its end it is compared
+ * with the proxy's word and with the wire, and leaves a record.
+ */
+#ifndef BPF_TCP_ACCOUNT_H
+#define BPF_TCP_ACCOUNT_H
+
+#include "maps.h"
+#include "record.h"
+#include "tcp_sock.h"
+#include "wire_flow.h"
+
+/* The row a socket belongs to, by the proxy's label or as the host's own. */
+static __always_inline void row_of(const struct sock_label *label, __u8 role,
+				   const struct flow_key *key, struct row_key *ret)
+{
+	__builtin_memset(ret, 0, sizeof(*ret));
+	ret->proto = IPPROTO_TCP;
+	if (label && label->leg != TG_LEG_HOST) {
+		ret->listener = label->listener;
+		ret->route = label->route;
+		ret->backend = label->backend;
+		ret->leg = label->leg;
+		return;
+	}
+	ret->role = role;
+	ret->port =
+		bpf_ntohs(role == TG_ROLE_ACCEPTED ? key->local_port : key->remote_port);
+}
+
+static __always_inline int label_pending(const struct sock_label *label)
+{
+	return label && label->leg != TG_LEG_HOST && !(label->flags & TG_LABEL_FINAL);
+}
+
+static __always_inline __u64 grown(__u64 now, __u64 before)
+{
+	if (now >= before)
+		return now - before;
+	fault_inc(TG_FAULT_BACKWARDS);
+	return 0;
+}
+
+static __always_inline void counts_add(struct tcp_counts *t, const struct tcp_counts *n)
+{
+	ADD(t->rx_payload_bytes, n->rx_payload_bytes);
+	ADD(t->tx_payload_bytes, n->tx_payload_bytes);
+	ADD(t->tx_acked_bytes, n->tx_acked_bytes);
+	ADD(t->tx_retransmitted_bytes, n->tx_retransmitted_bytes);
+	ADD(t->rx_segments, n->rx_segments);
+	ADD(t->tx_segments, n->tx_segments);
+}
+
+/* The row where connections of a listener wait until their route is known. */
+static __always_inline struct tcp_totals *waiting_row(const struct sock_label *label)
+{
+	struct row_key key = { .listener = label->listener,
+			       .leg = TG_LEG_DOWNSTREAM,
+			       .proto = IPPROTO_TCP };
+
+	return tcp_row(&key);
+}
+
+static __always_inline void waiting_begins(struct sock_state *st,
+					   const struct sock_label *label)
+{
+	struct tcp_totals *row, *all;
+	__u32 zero = 0;
+
+	if (!label_pending(label))
+		return;
+	row = waiting_row(label);
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!row || !all)
+		return;
+	st->waits = 1;
+	ADD(row->waiting, 1);
+	ADD(all->waiting, 1);
+}
+
+/* Before its opening is added, with the label that is final or the last one. */
+static __always_inline void waiting_ends(struct sock_state *st,
+					 const struct sock_label *label)
+{
+	struct tcp_totals *row, *all;
+	__u32 zero = 0;
+
+	if (!st->waits || !label)
+		return;
+	row = waiting_row(label);
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!row || !all)
+		return;
+	st->waits = 0;
+	ADD(row->waited, 1);
+	ADD(all->waited, 1);
+}
+
+static __always_inline void opening_add(struct tcp_totals *t, const struct sock_state *st)
+{
+	if (!st->adopted) {
+		ADD(t->opened, 1);
+		return;
+	}
+	ADD(t->adopted, 1);
+	counts_add(&t->baseline, &st->baseline);
+}
+
+/* Add to the row and to the grand total what the socket gained since the last time. */
+static __always_inline void
+sock_flush(struct sock_state *st, const struct tcp_counts *now, struct tcp_totals *row)
+{
+	struct tcp_totals *all;
+	struct tcp_counts n;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!all)
+		return;
+	n.rx_payload_bytes = grown(now->rx_payload_bytes, st->flushed.rx_payload_bytes);
+	n.tx_payload_bytes = grown(now->tx_payload_bytes, st->flushed.tx_payload_bytes);
+	n.tx_acked_bytes = grown(now->tx_acked_bytes, st->flushed.tx_acked_bytes);
+	n.tx_retransmitted_bytes =
+		grown(now->tx_retransmitted_bytes, st->flushed.tx_retransmitted_bytes);
+	n.rx_segments =
+		(__u32)(now->rx_segments - st->flushed.rx_segments); /* u32 there */
+	n.tx_segments = (__u32)(now->tx_segments - st->flushed.tx_segments);
+	st->flushed = *now;
+	if (!st->opened) {
+		st->opened = 1;
+		opening_add(row, st);
+		opening_add(all, st);
+	}
+	counts_add(&row->counts, &n);
+	counts_add(&all->counts, &n);
+}
+
+static __always_inline __u64 difference(__u64 a, __u64 b)
+{
+	return a > b ? a - b : b - a;
+}
+
+struct verdict {
+	__u64 tcp[TG_DIR_MAX];
+	__u64 other[TG_DIR_MAX];
+};
+
+static __always_inline void verdict_note(const struct verdict *v, enum tg_odd check,
+					 const struct flow_key *key,
+					 const struct row_key *row)
+{
+	struct odd *o;
+
+	if (v->tcp[TG_RX] == v->other[TG_RX] && v->tcp[TG_TX] == v->other[TG_TX])
+		return;
+	o = odd_next();
+	if (!o)
+		return;
+	o->key = *key;
+	o->row = *row;
+	o->check = check;
+	o->at_ns = bpf_ktime_get_ns();
+	for (int i = 0; i < TG_DIR_MAX; i++) {
+		o->tcp_bytes[i] = v->tcp[i];
+		o->other_bytes[i] = v->other[i];
+	}
+}
+
+/*
+ * The proxy's word for this socket against the kernel's.  Called when the socket is
+ * closed by TCP and released by the application, in either order: a peer's FIN can end
+ * the life of a socket whose last bytes nobody has read yet.  0 if it was done before.
+ */
+static __always_inline int check_claim(struct sock_state *st, struct tcp_totals *row,
+				       const struct sock_label *label, __u32 copied_seq,
+				       struct verdict *ret)
+{
+	__u64 rx = st->flushed.rx_payload_bytes, tx = st->flushed.tx_payload_bytes;
+	__u64 unread;
+
+	if (__sync_val_compare_and_swap(&st->compared, 0, 1) != 0)
+		return 0;
+	if (!(label->flags & TG_LABEL_CLAIMED)) {
+		ADD(row->unclaimed, 1);
+		ADD(row->unclaimed_rx_bytes, rx);
+		ADD(row->unclaimed_tx_bytes, tx);
+		return 0;
+	}
+	unread = bytes_unread(st->rcv_nxt, copied_seq, st->fin_received);
+	ADD(row->claimed, 1);
+	ADD(row->unread_bytes, unread);
+	ADD(row->unsent_bytes, st->unsent_bytes);
+	ret->tcp[TG_RX] = rx;
+	ret->tcp[TG_TX] = tx + st->unsent_bytes;
+	ret->other[TG_RX] = label->rx_payload_bytes + unread;
+	ret->other[TG_TX] = label->tx_payload_bytes;
+	ADD(row->proxy_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
+	ADD(row->proxy_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
+	return 1;
+}
+
+/* What the link carried for this socket against the kernel's counters (tcp = wire). */
+static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *row,
+				       const struct wire_flow *f,
+				       const struct tcp_counts *now, struct verdict *ret)
+{
+	__u64 unique = f->seq[TG_RX].highest - f->seq[TG_RX].first;
+	__u64 copies = f->drained[TG_RX].payload_bytes;
+	__u64 sent = f->drained[TG_TX].payload_bytes, lost, refused = 0;
+
+	ADD(row->wire_matched, 1);
+	/*
+	 * Each transmission of unacknowledged bytes may be lost between IP and the device
+	 * (no neighbour, a filter); bytes that were acknowledged did cross it once.
+	 */
+	lost = tp->bytes_sent > sent ? tp->bytes_sent - sent : 0;
+	if (lost > now->tx_retransmitted_bytes + (__u32)(tp->snd_nxt - tp->snd_una))
+		lost = 0;
+	/* more than the socket took: beyond its window, after its reset, or forged */
+	if (unique > now->rx_payload_bytes)
+		refused = unique - now->rx_payload_bytes;
+	ADD(row->wire_tx_unseen_bytes, lost);
+	ADD(row->wire_rx_duplicate_bytes, copies > unique ? copies - unique : 0);
+	ADD(row->wire_rx_unaccepted_bytes, refused);
+	ret->tcp[TG_RX] = now->rx_payload_bytes + refused;
+	ret->tcp[TG_TX] = tp->bytes_sent;
+	ret->other[TG_RX] = unique;
+	ret->other[TG_TX] = sent + lost;
+	ADD(row->wire_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
+	ADD(row->wire_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
+}
+
+/* The end of the socket's wire flow: dead, for the caller to delete; or NULL. */
+static __always_inline struct wire_flow *wire_close(const struct flow_key *key,
+						    const struct row_key *row_key,
+						    struct tcp_totals *row)
+{
+	struct meta *m = meta_get();
+	struct wire_flow *f;
+
+	if (!m || !m->wire)
+		return NULL;
+	f = bpf_map_lookup_elem(&wire, key);
+	if (f && wire_end(f, row_key))
+		return f;
+	ADD(row->wire_unmatched, 1);
+	return NULL;
+}
+
+static __always_inline void close_record(struct tcp_sock *tp, const struct sock_state *st,
+					 const struct flow_key *key,
+					 const struct row_key *row, enum tg_close reason,
+					 __u64 now_ns, const struct wire_flow *f)
+{
+	struct record *r = record_reserve(&st->flushed);
+
+	if (!r)
+		return;
+	r->key = *key;
+	r->opened_ns = st->opened_ns;
+	r->closed_ns = now_ns;
+	r->counts = st->flushed;
+	r->baseline = st->baseline;
+	__builtin_memset(r->wire, 0, sizeof(r->wire));
+	if (f) {
+		r->wire[TG_RX] = f->drained[TG_RX];
+		r->wire[TG_TX] = f->drained[TG_TX];
+	}
+	r->row = *row;
+	r->srtt_us = tp->srtt_us >> 3;
+	r->min_rtt_us = tp->srtt_us ? tp->rtt_min.s[0].v : 0;
+	r->handshake_us = st->handshake_us;
+	r->generation = st->generation;
+	r->role = st->role;
+	r->reason = (__u8)reason;
+	r->adopted = st->adopted;
+	r->has_wire = f != NULL;
+	bpf_ringbuf_submit(r, 0);
+}
+
+static __always_inline void close_totals(struct tcp_sock *tp, const struct sock_state *st,
+					 struct tcp_totals *row, enum tg_close reason,
+					 __u64 now_ns)
+{
+	struct tcp_totals *all;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&tcp_all, &zero);
+	if (!all || (__u32)reason >= TG_CLOSE_MAX)
+		return;
+	ADD(row->closed[reason], 1);
+	ADD(all->closed[reason], 1);
+	hist_add(&row->hist[TG_HIST_DURATION], 14, now_ns - st->opened_ns);
+	hist_add(&row->hist[TG_HIST_BYTES], 6,
+		 st->flushed.rx_payload_bytes + st->flushed.tx_payload_bytes);
+	if (tp->srtt_us)
+		hist_add(&row->hist[TG_HIST_RTT], 4, tp->srtt_us >> 3);
+}
+
+/* Both hooks come here, each at most once a life. */
+static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
+				  __u32 old_state)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct verdict verdict = {};
+	struct wire_flow *f;
+	struct tcp_totals *row;
+	struct sock_label *label;
+	struct row_key row_key;
+	struct flow_key key;
+	enum tg_close reason;
+
+	if (st->closed)
+		return 0;
+	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+	sock_key(tp, &key);
+	row_of(label, st->role, &key, &row_key);
+	waiting_ends(st, label);
+	row = tcp_row(&row_key);
+	if (!row)
+		return 0;
+	{
+		struct tcp_counts now;
+
+		sock_counts(tp, st->role, old_state, &now);
+		sock_flush(st, &now, row);
+	}
+	if (tp->bytes_sent < st->flushed.tx_payload_bytes)
+		fault_inc(TG_FAULT_SEQUENCE);
+	st->unsent_bytes = bytes_unsent(tp, old_state);
+	st->rcv_nxt = tp->rcv_nxt;
+	st->fin_received = fin_received(tp);
+	st->closed = 1;
+	reason = close_reason(tp, old_state);
+	close_totals(tp, st, row, reason, now_ns);
+	if (label && label->leg != TG_LEG_HOST) {
+		/*
+		 * Of sock_closed() and tcp_release() one comes second; the full
+		 * barriers make sure that at least one of two at the same time sees the
+		 * other.
+		 */
+		(void)__sync_fetch_and_add(&st->compared, 0);
+		label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+		if (label &&
+		    (st->released || !tp_sk(tp)->sk_socket ||
+		     label->flags & TG_LABEL_CLAIMED) &&
+		    check_claim(st, row, label, tp->copied_seq, &verdict))
+			verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
+	}
+	f = wire_close(&key, &row_key, row);
+	if (f && !f->drained[TG_RX].packets && !f->drained[TG_TX].packets) {
+		ADD(row->wire_unmatched, 1);
+	} else if (f && !st->adopted) {
+		check_wire(tp, row, f, &st->flushed, &verdict);
+		verdict_note(&verdict, TG_ODD_TCP_WIRE, &key, &row_key);
+	}
+	close_record(tp, st, &key, &row_key, reason, now_ns, f);
+	if (f)
+		bpf_map_delete_elem(&wire, &key);
+	bpf_map_delete_elem(&flows, &key);
+	return 0;
+}
+
+#endif
