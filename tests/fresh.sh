@@ -42,6 +42,9 @@ debootstrap --variant=minbase --include=ca-certificates bookworm "$root" >"$scra
 	exit 1
 }
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+# an installed Debian has the security archive among its sources, debootstrap leaves it out
+sed -n 's|/debian/* bookworm main|/debian-security bookworm-security main|p' "$root/etc/apt/sources.list" \
+	>"$root/etc/apt/sources.list.d/security.list"
 inside apt-get update -qq
 inside apt-get install -y -qq --no-install-recommends git make >"$scratch/git.log" 2>&1
 git clone -q --no-hardlinks "file://$source" "$root/root/tollgate"

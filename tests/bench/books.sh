@@ -8,15 +8,9 @@
 # shellcheck disable=SC2034,SC2154,SC2317 # set for, and by, the helpers; called by name
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=${ROUNDS:-7}
 sockets=${SOCKETS:-100000}
-BATS_TEST_DIRNAME=$PWD/tests/bats BATS_TEST_TMPDIR=$(mktemp -d) BATS_TEST_NUMBER=0
-export TOLLGATE_BUILD=${BUILD:-build}
-bats_require_minimum_version() { :; }
-# shellcheck source=../bats/helpers.bash
-. tests/bats/helpers.bash
-trap 'stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
-stage_up
+# shellcheck source=common.bash
+. tests/bench/common.bash
 all=
 PINGPONG=$BIN/tests/bench/pingpong
 
@@ -38,7 +32,7 @@ conntrack_on() {
 }
 conntrack_off() { at gate nft delete table inet bench; }
 tcplife_on() {
-	start tcplife gate tcplife
+	start tcplife gate stdbuf -oL tcplife
 	# it says a heading when it is attached
 	within 10 grep -q PID "$DIR/tcplife.log"
 }
@@ -70,7 +64,6 @@ done
 
 # --- work: prints how much a second -----------------------------------------------------
 
-ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
 rate_of() { # COUNT COMMAND...
 	local count=$1 t0=$EPOCHREALTIME
 	shift
@@ -105,9 +98,6 @@ measure() { # NAME WORK: "rate ticks"
 	echo "$rate $(($(ticks) - c0))"
 	"$1_off"
 }
-
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-spread() { sort -n | awk '{ v[NR] = $1 } END { printf "%.2f to %.2f", v[1], v[NR] }'; }
 
 echo "ratios to the same round without anything, $rounds rounds in turn: median (spread)"
 for work in connections exchanges bulk; do

@@ -11,14 +11,8 @@ command -v haproxy >/dev/null || {
 	echo "bench: apt-get install haproxy (its service is not needed)" >&2
 	exit 1
 }
-rounds=${ROUNDS:-7}
-BATS_TEST_DIRNAME=$PWD/tests/bats BATS_TEST_TMPDIR=$(mktemp -d) BATS_TEST_NUMBER=0
-export TOLLGATE_BUILD=${BUILD:-build}
-bats_require_minimum_version() { :; }
-# shellcheck source=../bats/helpers.bash
-. tests/bats/helpers.bash
-trap 'stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
-stage_up
+# shellcheck source=common.bash
+. tests/bench/common.bash
 load --device front --device back
 start_plain
 cat >"$DIR/haproxy.cfg" <<-H
@@ -38,7 +32,6 @@ start haproxy gate haproxy -db -f "$DIR/haproxy.cfg"
 within 10 listening gate 8090 || { cat "$DIR/haproxy.log"; exit 1; }
 start_peer server backend --listen 198.51.100.1:3000
 
-ticks() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
 own_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
 # measure PORT PID ARGUMENT...: seconds, machine ticks, proxy ticks
@@ -50,9 +43,6 @@ measure() {
 	awk -v a="$t0" -v b="$EPOCHREALTIME" -v c=$(($(ticks) - c0)) -v p=$(($(own_ticks "$pid") - p0)) \
 		'BEGIN { print b - a, c, p }'
 }
-
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-spread() { sort -n | awk '{ v[NR] = $1 } END { printf "%.2f to %.2f", v[1], v[NR] }'; }
 
 echo "ratios ours/HAProxy $(haproxy -v | awk 'NR == 1 { print $3 }'), $rounds rounds in turn, median (spread); below 1 is better"
 while read -r name arguments; do

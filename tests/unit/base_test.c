@@ -97,6 +97,24 @@ static void durations_and_numbers_are_strict(void)
 	CHECK_INT(-EINVAL, util_parse_u64("5", 3, &n));
 }
 
+static void sizes_have_units_and_bounds(void)
+{
+	static const char *const bad[] = { "", "K", "1k", "1KB", "-1", "1.5M", "4097M" };
+	uint64_t n = 7;
+
+	CHECK_INT(0, util_parse_size("0", 10, &n));
+	CHECK_INT(0, (long long)n);
+	CHECK_INT(0, util_parse_size("4K", 1 << 20, &n));
+	CHECK_INT(4096, (long long)n);
+	CHECK_INT(0, util_parse_size("3G", UINT32_MAX, &n));
+	CHECK_INT(3221225472, (long long)n);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		n = 7;
+		CHECK_INT(-EINVAL, util_parse_size(bad[i], UINT32_MAX, &n));
+		CHECK_INT(7, (long long)n);
+	}
+}
+
 int main(void)
 {
 	RUN(addresses_survive_a_round_trip);
@@ -104,5 +122,6 @@ int main(void)
 	RUN(prefixes_match_by_bits);
 	RUN(bad_prefixes_are_refused);
 	RUN(durations_and_numbers_are_strict);
+	RUN(sizes_have_units_and_bounds);
 	DONE();
 }
