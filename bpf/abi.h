@@ -280,7 +280,7 @@ struct wire_boundary {
  */
 struct wire_flow {
 	struct flow_key key; /* elements are recycled: a late writer must compare */
-	__u32 dead;	     /* drained into a row, about to be deleted */
+	__u32 dead;	     /* 1: about to end; 2: drained for the last time */
 	__u16 listener;	     /* id, 0 if the local port is no listener's */
 	__u8 leg;	     /* enum tg_leg of its row while no socket owns it */
 	__u8 socket;	     /* a local socket owns this flow and will end it */

@@ -33,7 +33,7 @@ char LICENSE[] SEC("license") __weak = "GPL";
  * From now on packets of this 4-tuple belong to a socket.  A passive flow exists since
  * its SYN, or it is not on a watched device; an active one begins here.
  */
-static __always_inline void wire_open(const struct flow_key *key, __u8 role)
+static __always_inline void wire_open(struct flow_key *key, __u8 role, __u8 state)
 {
 	static const struct wire_flow empty;
 	struct meta *m = meta_get();
@@ -46,6 +46,12 @@ static __always_inline void wire_open(const struct flow_key *key, __u8 role)
 	if (role == TG_ROLE_CONNECTED)
 		fresh = bpf_map_update_elem(&wire, key, &empty, BPF_NOEXIST) == 0;
 	f = bpf_map_lookup_elem(&wire, key);
+	if (f && !fresh && state == BPF_TCP_SYN_SENT && !f->socket) {
+		/* of an earlier conversation that nobody ended */
+		flow_settle(key, f, ~0ull);
+		fresh = bpf_map_update_elem(&wire, key, &empty, BPF_NOEXIST) == 0;
+		f = bpf_map_lookup_elem(&wire, key);
+	}
 	if (!f) {
 		if (role == TG_ROLE_CONNECTED)
 			fault_inc(TG_FAULT_WIRE_FULL);
@@ -106,7 +112,7 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 		sock_counts(tp, st->role, state, &now);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
-	wire_open(&key, st->role);
+	wire_open(&key, st->role, state);
 	return 0;
 }
 
@@ -236,7 +242,9 @@ int BPF_PROG(tcp_state, struct sock *sk, int old_state, int new_state)
 		return 0;
 	}
 	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
-	if (old_state == BPF_TCP_SYN_RECV && (!st || st->closed) &&
+	/* a child is new, so what is closed there was closed just now (by an older
+	 * program) */
+	if (old_state == BPF_TCP_SYN_RECV && !st &&
 	    (new_state != BPF_TCP_CLOSE || tp->fastopen_rsk) && sock_in_cgroup(tp))
 		st = life_begin(tp, TG_ROLE_ACCEPTED);
 	if (!st || st->closed)
@@ -295,7 +303,9 @@ struct bpf_map;
 static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flow *f,
 		      __u64 *before)
 {
-	if (!f->socket && !f->dead)
+	if (f->dead && f->seen_ns < *before)
+		bpf_map_delete_elem(&wire, key); /* it could not be, in time */
+	else if (!f->socket && !f->dead)
 		flow_settle(key, f, *before);
 	return 0;
 }
@@ -318,12 +328,13 @@ static __always_inline void cursor_set(__u32 which, __u64 value)
 static __noinline int sweep(void)
 {
 	struct meta *m = meta_get();
-	__u64 before, n = 0;
+	__u64 now = bpf_ktime_get_ns(), idle, before, n = 0;
 
 	if (!m)
 		return 0;
 	if (m->wire) {
-		before = bpf_ktime_get_ns() - (m->idle_ns ? m->idle_ns : TG_IDLE_NS);
+		idle = m->idle_ns ? m->idle_ns : TG_IDLE_NS;
+		before = now > idle ? now - idle : 0;
 		bpf_for_each_map_elem(&wire, sweep_one, &before, 0);
 		bpf_for_each_map_elem(&wire, count_one, &n, 0);
 		cursor_set(TG_CURSOR_WIRE, n);

@@ -34,12 +34,19 @@ static __always_inline int label_pending(const struct sock_label *label)
 	return label && label->leg != TG_LEG_HOST && !(label->flags & TG_LABEL_FINAL);
 }
 
-static __always_inline __u64 grown(__u64 now, __u64 before)
+/* What was gained since *before, which follows; a number that goes back is not followed.
+ */
+static __always_inline __u64 grown(__u64 now, __u64 *before)
 {
-	if (now >= before)
-		return now - before;
-	fault_inc(TG_FAULT_BACKWARDS);
-	return 0;
+	__u64 n;
+
+	if (now < *before) {
+		fault_inc(TG_FAULT_BACKWARDS);
+		return 0;
+	}
+	n = now - *before;
+	*before = now;
+	return n;
 }
 
 static __always_inline void counts_add(struct tcp_counts *t, const struct tcp_counts *n)
@@ -118,15 +125,16 @@ sock_flush(struct sock_state *st, const struct tcp_counts *now, struct tcp_total
 	all = bpf_map_lookup_elem(&tcp_all, &zero);
 	if (!all)
 		return;
-	n.rx_payload_bytes = grown(now->rx_payload_bytes, st->flushed.rx_payload_bytes);
-	n.tx_payload_bytes = grown(now->tx_payload_bytes, st->flushed.tx_payload_bytes);
-	n.tx_acked_bytes = grown(now->tx_acked_bytes, st->flushed.tx_acked_bytes);
+	n.rx_payload_bytes = grown(now->rx_payload_bytes, &st->flushed.rx_payload_bytes);
+	n.tx_payload_bytes = grown(now->tx_payload_bytes, &st->flushed.tx_payload_bytes);
+	n.tx_acked_bytes = grown(now->tx_acked_bytes, &st->flushed.tx_acked_bytes);
 	n.tx_retransmitted_bytes =
-		grown(now->tx_retransmitted_bytes, st->flushed.tx_retransmitted_bytes);
+		grown(now->tx_retransmitted_bytes, &st->flushed.tx_retransmitted_bytes);
 	n.rx_segments =
 		(__u32)(now->rx_segments - st->flushed.rx_segments); /* u32 there */
 	n.tx_segments = (__u32)(now->tx_segments - st->flushed.tx_segments);
-	st->flushed = *now;
+	st->flushed.rx_segments = now->rx_segments;
+	st->flushed.tx_segments = now->tx_segments;
 	if (!st->opened) {
 		st->opened = 1;
 		opening_add(row, st);

@@ -121,6 +121,11 @@ static __always_inline void key_fill(struct flow_key *key, const struct packet *
 	key->netns_cookie = m ? m->netns_cookie : 0;
 }
 
+static __always_inline int is_ip4(const __u8 addr[16])
+{
+	return ((const __u64 *)addr)[0] == 0 && ((const __u32 *)addr)[2] == 0xffff0000;
+}
+
 /*
  * Does this frame only pass through?  Going out it remembers where it came in; coming
  * in, the routing table knows (asked once a flow).
@@ -133,10 +138,12 @@ static __noinline int is_forwarded(void *ctx, const struct frame *frame,
 
 	if (frame->point == TG_TX)
 		return frame->came_in != 0;
+	/* multicast and broadcast are no matter of the table (ip_route_input_rcu) */
+	if (is_ip4(pkt->dst) && pkt->dst[12] >= 224)
+		return 0;
 	fib.ifindex = frame->ifindex;
 	fib.l4_protocol = pkt->proto;
-	if (((const __u64 *)pkt->dst)[0] == 0 &&
-	    ((const __u32 *)pkt->dst)[2] == 0xffff0000) {
+	if (is_ip4(pkt->dst)) {
 		fib.family = AF_INET;
 		__builtin_memcpy(&fib.ipv4_src, pkt->src + 12, 4);
 		__builtin_memcpy(&fib.ipv4_dst, pkt->dst + 12, 4);
@@ -314,7 +321,7 @@ static __always_inline __u16 account(void *ctx, const struct packet *pkt,
 		flow_add(f, pkt, frame);
 		listener = f->listener;
 		charged = 1;
-		if (*(volatile __u32 *)&f->dead) { /* since then, see wire_flow.h */
+		if (*(volatile __u32 *)&f->dead == 2) { /* see wire_flow.h */
 			flow_row(&key, f, &row);
 			wire_drain(f, &row);
 		} else if (flow_is_over(f, pkt, frame->point)) {

@@ -3,9 +3,10 @@
  * From a wire flow to its row, without a lock: it would cost half of what a packet may.
  *
  * Frames add to `counts`; whoever drains exchanges each number for 0 and adds it to a
- * row, so that every number gets into exactly one row, whoever comes first.  A flow is
- * marked dead before its last draining.  A frame that was adding at that moment looks
- * again afterwards and, if it finds the flow dead, drains what is left itself.
+ * row, so that every number gets into exactly one row.  An end goes in two steps: dead =
+ * 1, drain, dead = 2, drain.  A frame looks at `dead` before and after it adds.  If it
+ * sees 0 afterwards, the first draining has its numbers; if 1, the second; if 2, nobody
+ * may have them, and it drains itself, to a row of its own.
  */
 #ifndef BPF_WIRE_FLOW_H
 #define BPF_WIRE_FLOW_H
@@ -44,13 +45,15 @@ static __always_inline void wire_drain(struct wire_flow *f, const struct row_key
 	}
 }
 
-/* The last draining.  1 for the one caller who ends the flow and deletes it, else 0. */
+/* The end.  1 for the one caller who then reads and deletes the flow, else 0. */
 static __always_inline int wire_end(struct wire_flow *f, const struct row_key *row_key)
 {
 	struct wire_totals *row;
 
 	if (__sync_val_compare_and_swap(&f->dead, 0, 1) != 0)
 		return 0;
+	wire_drain(f, row_key);
+	(void)__sync_val_compare_and_swap(&f->dead, 1, 2);
 	wire_drain(f, row_key);
 	row = wire_row(row_key);
 	if (row)

@@ -27,32 +27,31 @@
 #define PATH_BYTES	       4096
 
 /* The programs read Ethernet headers; loopback has one of zeros. */
-int attach_check_device(const char *name, unsigned *ret_ifindex)
+int attach_check_device(const char *option, const char *name, unsigned *ret_ifindex)
 {
 	struct ifreq req = { 0 };
 	int fd, err = 0;
 
 	if (strlen(name) >= sizeof(req.ifr_name)) {
-		log_error("--device %s: no such device", name);
+		log_error("--%s %s: no such device", option, name);
 		return -ENODEV;
 	}
 	memcpy(req.ifr_name, name, strlen(name));
 	*ret_ifindex = if_nametoindex(name);
 	if (!*ret_ifindex) {
-		log_error("--device %s: no such device; 'ip link' lists them", name);
+		log_error("--%s %s: no such device; 'ip link' lists them", option, name);
 		return -ENODEV;
 	}
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return log_errno(-errno, "cannot open a socket");
 	if (ioctl(fd, SIOCGIFHWADDR, &req) < 0) {
-		err = log_errno(-errno, "--device %s: cannot read its type", name);
+		err = log_errno(-errno, "--%s %s: cannot read its type", option, name);
 	} else if (req.ifr_hwaddr.sa_family != ARPHRD_ETHER &&
 		   req.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK) {
-		log_error(
-			"--device %s: neither Ethernet nor loopback (type %u); the wire "
-			"book cannot read its frames",
-			name, req.ifr_hwaddr.sa_family);
+		log_error("--%s %s: neither Ethernet nor loopback (type %u); the wire "
+			  "book cannot read its frames",
+			  option, name, req.ifr_hwaddr.sa_family);
 		err = -EOPNOTSUPP;
 	}
 	close(fd);
@@ -225,10 +224,14 @@ static void warn_of_xdp(const char *device, const char *mode)
 
 int attach_xdp(const char *pins, const char *device, unsigned ifindex, int prog_fd)
 {
+	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, generic, .flags = XDP_FLAGS_SKB_MODE);
 	int fd, err;
 
-	/* no flag: in the driver if it can (net/core/dev.c dev_xdp_mode) */
+	/* no flag: in the driver if it has XDP (net/core/dev.c dev_xdp_mode), which may
+	 * refuse: a large MTU, too few queues */
 	fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, NULL);
+	if (fd < 0 && errno != EBUSY)
+		fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, &generic);
 	if (fd < 0)
 		return -errno;
 	err = pin(pins, fd, "link-xdp", "", ifindex);

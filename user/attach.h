@@ -13,8 +13,9 @@
 
 enum load_attach { LOAD_AUTO, LOAD_TCX, LOAD_CLSACT };
 
-/* The ifindex of an Ethernet or loopback device; -ENODEV or -EOPNOTSUPP, logged. */
-int attach_check_device(const char *name, unsigned *ret_ifindex);
+/* The ifindex of the Ethernet or loopback device that an option names; -ENODEV or
+ * -EOPNOTSUPP, logged. */
+int attach_check_device(const char *option, const char *name, unsigned *ret_ifindex);
 
 /* Attach one direction and pin it below `pins`.  0, or a negative errno. */
 int attach_wire(const char *pins, unsigned ifindex, bool tx, int prog_fd,

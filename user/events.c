@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +18,8 @@
 #include "events.h"
 #include "flows.h"
 
-#define POLL_MS 1000
+#define POLL_MS	     1000
+#define TURN_RECORDS 256
 
 struct events {
 	struct records *records;
@@ -30,7 +33,8 @@ struct events {
 	pthread_mutex_t lock; /* of the lines */
 	char **lines;	      /* number n is at n modulo opts.keep */
 	uint64_t newest;
-	FILE *file;
+	uint64_t turn;
+	int file; /* -1: none */
 	uint64_t file_bytes;
 	atomic_uint_fast64_t file_errors;
 };
@@ -130,26 +134,33 @@ static json_t *record_json(struct events *e, const struct record *r)
 
 static int file_open(struct events *e)
 {
+	struct stat st;
+
 	if (!e->opts.file)
 		return 0;
 	if (strcmp(e->opts.file, "-") == 0) {
-		e->file = stdout;
+		e->file = STDOUT_FILENO;
 		return 0;
 	}
-	e->file = fopen(e->opts.file, "ae");
-	if (!e->file)
+	e->file = open(e->opts.file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (e->file < 0 || fstat(e->file, &st) < 0)
 		return -errno;
-	e->file_bytes = (uint64_t)ftell(e->file);
+	e->file_bytes = (uint64_t)st.st_size;
 	return 0;
 }
 
+static void file_close(struct events *e)
+{
+	if (e->file > STDOUT_FILENO)
+		close(e->file);
+	e->file = -1;
+}
+
 /* PATH.2 to PATH.3, PATH.1 to PATH.2, PATH to PATH.1; the oldest goes. */
-static int file_rotate(struct events *e)
+static int file_shift(struct events *e)
 {
 	char from[4096], to[4096];
 
-	(void)fclose(e->file);
-	e->file = NULL;
 	for (unsigned i = e->opts.file_keep; i > 0; i--) {
 		(void)snprintf(to, sizeof(to), "%s.%u", e->opts.file, i);
 		if (i > 1)
@@ -159,68 +170,91 @@ static int file_rotate(struct events *e)
 		if (rename(from, to) < 0 && errno != ENOENT)
 			return -errno;
 	}
-	if (e->opts.file_keep == 0 && unlink(e->opts.file) < 0)
-		return -errno;
-	return file_open(e);
+	return e->opts.file_keep == 0 && unlink(e->opts.file) < 0 ? -errno : 0;
 }
 
-static void file_write(struct events *e, const char *line)
+static void file_error(struct events *e, int err, const char *what)
 {
-	size_t len = strlen(line) + 1;
-	int err = 0;
+	if (atomic_fetch_add(&e->file_errors, 1) == 0)
+		(void)log_errno(err, "%s %s", what, e->opts.file);
+}
+
+/* If that fails the old file goes on, and is tried again when it has grown once more. */
+static void file_rotate(struct events *e)
+{
+	int err = file_shift(e);
+
+	if (err) {
+		file_error(e, err, "cannot rotate");
+		e->file_bytes = 0;
+		return;
+	}
+	file_close(e);
+	err = file_open(e);
+	if (err)
+		file_error(e, err, "cannot open");
+}
+
+/* line ends with a newline and is written whole or, on a full disk, not counted. */
+static void file_write(struct events *e, const char *line, size_t len)
+{
+	ssize_t n;
 
 	if (!e->opts.file)
 		return;
-	if (e->file && e->file != stdout && e->opts.file_size && e->file_bytes &&
+	if (e->file > STDOUT_FILENO && e->opts.file_size && e->file_bytes &&
 	    e->file_bytes + len > e->opts.file_size)
-		err = file_rotate(e);
-	if (!e->file && !err)
-		err = file_open(e); /* a full disk may have room again */
-	if (!err && (fputs(line, e->file) < 0 || fputc('\n', e->file) == EOF))
-		err = -errno;
-	if (!err) {
-		e->file_bytes += len;
+		file_rotate(e);
+	if (e->file < 0 && file_open(e) < 0) {
+		atomic_fetch_add(&e->file_errors, 1);
 		return;
 	}
-	if (atomic_fetch_add(&e->file_errors, 1) == 0)
-		(void)log_errno(err, "cannot write events to %s; counting on",
-				e->opts.file);
+	n = write(e->file, line, len);
+	if (n > 0)
+		e->file_bytes += (uint64_t)n;
+	if (n != (ssize_t)len)
+		file_error(e, n < 0 ? -errno : -ENOSPC, "cannot write to");
 }
 
 /* --- memory --- */
 
-static void on_record(const struct record *r, void *arg)
+static int on_record(const struct record *r, void *arg)
 {
 	struct events *e = arg;
 	json_t *o = record_json(e, r);
 	char *line = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	char **place;
+	size_t len;
 
 	json_decref(o);
 	if (!line)
-		return;
-	file_write(e, line);
+		return 0;
+	len = strlen(line);
+	line[len] = '\n'; /* in the place of its end */
+	file_write(e, line, len + 1);
+	line[len] = '\0';
 	pthread_mutex_lock(&e->lock);
 	e->newest++;
 	place = &e->lines[e->newest % e->opts.keep];
 	free(*place);
 	*place = line;
 	pthread_mutex_unlock(&e->lock);
+	/* now and then the others have their turn, however fast records come */
+	return ++e->turn % TURN_RECORDS == 0 || atomic_load(&e->stop);
 }
 
 static void *reader(void *arg)
 {
+	static const struct timespec pause = { .tv_sec = 1 };
 	struct events *e = arg;
 	int n;
 
 	while (!atomic_load(&e->stop)) {
 		n = records_poll(e->records, POLL_MS);
 		if (n < 0) {
-			(void)log_errno(n, "cannot read the records");
-			break;
+			(void)log_errno(n, "cannot read the records; trying again");
+			(void)nanosleep(&pause, NULL);
 		}
-		if (e->file)
-			(void)fflush(e->file);
 		e->on_new(e->arg);
 	}
 	return NULL;
@@ -235,6 +269,7 @@ int events_open(const char *pins, struct book *book, const struct events_opts *o
 	if (!e)
 		return -ENOMEM;
 	e->opts = *opts;
+	e->file = -1;
 	e->book = book;
 	pthread_mutex_init(&e->lock, NULL);
 	e->lines = calloc(opts->keep, sizeof(*e->lines));
@@ -270,8 +305,7 @@ void events_close(struct events *e)
 	atomic_store(&e->stop, true);
 	if (e->started)
 		pthread_join(e->thread, NULL);
-	if (e->file && e->file != stdout)
-		(void)fclose(e->file);
+	file_close(e);
 	records_close(e->records);
 	for (size_t i = 0; e->lines && i < e->opts.keep; i++)
 		free(e->lines[i]);

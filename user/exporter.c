@@ -121,7 +121,7 @@ static unsigned page_metrics(struct exporter *e, struct request *r, FILE *out)
 
 	r->type = om ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
 		     : "text/plain; version=0.0.4; charset=utf-8";
-	metrics_write(out, e->s, &e->audit, om);
+	metrics_write(out, e->s, &e->audit, events_file_errors(e->events), om);
 	return MHD_HTTP_OK;
 }
 
@@ -190,6 +190,11 @@ static unsigned page_health(struct exporter *e, struct request *r, FILE *out)
 			strerror(-e->s->nft_err));
 		return MHD_HTTP_OK;
 	}
+	if (events_file_errors(e->events)) {
+		fprintf(out, "degraded: %llu events could not be written to their file\n",
+			(unsigned long long)events_file_errors(e->events));
+		return MHD_HTTP_OK;
+	}
 	fputs("ok\n", out);
 	return MHD_HTTP_OK;
 }
@@ -235,6 +240,21 @@ static unsigned answer(struct exporter *e, struct request *r, const char *path, 
 	return MHD_HTTP_NOT_FOUND;
 }
 
+static enum MHD_Result refuse_stream(struct request *r)
+{
+	static char text[] = "too many clients follow already\n";
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		sizeof(text) - 1, text, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result result;
+
+	if (!response)
+		return MHD_NO;
+	result =
+		MHD_queue_response(r->connection, MHD_HTTP_SERVICE_UNAVAILABLE, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
 /* A stream, from Last-Event-ID or ?last=N on, or from now. */
 static enum MHD_Result stream(struct exporter *e, struct request *r)
 {
@@ -242,13 +262,15 @@ static enum MHD_Result stream(struct exporter *e, struct request *r)
 						       "Last-Event-ID");
 	struct MHD_Response *response;
 	enum MHD_Result result;
-	uint64_t after;
+	uint64_t after, oldest;
 
 	if (!seen || util_parse_u64(seen, UINT64_MAX, &after) < 0)
 		after = before_last(e, argument(r, "last", 0));
+	if (after > events_newest(e->events, &oldest))
+		after = 0; /* of an earlier exporter: everything is new */
 	response = sse_response(e->sse, r->connection, after);
 	if (!response)
-		return MHD_NO;
+		return refuse_stream(r);
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
 				      "text/event-stream");
 	result = MHD_queue_response(r->connection, MHD_HTTP_OK, response);
@@ -342,6 +364,7 @@ static int serve(struct exporter *e, const char *listen_text, const char *user)
 		return EXIT_BAD;
 	}
 	if (events_start(e->events, sse_wake, e->sse) < 0) {
+		sse_stop(e->sse);
 		MHD_stop_daemon(mhd);
 		return EXIT_BAD;
 	}

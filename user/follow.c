@@ -136,6 +136,7 @@ int follow_run(const struct follow_opts *opts)
 		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
 		curl_easy_setopt(curl, CURLOPT_WRITEDATA, s);
 		curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 		code = curl_easy_perform(curl);
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 		err = code == CURLE_OK || s->broken ? 0 : explain(code, url, status, why);

@@ -173,8 +173,8 @@ static int adopt(struct load *ld)
 			      : host_each_netns(adopt_here, &a);
 		bpf_link__destroy(link);
 		if (err == -EPERM && ld->opts->adopt == LOAD_ADOPT_ALL) {
-			log_warn("without CAP_SYS_ADMIN connections of other network "
-				 "namespaces are not adopted");
+			log_warn("no permission to enter other network namespaces; their "
+				 "connections are not adopted");
 			err = 0;
 		}
 		if (err < 0)
@@ -310,9 +310,9 @@ static int check_devices(struct load *ld)
 	int err = 0;
 
 	for (size_t i = 0; !err && i < o->devices_n; i++)
-		err = attach_check_device(o->devices[i], &ld->ifindex[i]);
+		err = attach_check_device("device", o->devices[i], &ld->ifindex[i]);
 	for (size_t i = 0; !err && i < o->xdp_n; i++)
-		err = attach_check_device(o->xdp[i], &ld->xdp_ifindex[i]);
+		err = attach_check_device("xdp", o->xdp[i], &ld->xdp_ifindex[i]);
 	return err;
 }
 
@@ -452,7 +452,8 @@ static int update_link(const struct load *ld, const char *name,
 	fd = bpf_obj_get(pin_path(path, ld->opts->pins, name));
 	if (fd < 0)
 		return log_errno(-errno, "cannot open %s", path);
-	if (bpf_link_update(fd, bpf_program__fd(prog), NULL) < 0)
+	/* ENOLINK: its device is gone, and with it the need */
+	if (bpf_link_update(fd, bpf_program__fd(prog), NULL) < 0 && errno != ENOLINK)
 		err = log_errno(-errno, "cannot replace the program of %s", path);
 	close(fd);
 	return err;
@@ -547,6 +548,12 @@ int upgrade_run(const struct load_opts *opts)
 	}
 	if (!err)
 		err = pins_meta(opts->pins, &m);
+	if (!err && m.abi_version != TG_ABI_VERSION) {
+		log_error("--upgrade: the books in %s have another shape (%u, not %u); "
+			  "'tollgate unload' and 'load' again",
+			  opts->pins, m.abi_version, TG_ABI_VERSION);
+		err = -EPROTO;
+	}
 	if (!err)
 		err = open_programs(&ld);
 	if (!err)

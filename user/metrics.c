@@ -356,7 +356,7 @@ static void maps(const struct page *p)
 }
 
 void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
-		   bool openmetrics)
+		   uint64_t events_file_errors, bool openmetrics)
 {
 	struct page p = { .out = out, .s = s, .openmetrics = openmetrics };
 
@@ -368,6 +368,9 @@ void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
 	metrics_packets(&p);
 	residuals(&p, a);
 	records_of(&p);
+	page_simple(&p, "events_file_errors", true,
+		    "Records that could not be written to --events-file.",
+		    events_file_errors);
 	maps(&p);
 	page_family(&p, "data_age_seconds", false, "Age of the figures on this page.");
 	fprintf(out, "tollgate_data_age_seconds %.6f\n",

@@ -10,9 +10,10 @@
 
 /*
  * Write every metric of a snapshot (taken with BOOK_NFT) and its audit, as
- * Prometheus text format 0.0.4 or as OpenMetrics 1.0.
+ * Prometheus text format 0.0.4 or as OpenMetrics 1.0.  events_file_errors: records that
+ * the exporter could not write to its file.
  */
 void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
-		   bool openmetrics);
+		   uint64_t events_file_errors, bool openmetrics);
 
 #endif

@@ -83,23 +83,25 @@ int pins_remove(const char *pins)
 	return err;
 }
 
+/* Another version's may be longer or shorter: fields are only ever added at the end. */
 int pins_meta(const char *pins, struct meta *ret)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 zero = 0, len = sizeof(info);
-	char path[PIN_PATH_BYTES];
+	char path[PIN_PATH_BYTES], value[1024] = { 0 };
 	int fd, err = 0;
 
 	fd = bpf_obj_get(pin_path(path, pins, "meta"));
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0 ||
-	    info.value_size != sizeof(*ret) || strcmp(info.name, "meta") != 0 ||
-	    bpf_map_lookup_elem(fd, &zero, ret) < 0) {
-		log_error("--pins %s: holds no books of this version of 'tollgate load'; "
-			  "nothing was removed",
-			  pins);
+	    info.value_size > sizeof(value) || strcmp(info.name, "meta") != 0 ||
+	    bpf_map_lookup_elem(fd, &zero, value) < 0) {
+		log_error(
+			"--pins %s: holds no books of 'tollgate load'; nothing was done",
+			pins);
 		err = -EINVAL;
 	}
 	if (fd >= 0)
 		close(fd);
+	memcpy(ret, value, sizeof(*ret));
 	return err;
 }

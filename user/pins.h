@@ -19,7 +19,7 @@ int pins_make(const char *pins);
 /* Detach and unpin everything in it, and remove it.  0, or a negative errno, logged. */
 int pins_remove(const char *pins);
 
-/* What the load wrote there; -EINVAL if it is not a load of this version, logged. */
+/* What the load, of any version, wrote there; -EINVAL if it is none, logged. */
 int pins_meta(const char *pins, struct meta *ret);
 
 #endif

@@ -24,6 +24,7 @@
 #include "version.h"
 
 #define AUDIT_TRIES 20
+#define IDLE_MS_MAX (7 * 24 * 3600 * 1000ll)
 
 enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
 
@@ -62,7 +63,7 @@ static void usage(FILE *out)
 		"      --cgroup DIR       count sockets of this cgroup v2 (its root)\n"
 		"      --device IF        watch this device's frames; may be repeated (none)\n"
 		"      --attach HOW       tcx, clsact or auto (auto)\n"
-		"      --xdp IF           count on this device before the stack, too (none)\n"
+		"      --xdp IF           watch this device and count before the stack, too (none)\n"
 		"      --no-nft           do without the nft table\n"
 		"      --hook HOW         sockops or tracepoint tell of open and close (sockops)\n"
 		"      --adopt WHOSE      take in open connections of all network namespaces,\n"
@@ -107,10 +108,24 @@ static int print_json(json_t *json)
 	return EXIT_OK;
 }
 
+/* What XDP counts is compared with the wire book, so the device is watched, too. */
+static void watch_xdp_devices(struct load_opts *load)
+{
+	for (size_t i = 0; i < load->xdp_n; i++) {
+		bool watched = false;
+
+		for (size_t k = 0; k < load->devices_n; k++)
+			watched |= strcmp(load->devices[k], load->xdp[i]) == 0;
+		if (!watched && load->devices_n < LOAD_DEVICES_MAX)
+			load->devices[load->devices_n++] = load->xdp[i];
+	}
+}
+
 static int cmd_load(struct options *o)
 {
 	int err;
 
+	watch_xdp_devices(&o->load);
 	o->load.pins = o->pins;
 	o->load.nft = !o->no_nft;
 	err = o->upgrade ? upgrade_run(&o->load) : load_run(&o->load);
@@ -443,8 +458,9 @@ static int parse_load_option(struct options *o, int opt)
 		return parse_size(o, optarg);
 	case OPT_IDLE:
 		n = util_parse_duration_ms(optarg, &o->load.idle_ms);
-		if (n < 0 || o->load.idle_ms == 0) {
-			log_error("--idle %s: not a time such as 30s or 5m", optarg);
+		if (n < 0 || o->load.idle_ms == 0 || o->load.idle_ms > IDLE_MS_MAX) {
+			log_error("--idle %s: not a time such as 30s or 5m, up to 168h",
+				  optarg);
 			return -EINVAL;
 		}
 		break;

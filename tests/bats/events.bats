@@ -57,18 +57,32 @@ plain_records() {
 	# the exporter is nobody by then, and the test's own directory is root's
 	dir=$(mktemp -d /tmp/tollgate-events.XXXXXX)
 	chmod 777 "$dir"
-	gate_with_exporter --events-file "$dir/log" --events-size 20K --events-keep 3
+	gate_with_exporter --events-file "$dir/log" --events-size 20K --events-keep 20
 	talk 100
 	within 10 eval '[ "$(plain_records | wc -l)" = 200 ]'
 	stop "$exporter_pid"
 	[ -s "$dir/log.3" ]
-	[ ! -e "$dir/log.4" ]
-	for file in log.1 log.2 log.3; do
-		[ "$(stat -c %s "$dir/$file")" -le 20480 ]
+	[ ! -e "$dir/log.21" ]
+	for file in "$dir"/log.*; do
+		[ "$(stat -c %s "$file")" -le 20480 ]
 	done
-	# what is left is the end of the story, each line whole
-	cat "$dir"/log.{3,2,1} "$dir/log" | jq -e -s 'length > 50 and all(.local and .remote)'
+	cat "$dir"/log* | jq -e -s 'map(select(.listener == "plain")) | length == 200 and all(.local and .remote)'
 	[ "$(cat "$dir"/log* | wc -l)" = "$(cat "$dir"/log* | sort -u | wc -l)" ]
+	rm -r "$dir"
+}
+
+@test "a file that cannot be rotated grows on, and that is said" {
+	local dir
+	dir=$(mktemp -d /tmp/tollgate-events.XXXXXX)
+	chmod 755 "$dir"
+	install -m 666 /dev/null "$dir/log"
+	gate_with_exporter --events-file "$dir/log" --events-size 10K
+	talk 50
+	within 10 eval '[ "$(plain_records | wc -l)" = 100 ]'
+	[[ $(at gate curl -fsS http://127.0.0.1:9980/healthz) == *"events could not be written"* ]]
+	stop "$exporter_pid"
+	grep -q "cannot rotate $dir/log: Permission denied" "$DIR/exporter.log"
+	jq -e -s 'map(select(.listener == "plain")) | length == 100' "$dir/log"
 	rm -r "$dir"
 }
 
@@ -88,6 +102,9 @@ plain_records() {
 	within 10 eval '[ "$(at gate curl -fsS http://127.0.0.1:9980/records | jq length)" = 10 ]'
 	run at gate curl -sS --max-time 2 -H "Last-Event-ID: 1" http://127.0.0.1:9980/events
 	[[ $output == *"event: lost"* ]]
+	[ "$(grep -c '^data: {"protocol' <<<"$output")" -ge 10 ]
+	# the number of an exporter that counted further: from the beginning
+	run at gate curl -sS --max-time 2 -H "Last-Event-ID: 99999" http://127.0.0.1:9980/events
 	[ "$(grep -c '^data: {"protocol' <<<"$output")" -ge 10 ]
 }
 

@@ -74,6 +74,7 @@ struct visited {
 	ino_t *list;
 	size_t n;
 	size_t cap;
+	size_t refused; /* processes we may not look at; most share a namespace we know */
 };
 
 /* 1 if it is new, 0 if not, or -ENOMEM. */
@@ -103,8 +104,10 @@ static int visit_netns(struct visited *v, const char *path, int (*fn)(void *), v
 	int fd, err;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
+	if (fd < 0) {
+		v->refused += errno == EACCES;
+		return errno == EMFILE ? -EMFILE : 0;
+	}
 	err = fstat(fd, &st) < 0 ? -errno : visit_mark(v, st.st_ino);
 	if (err == 1) {
 		if (setns(fd, CLONE_NEWNET) == 0)
@@ -155,6 +158,8 @@ int host_each_netns(int (*fn)(void *arg), void *arg)
 		err = visit_below(&v, "/run/netns", "", fn, arg);
 	if (setns(own, CLONE_NEWNET) < 0 && !err && v.n > 1)
 		err = -errno;
+	if (!err && v.refused && v.n == 1)
+		err = -EPERM;
 	close(own);
 	free(v.list);
 	return err;

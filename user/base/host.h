@@ -18,7 +18,8 @@ uint64_t host_netns_cookie(void);
  * Call fn in every network namespace of the host, each once, this one first: those of
  * processes (proc(5)) and those named below /run/netns (ip-netns(8)).  Needs
  * CAP_SYS_ADMIN for others than this one; the caller is back in its own afterwards.
- * 0, or the first negative value of fn, or -errno.
+ * 0, or the first negative value of fn, or -errno; -EPERM after this one if no other
+ * could be looked at.
  */
 int host_each_netns(int (*fn)(void *arg), void *arg);
 

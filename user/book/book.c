@@ -90,8 +90,11 @@ static int read_capacities(struct book *b)
 }
 
 /* Keys and values must be as this program was built to read them. */
-static int check_sizes(const struct book *b)
+static int check_shapes(const struct book *b)
 {
+	struct meta meta;
+	__u32 zero = 0;
+
 	static const struct {
 		enum book_map map;
 		size_t key, value;
@@ -110,6 +113,10 @@ static int check_sizes(const struct book *b)
 		{ MAP_odd, 4, sizeof(struct odd) },
 	};
 
+	/* 0: by another loader, of the same object */
+	if (bpf_map_lookup_elem(b->fds[MAP_meta], &zero, &meta) == 0 &&
+	    meta.abi_version && meta.abi_version != TG_ABI_VERSION)
+		return -EPROTO;
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
 		struct bpf_map_info info = { 0 };
 		__u32 len = sizeof(info);
@@ -144,7 +151,7 @@ int book_open(const char *pins, struct book **ret)
 		(void)snprintf(path, sizeof(path), "%s/list", pins);
 		b->list_fd = bpf_obj_get(path);
 		cpus = libbpf_num_possible_cpus();
-		err = cpus < 0 ? cpus : check_sizes(b);
+		err = cpus < 0 ? cpus : check_shapes(b);
 		if (!err)
 			err = read_capacities(b);
 		b->cpus = (size_t)cpus;

@@ -19,9 +19,9 @@ static int on_sample(void *ctx, void *data, size_t size)
 {
 	struct records *r = ctx;
 
-	if (size >= sizeof(struct record))
-		r->fn(data, r->arg);
-	return 0;
+	/* a negative number ends the round; the sample counts as read (libbpf ringbuf.c)
+	 */
+	return size >= sizeof(struct record) && r->fn(data, r->arg) ? -EAGAIN : 0;
 }
 
 int records_open(const char *pins, records_fn fn, void *arg, struct records **ret)
@@ -64,5 +64,5 @@ int records_poll(struct records *r, int ms)
 {
 	int n = ring_buffer__poll(r->ring, ms);
 
-	return n == -EINTR ? 0 : n;
+	return n > 0 || n == -EINTR || n == -EAGAIN ? 0 : n;
 }

@@ -7,7 +7,8 @@
 
 struct records;
 
-typedef void (*records_fn)(const struct record *r, void *arg);
+/* Not 0: records_poll() is to return before the ring is empty. */
+typedef int (*records_fn)(const struct record *r, void *arg);
 
 /*
  * Open the ring pinned below `pins` and hand each record to fn.  0, or a negative errno
@@ -16,7 +17,7 @@ typedef void (*records_fn)(const struct record *r, void *arg);
 int records_open(const char *pins, records_fn fn, void *arg, struct records **ret);
 void records_close(struct records *r);
 
-/* Wait at most `ms` for records and hand them out.  Their number, or a negative errno. */
+/* Wait at most `ms` for records and hand them out.  0, or a negative errno. */
 int records_poll(struct records *r, int ms);
 
 #endif
