@@ -107,6 +107,7 @@ fi
 say "  curl -s http://$listen/metrics | grep payload_bytes_total"
 say "  sudo $build/tollgate flows"
 say "  sudo $build/tollgate audit"
+say "  $build/tollgate events --follow --exporter http://$listen"
 say ""
 say "Live connections follow; Ctrl-C stops everything."
 say ""

@@ -15,9 +15,17 @@ programs=("$build/tollgate" "$build/tollgate-exporter" "$build/tests/tools/"{liv
 	"$build/tests/bpf/parse_test" /bin/bash /usr/sbin/ip /usr/sbin/nft)
 rc=0
 
+package_of() { # METAPACKAGE: what it stands for today
+	apt-cache depends "$1" 2>/dev/null | awk '/Depends: linux-image/ { print $2; exit }'
+}
+
 kernel_package() { # VERSION: unpacked below $work; prints the release
 	local package
-	package=$(apt-cache depends "${meta[$1]}" | awk '/Depends: linux-image/ { print $2; exit }')
+	package=$(package_of "${meta[$1]}")
+	if [ -z "$package" ] && [ "$(id -u)" -eq 0 ]; then
+		apt-get update -qq >&2 # the lists of a new machine are empty
+		package=$(package_of "${meta[$1]}")
+	fi
 	[ -n "$package" ] || {
 		echo "kernels: apt knows no ${meta[$1]}; is Debian's security archive among its sources?" >&2
 		return 1
