@@ -142,7 +142,9 @@ static void script_make(uint32_t index, struct script *ret)
 
 /* --- bytes, counted as they move --- */
 
-static ssize_t send_some(int fd, uint8_t method, const int pipe_fds[2], size_t n)
+/* in_pipe: what the socket did not take the last time. */
+static ssize_t send_some(int fd, uint8_t method, const int pipe_fds[2], size_t *in_pipe,
+			 size_t n)
 {
 	static const char zeros[CHUNK_BYTES];
 	off_t at = 0;
@@ -153,20 +155,28 @@ static ssize_t send_some(int fd, uint8_t method, const int pipe_fds[2], size_t n
 		return send(fd, zeros, n, MSG_NOSIGNAL);
 	if (method == 1)
 		return sendfile(fd, zeros_fd, &at, n);
-	r = splice(zeros_fd, &at, pipe_fds[1], NULL, n, 0);
-	return r <= 0 ? r : splice(pipe_fds[0], NULL, fd, NULL, (size_t)r, 0);
+	if (!*in_pipe) {
+		r = splice(zeros_fd, &at, pipe_fds[1], NULL, n, 0);
+		if (r <= 0)
+			return r;
+		*in_pipe = (size_t)r;
+	}
+	r = splice(pipe_fds[0], NULL, fd, NULL, *in_pipe, 0);
+	*in_pipe -= r > 0 ? (size_t)r : 0;
+	return r;
 }
 
 /* false: the other end is gone */
 static bool put(int fd, struct slot *s, enum side side, uint8_t method, size_t n)
 {
 	int fds[2] = { -1, -1 };
+	size_t in_pipe = 0;
 	bool ok = true;
 
 	if (method == 2 && pipe2(fds, O_CLOEXEC) < 0)
 		die("pipe");
 	while (ok && n) {
-		ssize_t r = send_some(fd, method, fds, n);
+		ssize_t r = send_some(fd, method, fds, &in_pipe, n);
 
 		ok = r > 0;
 		if (ok) {
@@ -292,6 +302,26 @@ static void bind_own_port(int fd, int family, uint32_t port)
 		die("bind");
 }
 
+/* From where this host would talk to it; a socket that was reset at once has forgotten.
+ */
+static void own_address(const struct sockaddr_storage *to, socklen_t len, uint16_t port,
+			char *ret)
+{
+	struct sockaddr_storage ss;
+	struct addr a;
+	int fd = socket(to->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const void *)to, len) < 0)
+		die("route");
+	len = sizeof(ss);
+	if (getsockname(fd, (void *)&ss, &len) < 0)
+		die("name");
+	close(fd);
+	addr_from_sockaddr((void *)&ss, &a);
+	a.port = htons(port);
+	(void)addr_format(&a, ret);
+}
+
 static int connect_script(const struct script *script, struct slot *s)
 {
 	char text[ADDR_STR_MAX + 16], header[HEADER_BYTES] = { 0 };
@@ -334,11 +364,7 @@ static int connect_script(const struct script *script, struct slot *s)
 		atomic_store(&s->outcome[CLIENT], CUT);
 	atomic_fetch_add(&s->written[CLIENT], HEADER_BYTES);
 	(void)addr_format(&a, s->addr[SERVER]);
-	len = sizeof(ss);
-	if (getsockname(fd, (void *)&ss, &len) < 0)
-		die("name");
-	addr_from_sockaddr((void *)&ss, &a);
-	(void)addr_format(&a, s->addr[CLIENT]);
+	own_address(&ss, len, (uint16_t)(FIRST_PORT + script->index), s->addr[CLIENT]);
 	return fd;
 }
 
