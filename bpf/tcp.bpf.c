@@ -179,7 +179,7 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 	default:
 		return 1;
 	}
-	if (!bsk)
+	if (!bsk || (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != BPF_TCP_CLOSE))
 		return 1;
 	tp = bpf_skc_to_tcp_sock(bsk);
 	if (!tp)
@@ -197,7 +197,7 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 		return 1;
 	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		life_established(tp, st);
-	else if (ctx->args[1] == BPF_TCP_CLOSE)
+	else
 		sock_closed(tp, st, ctx->args[0]);
 	return 1;
 }

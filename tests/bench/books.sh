@@ -4,7 +4,7 @@
 # use instead, in turn.  Prints medians of ratios to the runs without anything of the same
 # round: rate or throughput (above 1 is faster) and CPU of the whole machine (below 1 is
 # less), and what a scrape costs with many sockets.
-#   sudo make bench [ROUNDS=7] [SOCKETS=100000]
+#   sudo make bench [ROUNDS=7] [SOCKETS=100000] [WORKS="connections exchanges bulk"]
 # shellcheck disable=SC2034,SC2154,SC2317 # set for, and by, the helpers; called by name
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -100,7 +100,7 @@ measure() { # NAME WORK: "rate ticks"
 }
 
 echo "ratios to the same round without anything, $rounds rounds in turn: median (spread)"
-for work in connections exchanges bulk; do
+for work in ${WORKS:-connections exchanges bulk}; do
 	"$work" >/dev/null # warm
 	for ((i = 0; i < rounds; i++)); do
 		read -r rate cpu <<<"$(measure none "$work")"
