@@ -12,6 +12,9 @@
 
 #include <linux/types.h>
 
+/* Where the books are pinned if nobody says otherwise. */
+#define TG_PINS	       "/sys/fs/bpf/tollgate"
+
 #define TG_ABI_VERSION 2
 
 /*
@@ -198,16 +201,22 @@ _Static_assert(sizeof(struct flow) == 104, "flow is map ABI");
  * Histograms of closed sockets.  Bucket i counts values up to 2^(i + SHIFT) of the unit
  * and more than half of that; the last one has no upper bound.
  */
-#define TG_HISTS(X)                                                            \
-	X(DURATION, duration, 14) /* nanoseconds: 16 us to 4.9 h */            \
-	X(RTT, rtt, 4)		  /* smoothed, microseconds: 16 us to 4.8 h */ \
-	X(BYTES, bytes, 6)	  /* payload of both directions: 64 B to 64 GiB */
+#define TG_HISTS(X)                                                  \
+	X(DURATION, 14) /* nanoseconds: 16 us to 4.9 h */            \
+	X(RTT, 4)	/* smoothed, microseconds: 16 us to 4.8 h */ \
+	X(BYTES, 6)	/* payload of both directions: 64 B to 64 GiB */
 
 enum tg_hist {
-#define X(name, field, shift) TG_HIST_##name,
+#define X(name, shift) TG_HIST_##name,
 	TG_HISTS(X)
 #undef X
 		TG_HIST_MAX
+};
+
+enum tg_hist_shift {
+#define X(name, shift) TG_HIST_##name##_SHIFT = (shift),
+	TG_HISTS(X)
+#undef X
 };
 #define TG_HIST_BUCKETS 32
 

@@ -300,13 +300,19 @@ int tcp_release(struct bpf_sock *bsk)
 
 struct bpf_map;
 
+struct sweep {
+	__u64 before; /* what was seen last before it is idle */
+	__u64 n;      /* wire flows */
+};
+
 static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flow *f,
-		      __u64 *before)
+		      struct sweep *s)
 {
-	if (f->dead && f->seen_ns < *before)
+	s->n++;
+	if (f->dead && f->seen_ns < s->before)
 		bpf_map_delete_elem(&wire, key); /* it could not be, in time */
 	else if (!f->socket && !f->dead)
-		flow_settle(key, f, *before);
+		flow_settle(key, f, s->before);
 	return 0;
 }
 
@@ -328,18 +334,17 @@ static __always_inline void cursor_set(__u32 which, __u64 value)
 static __noinline int sweep(void)
 {
 	struct meta *m = meta_get();
-	__u64 now = bpf_ktime_get_ns(), idle, before, n = 0;
+	__u64 now = bpf_ktime_get_ns(), idle, n = 0;
+	struct sweep s = {};
 
 	if (!m)
 		return 0;
 	if (m->wire) {
 		idle = m->idle_ns ? m->idle_ns : TG_IDLE_NS;
-		before = now > idle ? now - idle : 0;
-		bpf_for_each_map_elem(&wire, sweep_one, &before, 0);
-		bpf_for_each_map_elem(&wire, count_one, &n, 0);
-		cursor_set(TG_CURSOR_WIRE, n);
+		s.before = now > idle ? now - idle : 0;
+		bpf_for_each_map_elem(&wire, sweep_one, &s, 0);
+		cursor_set(TG_CURSOR_WIRE, s.n);
 	}
-	n = 0;
 	bpf_for_each_map_elem(&flows, count_one, &n, 0);
 	cursor_set(TG_CURSOR_FLOWS, n);
 	cursor_set(TG_CURSOR_RECORDS, bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA));

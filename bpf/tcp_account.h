@@ -299,11 +299,12 @@ static __always_inline void close_totals(struct tcp_sock *tp, const struct sock_
 		return;
 	ADD(row->closed[reason], 1);
 	ADD(all->closed[reason], 1);
-	hist_add(&row->hist[TG_HIST_DURATION], 14, now_ns - st->opened_ns);
-	hist_add(&row->hist[TG_HIST_BYTES], 6,
+	hist_add(&row->hist[TG_HIST_DURATION], TG_HIST_DURATION_SHIFT,
+		 now_ns - st->opened_ns);
+	hist_add(&row->hist[TG_HIST_BYTES], TG_HIST_BYTES_SHIFT,
 		 st->flushed.rx_payload_bytes + st->flushed.tx_payload_bytes);
 	if (tp->srtt_us)
-		hist_add(&row->hist[TG_HIST_RTT], 4, tp->srtt_us >> 3);
+		hist_add(&row->hist[TG_HIST_RTT], TG_HIST_RTT_SHIFT, tp->srtt_us >> 3);
 }
 
 /* Both hooks come here, each at most once a life. */

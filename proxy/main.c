@@ -23,7 +23,6 @@
 #include "version.h"
 #include "worker.h"
 
-#define PINS_DEFAULT "/sys/fs/bpf/tollgate"
 #define HEARTBEAT_MS 1000
 #define FDS_RESERVED 64
 
@@ -45,7 +44,7 @@ static void usage(FILE *out)
 	      "the proxy's book beside the kernel's.  'tollgate load' must have run.\n"
 	      "\n"
 	      "  -c, --config FILE      the configuration, see tollgate.yaml(5)\n"
-	      "      --pins DIR         where the books are pinned (" PINS_DEFAULT ")\n"
+	      "      --pins DIR         where the books are pinned (" TG_PINS ")\n"
 	      "      --log-level LEVEL  error, warn, info or debug (info)\n"
 	      "  -h, --help             this text\n"
 	      "  -V, --version          the version\n"
@@ -325,7 +324,7 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	struct daemon d = { .pins = PINS_DEFAULT };
+	struct daemon d = { .pins = TG_PINS };
 	int opt;
 
 	log_init("tollgate-proxy");

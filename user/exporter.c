@@ -30,7 +30,6 @@
 #include "sse.h"
 #include "version.h"
 
-#define PINS_DEFAULT	"/sys/fs/bpf/tollgate"
 #define LISTEN_DEFAULT	"127.0.0.1:9980"
 #define CACHE_NS	1000000000u
 #define AUDIT_TRIES	5
@@ -56,8 +55,7 @@ static void usage(FILE *out)
 	      "/records (JSON), /events (server-sent events), /healthz.  'tollgate load' must have run.\n"
 	      "\n"
 	      "  -l, --listen ADDRESS:PORT  where (" LISTEN_DEFAULT ")\n"
-	      "      --pins DIR             where the books are pinned (" PINS_DEFAULT
-	      ")\n"
+	      "      --pins DIR             where the books are pinned (" TG_PINS ")\n"
 	      "      --user NAME            whom to become (nobody)\n"
 	      "      --records N            ended connections to keep in memory (1000)\n"
 	      "      --events-file PATH     write each as a JSON line, - for standard output\n"
@@ -399,7 +397,63 @@ static int open_all(const char *pins, const struct events_opts *opts, struct exp
 	return err;
 }
 
-int main(int argc, char **argv) /* lint: table */
+struct options {
+	const char *listen_text;
+	const char *pins;
+	const char *user;
+	struct events_opts events;
+};
+
+/* One option; -1 to go on, or what to exit with. */
+static int parse_option(int opt, struct options *ret)
+{
+	uint64_t n;
+
+	switch (opt) {
+	case 'l':
+		ret->listen_text = optarg;
+		return -1;
+	case 'p':
+		ret->pins = optarg;
+		return -1;
+	case 'u':
+		ret->user = optarg;
+		return -1;
+	case 'r':
+		if (number("records", 1000000, &n) < 0)
+			return EXIT_USAGE;
+		ret->events.keep = n ? n : 1;
+		return -1;
+	case 'f':
+		ret->events.file = optarg;
+		return -1;
+	case 's':
+		return number("events-size", UINT64_MAX, &ret->events.file_size) < 0
+			       ? EXIT_USAGE
+			       : -1;
+	case 'k':
+		if (number("events-keep", 1000, &n) < 0)
+			return EXIT_USAGE;
+		ret->events.file_keep = (unsigned)n;
+		return -1;
+	case 'L':
+		if (log_set_level(optarg) == 0)
+			return -1;
+		log_error("--log-level %s: not error, warn, info or debug", optarg);
+		return EXIT_USAGE;
+	case 'h':
+		usage(stdout);
+		return EXIT_OK;
+	case 'V':
+		puts("tollgate-exporter " TOLLGATE_VERSION);
+		return EXIT_OK;
+	default:
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+}
+
+static int parse_options(int argc, char **argv, struct options *ret)
 {
 	static const struct option options[] = {
 		{ "listen", required_argument, NULL, 'l' },
@@ -414,72 +468,38 @@ int main(int argc, char **argv) /* lint: table */
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	const char *listen_text = LISTEN_DEFAULT, *pins = PINS_DEFAULT, *user = "nobody";
-	struct events_opts events = { .keep = 1000,
-				      .file_size = 64 << 20,
-				      .file_keep = 5 };
+	int opt, status = -1;
+
+	while (status < 0 && (opt = getopt_long(argc, argv, "l:hV", options, NULL)) != -1)
+		status = parse_option(opt, ret);
+	if (status < 0 && optind != argc) {
+		usage(stderr);
+		status = EXIT_USAGE;
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {
+		.listen_text = LISTEN_DEFAULT,
+		.pins = TG_PINS,
+		.user = "nobody",
+		.events = { .keep = 1000, .file_size = 64 << 20, .file_keep = 5 }
+	};
 	struct exporter e = { 0 };
-	uint64_t n;
-	int opt, err;
+	int err;
 
 	log_init("tollgate-exporter");
-	while ((opt = getopt_long(argc, argv, "l:hV", options, NULL)) != -1) {
-		switch (opt) {
-		case 'l':
-			listen_text = optarg;
-			break;
-		case 'p':
-			pins = optarg;
-			break;
-		case 'u':
-			user = optarg;
-			break;
-		case 'r':
-			if (number("records", 1000000, &n) < 0)
-				return EXIT_USAGE;
-			events.keep = n ? n : 1;
-			break;
-		case 'f':
-			events.file = optarg;
-			break;
-		case 's':
-			if (number("events-size", UINT64_MAX, &events.file_size) < 0)
-				return EXIT_USAGE;
-			break;
-		case 'k':
-			if (number("events-keep", 1000, &n) < 0)
-				return EXIT_USAGE;
-			events.file_keep = (unsigned)n;
-			break;
-		case 'L':
-			if (log_set_level(optarg) < 0) {
-				log_error(
-					"--log-level %s: not error, warn, info or debug",
-					optarg);
-				return EXIT_USAGE;
-			}
-			break;
-		case 'h':
-			usage(stdout);
-			return EXIT_OK;
-		case 'V':
-			puts("tollgate-exporter " TOLLGATE_VERSION);
-			return EXIT_OK;
-		default:
-			usage(stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (optind != argc) {
-		usage(stderr);
-		return EXIT_USAGE;
-	}
-	err = open_all(pins, &events, &e);
+	err = parse_options(argc, argv, &o);
+	if (err >= 0)
+		return err;
+	err = open_all(o.pins, &o.events, &e);
 	if (err) {
-		book_explain(err, pins);
+		book_explain(err, o.pins);
 		return EXIT_NOT_LOADED;
 	}
-	err = serve(&e, listen_text, user);
+	err = serve(&e, o.listen_text, o.user);
 	events_close(e.events);
 	sse_free(e.sse);
 	snapshot_free(e.s);

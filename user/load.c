@@ -39,6 +39,7 @@ struct load {
 	struct bpf_link *list_link;
 	unsigned ifindex[LOAD_DEVICES_MAX];
 	unsigned xdp_ifindex[LOAD_DEVICES_MAX];
+	int cgroup_fd; /* -1: not open */
 	uint64_t cgroup_id;
 	bool made_dir;
 	bool nft;
@@ -89,7 +90,6 @@ static int open_cgroup(struct load *ld, const char *cgroup)
 {
 	char root[PIN_PATH_BYTES];
 	struct stat st;
-	int fd;
 
 	if (!cgroup) {
 		if (host_cgroup2(root, sizeof(root)) < 0) {
@@ -100,26 +100,26 @@ static int open_cgroup(struct load *ld, const char *cgroup)
 		}
 		cgroup = root;
 	}
-	fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	ld->cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ld->cgroup_fd < 0 || fstat(ld->cgroup_fd, &st) < 0)
 		return log_errno(-errno, "cannot open cgroup %s", cgroup);
 	/* the number of its directory is the kernel's id of a cgroup; 1 is the root */
 	ld->cgroup_id = st.st_ino == 1 ? 0 : st.st_ino;
-	return fd;
+	return 0;
 }
 
 /* With sockops the tracepoint is for adopted sockets, and goes if none needs it. */
-static int attach_hooks(struct load *ld, int cgroup_fd)
+static int attach_hooks(struct load *ld)
 {
 	int err = 0;
 
 	ld->release_link =
-		bpf_program__attach_cgroup(ld->skel->progs.tcp_release, cgroup_fd);
+		bpf_program__attach_cgroup(ld->skel->progs.tcp_release, ld->cgroup_fd);
 	if (ld->release_link)
 		ld->state_link = bpf_program__attach(ld->skel->progs.tcp_state);
 	if (ld->state_link && ld->opts->hook == TG_HOOK_SOCKOPS)
 		ld->sockops_link = bpf_program__attach_cgroup(ld->skel->progs.tcp_sockops,
-							      cgroup_fd);
+							      ld->cgroup_fd);
 	if (!ld->state_link || (ld->opts->hook == TG_HOOK_SOCKOPS && !ld->sockops_link))
 		return log_errno(-errno, "cannot attach the tcp book");
 	err = pin_link(ld, ld->release_link, "link-release");
@@ -192,7 +192,7 @@ static int adopt(struct load *ld)
 
 static int attach_tcp(struct load *ld)
 {
-	int fd, err;
+	int err;
 
 	ld->iter_link = bpf_program__attach_iter(ld->skel->progs.tcp_live, NULL);
 	ld->list_link = bpf_program__attach_iter(ld->skel->progs.tcp_list, NULL);
@@ -201,13 +201,8 @@ static int attach_tcp(struct load *ld)
 	err = pin_link(ld, ld->iter_link, "live");
 	if (!err)
 		err = pin_link(ld, ld->list_link, "list");
-	if (err)
-		return err;
-	fd = open_cgroup(ld, ld->opts->cgroup);
-	if (fd < 0)
-		return fd;
-	err = attach_hooks(ld, fd);
-	close(fd);
+	if (!err)
+		err = attach_hooks(ld);
 	return err ? err : adopt(ld);
 }
 
@@ -342,7 +337,7 @@ static int load_programs(struct load *ld)
 
 static int load_steps(struct load *ld)
 {
-	int fd, err;
+	int err;
 
 	err = check_devices(ld);
 	if (!err) {
@@ -353,13 +348,10 @@ static int load_steps(struct load *ld)
 		err = open_programs(ld);
 	if (!err)
 		err = load_programs(ld);
-	if (err < 0)
-		return err;
-	fd = open_cgroup(ld, ld->opts->cgroup); /* for its id */
-	if (fd < 0)
-		return fd;
-	close(fd);
-	err = write_meta(ld);
+	if (!err)
+		err = open_cgroup(ld, ld->opts->cgroup);
+	if (!err)
+		err = write_meta(ld);
 	if (!err)
 		err = pin_maps(ld);
 	if (!err && ld->opts->nft)
@@ -377,12 +369,14 @@ static void load_free(struct load *ld)
 	bpf_link__destroy(ld->state_link);
 	bpf_link__destroy(ld->iter_link);
 	bpf_link__destroy(ld->list_link);
+	if (ld->cgroup_fd >= 0)
+		close(ld->cgroup_fd);
 	tollgate_bpf__destroy(ld->skel);
 }
 
 int load_run(const struct load_opts *opts)
 {
-	struct load ld = { .opts = opts };
+	struct load ld = { .opts = opts, .cgroup_fd = -1 };
 	int err;
 
 	libbpf_set_print(on_libbpf);
@@ -536,7 +530,7 @@ static int mark_upgrade(struct load *ld, struct meta *m)
 
 int upgrade_run(const struct load_opts *opts)
 {
-	struct load ld = { .opts = opts };
+	struct load ld = { .opts = opts, .cgroup_fd = -1 };
 	struct meta m;
 	int err;
 

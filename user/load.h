@@ -9,7 +9,6 @@
 #include "attach.h"
 #include "bpf/abi.h"
 
-#define PINS_DEFAULT	 "/sys/fs/bpf/tollgate"
 #define LOAD_DEVICES_MAX 64
 
 #define LOAD_SIZES_MAX	 8

@@ -140,13 +140,13 @@ static void histogram(const struct page *p, const char *name, const char *help,
 static void histograms(const struct page *p)
 {
 	histogram(p, "connection_duration_seconds",
-		  "Life of closed TCP sockets, without TIME_WAIT.", TG_HIST_DURATION, 14,
-		  1e-9);
+		  "Life of closed TCP sockets, without TIME_WAIT.", TG_HIST_DURATION,
+		  TG_HIST_DURATION_SHIFT, 1e-9);
 	histogram(p, "rtt_seconds", "Smoothed round trip time when a TCP socket closed.",
-		  TG_HIST_RTT, 4, 1e-6);
+		  TG_HIST_RTT, TG_HIST_RTT_SHIFT, 1e-6);
 	histogram(p, "connection_payload_bytes",
-		  "Payload of both directions of closed TCP sockets.", TG_HIST_BYTES, 6,
-		  1);
+		  "Payload of both directions of closed TCP sockets.", TG_HIST_BYTES,
+		  TG_HIST_BYTES_SHIFT, 1);
 }
 
 static void tcp_book(const struct page *p)
@@ -243,7 +243,7 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 static void proxy_book(const struct page *p)
 {
 	const struct proxy_state *st = &p->s->proxy;
-	uint64_t up = st->pid && p->s->taken_ns < st->heartbeat_ns + 5000000000u;
+	bool up = snapshot_proxy_up(p->s);
 
 	proxy_value(p, "proxy_connections_opened",
 		    "Connections by the proxy's own count.",

@@ -9,11 +9,6 @@
 #include "flows.h"
 #include "status.h"
 
-static bool proxy_is_up(const struct snapshot *s)
-{
-	return s->proxy.pid && s->taken_ns < s->proxy.heartbeat_ns + 5000000000u;
-}
-
 static uint64_t ends(const struct snapshot *s, int from, int to)
 {
 	uint64_t n = 0;
@@ -23,6 +18,34 @@ static uint64_t ends(const struct snapshot *s, int from, int to)
 			n += s->slots[i].ends[r];
 	}
 	return n;
+}
+
+static void print_refused(FILE *out, const struct snapshot *s)
+{
+	fprintf(out, "relayed    %" PRIu64 " connections ended, %" PRIu64 " refused\n",
+		ends(s, 0, TG_END_FIRST_REFUSED),
+		ends(s, TG_END_FIRST_REFUSED, TG_END_MAX));
+	for (size_t i = 0; i < s->slots_n; i++) {
+		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
+			if (s->slots[i].ends[r])
+				fprintf(out, "           %s: %s %" PRIu64 "\n",
+					snapshot_name(s, TG_NAME_LISTENER,
+						      s->slots[i].row.listener),
+					tg_end_names[r], (uint64_t)s->slots[i].ends[r]);
+		}
+	}
+}
+
+static void print_faults(FILE *out, const struct snapshot *s)
+{
+	if (s->records_lost.records)
+		fprintf(out, "records    %" PRIu64 " lost (no exporter reads them?)\n",
+			(uint64_t)s->records_lost.records);
+	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++) {
+		if (s->faults[i])
+			fprintf(out, "fault      %s: %" PRIu64 "\n", tg_fault_names[i],
+				s->faults[i]);
+	}
 }
 
 void status_print(FILE *out, const struct snapshot *s, const char *pins)
@@ -48,7 +71,7 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 		s->nft_err	? "cannot be read (no privilege?)"
 		: s->nft_n == 0 ? "off"
 				: "on");
-	if (proxy_is_up(s))
+	if (snapshot_proxy_up(s))
 		fprintf(out,
 			"proxy      running, pid %" PRIu64 ", %" PRIu64 " workers%s%s\n",
 			(uint64_t)s->proxy.pid, (uint64_t)s->proxy.workers,
@@ -67,26 +90,8 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 		util_format_bytes(t->counts.rx_payload_bytes, rx),
 		util_format_bytes(t->counts.tx_payload_bytes, tx),
 		(uint64_t)t->counts.tx_retransmitted_bytes);
-	fprintf(out, "relayed    %" PRIu64 " connections ended, %" PRIu64 " refused\n",
-		ends(s, 0, TG_END_FIRST_REFUSED),
-		ends(s, TG_END_FIRST_REFUSED, TG_END_MAX));
-	for (size_t i = 0; i < s->slots_n; i++) {
-		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
-			if (s->slots[i].ends[r])
-				fprintf(out, "           %s: %s %" PRIu64 "\n",
-					snapshot_name(s, TG_NAME_LISTENER,
-						      s->slots[i].row.listener),
-					tg_end_names[r], (uint64_t)s->slots[i].ends[r]);
-		}
-	}
-	if (s->records_lost.records)
-		fprintf(out, "records    %" PRIu64 " lost (no exporter reads them?)\n",
-			(uint64_t)s->records_lost.records);
-	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++) {
-		if (s->faults[i])
-			fprintf(out, "fault      %s: %" PRIu64 "\n", tg_fault_names[i],
-				s->faults[i]);
-	}
+	print_refused(out, s);
+	print_faults(out, s);
 }
 
 json_t *status_json(const struct snapshot *s)
@@ -113,7 +118,7 @@ json_t *status_json(const struct snapshot *s)
 		"s:{s:I, s:I, s:I}, s:o, s:o}",
 		"version", s->meta.version, "loaded_unix",
 		(json_int_t)s->meta.loaded_unix, "wire_devices", (json_int_t)s->meta.wire,
-		"nft", s->nft_n > 0, "proxy", "running", proxy_is_up(s), "pid",
+		"nft", s->nft_n > 0, "proxy", "running", snapshot_proxy_up(s), "pid",
 		(json_int_t)s->proxy.pid, "workers", (json_int_t)s->proxy.workers,
 		"draining", s->proxy.draining != 0, "accept_paused",
 		s->proxy.accept_paused != 0, "sockets", "opened", (json_int_t)t->opened,

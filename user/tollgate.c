@@ -84,7 +84,7 @@ static void usage(FILE *out)
 		"      --exporter URL     whom to ask (" FOLLOW_EXPORTER ")\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission.\n",
-		PINS_DEFAULT, flows_sorts);
+		TG_PINS, flows_sorts);
 }
 
 static int open_book(const struct options *o, struct book **ret)
@@ -526,7 +526,7 @@ static int parse_option(struct options *o, int opt)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .pins = PINS_DEFAULT,
+	struct options o = { .pins = TG_PINS,
 			     .events = { .exporter = FOLLOW_EXPORTER, .last = 10 } };
 	const char *command;
 	int opt;

@@ -16,7 +16,8 @@
 #include "book/book.h"
 #include "book/dump.h"
 
-#define PATH_BYTES 4096
+#define PATH_BYTES	4096
+#define PROXY_SILENT_NS 5000000000u
 
 #define MAPS(X)          \
 	X(meta)          \
@@ -507,6 +508,11 @@ int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)
 	s->cost_ns = s->taken_ns - start;
 	*ret = s;
 	return 0;
+}
+
+bool snapshot_proxy_up(const struct snapshot *s)
+{
+	return s->proxy.pid && s->taken_ns < s->proxy.heartbeat_ns + PROXY_SILENT_NS;
 }
 
 void snapshot_free(struct snapshot *s)

@@ -109,6 +109,9 @@ void snapshot_free(struct snapshot *s);
 void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
 	       char ret[TG_NAME_LEN]);
 
+/* Whether the proxy wrote its heartbeat in the last 5 s. */
+bool snapshot_proxy_up(const struct snapshot *s);
+
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */
 const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsigned id);
 
