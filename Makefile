@@ -163,10 +163,10 @@ kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test
 $(BUILD)/tests/bench/packet: $(BUILD)/tests/bench/packet.o $(BUILD)/tests/bench/empty.bpf.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -lbpf
 
-$(BUILD)/tests/bench/pingpong: $(call obj,tests/bench/pingpong.c user/base/addr.c user/base/util.c)
+$(BUILD)/tests/bench/load: $(call obj,tests/bench/load.c user/base/addr.c user/base/util.c)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/pingpong
+bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/load
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
 	$(Q)BUILD=$(BUILD) tests/bench/books.sh
 

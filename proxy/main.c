@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 
 #define HEARTBEAT_MS 1000
 #define FDS_RESERVED 64
+#define BUFFERS_MAX  4096 /* a worker: 64 MiB */
 
 enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
 
@@ -232,10 +234,34 @@ static void set_limits(struct proxy *p, const struct config *c)
 	uint64_t other;
 
 	p->pipes_max = (unsigned)(pipes > 512 ? 512 : pipes);
+	p->buffers_max = BUFFERS_MAX;
 	/* epoll, eventfd and listening sockets of each worker */
 	other = FDS_RESERVED + n * (2 + c->listeners_count) + 2 * n * p->pipes_max;
 	fds -= fds > other ? other : fds;
 	p->sessions_max = fds / 2 > 4 ? (unsigned)(fds / 2) : 4;
+}
+
+/* The CPUs we may use, and how many they are. */
+static int cpus_allowed(cpu_set_t *ret)
+{
+	CPU_ZERO(ret);
+	if (sched_getaffinity(0, sizeof(*ret), ret) < 0 || CPU_COUNT(ret) == 0)
+		CPU_SET(0, ret);
+	return CPU_COUNT(ret);
+}
+
+/* One worker a CPU stays there: two on one while another idles double the 99th
+ * percentile. */
+static int cpu_of(unsigned worker)
+{
+	cpu_set_t cpus;
+
+	(void)cpus_allowed(&cpus);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET((size_t)cpu, &cpus) && worker-- == 0)
+			return cpu;
+	}
+	return -1;
 }
 
 static int start_workers(struct daemon *d)
@@ -263,6 +289,7 @@ static int serve(struct daemon *d, struct config *c)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL); /* inherited by every worker */
+	(void)signal(SIGPIPE, SIG_IGN);	    /* splice(2) knows no MSG_NOSIGNAL */
 	sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (sigfd < 0)
 		return log_errno(-errno, "signalfd");
@@ -273,7 +300,7 @@ static int serve(struct daemon *d, struct config *c)
 	if (!err)
 		err = activate(d, c);
 	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
-		err = worker_start(&d->workers[i]);
+		err = worker_start(&d->workers[i], c->workers ? -1 : cpu_of(i));
 	if (!err) {
 		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,
 			 d->proxy.workers_n, c->user);
@@ -287,7 +314,7 @@ static int daemon_main(struct daemon *d)
 {
 	char why[CONFIG_ERROR_MAX];
 	struct config *c;
-	long cpus;
+	cpu_set_t cpus;
 	int err;
 
 	if (config_load(d->config_path, &c, why) < 0) {
@@ -301,8 +328,7 @@ static int daemon_main(struct daemon *d)
 		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
 	}
 	d->proxy.state = writer_state(d->proxy.writer);
-	cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	d->proxy.workers_n = c->workers ? c->workers : cpus > 0 ? (unsigned)cpus : 1;
+	d->proxy.workers_n = c->workers ? c->workers : (unsigned)cpus_allowed(&cpus);
 	book_set(&d->proxy.state->workers, d->proxy.workers_n);
 	err = serve(d, c);
 	config_put(c);

@@ -6,58 +6,80 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "route.h"
 #include "session_state.h"
 
-#define HEAD_FIRST_BYTES 2048
+#define HEAD_FIRST_BYTES 256
 
-static int head_grow(struct session *s)
+size_t opening_held(const struct session *s)
 {
-	size_t max = s->config->hello_bytes + PP2_MAX;
-	size_t cap = s->head_cap ? s->head_cap * 2 : HEAD_FIRST_BYTES;
+	return s->opening ? s->opening->len - s->opening->sent : 0;
+}
+
+void opening_free(struct session *s)
+{
+	if (!s->opening)
+		return;
+	free(s->opening->head);
+	free(s->opening);
+	s->opening = NULL;
+}
+
+/* A client that says little holds little: the first bytes get what they need. */
+static int head_append(struct session *s, const uint8_t *data, size_t n)
+{
+	struct opening *o = s->opening;
+	size_t need = o->len + n, cap = o->cap * 2;
 	uint8_t *head;
 
-	if (s->head_len < s->head_cap)
-		return 0;
-	if (s->head_cap >= max)
-		return -EMSGSIZE;
-	if (cap > max)
-		cap = max;
-	head = realloc(s->head, cap);
-	if (!head)
-		return -ENOMEM;
-	s->head = head;
-	s->head_cap = cap;
+	if (need > o->cap) {
+		if (cap < need)
+			cap = need;
+		if (cap < HEAD_FIRST_BYTES)
+			cap = HEAD_FIRST_BYTES;
+		head = realloc(o->head, cap);
+		if (!head)
+			return -ENOMEM;
+		o->head = head;
+		o->cap = cap;
+	}
+	memcpy(o->head + o->len, data, n);
+	o->len += n;
 	return 0;
 }
 
 /* > 0 bytes read; 0 the client has ended; negative errno. */
 static ssize_t head_read(struct session *s)
 {
+	size_t max = s->config->hello_bytes + PP2_MAX - s->opening->len;
+	uint8_t *data = relay_scratch(&s->worker->pool);
 	ssize_t n;
-	int err;
 
-	err = head_grow(s);
-	if (err)
-		return err;
-	n = recv(s->down.fd, s->head + s->head_len, s->head_cap - s->head_len,
+	if (!max)
+		return -EMSGSIZE;
+	n = recv(s->down.fd, data, max < RELAY_BUFFER_BYTES ? max : RELAY_BUFFER_BYTES,
 		 MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	s->head_len += (size_t)n;
+	if (n > 0 && head_append(s, data, (size_t)n) < 0)
+		return -ENOMEM;
 	leg_add_rx(&s->down, (size_t)n);
+	if (n < RELAY_BUFFER_BYTES && (size_t)n < max && !s->down.ended && !s->down.urgent)
+		s->down.readable = false; /* epoll(7): it is empty */
 	return n;
 }
 
 static void on_hello(struct session *s)
 {
 	struct route *r =
-		route_by_name(s->listener, s->hello.has_sni ? s->hello.sni : NULL);
+		route_by_name(s->listener, s->opening->hello.has_sni ? s->opening->hello.sni
+								   : NULL);
 
 	if (!r) {
-		session_end(s, s->hello.has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI, true);
+		session_end(s, s->opening->hello.has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI, true);
 		return;
 	}
 	s->route = r;
@@ -66,9 +88,10 @@ static void on_hello(struct session *s)
 
 static void parse_hello(struct session *s)
 {
-	const uint8_t *p = s->head + s->head_sent;
-	size_t len = s->head_len - s->head_sent;
-	ssize_t n = hello_scan(&s->hello, p, len, s->config->hello_bytes);
+	struct opening *o = s->opening;
+	const uint8_t *p = o->head + o->sent;
+	size_t len = o->len - o->sent;
+	ssize_t n = hello_scan(&o->hello, p, len, s->config->hello_bytes);
 	int sniff;
 
 	if (n > 0) {
@@ -94,21 +117,22 @@ static void parse_hello(struct session *s)
 
 static void parse_header(struct session *s)
 {
-	ssize_t n = pp_decode(s->head, s->head_len, &s->pp);
+	struct opening *o = s->opening;
+	ssize_t n = pp_decode(o->head, o->len, &o->pp);
 
 	if (n == -EAGAIN)
 		return;
 	if (n < 0) {
 		session_end(s,
-			    pp_sniff(s->head, s->head_len) == 0
+			    pp_sniff(o->head, o->len) == 0
 				    ? TG_END_PROXY_HEADER_MISSING
 				    : TG_END_PROXY_HEADER_INVALID,
 			    true);
 		return;
 	}
-	s->pp.tlv = NULL; /* borrowed from a buffer that may move */
-	s->pp.tlv_len = 0;
-	s->head_sent = (size_t)n;
+	o->pp.tlv = NULL; /* borrowed from a buffer that may move */
+	o->pp.tlv_len = 0;
+	o->sent = (size_t)n;
 	leg_move_to_header(&s->down, (size_t)n);
 	if (!s->listener->tls) {
 		s->route = &s->listener->routes[0];

@@ -10,11 +10,18 @@
 
 #define ROUNDS_MAX 8 /* pipe fillings before others get their turn */
 
-int relay_pool_init(struct relay_pool *pool, unsigned max, __u64 *gauge)
+/* --- the pool --- */
+
+int relay_pool_init(struct relay_pool *pool, unsigned pipes_max, unsigned buffers_max,
+		    __u64 *pipes_gauge, __u64 *buffers_gauge)
 {
-	*pool = (struct relay_pool){ .max = max, .gauge = gauge };
-	pool->scratch = malloc(RELAY_SCRATCH_BYTES);
-	return pool->scratch ? 0 : -ENOMEM;
+	*pool = (struct relay_pool){ .pipes_max = pipes_max,
+				     .buffers_max = buffers_max,
+				     .pipes_gauge = pipes_gauge,
+				     .buffers_gauge = buffers_gauge };
+	/* the spare one, for as long as the pool lives */
+	pool->buffers = calloc(1, sizeof(*pool->buffers));
+	return pool->buffers ? 0 : -ENOMEM;
 }
 
 static void pipe_destroy(struct relay_pool *pool, struct relay_pipe *p)
@@ -22,26 +29,19 @@ static void pipe_destroy(struct relay_pool *pool, struct relay_pipe *p)
 	close(p->fds[0]);
 	close(p->fds[1]);
 	free(p);
-	pool->held--;
-	__atomic_fetch_sub(pool->gauge, 1, __ATOMIC_RELAXED);
-}
-
-void relay_pool_done(struct relay_pool *pool)
-{
-	relay_pool_trim(pool);
-	free(pool->scratch);
-	pool->scratch = NULL;
+	pool->pipes_held--;
+	__atomic_fetch_sub(pool->pipes_gauge, 1, __ATOMIC_RELAXED);
 }
 
 static struct relay_pipe *pipe_get(struct relay_pool *pool)
 {
-	struct relay_pipe *p = pool->idle;
+	struct relay_pipe *p = pool->pipes;
 
 	if (p) {
-		pool->idle = p->next;
+		pool->pipes = p->next;
 		return p;
 	}
-	if (pool->held >= pool->max)
+	if (pool->pipes_held >= pool->pipes_max)
 		return NULL;
 	p = calloc(1, sizeof(*p));
 	if (!p)
@@ -52,44 +52,121 @@ static struct relay_pipe *pipe_get(struct relay_pool *pool)
 	}
 	/* refused past the user's soft limit (pipe(7)): the default size serves too */
 	(void)fcntl(p->fds[1], F_SETPIPE_SZ, RELAY_PIPE_BYTES);
-	pool->held++;
-	__atomic_fetch_add(pool->gauge, 1, __ATOMIC_RELAXED);
+	pool->pipes_held++;
+	__atomic_fetch_add(pool->pipes_gauge, 1, __ATOMIC_RELAXED);
 	return p;
 }
 
-void relay_pipe_put(struct relay_pool *pool, struct relay_pipe *p)
+static void pipe_put(struct relay_pool *pool, struct relay_pipe *p)
 {
-	if (!p)
-		return;
-	if (p->fill > 0) {
+	if (p->fill > 0) { /* nobody else may get these bytes */
 		pipe_destroy(pool, p);
 		return;
 	}
-	p->next = pool->idle;
-	pool->idle = p;
+	p->next = pool->pipes;
+	pool->pipes = p;
 }
 
-/* Without a pipe: what is sent is exactly what is then taken. */
-static enum relay_result copy_move(struct relay_pool *pool, int src, int dst,
-				   struct relay_moved *ret)
+/* The spare one goes to a direction only if another can take its place. */
+static bool buffer_take(struct relay_pool *pool)
 {
+	struct relay_buffer *b;
+
+	if (pool->buffers->next)
+		return true;
+	if (pool->buffers_held >= pool->buffers_max)
+		return false;
+	b = malloc(sizeof(*b));
+	if (!b)
+		return false;
+	b->next = NULL;
+	pool->buffers->next = b;
+	pool->buffers_held++;
+	__atomic_fetch_add(pool->buffers_gauge, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static void buffer_put(struct relay_pool *pool, struct relay_buffer *b)
+{
+	b->next = pool->buffers;
+	pool->buffers = b;
+}
+
+void relay_pool_trim(struct relay_pool *pool)
+{
+	while (pool->pipes) {
+		struct relay_pipe *p = pool->pipes;
+
+		pool->pipes = p->next;
+		pipe_destroy(pool, p);
+	}
+	while (pool->buffers->next) {
+		struct relay_buffer *b = pool->buffers->next;
+
+		pool->buffers->next = b->next;
+		free(b);
+		pool->buffers_held--;
+		__atomic_fetch_sub(pool->buffers_gauge, 1, __ATOMIC_RELAXED);
+	}
+}
+
+void relay_pool_done(struct relay_pool *pool)
+{
+	if (!pool->buffers)
+		return;
+	relay_pool_trim(pool);
+	free(pool->buffers);
+	pool->buffers = NULL;
+}
+
+uint8_t *relay_scratch(struct relay_pool *pool)
+{
+	return pool->buffers->data;
+}
+
+/* --- one direction --- */
+
+size_t relay_held(const struct relay_store *store)
+{
+	return (store->pipe ? store->pipe->fill : 0) +
+	       (store->buffer ? store->buffer->end - store->buffer->start : 0);
+}
+
+void relay_store_clear(struct relay_pool *pool, struct relay_store *store)
+{
+	if (store->pipe)
+		pipe_put(pool, store->pipe);
+	if (store->buffer)
+		buffer_put(pool, store->buffer);
+	store->pipe = NULL;
+	store->buffer = NULL;
+}
+
+static enum relay_result failed(enum relay_result again, enum relay_result error,
+				struct relay_moved *ret)
+{
+	ret->err = -errno;
+	return errno == EAGAIN ? again : error;
+}
+
+/* Without a place to keep anything: what is sent is exactly what is then taken. */
+static enum relay_result move_by_peek(struct relay_pool *pool, int src, int dst,
+				      struct relay_moved *ret)
+{
+	uint8_t *data = pool->buffers->data;
 	ssize_t have, sent, took;
 
-	have = recv(src, pool->scratch, RELAY_SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT);
+	have = recv(src, data, RELAY_BUFFER_BYTES, MSG_PEEK | MSG_DONTWAIT);
 	if (have == 0)
 		return RELAY_EOF;
-	if (have < 0) {
-		ret->err = -errno;
-		return errno == EAGAIN ? RELAY_AGAIN_IN : RELAY_ERR_IN;
-	}
-	sent = send(dst, pool->scratch, (size_t)have, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent < 0) {
-		ret->err = -errno;
-		return errno == EAGAIN ? RELAY_AGAIN_OUT : RELAY_ERR_OUT;
-	}
+	if (have < 0)
+		return failed(RELAY_AGAIN_IN, RELAY_ERR_IN, ret);
+	sent = send(dst, data, (size_t)have, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0)
+		return failed(RELAY_AGAIN_OUT, RELAY_ERR_OUT, ret);
 	ret->out += (size_t)sent;
 	/* TCP discards with MSG_TRUNC (tcp(7)); these bytes are in the queue */
-	took = recv(src, pool->scratch, (size_t)sent, MSG_TRUNC | MSG_DONTWAIT);
+	took = recv(src, data, (size_t)sent, MSG_TRUNC | MSG_DONTWAIT);
 	if (took != sent) {
 		ret->in += took > 0 ? (size_t)took : 0;
 		ret->err = took < 0 ? -errno : -EIO;
@@ -99,28 +176,69 @@ static enum relay_result copy_move(struct relay_pool *pool, int src, int dst,
 	return RELAY_BUDGET;
 }
 
-void relay_pool_trim(struct relay_pool *pool)
+/* RELAY_BUDGET when it is empty and back in the pool. */
+static enum relay_result drain_buffer(struct relay_pool *pool, struct relay_store *store,
+				      int dst, struct relay_moved *ret)
 {
-	while (pool->idle) {
-		struct relay_pipe *p = pool->idle;
+	struct relay_buffer *b = store->buffer;
 
-		pool->idle = p->next;
-		pipe_destroy(pool, p);
+	while (b->start < b->end) {
+		ssize_t n = send(dst, b->data + b->start, b->end - b->start,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0)
+			return failed(RELAY_AGAIN_OUT, RELAY_ERR_OUT, ret);
+		b->start += (size_t)n;
+		ret->out += (size_t)n;
 	}
+	store->buffer = NULL;
+	buffer_put(pool, b);
+	return RELAY_BUDGET;
 }
 
-/* Empty the pipe.  RELAY_BUDGET when it is empty. */
-static enum relay_result pipe_drain(struct relay_pipe *p, int dst,
+/*
+ * epoll(7): a read that does not fill its buffer has emptied the socket, and the next
+ * byte is a new event.
+ */
+static enum relay_result move_by_buffer(struct relay_pool *pool,
+					struct relay_store *store, int src, int dst,
+					unsigned hints, struct relay_moved *ret)
+{
+	struct relay_buffer *b = pool->buffers;
+	enum relay_result r;
+	ssize_t n;
+
+	if (!buffer_take(pool))
+		return move_by_peek(pool, src, dst, ret);
+	n = recv(src, b->data, RELAY_BUFFER_BYTES, MSG_DONTWAIT);
+	if (n == 0)
+		return RELAY_EOF;
+	if (n < 0)
+		return failed(RELAY_AGAIN_IN, RELAY_ERR_IN, ret);
+	ret->in += (size_t)n;
+	store->bulk = n == RELAY_BUFFER_BYTES;
+	pool->buffers = b->next;
+	b->start = 0;
+	b->end = (size_t)n;
+	store->buffer = b;
+	r = drain_buffer(pool, store, dst, ret);
+	if (r == RELAY_BUDGET && !store->bulk && !(hints & (RELAY_ENDED | RELAY_URGENT)))
+		return RELAY_AGAIN_IN;
+	return r;
+}
+
+/* RELAY_BUDGET when the pipe is empty. */
+static enum relay_result drain_pipe(struct relay_pipe *p, int dst,
 				    struct relay_moved *ret)
 {
 	while (p->fill > 0) {
 		ssize_t n = splice(p->fds[0], NULL, dst, NULL, p->fill,
 				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-		if (n < 0 && errno == EAGAIN)
-			return RELAY_AGAIN_OUT;
-		if (n <= 0) {
-			ret->err = n < 0 ? -errno : -EPIPE;
+		if (n < 0)
+			return failed(RELAY_AGAIN_OUT, RELAY_ERR_OUT, ret);
+		if (n == 0) {
+			ret->err = -EPIPE;
 			return RELAY_ERR_OUT;
 		}
 		p->fill -= (size_t)n;
@@ -129,51 +247,53 @@ static enum relay_result pipe_drain(struct relay_pipe *p, int dst,
 	return RELAY_BUDGET;
 }
 
-/*
- * The pipe is empty here, so EAGAIN can only mean that the socket is.
- */
-static enum relay_result pipe_fill(struct relay_pipe *p, int src, struct relay_moved *ret)
+/* The pipe is empty here, so EAGAIN can only mean that the socket is. */
+static enum relay_result move_by_pipe(struct relay_store *store, int src, int dst,
+				      struct relay_moved *ret)
 {
+	struct relay_pipe *p = store->pipe;
 	ssize_t n = splice(src, NULL, p->fds[1], NULL, RELAY_PIPE_BYTES,
 			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (n == 0)
 		return RELAY_EOF;
-	if (n < 0) {
-		ret->err = -errno;
-		return errno == EAGAIN ? RELAY_AGAIN_IN : RELAY_ERR_IN;
-	}
+	if (n < 0)
+		return failed(RELAY_AGAIN_IN, RELAY_ERR_IN, ret);
 	p->fill = (size_t)n;
 	ret->in += (size_t)n;
-	return RELAY_BUDGET;
+	store->bulk = n >= RELAY_BUFFER_BYTES;
+	return drain_pipe(p, dst, ret);
 }
 
-enum relay_result relay_move(struct relay_pool *pool, struct relay_pipe **pipe, int src,
-			     int dst, bool copy, struct relay_moved *ret)
+static enum relay_result move_once(struct relay_pool *pool, struct relay_store *store,
+				   int src, int dst, unsigned hints,
+				   struct relay_moved *ret)
 {
 	enum relay_result r = RELAY_BUDGET;
 
-	for (int i = 0; i < ROUNDS_MAX && r == RELAY_BUDGET; i++) {
-		if (!*pipe && !copy)
-			*pipe = pipe_get(pool);
-		if (!*pipe) {
-			r = copy_move(pool, src, dst, ret);
-			continue;
-		}
-		r = pipe_drain(*pipe, dst, ret);
-		if (r == RELAY_BUDGET && copy) {
-			relay_pipe_put(pool, *pipe);
-			*pipe = NULL;
-			continue;
-		}
-		if (r == RELAY_BUDGET)
-			r = pipe_fill(*pipe, src, ret);
-		if (r == RELAY_BUDGET)
-			r = pipe_drain(*pipe, dst, ret);
-	}
-	if (*pipe && (*pipe)->fill == 0) {
-		relay_pipe_put(pool, *pipe);
-		*pipe = NULL;
+	if (store->buffer)
+		r = drain_buffer(pool, store, dst, ret);
+	else if (store->pipe && store->pipe->fill > 0)
+		r = drain_pipe(store->pipe, dst, ret);
+	if (r != RELAY_BUDGET)
+		return r;
+	if (store->bulk && !(hints & RELAY_URGENT) && !store->pipe)
+		store->pipe = pipe_get(pool);
+	if (store->bulk && !(hints & RELAY_URGENT) && store->pipe)
+		return move_by_pipe(store, src, dst, ret);
+	return move_by_buffer(pool, store, src, dst, hints, ret);
+}
+
+enum relay_result relay_move(struct relay_pool *pool, struct relay_store *store, int src,
+			     int dst, unsigned hints, struct relay_moved *ret)
+{
+	enum relay_result r = RELAY_BUDGET;
+
+	for (int i = 0; i < ROUNDS_MAX && r == RELAY_BUDGET; i++)
+		r = move_once(pool, store, src, dst, hints, ret);
+	if (store->pipe && store->pipe->fill == 0) {
+		pipe_put(pool, store->pipe);
+		store->pipe = NULL;
 	}
 	return r;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moving bytes from one socket to another by splice(2) through a pooled pipe.  A pipe is
- * held only while bytes are in it; when no pipe is to be had, bytes are peeked, sent and
- * then taken, so that a shortage slows the relay but never stops or loses anything.
+ * Moving bytes from one socket to another.  A small exchange is read into the worker's
+ * spare buffer and written at once: two system calls.  When a read fills the buffer the
+ * direction is bulk, and its bytes move by splice(2) through a pooled pipe, uncopied.
+ * What the destination does not take at once stays in that buffer or pipe, which is held
+ * only as long; without either, bytes are peeked, sent and then taken, so that a shortage
+ * slows the relay but never stops or loses anything.
  */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
@@ -14,8 +17,8 @@
 
 #include <linux/types.h>
 
-#define RELAY_PIPE_BYTES    (256 * 1024)
-#define RELAY_SCRATCH_BYTES (64 * 1024)
+#define RELAY_PIPE_BYTES   (256 * 1024)
+#define RELAY_BUFFER_BYTES (16 * 1024)
 
 /* A pipe and the bytes in it. */
 struct relay_pipe {
@@ -24,21 +27,40 @@ struct relay_pipe {
 	struct relay_pipe *next; /* in the pool */
 };
 
-/* One a worker. */
-struct relay_pool {
-	struct relay_pipe *idle;
-	unsigned held; /* pipes that exist */
-	unsigned max;
-	__u64 *gauge;	  /* pipes of all workers; relaxed atomic */
-	uint8_t *scratch; /* RELAY_SCRATCH_BYTES, for when there is no pipe */
+/* Bytes from `start` to `end` were read and not written yet. */
+struct relay_buffer {
+	struct relay_buffer *next; /* in the pool */
+	size_t start, end;
+	uint8_t data[RELAY_BUFFER_BYTES];
 };
 
-/* 0, or -ENOMEM.  gauge outlives the pool. */
-int relay_pool_init(struct relay_pool *pool, unsigned max, __u64 *gauge);
+/* What a direction has taken and not delivered; at most one of both. */
+struct relay_store {
+	struct relay_pipe *pipe;
+	struct relay_buffer *buffer;
+	bool bulk; /* its bytes come faster than a buffer at a time */
+};
+
+/* One a worker. */
+struct relay_pool {
+	struct relay_pipe *pipes; /* idle */
+	struct relay_buffer *buffers;
+	unsigned pipes_held, buffers_held; /* that exist, idle or not */
+	unsigned pipes_max, buffers_max;
+	/* of all workers; relaxed atomic */
+	__u64 *pipes_gauge, *buffers_gauge;
+};
+
+/* 0, or -ENOMEM.  The gauges outlive the pool. */
+int relay_pool_init(struct relay_pool *pool, unsigned pipes_max, unsigned buffers_max,
+		    __u64 *pipes_gauge, __u64 *buffers_gauge);
 void relay_pool_done(struct relay_pool *pool);
 
-/* Close the pipes that are not in use: descriptors are needed elsewhere. */
+/* Give back what is not in use: descriptors or memory are needed elsewhere. */
 void relay_pool_trim(struct relay_pool *pool);
+
+/* The worker's spare buffer, for one read; its content lasts until the next call. */
+uint8_t *relay_scratch(struct relay_pool *pool);
 
 enum relay_result {
 	RELAY_AGAIN_IN,	 /* the source has nothing now */
@@ -55,17 +77,25 @@ struct relay_moved {
 	int err;    /* negative errno with RELAY_ERR_* */
 };
 
-/*
- * Move up to about a budget's worth from src to dst.  *pipe is NULL or holds bytes of an
- * earlier call; it is taken from and returned to the pool as needed.  With `copy` splice
- * is not used: it stops for ever before TCP urgent data (tcp_read_sock() in the kernel),
- * which a plain read passes on as bytes of the stream if SO_OOBINLINE is set.
- * *ret is added to.
- */
-enum relay_result relay_move(struct relay_pool *pool, struct relay_pipe **pipe, int src,
-			     int dst, bool copy, struct relay_moved *ret);
+/* What the caller knows of the source. */
+enum relay_hint {
+	RELAY_ENDED = 1,  /* its FIN is here: a short read is not the last */
+	RELAY_URGENT = 2, /* no splice: it stops for ever before TCP urgent data
+			     (tcp_read_sock() in the kernel), which a plain read passes on
+			     as bytes of the stream if SO_OOBINLINE is set */
+};
 
-/* Give a pipe back; one that still holds bytes is destroyed.  NULL is fine. */
-void relay_pipe_put(struct relay_pool *pool, struct relay_pipe *pipe);
+/*
+ * Move up to about a budget's worth from src to dst, nonblocking sockets watched
+ * edge-triggered.  *ret is added to.
+ */
+enum relay_result relay_move(struct relay_pool *pool, struct relay_store *store, int src,
+			     int dst, unsigned hints, struct relay_moved *ret);
+
+/* Bytes taken and not delivered. */
+size_t relay_held(const struct relay_store *store);
+
+/* Drop what is held and give its place back. */
+void relay_store_clear(struct relay_pool *pool, struct relay_store *store);
 
 #endif

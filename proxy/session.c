@@ -38,7 +38,7 @@ static void session_free(struct ev_dead *dead)
 {
 	struct session *s = container_of(dead, struct session, dead);
 
-	free(s->head);
+	opening_free(s);
 	config_put(s->config);
 	free(s);
 }
@@ -60,8 +60,7 @@ static int64_t state_deadline_ms(const struct session *s)
 
 static void deadline_set(struct session *s, int64_t ms)
 {
-	if (ev_timer_set(s->worker->loop, &s->timer, ms) < 0)
-		log_warn("no memory for a timer: a session has no deadline");
+	ev_timer_set(s->worker->loop, &s->timer, ms);
 }
 
 void session_to(struct session *s, enum session_state state)
@@ -76,20 +75,11 @@ void session_to(struct session *s, enum session_state state)
 	s->state = state;
 }
 
-static uint64_t undelivered(const struct session *s)
-{
-	uint64_t n = s->head_len - s->head_sent;
-
-	if (s->request.pipe)
-		n += s->request.pipe->fill;
-	return n;
-}
-
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct worker *w = s->worker;
-	uint64_t lost_up = undelivered(s);
-	uint64_t lost_down = s->response.pipe ? s->response.pipe->fill : 0;
+	uint64_t lost_up = opening_held(s) + relay_held(&s->request.store);
+	uint64_t lost_down = relay_held(&s->response.store);
 
 	if (s->state == ST_OVER)
 		return;
@@ -106,9 +96,8 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);
 	leg_close(s, &s->up, reset);
 	leg_close(s, &s->down, reset);
-	relay_pipe_put(&w->pool, s->request.pipe);
-	relay_pipe_put(&w->pool, s->response.pipe);
-	s->request.pipe = s->response.pipe = NULL;
+	relay_store_clear(&w->pool, &s->request.store);
+	relay_store_clear(&w->pool, &s->response.store);
 	ev_timer_del(w->loop, &s->timer);
 	ev_task_del(w->loop, &s->task);
 	*s->prev = s->next;
@@ -128,9 +117,10 @@ static void drain_step(struct session *s)
 	int queued = 0;
 
 	if (ioctl(s->drain->fd, SIOCOUTQ, &queued) < 0 || queued == 0 ||
-	    s->drain->failed || waited >= DRAIN_MAX_MS ||
-	    ev_timer_set(s->worker->loop, &s->timer, DRAIN_STEP_MS) < 0)
+	    s->drain->failed || waited >= DRAIN_MAX_MS)
 		session_end(s, s->why, true);
+	else
+		deadline_set(s, DRAIN_STEP_MS);
 }
 
 static void session_drain(struct session *s, struct leg *broken)
@@ -166,26 +156,30 @@ static enum tg_end connect_failure(int err)
 /* The header we send: the real client, and where it connected to. */
 static int send_header(struct session *s)
 {
-	struct pp_info info = s->pp;
+	struct pp_info info = { 0 };
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	uint8_t buf[PP1_MAX + 1];
+	enum pp_version was;
 	ssize_t n;
 
+	if (s->opening)
+		info = s->opening->pp;
+	was = info.version;
 	info.version = s->route->send_proxy;
 	if (!info.known && !info.local) {
 		if (getsockname(s->down.fd, (struct sockaddr *)&ss, &len) < 0)
 			return -errno;
 		info.src = s->peer;
 		addr_from_sockaddr((struct sockaddr *)&ss, &info.dst);
-		info.known = s->pp.version == PP_NONE; /* UNKNOWN stays unknown */
+		info.known = was == PP_NONE; /* UNKNOWN stays unknown */
 	}
 	n = pp_encode(buf, sizeof(buf), &info);
 	if (n < 0)
 		return (int)n;
 	/* a fresh socket takes some kilobytes; anything less is a failure */
 	if (send(s->up.fd, buf, (size_t)n,
-		 MSG_NOSIGNAL | MSG_MORE * (s->head_len > s->head_sent)) != n)
+		 MSG_NOSIGNAL | MSG_MORE * (opening_held(s) > 0)) != n)
 		return -EIO;
 	s->up.tx_header += (size_t)n;
 	book_add(&s->up.slot->tx_header_bytes, (uint64_t)n);
@@ -194,10 +188,10 @@ static int send_header(struct session *s)
 
 static void on_connected(struct session *s)
 {
+	socklen_t len = sizeof(int);
 	int err = 0;
-	socklen_t len = sizeof(err);
 
-	if (getsockopt(s->up.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+	if (s->up.failed && getsockopt(s->up.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
 	if (err) {
 		session_end(s, connect_failure(err), true);
@@ -290,11 +284,13 @@ void session_connect(struct session *s)
 /* --- relay --- */
 
 /* What was read while waiting for the hello goes first.  0, -EAGAIN or -errno. */
-static int head_flush(struct session *s)
+static int opening_flush(struct session *s)
 {
-	while (s->head_sent < s->head_len) {
-		ssize_t n = send(s->up.fd, s->head + s->head_sent,
-				 s->head_len - s->head_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct opening *o = s->opening;
+
+	while (o->sent < o->len) {
+		ssize_t n = send(s->up.fd, o->head + o->sent, o->len - o->sent,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN) {
 			s->up.writable = false;
@@ -302,12 +298,10 @@ static int head_flush(struct session *s)
 		}
 		if (n < 0)
 			return -errno;
-		s->head_sent += (size_t)n;
+		o->sent += (size_t)n;
 		leg_add_tx(&s->up, (size_t)n);
 	}
-	free(s->head);
-	s->head = NULL;
-	s->head_len = s->head_cap = s->head_sent = 0;
+	opening_free(s);
 	return 0;
 }
 
@@ -318,6 +312,8 @@ static void dir_finish(struct session *s, struct flow_dir *d)
 		session_drain(s, d->from);
 		return;
 	}
+	if (s->request.eof && s->response.eof)
+		return; /* close() sends the FIN as well */
 	/* half-close goes on to the other side; ENOTCONN: it is gone, its own event says
 	 * so */
 	(void)shutdown(d->to->fd, SHUT_WR);
@@ -334,8 +330,10 @@ static void leg_broke(struct session *s, struct leg *leg)
 	s->broken = leg;
 	leg->writable = false;
 	s->active_ms = ev_now_ms(s->worker->loop);
-	if (from->eof || ev_timer_set(s->worker->loop, &s->timer, DRAIN_MAX_MS) < 0)
+	if (from->eof)
 		session_drain(s, leg);
+	else
+		deadline_set(s, DRAIN_MAX_MS);
 }
 
 /* Returns true if there may be more to do at once. */
@@ -343,13 +341,13 @@ static bool dir_move(struct session *s, struct flow_dir *d)
 {
 	struct relay_moved m = { 0 };
 	enum relay_result r;
-	bool fill = d->pipe && d->pipe->fill > 0;
+	unsigned hints = (d->from->ended ? RELAY_ENDED : 0) |
+			 (d->from->urgent ? RELAY_URGENT : 0);
 
 	if (d->eof || d->to == s->broken || !d->to->writable ||
-	    (!fill && !d->from->readable))
+	    (!d->from->readable && !relay_held(&d->store)))
 		return false;
-	r = relay_move(&s->worker->pool, &d->pipe, d->from->fd, d->to->fd,
-		       d->from->urgent, &m);
+	r = relay_move(&s->worker->pool, &d->store, d->from->fd, d->to->fd, hints, &m);
 	leg_add_rx(d->from, m.in);
 	leg_add_tx(d->to, m.out);
 	if (m.in || m.out)
@@ -366,7 +364,7 @@ static bool dir_move(struct session *s, struct flow_dir *d)
 	case RELAY_EOF:
 		dir_finish(s, d);
 		return false;
-	case RELAY_ERR_IN: /* the pipe is empty: all it ever sent has gone on */
+	case RELAY_ERR_IN: /* nothing is held: all it ever sent has gone on */
 		session_drain(s, d->from);
 		return false;
 	case RELAY_ERR_OUT:
@@ -382,7 +380,7 @@ static void session_pump(struct session *s)
 	int err;
 
 	if (s->broken != &s->up && (!s->sniff || opening_sniff(s))) {
-		err = s->head ? head_flush(s) : 0;
+		err = s->opening ? opening_flush(s) : 0;
 		if (err && err != -EAGAIN)
 			leg_broke(s, &s->up);
 		else if (!err)
@@ -474,7 +472,6 @@ static void leg_init(struct session *s, struct leg *leg, int fd)
 void session_start(struct worker *w, struct listener *l, int fd,
 		   const struct sockaddr *peer)
 {
-	static const int on = 1;
 	struct session *s = calloc(1, sizeof(*s));
 	enum session_state first = ST_CONNECT;
 
@@ -503,14 +500,16 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&w->proxy->active[l->id], 1, __ATOMIC_RELAXED);
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (s->trusted)
 		first = ST_HEADER;
 	else if (l->tls)
 		first = ST_HELLO;
 	s->state = ST_OVER; /* so that the first transition arms its deadline */
 	session_to(s, first);
-	if (ev_io_add(w->loop, &s->down.io, fd, LEG_EVENTS) < 0) {
+	if (first != ST_CONNECT)
+		s->opening = calloc(1, sizeof(*s->opening));
+	if ((first != ST_CONNECT && !s->opening) ||
+	    ev_io_add(w->loop, &s->down.io, fd, LEG_EVENTS) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return;
 	}

@@ -34,8 +34,17 @@ struct leg {
 /* One direction. */
 struct flow_dir {
 	struct leg *from, *to;
-	struct relay_pipe *pipe;
+	struct relay_store store;
 	bool eof; /* the source has ended and everything was passed on */
+};
+
+/* What is needed only until the backend has what the client said first. */
+struct opening {
+	uint8_t *head; /* bytes read before the relay began */
+	size_t len, cap;
+	size_t sent; /* of these; a PROXY header counts as sent */
+	struct pp_info pp;
+	struct hello hello;
 };
 
 struct session {
@@ -59,11 +68,7 @@ struct session {
 	struct addr peer;    /* the other end of the client's connection */
 	bool trusted;	     /* peer must send a PROXY header */
 	bool sniff;	     /* peer must not, and nothing was read yet */
-	struct pp_info pp;
-	/* bytes read before the relay began, and how many of them are passed on */
-	uint8_t *head;
-	size_t head_len, head_cap, head_sent;
-	struct hello hello;
+	struct opening *opening; /* NULL if there is nothing to read, or no more */
 };
 
 /* --- leg.c --- */
@@ -89,6 +94,10 @@ void leg_label(struct session *s, struct leg *leg, enum tg_leg which);
 void leg_close(struct session *s, struct leg *leg, bool reset);
 
 /* --- opening.c --- */
+
+/* Bytes of the opening that the backend does not have yet. */
+size_t opening_held(const struct session *s);
+void opening_free(struct session *s);
 
 /* In HEADER or HELLO: read and parse what is there; may connect or end the session. */
 void opening_read(struct session *s);

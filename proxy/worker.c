@@ -46,8 +46,7 @@ void worker_pause(struct worker *w)
 		book_add(&w->proxy->state->accept_pauses, 1);
 		log_debug("no descriptors left: accepting pauses");
 	}
-	if (ev_timer_set(w->loop, &w->resume, RESUME_MS) < 0)
-		log_warn("no memory for a timer: accepting resumes when a session ends");
+	ev_timer_set(w->loop, &w->resume, RESUME_MS);
 }
 
 static void worker_resume(struct worker *w)
@@ -158,8 +157,8 @@ void worker_session_done(struct worker *w, const struct listener *l)
 {
 	__atomic_fetch_sub(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&w->proxy->active[l->id], 1, __ATOMIC_RELAXED);
-	if (w->paused && ev_timer_set(w->loop, &w->resume, 0) < 0)
-		worker_resume(w);
+	if (w->paused)
+		ev_timer_set(w->loop, &w->resume, 0);
 	if (w->draining && !w->sessions)
 		ev_loop_stop(w->loop);
 }
@@ -251,8 +250,8 @@ static void drain(struct worker *w, int64_t deadline_ms)
 	w->draining = true;
 	if (!w->sessions)
 		ev_loop_stop(w->loop);
-	else if (ev_timer_set(w->loop, &w->drain, deadline_ms) < 0)
-		on_drain_deadline(&w->drain);
+	else
+		ev_timer_set(w->loop, &w->drain, deadline_ms);
 }
 
 static void on_inbox(struct ev_io *io, uint32_t events)
@@ -334,7 +333,8 @@ int worker_init(struct worker *w, struct proxy *p)
 	w->inbox_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = w->inbox_fd < 0 ? -errno : ev_loop_open(&w->loop);
 	if (!err)
-		err = relay_pool_init(&w->pool, p->pipes_max, &p->state->pipes);
+		err = relay_pool_init(&w->pool, p->pipes_max, p->buffers_max,
+				      &p->state->pipes, &p->state->buffers);
 	if (!err)
 		err = ev_io_add(w->loop, &w->inbox_io, w->inbox_fd, EPOLLIN);
 	return err ? log_errno(err, "cannot set up a worker") : 0;
@@ -344,16 +344,25 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	int err = ev_loop_run(w->loop);
-
 	if (err)
 		(void)log_errno(err, "a worker's event loop failed");
 	return NULL;
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, int cpu)
 {
-	int err = -pthread_create(&w->thread, NULL, worker_main, w);
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int err;
 
+	pthread_attr_init(&attr);
+	CPU_ZERO(&set);
+	if (cpu >= 0) {
+		CPU_SET((size_t)cpu, &set);
+		(void)pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	}
+	err = -pthread_create(&w->thread, &attr, worker_main, w);
+	pthread_attr_destroy(&attr);
 	if (err)
 		return log_errno(err, "cannot start a worker");
 	w->started = true;
@@ -371,8 +380,7 @@ void worker_join(struct worker *w)
 		close(a->fd);
 		free(a);
 	}
-	if (w->pool.scratch)
-		relay_pool_done(&w->pool);
+	relay_pool_done(&w->pool);
 	ev_loop_close(w->loop);
 	if (w->inbox_fd >= 0)
 		close(w->inbox_fd);

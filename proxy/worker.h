@@ -26,7 +26,7 @@ struct proxy {
 	unsigned sessions;		   /* all workers; relaxed atomic */
 	unsigned sessions_max;		   /* by descriptors */
 	unsigned active[TG_LISTENERS_MAX]; /* sessions by listener id; relaxed atomic */
-	unsigned pipes_max;		   /* a worker */
+	unsigned pipes_max, buffers_max;   /* a worker */
 };
 
 /* A listening socket of one worker. */
@@ -58,9 +58,11 @@ struct worker {
 	bool started;
 };
 
-/* Ready to start.  0 or -errno, logged. */
+/* Ready to start.  0 or -errno, logged, as of worker_start(). */
 int worker_init(struct worker *w, struct proxy *p);
-int worker_start(struct worker *w);
+
+/* cpu: where it runs, or -1 for the scheduler to decide. */
+int worker_start(struct worker *w, int cpu);
 
 /*
  * From the main thread.  worker_configure() gives the worker a configuration (a reference

@@ -276,6 +276,8 @@ static void proxy_book(const struct page *p)
 	page_simple(p, "proxy_accept_pauses", true, "Times a worker stopped accepting.",
 		    st->accept_pauses);
 	page_simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
+	page_simple(p, "proxy_buffers", false, "Buffers held for relaying, 16 KiB each.",
+		    st->buffers);
 	page_simple(p, "proxy_draining", false,
 		    "1 while the proxy waits for its last connections.", st->draining);
 	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",

@@ -12,7 +12,7 @@ sockets=${SOCKETS:-100000}
 # shellcheck source=common.bash
 . tests/bench/common.bash
 all=
-PINGPONG=$BIN/tests/bench/pingpong
+LOAD=$BIN/tests/bench/load
 
 # --- what may be running beside the work; NAME_on and NAME_off -------------------------
 
@@ -74,7 +74,7 @@ connections() {
 	rate_of 15000 at client "$PEER" load --connect 192.0.2.2:6000 --connections 15000 --parallel 16 \
 		--mix fixed --bytes 100
 }
-exchanges() { at client "$PINGPONG" run 192.0.2.2:6001 8 20000; }
+exchanges() { at client "$LOAD" keep 192.0.2.2:6001 100 100 8 20000 | jq .rate; }
 bulk() {
 	rate_of 3000 at client "$PEER" load --connect 192.0.2.2:6000 --connections 1 --parallel 1 --mix up \
 		--bytes 3000000000
@@ -85,7 +85,7 @@ all=$CGROUP
 mkdir "$CGROUP/counted"
 CGROUP=$all/counted
 start_peer server gate --listen 192.0.2.2:6000
-start pong gate "$PINGPONG" serve 192.0.2.2:6001
+start pong gate "$LOAD" serve 192.0.2.2:6001 100 100
 within 10 grep -q listening "$DIR/pong.log"
 CGROUP=$all
 load() { tollgate load --cgroup "$CGROUP/counted" "$@"; }

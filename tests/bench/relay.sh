@@ -1,66 +1,246 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The relay beside HAProxy (splice on), same stage, same client and server, in turn:
-# medians over ROUNDS, throughput or rate, CPU of the whole machine, as ratios ours/theirs.
-# All books are on for both: the kernel side counts HAProxy's sockets as the host's.
-#   sudo make bench [ROUNDS=7]
+# The relay beside HAProxy, nginx stream and sniproxy on one stage with the same client and
+# server, in turn within each round: medians over ROUNDS, ratios to the best peer of each
+# figure, kept in build/bench/relay.json.  All books are on for all of them: the kernel side
+# counts the peers' sockets as the host's.
+#   sudo make bench [ROUNDS=7] [ROWS='bulk|exchange|open|memory'] [PEERS='haproxy nginx sniproxy']
 # shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-command -v haproxy >/dev/null || {
-	echo "bench: apt-get install haproxy (its service is not needed)" >&2
-	exit 1
-}
+peers=${PEERS:-haproxy nginx sniproxy}
+for tool in $peers iperf3; do
+	command -v "$tool" >/dev/null || {
+		echo "bench: apt-get install haproxy nginx-light libnginx-mod-stream sniproxy iperf3 (no service is needed)" >&2
+		exit 1
+	}
+done
 # shellcheck source=common.bash
 . tests/bench/common.bash
+LOAD=$BIN/tests/bench/load
+REQUEST=64 HELLO=517
+OUT=$BIN/bench
+mkdir -p "$OUT"
+rows=${ROWS:-.}
+# a killed master would leave its workers
+trap '[ -z "${nginx_pid:-}" ] || stop "$nginx_pid" TERM; stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
+
+# --- the proxies: ports 5xxx plain to iperf3, 6xxx plain, 7xxx by SNI ------------------
+
 load --device front --device back
-start_plain
+# every connection leaves TIME_WAIT behind, and ports run out (see README.md)
+for place in client gate backend; do
+	at "$place" sysctl -qw net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_max_tw_buckets=0
+	at "$place" sh -c 'echo 4096 >/proc/sys/net/core/somaxconn'
+done
+address_of() { echo "192.0.2.2:$((10#$2 + $1))"; }
+cat >"$DIR/tollgate.yaml" <<-Y
+	listeners:
+	  - { name: iperf, address: "192.0.2.2:5000", routes: [{ name: iperf, backends: ["198.51.100.1:5201"] }] }
+	  - { name: plain, address: "192.0.2.2:6000", routes: [{ name: plain, backends: ["198.51.100.1:3000"] }] }
+	  - { name: sni, address: "192.0.2.2:7000", routes: [{ name: sni, sni: [app.example], backends: ["198.51.100.1:3001"] }] }
+Y
 cat >"$DIR/haproxy.cfg" <<-H
 	global
-	    maxconn 4000
+	    maxconn 6500
+	    maxpipes 2000
 	defaults
 	    mode tcp
 	    timeout connect 5s
 	    timeout client 1h
 	    timeout server 1h
+	listen iperf
+	    bind 192.0.2.2:5001
 	    option splice-auto
+	    server app 198.51.100.1:5201
 	listen plain
-	    bind 192.0.2.2:8090
+	    bind 192.0.2.2:6001
+	    option splice-auto
 	    server app 198.51.100.1:3000
+	listen sni
+	    bind 192.0.2.2:7001
+	    tcp-request inspect-delay 5s
+	    tcp-request content accept if { req_ssl_hello_type 1 }
+	    tcp-request content reject unless { req_ssl_sni -i app.example }
+	    server app 198.51.100.1:3001
 H
-start haproxy gate haproxy -db -f "$DIR/haproxy.cfg"
-within 10 listening gate 8090 || { cat "$DIR/haproxy.log"; exit 1; }
-start_peer server backend --listen 198.51.100.1:3000
+cat >"$DIR/nginx.conf" <<-N
+	load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+	worker_processes auto;
+	worker_rlimit_nofile 20000;
+	error_log $DIR/nginx.err warn;
+	pid $DIR/nginx.pid;
+	daemon off;
+	events { worker_connections 19000; }
+	stream {
+	    map \$ssl_preread_server_name \$sni { app.example 198.51.100.1:3001; }
+	    server { listen 192.0.2.2:5002 reuseport; proxy_pass 198.51.100.1:5201; proxy_timeout 1h; }
+	    server { listen 192.0.2.2:6002 reuseport; proxy_pass 198.51.100.1:3000; proxy_timeout 1h; }
+	    server { listen 192.0.2.2:7002 reuseport; ssl_preread on; proxy_pass \$sni; proxy_timeout 1h; }
+	}
+N
+cat >"$DIR/sniproxy.conf" <<-S
+	user root
+	pidfile $DIR/sniproxy.pid
+	listener 192.0.2.2:7003 {
+	    protocol tls
+	    table sni
+	}
+	table sni {
+	    app.example 198.51.100.1:3001
+	}
+S
+start_proxy <"$DIR/tollgate.yaml"
+for peer in $peers; do
+	case $peer in
+	haproxy) start haproxy gate haproxy -db -f "$DIR/haproxy.cfg" ;;
+	nginx) start nginx gate nginx -p "$DIR" -c "$DIR/nginx.conf" -e "$DIR/nginx.err" ;;
+	sniproxy) start sniproxy gate sniproxy -f -c "$DIR/sniproxy.conf" ;;
+	esac
+done
+offset_of() { case $1 in tollgate) echo 0 ;; haproxy) echo 1 ;; nginx) echo 2 ;; sniproxy) echo 3 ;; esac }
+for peer in $peers; do
+	within 10 listening gate $((7000 + $(offset_of "$peer"))) || { cat "$DIR/$peer".*; exit 1; }
+done
+start iperf backend iperf3 -s -B 198.51.100.1
+start plain backend "$LOAD" serve 198.51.100.1:3000 $REQUEST $REQUEST
+start tls backend "$LOAD" serve 198.51.100.1:3001 $HELLO $REQUEST
+for port in 5201 3000 3001; do
+	within 10 listening backend $port
+done
 
-own_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+# --- measuring -------------------------------------------------------------------------
 
-# measure PORT PID ARGUMENT...: seconds, machine ticks, proxy ticks
-measure() {
-	local port=$1 pid=$2 t0 c0 p0
-	shift 2
-	t0=$EPOCHREALTIME c0=$(ticks) p0=$(own_ticks "$pid")
-	at client "$PEER" load --connect "192.0.2.2:$port" "$@" >/dev/null
-	awk -v a="$t0" -v b="$EPOCHREALTIME" -v c=$(($(ticks) - c0)) -v p=$(($(own_ticks "$pid") - p0)) \
-		'BEGIN { print b - a, c, p }'
+pids_of() { # of a proxy and its children
+	local main=${1/tollgate/proxy}_pid
+	kill -0 "${!main}" || {
+		cat "$DIR/${1/tollgate/proxy}".* >&2
+		exit 1
+	}
+	echo "${!main}" $(cat "/proc/${!main}/task/${!main}/children")
+}
+# CPU of a proxy in us: of all its threads
+cpu_of() {
+	local pid
+	for pid in $(pids_of "$1"); do
+		cat "/proc/$pid"/task/*/schedstat
+	done | awk '{ n += $1 } END { printf "%.0f\n", n / 1000 }'
+}
+rss_of() {
+	local pid
+	for pid in $(pids_of "$1"); do
+		sed -n 's/^Rss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup"
+	done | awk '{ n += $1 } END { print n * 1024 }'
 }
 
-echo "ratios ours/HAProxy $(haproxy -v | awk 'NR == 1 { print $3 }'), $rounds rounds in turn, median (spread); below 1 is better"
-while read -r name arguments; do
-	: >"$DIR/time" && : >"$DIR/machine" && : >"$DIR/proxy"
-	for ((i = 0; i < rounds; i++)); do
-		# shellcheck disable=SC2086 # arguments are words
-		ours=$(measure 8080 "$proxy_pid" $arguments)
-		# shellcheck disable=SC2086
-		theirs=$(measure 8090 "$haproxy_pid" $arguments)
-		awk -v d="$DIR" '{ print $1 / $4 >>(d "/time"); print $2 / $5 >>(d "/machine")
-			print $3 / ($6 ? $6 : 1) >>(d "/proxy") }' <<<"$ours $theirs"
+# note ROW FIGURE PROXY VALUE
+note() { echo "$4" >>"$DIR/row.$1.$2.$3"; }
+
+# measure ROW PROXY UNITS COMMAND...: its JSON, and CPU a unit of the proxy and the machine
+measure() {
+	local row=$1 proxy=$2 units=$3 c0 m0 out
+	shift 3
+	c0=$(cpu_of "$proxy") m0=$(ticks)
+	out=$("$@")
+	note "$row" proxy_cpu_us "$proxy" "$(awk -v a=$(($(cpu_of "$proxy") - c0)) -v n="$units" 'BEGIN { print a / n }')"
+	note "$row" machine_cpu_us "$proxy" "$(awk -v a=$((($(ticks) - m0) * 10000)) -v n="$units" 'BEGIN { print a / n }')"
+	echo "$out"
+}
+
+bulk() { # PROXY PARALLEL GIB
+	local out
+	out=$(measure "bulk-$2" "$1" "$3" at client iperf3 -J -c 192.0.2.2 -p $((5000 + $(offset_of "$1"))) \
+		-P "$2" -n "${3}G")
+	note "bulk-$2" throughput_gbit "$1" "$(jq '.end.sum_received.bits_per_second / 1e9' <<<"$out")"
+}
+exchange() { # PROXY CONNECTIONS EXCHANGES
+	local out
+	out=$(measure "exchange-$2" "$1" $(($2 * $3)) at client "$LOAD" keep \
+		"192.0.2.2:$((6000 + $(offset_of "$1")))" $REQUEST $REQUEST "$2" "$3")
+	note "exchange-$2" rate "$1" "$(jq .rate <<<"$out")"
+	note "exchange-$2" p99_us "$1" "$(jq .p99_us <<<"$out")"
+}
+open() { # PROXY PARALLEL CONNECTIONS
+	local out
+	out=$(measure "open-sni" "$1" "$3" at client env LOAD_SNI=app.example "$LOAD" open \
+		"192.0.2.2:$((7000 + $(offset_of "$1")))" $HELLO $REQUEST "$2" "$3")
+	note open-sni rate "$1" "$(jq .rate <<<"$out")"
+}
+held() { [ -s "$DIR/holder.log" ]; }
+memory() { # PROXY CONNECTIONS
+	local before after
+	before=$(rss_of "$1")
+	rm -f "$DIR/holder.fifo"
+	mkfifo "$DIR/holder.fifo"
+	# shellcheck disable=SC2016 # expands in the inner shell
+	start holder client sh -c 'exec "$@" <"$0"' "$DIR/holder.fifo" env LOAD_SNI=app.example "$LOAD" hold \
+		"192.0.2.2:$((7000 + $(offset_of "$1")))" $HELLO $REQUEST "$2"
+	exec {keep}>"$DIR/holder.fifo"
+	within 60 held
+	after=$(rss_of "$1")
+	exec {keep}>&-
+	wait "$holder_pid" || :
+	note "memory-$2" bytes_per_connection "$1" $(((after - before) / $2))
+}
+
+# the plain rows know no sniproxy: it routes by name only
+turn() { # WORK ARGUMENT...: all proxies in turn
+	local work=$1 proxy
+	shift
+	for proxy in tollgate $peers; do
+		[ "$proxy" != sniproxy ] || [ "$work" = open ] || [ "$work" = memory ] || continue
+		"$work" "$proxy" "$@"
 	done
-	for figure in time machine proxy; do
-		printf '%-28s %-12s %.2f (%s)\n' "$name" "$figure" "$(median <"$DIR/$figure")" \
-			"$(spread <"$DIR/$figure")"
+}
+want() { [[ $1 =~ $rows ]]; }
+# first, once: a process does not give back what it had
+want memory && turn memory 5000
+for ((round = 1; round <= rounds; round++)); do
+	[ ! -t 2 ] || printf '\rround %d of %d ' "$round" "$rounds" >&2
+	want bulk && turn bulk 1 2
+	want bulk && turn bulk 16 2
+	want exchange && turn exchange 1 8000
+	want exchange && turn exchange 64 600
+	want exchange && turn exchange 1000 40
+	want open && turn open 64 4000
+done
+[ ! -t 2 ] || printf '\r                  \r' >&2
+
+# --- the table -------------------------------------------------------------------------
+
+# target FIGURE: ratio to reach and which way
+target() {
+	case $1 in
+	bulk-*.throughput_gbit) echo "1.25 higher" ;;
+	bulk-*.proxy_cpu_us) echo "0.6 lower" ;;
+	exchange-*.rate) echo "1.0 higher" ;;
+	exchange-*.p99_us) echo "0.8 lower" ;;
+	exchange-*.proxy_cpu_us) echo "0.9 lower" ;;
+	open-*.rate) echo "1.2 higher" ;;
+	open-*.proxy_cpu_us) echo "0.8 lower" ;;
+	memory-*) echo "0.5 lower" ;;
+	*) echo "0 lower" ;;
+	esac
+}
+echo "tollgate beside $peers, median of $rounds rounds in turn (spread of ours); ratio to the best of them"
+printf '%-15s %-20s %12s %-22s %7s %7s  %s\n' workload figure ours spread ratio target peers
+json=
+for file in "$DIR"/row.*.tollgate; do
+	IFS=. read -r _ row figure _ <<<"$(basename "$file")"
+	read -r goal better <<<"$(target "$row.$figure")"
+	ours=$(median <"$file")
+	theirs=
+	for peer in $peers; do
+		[ ! -e "$DIR/row.$row.$figure.$peer" ] ||
+			theirs+="\"$peer\":$(median <"$DIR/row.$row.$figure.$peer"),"
 	done
-done <<-W
-	bulk-1-connection --connections 1 --parallel 1 --mix up --bytes 1500000000
-	bulk-16-connections --connections 16 --parallel 16 --mix up --bytes 100000000
-	connections-100-bytes --connections 1500 --parallel 32 --bytes 100
-W
+	theirs="{${theirs%,}}"
+	line=$(jq -nc --arg workload "$row" --arg figure "$figure" --argjson ours "$ours" \
+		--argjson peers "$theirs" --argjson target "$goal" --arg better "$better" \
+		'{$workload, $figure, $ours, $peers, ratio: ($ours / ([$peers[]] | if $better == "higher" then max else min end | if . == 0 then 1 else . end)),
+			target: (if $target == 0 then null else $target end), $better}')
+	json+="$line"$'\n'
+	printf '%-15s %-20s %12.6g %-22s %7.2f %7s  %s\n' "$row" "$figure" "$ours" "$(spread <"$file")" \
+		"$(jq .ratio <<<"$line")" "${goal/#0 */-}" "$(jq -r '.peers | to_entries | map("\(.key) \(.value * 100 | round / 100)") | join(", ")' <<<"$line")"
+done
+jq -s '{rows: .}' <<<"$json" >"$OUT/relay.json"

@@ -9,14 +9,19 @@
 #include "base/ev.h"
 #include "base/util.h"
 
-#define BATCH 256
+#define BATCH	     256
+#define WHEEL_BITS   6
+#define WHEEL_SLOTS  (1u << WHEEL_BITS)
+#define WHEEL_LEVELS 6 /* 64^6 ms are two years */
+#define DELAY_MAX_MS (1ll << 35)
 
 struct ev_loop {
 	int epfd;
 	bool stop;
 	int64_t now_ms;
-	struct ev_timer **heap;
-	size_t heap_n, heap_cap;
+	int64_t wheel_ms; /* how far the wheel has turned */
+	struct ev_timer *wheel[WHEEL_LEVELS][WHEEL_SLOTS];
+	uint64_t pending[WHEEL_LEVELS]; /* slots that may hold timers */
 	struct ev_task *tasks, **tasks_tail;
 	struct ev_dead *dead;
 	/* the batch under way, so that ev_io_del() can take events out of it */
@@ -43,7 +48,7 @@ int ev_loop_open(struct ev_loop **ret)
 		return err;
 	}
 	loop->tasks_tail = &loop->tasks;
-	loop->now_ms = now_ms();
+	loop->now_ms = loop->wheel_ms = now_ms();
 	*ret = loop;
 	return 0;
 }
@@ -64,7 +69,6 @@ void ev_loop_close(struct ev_loop *loop)
 		return;
 	reap(loop);
 	close(loop->epfd);
-	free(loop->heap);
 	free(loop);
 }
 
@@ -102,6 +106,11 @@ void ev_io_del(struct ev_loop *loop, struct ev_io *io)
 	if (io->fd < 0)
 		return;
 	(void)epoll_ctl(loop->epfd, EPOLL_CTL_DEL, io->fd, NULL);
+	ev_io_forget(loop, io);
+}
+
+void ev_io_forget(struct ev_loop *loop, struct ev_io *io)
+{
 	io->fd = -1;
 	for (int i = 0; i < loop->batch_n; i++) {
 		if (loop->batch[i].data.ptr == io)
@@ -109,87 +118,101 @@ void ev_io_del(struct ev_loop *loop, struct ev_io *io)
 	}
 }
 
-/* --- timers: a binary heap, earliest first --- */
+/* --- timers: a wheel --- */
 
-static void heap_put(struct ev_loop *loop, size_t i, struct ev_timer *t)
+/*
+ * Level l has a slot for each value of the l-th digit (base 64) of a due time in which
+ * it differs from now; no slot holds two rounds.  When time reaches a slot of a higher
+ * level its timers move down, so a timer moves at most once a level.
+ */
+static void wheel_insert(struct ev_loop *loop, struct ev_timer *t)
 {
-	loop->heap[i] = t;
-	t->slot = i + 1;
-}
+	uint64_t differ = (uint64_t)(t->due_ms ^ loop->wheel_ms);
+	unsigned level = differ ? (63 - (unsigned)__builtin_clzll(differ)) / WHEEL_BITS : 0;
+	unsigned slot;
+	struct ev_timer **head;
 
-static void heap_up(struct ev_loop *loop, size_t i)
-{
-	struct ev_timer *t = loop->heap[i];
-
-	while (i > 0 && loop->heap[(i - 1) / 2]->due_ms > t->due_ms) {
-		heap_put(loop, i, loop->heap[(i - 1) / 2]);
-		i = (i - 1) / 2;
-	}
-	heap_put(loop, i, t);
-}
-
-static void heap_down(struct ev_loop *loop, size_t i)
-{
-	struct ev_timer *t = loop->heap[i];
-
-	for (;;) {
-		size_t k = 2 * i + 1;
-
-		if (k >= loop->heap_n)
-			break;
-		if (k + 1 < loop->heap_n &&
-		    loop->heap[k + 1]->due_ms < loop->heap[k]->due_ms)
-			k++;
-		if (loop->heap[k]->due_ms >= t->due_ms)
-			break;
-		heap_put(loop, i, loop->heap[k]);
-		i = k;
-	}
-	heap_put(loop, i, t);
+	if (level >= WHEEL_LEVELS) /* years away: it will be looked at again */
+		level = WHEEL_LEVELS - 1;
+	slot = (unsigned)(t->due_ms >> (level * WHEEL_BITS)) & (WHEEL_SLOTS - 1);
+	head = &loop->wheel[level][slot];
+	t->next = *head;
+	t->prev = head;
+	if (t->next)
+		t->next->prev = &t->next;
+	*head = t;
+	loop->pending[level] |= 1ull << slot;
 }
 
 void ev_timer_del(struct ev_loop *loop, struct ev_timer *t)
 {
-	size_t i = t->slot;
-	struct ev_timer *last;
-
-	if (i == 0)
+	(void)loop; /* its slot's bit may stay: the slot is then found empty */
+	if (!t->prev)
 		return;
-	t->slot = 0;
-	last = loop->heap[--loop->heap_n];
-	if (last == t)
-		return;
-	heap_put(loop, i - 1, last);
-	heap_up(loop, i - 1);
-	heap_down(loop, last->slot - 1);
+	*t->prev = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	t->prev = NULL;
 }
 
-int ev_timer_set(struct ev_loop *loop, struct ev_timer *t, int64_t delay_ms)
+void ev_timer_set(struct ev_loop *loop, struct ev_timer *t, int64_t delay_ms)
 {
 	ev_timer_del(loop, t);
-	if (loop->heap_n == loop->heap_cap) {
-		size_t cap = loop->heap_cap ? loop->heap_cap * 2 : 64;
-		struct ev_timer **heap = reallocarray(loop->heap, cap, sizeof(*heap));
-
-		if (!heap)
-			return -ENOMEM;
-		loop->heap = heap;
-		loop->heap_cap = cap;
-	}
+	if (delay_ms > DELAY_MAX_MS)
+		delay_ms = DELAY_MAX_MS;
 	t->due_ms = loop->now_ms + delay_ms;
-	loop->heap[loop->heap_n++] = t;
-	heap_up(loop, loop->heap_n - 1);
-	return 0;
+	if (t->due_ms <= loop->wheel_ms) /* never in the turn of timers that sets it */
+		t->due_ms = loop->wheel_ms + 1;
+	wheel_insert(loop, t);
+}
+
+/* The next slot that time reaches, and when; -1 if there is none. */
+static int64_t wheel_next(const struct ev_loop *loop, unsigned *level, unsigned *slot)
+{
+	for (unsigned l = 0; l < WHEEL_LEVELS; l++) {
+		unsigned shift = l * WHEEL_BITS;
+		unsigned now = (unsigned)(loop->wheel_ms >> shift) & (WHEEL_SLOTS - 1);
+		uint64_t ahead = loop->pending[l] >> now << now;
+		int64_t round = loop->wheel_ms >> shift >> WHEEL_BITS << WHEEL_BITS;
+
+		if (!ahead)
+			continue;
+		*level = l;
+		*slot = (unsigned)__builtin_ctzll(ahead);
+		return (round | (int64_t)*slot) << shift;
+	}
+	return -1;
+}
+
+/* What is due at this step of the wheel, or moves down. */
+static void wheel_turn(struct ev_loop *loop, unsigned level, unsigned slot)
+{
+	struct ev_timer *list = loop->wheel[level][slot], *t;
+
+	loop->wheel[level][slot] = NULL;
+	loop->pending[level] &= ~(1ull << slot);
+	if (list)
+		list->prev = &list;
+	while ((t = list)) { /* a callback may delete others of the list */
+		ev_timer_del(loop, t);
+		if (t->due_ms > loop->wheel_ms)
+			wheel_insert(loop, t);
+		else
+			t->fn(t);
+	}
 }
 
 static void run_timers(struct ev_loop *loop)
 {
-	while (loop->heap_n > 0 && loop->heap[0]->due_ms <= loop->now_ms) {
-		struct ev_timer *t = loop->heap[0];
+	unsigned level, slot;
+	int64_t at;
 
-		ev_timer_del(loop, t);
-		t->fn(t);
+	while ((at = wheel_next(loop, &level, &slot)) >= 0 && at <= loop->now_ms) {
+		if (at > loop->wheel_ms)
+			loop->wheel_ms = at;
+		wheel_turn(loop, level, slot);
 	}
+	loop->wheel_ms = loop->now_ms;
 }
 
 /* --- tasks --- */
@@ -244,13 +267,15 @@ void ev_defer_free(struct ev_loop *loop, struct ev_dead *dead)
 
 static int wait_ms(const struct ev_loop *loop)
 {
+	unsigned level, slot;
 	int64_t delay;
 
 	if (loop->tasks)
 		return 0;
-	if (loop->heap_n == 0)
+	delay = wheel_next(loop, &level, &slot);
+	if (delay < 0)
 		return -1;
-	delay = loop->heap[0]->due_ms - now_ms();
+	delay -= now_ms();
 	if (delay < 0)
 		return 0;
 	return delay > 3600000 ? 3600000 : (int)delay;

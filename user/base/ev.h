@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One event loop for one thread: descriptors by epoll, timers in a heap, tasks for work
+ * One event loop for one thread: descriptors by epoll, timers in a wheel, tasks for work
  * that was cut short by its budget.  Watchers are embedded in their owner; an owner is
  * never freed inside a callback but handed to ev_defer_free().
  */
@@ -26,8 +26,8 @@ struct ev_io {
 };
 
 struct ev_timer {
+	struct ev_timer *next, **prev; /* prev is NULL: not armed */
 	int64_t due_ms;
-	size_t slot; /* place in the heap plus one; 0: not armed */
 	ev_timer_fn fn;
 };
 
@@ -60,8 +60,11 @@ int ev_io_mod(struct ev_loop *loop, struct ev_io *io, uint32_t events);
 /* Stop watching; events of this turn that are still to come are dropped. */
 void ev_io_del(struct ev_loop *loop, struct ev_io *io);
 
-/* (Re-)arm for `delay_ms` from now.  0, or -ENOMEM. */
-int ev_timer_set(struct ev_loop *loop, struct ev_timer *timer, int64_t delay_ms);
+/* The descriptor is about to be closed, which ends the watching too. */
+void ev_io_forget(struct ev_loop *loop, struct ev_io *io);
+
+/* (Re-)arm for `delay_ms` from now; the cost does not grow with the number of timers. */
+void ev_timer_set(struct ev_loop *loop, struct ev_timer *timer, int64_t delay_ms);
 void ev_timer_del(struct ev_loop *loop, struct ev_timer *timer);
 
 /* Run once after the events of this turn; queueing twice is queueing once. */

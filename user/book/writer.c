@@ -134,6 +134,7 @@ static int take_over(struct writer *w)
 	book_set(&st->accept_paused, 0);
 	book_set(&st->draining, 0);
 	book_set(&st->pipes, 0);
+	book_set(&st->buffers, 0);
 	book_add(&st->starts, 1);
 	return 0;
 }
