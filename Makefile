@@ -34,14 +34,14 @@ BASE := $(wildcard user/base/*.c)
 READER := user/book/book.c user/book/dump.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
 	$(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
-CONFIG_SRC := $(wildcard proxy/config*.c)
-TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(CONFIG_SRC)
+ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c
+TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(ROUTING)
 EXPORTER := user/exporter.c user/events.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
 PROXY := $(wildcard proxy/*.c)
-CODECS := proxy/pp.c proxy/hello.c proxy/route.c $(CONFIG_SRC)
+CODECS := proxy/pp.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames) $(BUILD)/tests/bpf/lossy.bpf.o
+TOOLS := $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello) $(BUILD)/tests/bpf/lossy.bpf.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -53,7 +53,7 @@ all: $(PROGRAMS)
 
 $(BUILD)/tollgate: $(call obj,$(TOLLGATE) $(READER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lcurl
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lcurl
 
 $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 	@echo "  LINK    $@"
@@ -61,7 +61,7 @@ $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 
 $(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lpthread
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -106,14 +106,14 @@ check: check-deps
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcap -lcyaml -lyaml
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8
 
 $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
 		user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(addprefix $(BUILD)/tests/tools/,lives storm hold frames): $(BUILD)/tests/tools/%: \
+$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
@@ -146,7 +146,7 @@ build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml
+		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8
 
 fuzzers: $(FUZZERS)
 

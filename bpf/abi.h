@@ -15,7 +15,7 @@
 /* Where the books are pinned if nobody says otherwise. */
 #define TG_PINS	       "/sys/fs/bpf/tollgate"
 
-#define TG_ABI_VERSION 2
+#define TG_ABI_VERSION 3
 
 /*
  * Capacities; each map reports the use of its own (README, "Limits").  The first four
@@ -417,36 +417,52 @@ struct meta {
 	char version[16];
 };
 
-/* Why the proxy ended or refused a connection: code and metric label. */
-#define TG_ENDS(X)                                          \
-	X(DONE, "done")                                     \
-	X(CLIENT_RESET, "client_reset")                     \
-	X(BACKEND_RESET, "backend_reset")                   \
-	X(IDLE_TIMEOUT, "idle_timeout")                     \
-	X(DRAINED, "drain_deadline")                        \
-	X(PROXY_DIED, "proxy_died")                         \
-	X(TRUNCATED, "truncated")                           \
-	/* refused: nothing was ever relayed */             \
-	X(CONNECTION_LIMIT, "connection_limit")             \
-	X(PROXY_HEADER_INVALID, "proxy_header_invalid")     \
-	X(PROXY_HEADER_MISSING, "proxy_header_missing")     \
-	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted") \
-	X(HELLO_NOT_TLS, "hello_not_tls")                   \
-	X(HELLO_INVALID, "hello_invalid")                   \
-	X(HELLO_TOO_LARGE, "hello_too_large")               \
-	X(HELLO_TIMEOUT, "hello_timeout")                   \
-	X(HELLO_CLOSED, "closed_before_hello")              \
-	X(HELLO_RESET, "reset_before_hello")                \
-	X(NO_SNI, "no_server_name")                         \
-	X(NO_ROUTE, "no_route")                             \
-	X(BACKEND_REFUSED, "backend_refused")               \
-	X(BACKEND_TIMEOUT, "backend_timeout")               \
-	X(BACKEND_UNREACHABLE, "backend_unreachable")       \
-	X(CLIENT_GONE, "client_gone_before_backend")        \
-	X(RESOURCES, "out_of_resources")
+/* Who ended a connection of the proxy; the strings are metric labels. */
+#define TG_SIDES(X)           \
+	X(CLIENT, "client")   \
+	X(BACKEND, "backend") \
+	X(PROXY, "proxy")
+
+enum tg_side {
+#define X(name, label) TG_SIDE_##name,
+	TG_SIDES(X)
+#undef X
+		TG_SIDE_MAX
+};
+
+/*
+ * Why the proxy ended or refused a connection: code, metric label, and whose doing it
+ * is; of DONE and TRUNCATED that is the end which closed or failed first.
+ */
+#define TG_ENDS(X)                                                  \
+	X(DONE, "done", CLIENT)                                     \
+	X(CLIENT_RESET, "client_reset", CLIENT)                     \
+	X(BACKEND_RESET, "backend_reset", BACKEND)                  \
+	X(IDLE_TIMEOUT, "idle_timeout", PROXY)                      \
+	X(DRAINED, "drain_deadline", PROXY)                         \
+	X(PROXY_DIED, "proxy_died", PROXY)                          \
+	X(TRUNCATED, "truncated", CLIENT)                           \
+	/* refused: nothing was ever relayed */                     \
+	X(CONNECTION_LIMIT, "connection_limit", PROXY)              \
+	X(PROXY_HEADER_INVALID, "proxy_header_invalid", CLIENT)     \
+	X(PROXY_HEADER_MISSING, "proxy_header_missing", CLIENT)     \
+	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted", CLIENT) \
+	X(HELLO_NOT_TLS, "hello_not_tls", CLIENT)                   \
+	X(HELLO_INVALID, "hello_invalid", CLIENT)                   \
+	X(HELLO_TOO_LARGE, "hello_too_large", CLIENT)               \
+	X(HELLO_TIMEOUT, "hello_timeout", CLIENT)                   \
+	X(HELLO_CLOSED, "closed_before_hello", CLIENT)              \
+	X(HELLO_RESET, "reset_before_hello", CLIENT)                \
+	X(NO_SNI, "no_server_name", CLIENT)                         \
+	X(NO_ROUTE, "no_route", CLIENT)                             \
+	X(BACKEND_REFUSED, "backend_refused", BACKEND)              \
+	X(BACKEND_TIMEOUT, "backend_timeout", BACKEND)              \
+	X(BACKEND_UNREACHABLE, "backend_unreachable", BACKEND)      \
+	X(CLIENT_GONE, "client_gone_before_backend", CLIENT)        \
+	X(RESOURCES, "out_of_resources", PROXY)
 
 enum tg_end {
-#define X(name, label) TG_END_##name,
+#define X(name, label, side) TG_END_##name,
 	TG_ENDS(X)
 #undef X
 		TG_END_MAX
@@ -467,7 +483,22 @@ struct proxy_slot {
 	__u64 rx_header_bytes;	/* PROXY headers */
 	__u64 tx_header_bytes;
 	__u64 undelivered_bytes; /* read on this leg, never written to the other */
-	__u64 ends[TG_END_MAX];	 /* counted on the downstream leg only */
+	/* counted on the downstream leg only */
+	__u64 ends[TG_END_MAX][TG_SIDE_MAX];
+};
+
+/*
+ * What ClientHellos of a listener looked like, by listener id; mapped by the proxy.  The
+ * histograms are as those of sockets: bytes from 2^TG_HELLO_BYTES_SHIFT on, TLS records
+ * and TCP segments (those of a PROXY header before it included) from 1 on.
+ */
+#define TG_HELLO_BYTES_SHIFT 6
+struct hello_book {
+	struct tcp_hist bytes;
+	struct tcp_hist records;
+	struct tcp_hist segments;
+	__u64 ech_outer; /* whose name is the public one of an encrypted hello */
+	__u64 unnamed;	 /* without a name */
 };
 
 /* `proxy_state`, one element, mapped by the proxy. */

@@ -15,6 +15,8 @@
 
 #include "base/util.h"
 #include "config_where.h"
+#include "pattern.h"
+#include "route.h"
 
 /* --- schema --- */
 
@@ -33,6 +35,11 @@ static const cyaml_schema_field_t route_fields[] = {
 			       CONFIG_NAME_MAX),
 	CYAML_FIELD_SEQUENCE("sni", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct route, sni, &string_schema, 1, 1024),
+	CYAML_FIELD_SEQUENCE("alpn", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, alpn, &string_schema, 1, 16),
+	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, from, &string_schema, 1, 256),
+	CYAML_FIELD_INT("priority", CYAML_FLAG_OPTIONAL, struct route, priority),
 	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER, struct route,
 				   backend_names, backend_names_count, &string_schema, 1,
 				   64),
@@ -69,6 +76,8 @@ static const cyaml_schema_field_t listener_fields[] = {
 			    limits_fields),
 	CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct listener, routes,
 			     &route_schema, 1, 1024),
+	CYAML_FIELD_STRING_PTR("fallback", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct listener, fallback, 1, CONFIG_NAME_MAX),
 	CYAML_FIELD_END,
 };
 
@@ -102,13 +111,12 @@ static const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields),
 };
 
-const char *const config_keys[] = { "user",	"workers",     "hello_bytes",
-				    "limits",	"connections", "timeouts",
-				    "connect",	"hello",       "idle",
-				    "drain",	"listeners",   "name",
-				    "address",	"ipv6_only",   "proxy_protocol",
-				    "from",	"routes",      "sni",
-				    "backends", "send_proxy",  NULL };
+const char *const config_keys[] = {
+	"user",	    "workers",	  "hello_bytes",    "limits",	"connections", "timeouts",
+	"connect",  "hello",	  "idle",	    "drain",	"listeners",   "name",
+	"address",  "ipv6_only",  "proxy_protocol", "from",	"routes",      "sni",
+	"backends", "send_proxy", "alpn",	    "priority", "fallback",    NULL
+};
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */
 
@@ -153,17 +161,31 @@ static const cyaml_config_t *cyaml_config(struct cyaml_said *said)
 
 /* --- life --- */
 
+static void route_free_derived(struct route *r)
+{
+	for (unsigned i = 0; r->patterns && i < r->sni_count; i++)
+		pattern_free(r->patterns[i]);
+	free(r->patterns);
+	free(r->sources);
+	free(r->backends);
+}
+
+static void listener_free_derived(struct listener *l)
+{
+	free(l->trusted);
+	route_index_free(l->index);
+	for (unsigned i = 0; i < l->routes_count; i++)
+		route_free_derived(&l->routes[i]);
+}
+
 static void config_free(struct config *c)
 {
 	struct cyaml_said said = { 0 };
 
 	if (!c)
 		return;
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		free(c->listeners[i].trusted);
-		for (unsigned k = 0; k < c->listeners[i].routes_count; k++)
-			free(c->listeners[i].routes[k].backends);
-	}
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		listener_free_derived(&c->listeners[i]);
 	(void)cyaml_free(cyaml_config(&said), &config_schema, c, 0);
 }
 

@@ -18,6 +18,9 @@
 #define CONFIG_HELLO_MAX	 (1024u * 1024)
 
 struct proxy_slot;
+struct hello_book;
+struct pattern;
+struct route_index;
 
 /* One host:port of a route; a name may stand for several addresses. */
 struct backend {
@@ -33,14 +36,21 @@ struct backend {
 
 struct route {
 	char *name;
-	char **sni; /* exact names, "*.suffix", "*"; none on a plain listener */
+	char **sni; /* exact names, "*.suffix", "~expression", "*" */
 	unsigned sni_count;
+	char **alpn; /* protocols of which the client offers one */
+	unsigned alpn_count;
+	char **from; /* prefixes, in one of which the client is */
+	unsigned from_count;
+	int32_t priority; /* higher goes first */
 	char **backend_names;
 	unsigned backend_names_count;
 	enum pp_version send_proxy;
 	/* derived */
-	struct backend *backends; /* backend_names_count of them */
-	unsigned next;		  /* round robin; relaxed atomic */
+	struct pattern **patterns; /* sni_count of them, NULL where it is none */
+	struct prefix *sources;	   /* from_count of them */
+	struct backend *backends;  /* backend_names_count of them */
+	unsigned next;		   /* round robin; relaxed atomic */
 	uint16_t id;
 };
 
@@ -61,11 +71,15 @@ struct listener {
 	struct limits limits;
 	struct route *routes;
 	unsigned routes_count;
+	char *fallback; /* name of the route for what cannot be decided; NULL: refuse */
 	/* derived */
+	struct route *fallback_route;
+	struct route_index *index;
 	struct addr addr;
 	struct prefix *trusted; /* proxy_protocol->from_count of them */
-	bool tls;		/* routes by server name */
+	bool tls;		/* routes by what a ClientHello says */
 	uint16_t id;
+	struct hello_book *hellos;
 	struct proxy_slot *slot; /* connections that ended before a route was known */
 };
 

@@ -10,8 +10,7 @@
 #include "base/util.h"
 #include "config_where.h"
 
-/* Names become nft counters and metric labels. */
-static int check_name(struct where *w, const char *name)
+int config_check_name(struct where *w, const char *name)
 {
 	where_enter_key(w, "name");
 	for (const char *p = name; *p; p++) {
@@ -28,58 +27,20 @@ static int check_name(struct where *w, const char *name)
 	return 0;
 }
 
-static int check_sni(struct where *w, struct route *r)
+int config_check_prefixes(struct where *w, const char *key, char *const *texts,
+			  unsigned n, struct prefix **ret)
 {
-	where_enter_key(w, "sni");
-	for (unsigned i = 0; i < r->sni_count; i++) {
-		char *name = r->sni[i], *host = name;
-
-		where_enter_index(w, i);
-		if (strcmp(name, "*") == 0) {
-			where_leave(w, 1);
-			continue;
-		}
-		if (strncmp(name, "*.", 2) == 0)
-			host += 2;
-		if (!*host ||
-		    strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				 "0123456789-_.") != strlen(host))
-			return where_wrong(w, "'%s' is no host name, '*.suffix' or '*'",
-					   name);
-		for (; *host; host++) {
-			if (*host >= 'A' && *host <= 'Z')
-				*host = (char)(*host - 'A' + 'a');
-		}
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
-	return 0;
-}
-
-static int check_backends(struct where *w, struct route *r)
-{
-	struct addr a;
-
-	r->backends = calloc(r->backend_names_count, sizeof(*r->backends));
-	if (!r->backends)
+	*ret = calloc(n ? n : 1, sizeof(**ret));
+	if (!*ret)
 		return -ENOMEM;
-	where_enter_key(w, "backends");
-	for (unsigned i = 0; i < r->backend_names_count; i++) {
-		const char *text = r->backend_names[i], *colon = strrchr(text, ':');
-		uint64_t port;
-
+	where_enter_key(w, key);
+	for (unsigned i = 0; i < n; i++) {
 		where_enter_index(w, i);
-		if (!colon || colon == text || strlen(text) >= 64 ||
-		    util_parse_u64(colon + 1, 65535, &port) < 0 || port == 0)
+		if (prefix_parse(texts[i], &(*ret)[i]) < 0)
 			return where_wrong(
 				w,
-				"'%s' is not ADDRESS:PORT, [V6ADDRESS]:PORT or "
-				"NAME:PORT with a port of 1 to 65535",
-				text);
-		if ((text[0] == '[' || memchr(text, ':', (size_t)(colon - text))) &&
-		    addr_parse(text, &a) < 0)
-			return where_wrong(w, "'%s' is not a valid address", text);
-		r->backends[i].name = text;
+				"'%s' is not ADDRESS or ADDRESS/BITS without host bits",
+				texts[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
@@ -89,84 +50,15 @@ static int check_backends(struct where *w, struct route *r)
 static int check_trusted(struct where *w, struct listener *l)
 {
 	struct proxy_from *p = l->proxy_protocol;
+	int err;
 
 	if (!p)
 		return 0;
-	l->trusted = calloc(p->from_count, sizeof(*l->trusted));
-	if (!l->trusted)
-		return -ENOMEM;
 	where_enter_key(w, "proxy_protocol");
-	where_enter_key(w, "from");
-	for (unsigned i = 0; i < p->from_count; i++) {
-		where_enter_index(w, i);
-		if (prefix_parse(p->from[i], &l->trusted[i]) < 0)
-			return where_wrong(
-				w,
-				"'%s' is not ADDRESS or ADDRESS/BITS without host bits",
-				p->from[i]);
+	err = config_check_prefixes(w, "from", p->from, p->from_count, &l->trusted);
+	if (!err)
 		where_leave(w, 1);
-	}
-	where_leave(w, 2);
-	return 0;
-}
-
-static int check_routes(struct where *w, struct listener *l)
-{
-	int err;
-
-	for (unsigned i = 0; i < l->routes_count; i++)
-		l->tls |= l->routes[i].sni_count > 0;
-	where_enter_key(w, "routes");
-	for (unsigned i = 0; i < l->routes_count; i++) {
-		struct route *r = &l->routes[i];
-
-		where_enter_index(w, i);
-		err = check_name(w, r->name);
-		if (!err)
-			err = check_sni(w, r);
-		if (!err)
-			err = check_backends(w, r);
-		if (err)
-			return err;
-		if (l->tls && r->sni_count == 0)
-			return where_wrong(
-				w,
-				"route '%s' has no 'sni', but its listener routes by "
-				"server name; for all other names write sni: [\"*\"]",
-				r->name);
-		if (!l->tls && i > 0)
-			return where_wrong(
-				w, "a second route without 'sni' can never be reached");
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
-	return 0;
-}
-
-/* The same name in two routes of a listener: the second could never be reached. */
-static int check_unique_sni(struct where *w, const struct listener *l)
-{
-	for (unsigned i = 0; i < l->routes_count; i++) {
-		for (unsigned k = 0; k < l->routes[i].sni_count; k++) {
-			for (unsigned j = 0; j <= i; j++) {
-				unsigned n = j < i ? l->routes[j].sni_count : k;
-
-				for (unsigned m = 0; m < n; m++) {
-					if (strcmp(l->routes[i].sni[k],
-						   l->routes[j].sni[m]))
-						continue;
-					where_enter_key(w, "routes");
-					where_enter_index(w, i);
-					where_enter_key(w, "sni");
-					where_enter_index(w, k);
-					return where_wrong(
-						w, "'%s' is in route '%s' already",
-						l->routes[i].sni[k], l->routes[j].name);
-				}
-			}
-		}
-	}
-	return 0;
+	return err;
 }
 
 /* Listener names share one table of nft counters with "-reset" and "-refused" behind. */
@@ -193,7 +85,7 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	struct listener *l = &c->listeners[index];
 	int err;
 
-	err = check_name(w, l->name);
+	err = config_check_name(w, l->name);
 	if (!err)
 		err = check_listener_name(w, l->name);
 	if (err)
@@ -217,9 +109,7 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	}
 	where_leave(w, 1);
 	err = check_trusted(w, l);
-	if (!err)
-		err = check_routes(w, l);
-	return err ? err : check_unique_sni(w, l);
+	return err ? err : config_check_routes(w, l);
 }
 
 static int check_timeouts(struct where *w, struct timeouts *t)

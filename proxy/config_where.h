@@ -39,6 +39,17 @@ int where_wrong(struct where *w, const char *fmt, ...)
 void where_locate_key(const char *text, size_t len, const char *key, unsigned *line,
 		      unsigned *column);
 
+/*
+ * config_check.c: a name that becomes nft counters and metric labels; and a list of
+ * prefixes below `key`, into *ret, which is the configuration's in any case.
+ */
+int config_check_name(struct where *w, const char *name);
+int config_check_prefixes(struct where *w, const char *key, char *const *texts,
+			  unsigned n, struct prefix **ret);
+
+/* config_route.c: a listener's routes and backends. */
+int config_check_routes(struct where *w, struct listener *l);
+
 /* config_check.c: everything a schema cannot say.  0, -EINVAL with w->err, or -ENOMEM. */
 int config_check(struct where *w, struct config *c);
 

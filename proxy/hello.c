@@ -8,7 +8,9 @@
  *   handshake  type(1)=1 length(3) body, cut into fragments anywhere
  *   body       version(2) random(32) session_id<0..32> ciphers<2..> compression<1..>
  *              extensions<0..>: type(2) data<0..>
- *   server_name data<>: list of type(1)=0 name<1..>
+ *   server_name        list<1..> of type(1)=0 name<1..>
+ *   alpn               list<2..> of name<1..255>
+ *   supported_versions list<2..254> of version(2)
  */
 #include <errno.h>
 #include <string.h>
@@ -21,6 +23,10 @@
 #define TYPE_HANDSHAKE	  22
 #define TYPE_CLIENT_HELLO 1
 #define EXT_SERVER_NAME	  0
+#define EXT_ALPN	  16
+#define EXT_VERSIONS	  43
+#define EXT_ECH		  0xfe0d
+#define ECH_OUTER	  0
 #define SESSION_ID_MAX	  32
 
 /* A cursor over the handshake bytes in the records of buf. */
@@ -120,6 +126,74 @@ static int parse_server_name(struct cursor *c, size_t len, struct hello *h)
 	return c->bad ? -EBADMSG : 0;
 }
 
+static int parse_alpn(struct cursor *c, size_t len, struct hello *h)
+{
+	size_t list = get_u16(c);
+
+	if (h->has_alpn || c->bad || len < 4 || list != len - 2)
+		return -EBADMSG;
+	h->has_alpn = true;
+	while (list > 0) {
+		size_t n = get_u8(c), at = h->alpn_len;
+		bool keep = at + 1 + n <= HELLO_ALPN_MAX;
+
+		if (c->bad || n == 0 || n + 1 > list)
+			return -EBADMSG;
+		list -= n + 1;
+		if (!keep) {
+			skip(c, n);
+			continue;
+		}
+		h->alpn[at] = (uint8_t)n;
+		for (size_t i = 1; i <= n; i++)
+			h->alpn[at + i] = (uint8_t)get_u8(c);
+		h->alpn_len = (uint8_t)(at + 1 + n);
+	}
+	return c->bad ? -EBADMSG : 0;
+}
+
+/* RFC 8446 4.2.1; GREASE (RFC 8701) and drafts are no versions. */
+static int parse_versions(struct cursor *c, size_t len, struct hello *h)
+{
+	size_t list = get_u8(c);
+
+	if (c->bad || len < 3 || list != len - 1 || list % 2)
+		return -EBADMSG;
+	for (; list > 0; list -= 2) {
+		unsigned version = get_u16(c);
+
+		if (version >> 8 == 3 && version > h->version)
+			h->version = (uint16_t)version;
+	}
+	return c->bad ? -EBADMSG : 0;
+}
+
+static int parse_ech(struct cursor *c, size_t len, struct hello *h)
+{
+	if (len == 0)
+		return -EBADMSG;
+	h->ech_outer = get_u8(c) == ECH_OUTER;
+	skip(c, len - 1);
+	return 0;
+}
+
+static int parse_extension(struct cursor *c, unsigned type, size_t len, struct hello *h)
+{
+	switch (type) {
+	case EXT_SERVER_NAME:
+		return parse_server_name(c, len, h);
+	case EXT_ALPN:
+		return parse_alpn(c, len, h);
+	case EXT_VERSIONS:
+		return parse_versions(c, len, h);
+	case EXT_ECH:
+		return parse_ech(c, len, h);
+	default:
+		skip(c, len);
+		return 0;
+	}
+}
+
 static int parse_extensions(struct cursor *c, struct hello *h)
 {
 	size_t all;
@@ -135,9 +209,7 @@ static int parse_extensions(struct cursor *c, struct hello *h)
 
 		if (c->bad || len > c->left)
 			return -EBADMSG;
-		if (type != EXT_SERVER_NAME)
-			skip(c, len);
-		else if (parse_server_name(c, len, h) < 0)
+		if (parse_extension(c, type, len, h) < 0)
 			return -EBADMSG;
 	}
 	return c->bad ? -EBADMSG : 0;
@@ -149,9 +221,10 @@ static int parse_body(struct hello *h, const uint8_t *buf)
 	size_t n;
 
 	skip(&c, HANDSHAKE_HEADER);
-	if (get_u8(&c) != 3)
+	h->version = (uint16_t)get_u16(&c);
+	if (h->version >> 8 != 3)
 		return -EBADMSG;
-	skip(&c, 1 + 32);
+	skip(&c, 32);
 	n = get_u8(&c);
 	if (n > SESSION_ID_MAX)
 		return -EBADMSG;
@@ -242,4 +315,15 @@ ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max)
 		return -EAGAIN;
 	err = parse_body(h, buf);
 	return err ? err : (ssize_t)h->next_record;
+}
+
+bool hello_offers(const struct hello *h, const char *protocol)
+{
+	size_t n = strlen(protocol);
+
+	for (size_t at = 0; at < h->alpn_len; at += 1u + h->alpn[at]) {
+		if (h->alpn[at] == n && memcmp(h->alpn + at + 1, protocol, n) == 0)
+			return true;
+	}
+	return false;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server name of a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3), whatever number of
- * TLS records (RFC 8446 5.1) and TCP segments it comes in.  Pure: no I/O, no allocation.
+ * What a TLS ClientHello asks for (RFC 8446 4.1.2): server name (RFC 6066 3), protocols
+ * (RFC 7301), version, and whether the name is the outer one of an encrypted hello,
+ * whatever number of TLS records (RFC 8446 5.1) and TCP segments it comes in.  Pure: no
+ * I/O, no allocation.
  */
 #ifndef PROXY_HELLO_H
 #define PROXY_HELLO_H
@@ -12,6 +14,7 @@
 #include <sys/types.h>
 
 #define HELLO_NAME_MAX 255
+#define HELLO_ALPN_MAX 255 /* bytes of the list that are kept; others are not matched */
 
 /*
  * Set to zero before the first call.  The scan remembers where it is, so feeding a hello
@@ -23,6 +26,11 @@ struct hello {
 	size_t need;	    /* handshake bytes of the whole hello, 0 if not known yet */
 	unsigned records;
 	bool has_sni;
+	bool ech_outer; /* the name is the public one of an encrypted hello (RFC 9849) */
+	bool has_alpn;
+	uint8_t alpn_len;
+	uint16_t version;	      /* the highest offered, 0x0304 is TLS 1.3 */
+	uint8_t alpn[HELLO_ALPN_MAX]; /* length(1) name, as offered, RFC 7301 3.1 */
 	char sni[HELLO_NAME_MAX + 1]; /* lower case, without a trailing dot */
 };
 
@@ -34,5 +42,8 @@ struct hello {
  * began as one but is malformed: no continuation can mend either; -EMSGSIZE over max.
  */
 ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max);
+
+/* Does the client offer this application protocol? */
+bool hello_offers(const struct hello *h, const char *protocol);
 
 #endif

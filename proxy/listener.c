@@ -80,6 +80,7 @@ int listener_names(struct proxy *p, struct config *c)
 			return err;
 		row.listener = l->id;
 		l->slot = writer_slot(p->writer, &row);
+		l->hellos = writer_hellos(p->writer, l->id);
 		for (unsigned k = 0; k < l->routes_count; k++) {
 			err = route_books(p, l, &l->routes[k]);
 			if (err)

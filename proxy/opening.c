@@ -5,6 +5,8 @@
  * the backend first.
  */
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -67,23 +69,52 @@ static ssize_t head_read(struct session *s)
 	if (n > 0 && head_append(s, data, (size_t)n) < 0)
 		return -ENOMEM;
 	leg_add_rx(&s->down, (size_t)n);
-	if (n < RELAY_BUFFER_BYTES && (size_t)n < max && !s->down.ended && !s->down.urgent)
+	if (n < RELAY_BUFFER_BYTES && (size_t)n < max && !s->down.ended &&
+	    !s->down.urgent)
 		s->down.readable = false; /* epoll(7): it is empty */
 	return n;
 }
 
-static void on_hello(struct session *s)
+/* By what is known of the client; or it is refused. */
+static void choose_route(struct session *s, const struct hello *hello)
 {
-	struct route *r =
-		route_by_name(s->listener, s->opening->hello.has_sni ? s->opening->hello.sni
-								   : NULL);
+	s->route = route_find(s->listener, hello, &s->client);
+	if (!s->route)
+		s->route = s->listener->fallback_route;
+	if (s->route)
+		session_connect(s);
+	else
+		session_end(s, !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI,
+			    true);
+}
 
-	if (!r) {
-		session_end(s, s->opening->hello.has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI, true);
+/* What cannot be decided goes nowhere, but where the configuration says so. */
+static void undecided(struct session *s, enum tg_end reason)
+{
+	if (!s->listener->fallback_route || reason == TG_END_PROXY_HEADER_UNTRUSTED) {
+		session_end(s, reason, true);
 		return;
 	}
-	s->route = r;
+	s->route = s->listener->fallback_route;
 	session_connect(s);
+}
+
+/* Histograms of what hellos look like. */
+static void note_hello(struct session *s, size_t bytes)
+{
+	struct hello_book *book = s->listener->hellos;
+	const struct hello *h = &s->opening->hello;
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	writer_hist_add(&book->bytes, TG_HELLO_BYTES_SHIFT, bytes);
+	writer_hist_add(&book->records, 0, h->records);
+	if (getsockopt(s->down.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		writer_hist_add(&book->segments, 0, info.tcpi_data_segs_in);
+	if (h->ech_outer)
+		book_add(&book->ech_outer, 1);
+	if (!h->has_sni)
+		book_add(&book->unnamed, 1);
 }
 
 static void parse_hello(struct session *s)
@@ -95,7 +126,8 @@ static void parse_hello(struct session *s)
 	int sniff;
 
 	if (n > 0) {
-		on_hello(s);
+		note_hello(s, (size_t)n);
+		choose_route(s, &o->hello);
 		return;
 	}
 	if (n == -EAGAIN)
@@ -107,12 +139,10 @@ static void parse_hello(struct session *s)
 		if (sniff == 1)
 			n = -EACCES;
 	}
-	session_end(s,
-		    n == -EACCES     ? TG_END_PROXY_HEADER_UNTRUSTED
-		    : n == -EPROTO   ? TG_END_HELLO_NOT_TLS
-		    : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
-				     : TG_END_HELLO_INVALID,
-		    true);
+	undecided(s, n == -EACCES     ? TG_END_PROXY_HEADER_UNTRUSTED
+		     : n == -EPROTO   ? TG_END_HELLO_NOT_TLS
+		     : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
+				      : TG_END_HELLO_INVALID);
 }
 
 static void parse_header(struct session *s)
@@ -124,19 +154,19 @@ static void parse_header(struct session *s)
 		return;
 	if (n < 0) {
 		session_end(s,
-			    pp_sniff(o->head, o->len) == 0
-				    ? TG_END_PROXY_HEADER_MISSING
-				    : TG_END_PROXY_HEADER_INVALID,
+			    pp_sniff(o->head, o->len) == 0 ? TG_END_PROXY_HEADER_MISSING
+							   : TG_END_PROXY_HEADER_INVALID,
 			    true);
 		return;
 	}
 	o->pp.tlv = NULL; /* borrowed from a buffer that may move */
 	o->pp.tlv_len = 0;
 	o->sent = (size_t)n;
+	if (o->pp.known && !o->pp.local)
+		s->client = o->pp.src;
 	leg_move_to_header(&s->down, (size_t)n);
 	if (!s->listener->tls) {
-		s->route = &s->listener->routes[0];
-		session_connect(s);
+		choose_route(s, NULL);
 		return;
 	}
 	session_to(s, ST_HELLO);
@@ -155,7 +185,7 @@ void opening_read(struct session *s)
 		} else if (n == -ENOMEM) {
 			session_end(s, TG_END_RESOURCES, true);
 		} else if (n == -EMSGSIZE) {
-			session_end(s, TG_END_HELLO_TOO_LARGE, true);
+			undecided(s, TG_END_HELLO_TOO_LARGE);
 		} else if (n < 0) {
 			session_end(s, TG_END_HELLO_RESET, true);
 		} else if (s->state == ST_HEADER) {
@@ -164,6 +194,11 @@ void opening_read(struct session *s)
 			parse_hello(s);
 		}
 	}
+}
+
+void opening_skip(struct session *s)
+{
+	choose_route(s, NULL);
 }
 
 bool opening_sniff(struct session *s)

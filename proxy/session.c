@@ -30,6 +30,12 @@
 static const char *const state_names[] = { "header", "hello", "connect",
 					   "relay",  "drain", "over" };
 
+static const uint8_t end_sides[TG_END_MAX] = {
+#define X(name, label, side) TG_SIDE_##side,
+	TG_ENDS(X)
+#undef X
+};
+
 static void session_pump(struct session *s);
 
 /* --- life --- */
@@ -75,6 +81,14 @@ void session_to(struct session *s, enum session_state state)
 	s->state = state;
 }
 
+/* Whose doing it was. */
+static enum tg_side end_side(const struct session *s, enum tg_end reason)
+{
+	if ((reason != TG_END_DONE && reason != TG_END_TRUNCATED) || !s->first)
+		return end_sides[reason];
+	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
+}
+
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct worker *w = s->worker;
@@ -90,7 +104,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		reset = true;
 	}
 	leg_take_slot(&s->down, s->listener->slot);
-	book_add(&s->down.slot->ends[reason], 1);
+	book_add(&s->down.slot->ends[reason][end_side(s, reason)], 1);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);
@@ -308,6 +322,8 @@ static int opening_flush(struct session *s)
 static void dir_finish(struct session *s, struct flow_dir *d)
 {
 	d->eof = true;
+	if (!s->first)
+		s->first = d->from;
 	if (d->from == s->broken) { /* no FIN: the error was told to an earlier call */
 		session_drain(s, d->from);
 		return;
@@ -328,6 +344,8 @@ static void leg_broke(struct session *s, struct leg *leg)
 	if (s->broken)
 		return;
 	s->broken = leg;
+	if (!s->first)
+		s->first = leg;
 	leg->writable = false;
 	s->active_ms = ev_now_ms(s->worker->loop);
 	if (from->eof)
@@ -341,8 +359,8 @@ static bool dir_move(struct session *s, struct flow_dir *d)
 {
 	struct relay_moved m = { 0 };
 	enum relay_result r;
-	unsigned hints = (d->from->ended ? RELAY_ENDED : 0) |
-			 (d->from->urgent ? RELAY_URGENT : 0);
+	unsigned hints =
+		(d->from->ended ? RELAY_ENDED : 0) | (d->from->urgent ? RELAY_URGENT : 0);
 
 	if (d->eof || d->to == s->broken || !d->to->writable ||
 	    (!d->from->readable && !relay_held(&d->store)))
@@ -486,6 +504,7 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	s->timer.fn = on_timer;
 	s->task.fn = on_task;
 	addr_from_sockaddr(peer, &s->peer);
+	s->client = s->peer;
 	leg_init(s, &s->down, fd);
 	leg_init(s, &s->up, -1);
 	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
@@ -513,10 +532,8 @@ void session_start(struct worker *w, struct listener *l, int fd,
 		session_end(s, TG_END_RESOURCES, true);
 		return;
 	}
-	if (first == ST_CONNECT) {
-		s->route = &l->routes[0];
-		session_connect(s);
-	}
+	if (first == ST_CONNECT)
+		opening_skip(s);
 }
 
 void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason)
@@ -531,7 +548,7 @@ void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end re
 	close(fd);
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
-	book_add(&l->slot->ends[reason], 1);
+	book_add(&l->slot->ends[reason][end_sides[reason]], 1);
 }
 
 void session_end_all(struct worker *w, enum tg_end reason)

@@ -59,15 +59,17 @@ struct session {
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
-	struct ev_task task; /* the budget ran out */
-	int64_t active_ms;   /* last byte moved */
-	int64_t drain_ms;    /* when the drain began */
-	struct leg *drain;   /* the leg that still has bytes to send */
-	enum tg_end why;     /* the reason after the drain */
-	struct leg *broken;  /* reset; what it had sent before is still passed on */
-	struct addr peer;    /* the other end of the client's connection */
-	bool trusted;	     /* peer must send a PROXY header */
-	bool sniff;	     /* peer must not, and nothing was read yet */
+	struct ev_task task;	 /* the budget ran out */
+	int64_t active_ms;	 /* last byte moved */
+	int64_t drain_ms;	 /* when the drain began */
+	struct leg *drain;	 /* the leg that still has bytes to send */
+	enum tg_end why;	 /* the reason after the drain */
+	struct leg *first;	 /* that ended or failed, if any */
+	struct leg *broken;	 /* reset; what it had sent before is still passed on */
+	struct addr peer;	 /* the other end of the client's connection */
+	struct addr client;	 /* the real client: of its PROXY header, or peer */
+	bool trusted;		 /* peer must send a PROXY header */
+	bool sniff;		 /* peer must not, and nothing was read yet */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
 };
 
@@ -98,6 +100,9 @@ void leg_close(struct session *s, struct leg *leg, bool reset);
 /* Bytes of the opening that the backend does not have yet. */
 size_t opening_held(const struct session *s);
 void opening_free(struct session *s);
+
+/* There is nothing to wait for: route by the client's address; may end the session. */
+void opening_skip(struct session *s);
 
 /* In HEADER or HELLO: read and parse what is there; may connect or end the session. */
 void opening_read(struct session *s);

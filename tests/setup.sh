@@ -21,6 +21,7 @@ build=(
 	libmnl-dev:/usr/include/libmnl/libmnl.h
 	libcyaml-dev:/usr/include/cyaml/cyaml.h
 	libyaml-dev:/usr/include/yaml.h
+	libpcre2-dev:/usr/include/pcre2.h
 	libmicrohttpd-dev:/usr/include/microhttpd.h
 	libjansson-dev:/usr/include/jansson.h
 	libcurl4-openssl-dev:/usr/include/x86_64-linux-gnu/curl/curl.h

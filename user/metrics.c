@@ -98,42 +98,16 @@ static void tcp_active(const struct page *p)
 
 /* --- histograms --- */
 
-/*
- * The kernel's buckets are powers of two; two of them make one here.  The bound of
- * bucket i is 2^(i + shift) of the unit; `unit` makes it seconds or bytes.
- */
 static void histogram(const struct page *p, const char *name, const char *help,
-		      enum tg_hist which, int shift, double unit)
+		      enum tg_hist which, unsigned shift, double unit)
 {
 	struct row_key key;
-	char extra[32];
 
-	fprintf(p->out, "# HELP tollgate_%s %s\n# TYPE tollgate_%s histogram\n", name,
-		help, name);
+	page_histogram(p, name, help);
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
-		const struct tcp_hist *h = &tcp_at(p->s, i, &key)->hist[which];
-		char part[96];
-		uint64_t n = 0;
+		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
-		(void)snprintf(part, sizeof(part), "%s_bucket", name);
-		for (int b = 0; b < TG_HIST_BUCKETS; b++) {
-			n += h->buckets[b];
-			if (b % 2 == 0 && b + 1 < TG_HIST_BUCKETS)
-				continue; /* its upper neighbour shows both */
-			if (b + 1 == TG_HIST_BUCKETS)
-				(void)snprintf(extra, sizeof(extra), "le=\"+Inf\"");
-			else
-				(void)snprintf(extra, sizeof(extra), "le=\"%.9g\"",
-					       (double)(1ull << (b + shift)) * unit);
-			page_row_sample(p, part, false, &key, extra);
-			fprintf(p->out, "%" PRIu64 "\n", n);
-		}
-		(void)snprintf(part, sizeof(part), "%s_sum", name);
-		page_row_sample(p, part, false, &key, "");
-		fprintf(p->out, "%.9g\n", (double)h->sum * unit);
-		(void)snprintf(part, sizeof(part), "%s_count", name);
-		page_row_sample(p, part, false, &key, "");
-		fprintf(p->out, "%" PRIu64 "\n", n);
+		page_histogram_row(p, name, &key, &t->hist[which], shift, unit);
 	}
 }
 
@@ -187,108 +161,6 @@ static void tcp_book(const struct page *p)
 		"Bytes of proxy sockets that closed without the proxy's word (it died).",
 		offsetof(struct tcp_totals, unclaimed_rx_bytes),
 		offsetof(struct tcp_totals, unclaimed_tx_bytes));
-}
-
-/* --- proxy book --- */
-
-static void proxy_direction(const struct page *p, const char *name, const char *help,
-			    size_t rx_offset, size_t tx_offset)
-{
-	const size_t offsets[] = { rx_offset, tx_offset };
-	char extra[32];
-
-	page_family(p, name, true, help);
-	for (size_t i = 0; i < p->s->slots_n; i++) {
-		for (int d = 0; d < TG_DIR_MAX; d++) {
-			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
-				       page_directions[d]);
-			page_row_sample(p, name, true, &p->s->slots[i].row, extra);
-			fprintf(p->out, "%" PRIu64 "\n",
-				*(const uint64_t *)((const char *)&p->s->slots[i] +
-						    offsets[d]));
-		}
-	}
-}
-
-static void proxy_value(const struct page *p, const char *name, const char *help,
-			size_t offset)
-{
-	page_family(p, name, true, help);
-	for (size_t i = 0; i < p->s->slots_n; i++) {
-		page_row_sample(p, name, true, &p->s->slots[i].row, "");
-		fprintf(p->out, "%" PRIu64 "\n",
-			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
-	}
-}
-
-static void proxy_ends(const struct page *p, const char *name, const char *help, int from,
-		       int to)
-{
-	char extra[64];
-
-	page_family(p, name, true, help);
-	for (size_t i = 0; i < p->s->slots_n; i++) {
-		for (int r = from; r < to; r++) {
-			if (!p->s->slots[i].ends[r])
-				continue;
-			(void)snprintf(extra, sizeof(extra), "reason=\"%s\"",
-				       tg_end_names[r]);
-			page_row_sample(p, name, true, &p->s->slots[i].row, extra);
-			fprintf(p->out, "%" PRIu64 "\n",
-				(uint64_t)p->s->slots[i].ends[r]);
-		}
-	}
-}
-
-static void proxy_book(const struct page *p)
-{
-	const struct proxy_state *st = &p->s->proxy;
-	bool up = snapshot_proxy_up(p->s);
-
-	proxy_value(p, "proxy_connections_opened",
-		    "Connections by the proxy's own count.",
-		    offsetof(struct proxy_slot, opened));
-	proxy_value(p, "proxy_connections_closed",
-		    "Connections ended, by the proxy's own count.",
-		    offsetof(struct proxy_slot, closed));
-	proxy_direction(p, "proxy_payload_bytes",
-			"Bytes the proxy read and wrote, PROXY headers not included.",
-			offsetof(struct proxy_slot, rx_payload_bytes),
-			offsetof(struct proxy_slot, tx_payload_bytes));
-	proxy_direction(p, "proxy_header_bytes", "Bytes of PROXY protocol headers.",
-			offsetof(struct proxy_slot, rx_header_bytes),
-			offsetof(struct proxy_slot, tx_header_bytes));
-	proxy_value(p, "proxy_undelivered_bytes",
-		    "Bytes read on this leg that could not be written to the other.",
-		    offsetof(struct proxy_slot, undelivered_bytes));
-	proxy_ends(p, "ended", "Relayed connections by how they ended.", 0,
-		   TG_END_FIRST_REFUSED);
-	proxy_ends(p, "refused", "Connections that were never relayed, by reason.",
-		   TG_END_FIRST_REFUSED, TG_END_MAX);
-	page_simple(p, "proxy_up", false,
-		    "1 if the proxy wrote its heartbeat in the last 5 s.", up);
-	page_simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
-		    st->starts);
-	page_simple(p, "proxy_workers", false, "Worker threads.", up ? st->workers : 0);
-	page_simple(p, "proxy_accept_paused", false,
-		    "Workers that do not accept now because descriptors ran out.",
-		    st->accept_paused);
-	page_simple(p, "proxy_accept_pauses", true, "Times a worker stopped accepting.",
-		    st->accept_pauses);
-	page_simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
-	page_simple(p, "proxy_buffers", false, "Buffers held for relaying, 16 KiB each.",
-		    st->buffers);
-	page_simple(p, "proxy_draining", false,
-		    "1 while the proxy waits for its last connections.", st->draining);
-	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
-		    st->label_errors);
-	page_simple(p, "proxy_slot_errors", true,
-		    "Rows that found no slot in the proxy's book.", st->slot_errors);
-	page_family(p, "proxy_reloads", true, "Configurations read again, by result.");
-	fprintf(p->out,
-		"tollgate_proxy_reloads_total{result=\"ok\"} %" PRIu64 "\n"
-		"tollgate_proxy_reloads_total{result=\"refused\"} %" PRIu64 "\n",
-		(uint64_t)st->reloads_ok, (uint64_t)st->reloads_failed);
 }
 
 /* --- the books themselves --- */
@@ -366,7 +238,7 @@ void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
 	fprintf(out, "tollgate_build_info{version=\"%s\"} 1\n", TOLLGATE_VERSION);
 	tcp_book(&p);
 	histograms(&p);
-	proxy_book(&p);
+	metrics_proxy(&p);
 	metrics_packets(&p);
 	residuals(&p, a);
 	records_of(&p);

@@ -68,3 +68,36 @@ void page_simple(const struct page *p, const char *name, bool counter, const cha
 	fprintf(p->out, "tollgate_%s%s %" PRIu64 "\n", name, counter ? "_total" : "",
 		value);
 }
+
+void page_histogram(const struct page *p, const char *name, const char *help)
+{
+	fprintf(p->out, "# HELP tollgate_%s %s\n# TYPE tollgate_%s histogram\n", name,
+		help, name);
+}
+
+void page_histogram_row(const struct page *p, const char *name, const struct row_key *key,
+			const struct tcp_hist *h, unsigned shift, double unit)
+{
+	char part[96], extra[32];
+	uint64_t n = 0;
+
+	(void)snprintf(part, sizeof(part), "%s_bucket", name);
+	for (unsigned b = 0; b < TG_HIST_BUCKETS; b++) {
+		n += h->buckets[b];
+		if (b % 2 == 0 && b + 1 < TG_HIST_BUCKETS)
+			continue; /* its upper neighbour shows both */
+		if (b + 1 == TG_HIST_BUCKETS)
+			(void)snprintf(extra, sizeof(extra), "le=\"+Inf\"");
+		else
+			(void)snprintf(extra, sizeof(extra), "le=\"%.9g\"",
+				       (double)(1ull << (b + shift)) * unit);
+		page_row_sample(p, part, false, key, extra);
+		fprintf(p->out, "%" PRIu64 "\n", n);
+	}
+	(void)snprintf(part, sizeof(part), "%s_sum", name);
+	page_row_sample(p, part, false, key, "");
+	fprintf(p->out, "%.9g\n", (double)h->sum * unit);
+	(void)snprintf(part, sizeof(part), "%s_count", name);
+	page_row_sample(p, part, false, key, "");
+	fprintf(p->out, "%" PRIu64 "\n", n);
+}

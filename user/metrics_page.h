@@ -32,6 +32,19 @@ void page_row_sample(const struct page *p, const char *name, bool counter,
 void page_simple(const struct page *p, const char *name, bool counter, const char *help,
 		 uint64_t value);
 
+/* HELP and TYPE of a histogram, and then each of its rows. */
+void page_histogram(const struct page *p, const char *name, const char *help);
+
+/*
+ * The buckets of the books are powers of two; two of them make one here.  The bound of
+ * bucket i is 2^(i + shift) of the unit; `unit` makes it seconds or bytes.
+ */
+void page_histogram_row(const struct page *p, const char *name, const struct row_key *key,
+			const struct tcp_hist *h, unsigned shift, double unit);
+
+/* The proxy's own book and state. */
+void metrics_proxy(const struct page *p);
+
 /* The wire, XDP and nft books, and handshakes of listeners. */
 void metrics_packets(const struct page *p);
 

@@ -15,7 +15,7 @@ static uint64_t ends(const struct snapshot *s, int from, int to)
 
 	for (size_t i = 0; i < s->slots_n; i++) {
 		for (int r = from; r < to; r++)
-			n += s->slots[i].ends[r];
+			n += slot_ends(&s->slots[i], r);
 	}
 	return n;
 }
@@ -27,11 +27,11 @@ static void print_refused(FILE *out, const struct snapshot *s)
 		ends(s, TG_END_FIRST_REFUSED, TG_END_MAX));
 	for (size_t i = 0; i < s->slots_n; i++) {
 		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
-			if (s->slots[i].ends[r])
+			if (slot_ends(&s->slots[i], r))
 				fprintf(out, "           %s: %s %" PRIu64 "\n",
 					snapshot_name(s, TG_NAME_LISTENER,
 						      s->slots[i].row.listener),
-					tg_end_names[r], (uint64_t)s->slots[i].ends[r]);
+					tg_end_names[r], slot_ends(&s->slots[i], r));
 		}
 	}
 }
@@ -103,11 +103,12 @@ json_t *status_json(const struct snapshot *s)
 		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
 			json_t *old = json_object_get(refused, tg_end_names[r]);
 
-			if (s->slots[i].ends[r])
+			if (slot_ends(&s->slots[i], r))
 				json_object_set_new(
 					refused, tg_end_names[r],
-					json_integer((json_int_t)s->slots[i].ends[r] +
-						     json_integer_value(old)));
+					json_integer(
+						(json_int_t)slot_ends(&s->slots[i], r) +
+						json_integer_value(old)));
 		}
 	}
 	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++)

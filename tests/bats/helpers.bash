@@ -11,6 +11,8 @@ bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 BIN=$ROOT/${TOLLGATE_BUILD:-build}
 PEER=$BIN/tests/tools/peer
+# shellcheck disable=SC2034 # for the tests
+HELLO=$BIN/tests/tools/hello
 
 stage_up() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root for namespaces and kernel programs"

@@ -117,6 +117,7 @@ pids_of() { # of a proxy and its children
 		cat "$DIR/${1/tollgate/proxy}".* >&2
 		exit 1
 	}
+	# shellcheck disable=SC2046 # pids are words
 	echo "${!main}" $(cat "/proc/${!main}/task/${!main}/children")
 }
 # CPU of a proxy in us: of all its threads

@@ -23,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		m = hello_scan(&fed, data, i++, MAX);
 	if (m != n)
 		abort();
+	if (n > 0 && memcmp(whole.alpn, fed.alpn, sizeof(whole.alpn)) != 0)
+		abort();
+	(void)hello_offers(&whole, "h2");
 	if (n > 0 && (whole.has_sni != fed.has_sni || strcmp(whole.sni, fed.sni) != 0 ||
 		      strlen(whole.sni) > HELLO_NAME_MAX || (size_t)n != i - 1))
 		abort();

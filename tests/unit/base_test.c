@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/ev.h"
 #include "base/util.h"
 #include "t.h"
 
@@ -115,6 +116,51 @@ static void sizes_have_units_and_bounds(void)
 	}
 }
 
+#define TIMERS 500
+
+static struct ev_loop *loop;
+static struct timed {
+	struct ev_timer timer;
+	int fired;
+} timed[TIMERS];
+static int64_t last_due, last_seen;
+static int fired, early, out_of_order;
+
+static void on_timed(struct ev_timer *t)
+{
+	struct timed *self = container_of(t, struct timed, timer);
+
+	self->fired++;
+	early += t->due_ms > ev_now_ms(loop);
+	out_of_order += ev_now_ms(loop) == last_seen ? 0 : t->due_ms < last_due;
+	last_due = t->due_ms;
+	last_seen = ev_now_ms(loop);
+	if (++fired == TIMERS / 2)
+		ev_loop_stop(loop);
+}
+
+/* Far ones are set, moved near and taken away, so that every level is met. */
+static void timers_fire_when_due_and_never_when_deleted(void)
+{
+	CHECK_INT(0, ev_loop_open(&loop));
+	for (int i = 0; i < TIMERS; i++) {
+		timed[i].timer.fn = on_timed;
+		ev_timer_set(loop, &timed[i].timer, 1ll << i % 40);
+	}
+	for (int i = 0; i < TIMERS; i++) {
+		if (i % 2)
+			ev_timer_set(loop, &timed[i].timer, (i * 7919) % 300);
+		else
+			ev_timer_del(loop, &timed[i].timer);
+	}
+	CHECK_INT(0, ev_loop_run(loop));
+	for (int i = 0; i < TIMERS; i++)
+		CHECK_INT(i % 2, timed[i].fired);
+	CHECK_INT(0, early);
+	CHECK_INT(0, out_of_order);
+	ev_loop_close(loop);
+}
+
 int main(void)
 {
 	RUN(addresses_survive_a_round_trip);
@@ -123,5 +169,6 @@ int main(void)
 	RUN(bad_prefixes_are_refused);
 	RUN(durations_and_numbers_are_strict);
 	RUN(sizes_have_units_and_bounds);
+	RUN(timers_fire_when_due_and_never_when_deleted);
 	DONE();
 }

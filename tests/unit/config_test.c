@@ -70,7 +70,10 @@ static void wrong_values_are_refused_with_place_and_key(void)
 		  "listeners[0].routes[0].backends[0]: '10.0.0.5'" },
 		{ "[::1]:443", "[::1:443", "listeners[0].routes[0].backends[1]" },
 		{ "\"*.git.example.org\"", "git.example.org",
-		  "is in route 'git' already" },
+		  "is in an earlier route already" },
+		{ "*.git.example.org", "~(x", "'~(x': missing closing parenthesis at" },
+		{ "    routes:\n", "    fallback: none\n    routes:\n",
+		  "listeners[0].fallback: there is no route 'none' here" },
 		{ "git.example.org,", "git_ex ample,", "listeners[0].routes[0].sni[0]" },
 		{ "        sni: [\"*\"]\n", "", "route 'rest' has no 'sni'" },
 		{ "name: plain", "name: tls",
@@ -113,25 +116,126 @@ static void nothing_at_all_is_refused(void)
 	CHECK(strstr(why, "/nonexistent/x.yaml: cannot be read"));
 }
 
-static void names_choose_the_most_specific_route(void)
-{
-	struct config *c = NULL;
-	struct listener *l;
+static const char routes_text[] =
+	"listeners:\n"
+	"  - name: tls\n"
+	"    address: \"[::]:8443\"\n"
+	"    fallback: last\n"
+	"    routes:\n"
+	"      - { name: any, sni: [\"*\"], backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: tail, sni: [\"*.example.org\"], backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: long, sni: [\"*.a.example.org\"], backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: exact, sni: [x.a.example.org], backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: digits, sni: [\"~n[0-9]+\\\\.test\"], backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: mail, sni: [\"*.example.org\"], alpn: [smtp, imap],\n"
+	"          backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: office, sni: [\"*.example.org\"], from: [10.0.0.0/8],\n"
+	"          backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: room, sni: [\"*.example.org\"], from: [10.1.0.0/16],\n"
+	"          backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: first, sni: [\"*.prior.example.org\"], priority: 5,\n"
+	"          backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: second, sni: [x.prior.example.org], backends: [\"1.1.1.1:1\"] }\n"
+	"      - { name: last, backends: [\"1.1.1.1:1\"] }\n";
 
-	CHECK_INT(0, config_parse("x.yaml", base_text, sizeof(base_text) - 1, &c, why));
+static const char *chosen(const struct listener *l, const char *sni, const char *alpn,
+			  const char *from)
+{
+	struct hello h = { .has_sni = sni != NULL };
+	struct addr client = { 0 };
+	struct route *r;
+
+	(void)addr_parse(from, &client);
+	if (sni)
+		(void)snprintf(h.sni, sizeof(h.sni), "%s", sni);
+	if (alpn) {
+		h.alpn[0] = (uint8_t)strlen(alpn);
+		memcpy(h.alpn + 1, alpn, strlen(alpn));
+		h.alpn_len = (uint8_t)(1 + strlen(alpn));
+	}
+	r = route_find(l, &h, &client);
+	return r ? r->name : "none";
+}
+
+static void the_most_specific_route_is_chosen(void)
+{
+	static const struct {
+		const char *sni, *alpn, *from, *want;
+	} cases[] = {
+		{ "x.a.example.org", NULL, "1.2.3.4:5", "exact" },
+		{ "y.a.example.org", NULL, "1.2.3.4:5", "long" },
+		{ "z.y.a.example.org", NULL, "1.2.3.4:5", "long" },
+		{ "a.example.org", NULL, "1.2.3.4:5", "tail" },
+		{ "example.org", NULL, "1.2.3.4:5", "any" },
+		{ ".example.org", NULL, "1.2.3.4:5", "any" },
+		{ "xexample.org", NULL, "1.2.3.4:5", "any" },
+		{ NULL, NULL, "1.2.3.4:5", "any" },
+		{ "n42.test", NULL, "1.2.3.4:5", "digits" },
+		{ "n42.testing", NULL, "1.2.3.4:5", "any" },
+		{ "xn42.test", NULL, "1.2.3.4:5", "any" },
+		{ "m.example.org", "smtp", "1.2.3.4:5", "mail" },
+		{ "m.example.org", "imap", "1.2.3.4:5", "mail" },
+		{ "m.example.org", "smtps", "1.2.3.4:5", "tail" },
+		{ "m.example.org", NULL, "10.2.0.1:5", "office" },
+		{ "m.example.org", NULL, "10.1.0.1:5", "room" },
+		{ "m.example.org", "smtp", "10.1.0.1:5", "room" },
+		{ "x.prior.example.org", NULL, "1.2.3.4:5", "first" },
+	};
+	struct config *c = NULL;
+	size_t n = sizeof(routes_text) - 1;
+
+	CHECK_INT(0, config_parse("x.yaml", routes_text, n, &c, why));
+	if (!c) {
+		printf("# %s\n", why);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CHECK_STR(cases[i].want, chosen(&c->listeners[0], cases[i].sni,
+						cases[i].alpn, cases[i].from));
+		if (t_failed) {
+			printf("# case %zu\n", i);
+			break;
+		}
+	}
+	CHECK_STR("last", c->listeners[0].fallback_route->name);
+	config_put(c);
+}
+
+/* Catastrophic for a search without bounds; the name is as long as one may be. */
+static void expressions_are_bounded(void)
+{
+	static const char text[] =
+		"listeners: [{ name: a, address: \"[::]:1\", routes: [\n"
+		"  { name: r, sni: [\"~(a+)+b\"], backends: [\"1.1.1.1:1\"] }]}]\n";
+	struct config *c = NULL;
+	char name[HELLO_NAME_MAX + 1];
+
+	CHECK_INT(0, config_parse("x.yaml", text, sizeof(text) - 1, &c, why));
 	if (!c)
 		return;
-	l = &c->listeners[0];
-	CHECK_STR("git", route_by_name(l, "git.example.org")->name);
-	CHECK_STR("git", route_by_name(l, "a.b.git.example.org")->name);
-	CHECK_STR("rest", route_by_name(l, "xgit.example.org")->name);
-	CHECK_STR("rest", route_by_name(l, "example.org")->name);
-	CHECK_STR("rest", route_by_name(l, NULL)->name);
-	l->routes_count = 1; /* without "*" nothing else is ever chosen */
-	CHECK(route_by_name(l, "example.org") == NULL);
-	CHECK(route_by_name(l, ".git.example.org") == NULL);
-	CHECK(route_by_name(l, NULL) == NULL);
-	l->routes_count = 2;
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	CHECK_STR("none", chosen(&c->listeners[0], name, NULL, "1.2.3.4:5"));
+	CHECK_STR("r", chosen(&c->listeners[0], "aaab", NULL, "1.2.3.4:5"));
+	config_put(c);
+}
+
+static void without_a_star_nothing_else_is_chosen(void)
+{
+	struct config *c = NULL;
+	char text[2048];
+	const char *at = strstr(base_text, "      - name: rest");
+	const char *end = strstr(base_text, "  - name: plain");
+	int n = snprintf(text, sizeof(text), "%.*s%s", (int)(at - base_text), base_text,
+			 end);
+
+	CHECK_INT(0, config_parse("x.yaml", text, (size_t)n, &c, why));
+	if (!c)
+		return;
+	CHECK_STR("git", chosen(&c->listeners[0], "git.example.org", NULL, "[::1]:5"));
+	CHECK_STR("none", chosen(&c->listeners[0], "example.org", NULL, "[::1]:5"));
+	CHECK_STR("none", chosen(&c->listeners[0], NULL, NULL, "[::1]:5"));
+	CHECK(c->listeners[0].fallback_route == NULL);
 	config_put(c);
 }
 
@@ -158,7 +262,9 @@ int main(void)
 	RUN(the_example_is_read);
 	RUN(wrong_values_are_refused_with_place_and_key);
 	RUN(nothing_at_all_is_refused);
-	RUN(names_choose_the_most_specific_route);
+	RUN(the_most_specific_route_is_chosen);
+	RUN(expressions_are_bounded);
+	RUN(without_a_star_nothing_else_is_chosen);
 	RUN(backends_take_turns);
 	DONE();
 }

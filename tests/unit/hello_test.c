@@ -288,6 +288,55 @@ static void a_trailing_dot_is_dropped(void)
 	CHECK_STR("example.org", h.sni);
 }
 
+/* Extensions behind the hello that was made, the lengths mended. */
+static ssize_t scan_with(struct hello *h, const uint8_t *extension, size_t n)
+{
+	size_t len = make_message(message, "a.example", 0);
+
+	memcpy(message + len, extension, n);
+	message[3] = (uint8_t)(len + n - 4);
+	message[50] = (uint8_t)(message[50] + n);
+	cut(&made, message, len + n, 30, 16384);
+	return hello_scan(h, made.bytes, made.len, MAX);
+}
+
+#define SCAN_WITH(h, bytes) scan_with(h, (const uint8_t *)(bytes), sizeof(bytes) - 1)
+
+static void protocols_and_versions_are_read(void)
+{
+	struct hello h = { 0 };
+
+	CHECK(SCAN_WITH(&h, "\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1"
+			    "\0\x2b\0\x07\x06\x7a\x7a\x03\x04\x03\x03") > 0);
+	CHECK(hello_offers(&h, "h2") && hello_offers(&h, "http/1.1"));
+	CHECK(!hello_offers(&h, "h") && !hello_offers(&h, "http/1.0"));
+	CHECK_INT(0x0304, h.version);
+	CHECK(!h.ech_outer);
+}
+
+static void an_encrypted_hello_has_an_outer_name(void)
+{
+	struct hello h = { 0 };
+
+	CHECK(SCAN_WITH(&h, "\xfe\x0d\0\x03\0\x01\x02") > 0);
+	CHECK(h.ech_outer);
+	CHECK_STR("a.example", h.sni);
+	CHECK_INT(0x0303, h.version);
+}
+
+static void malformed_extensions_are_rejected(void)
+{
+	struct hello h[5] = { 0 };
+
+	CHECK_INT(-EBADMSG,
+		  SCAN_WITH(&h[0], "\0\x10\0\x04\0\x02\x02h")); /* name too long */
+	CHECK_INT(-EBADMSG, SCAN_WITH(&h[1], "\0\x10\0\x04\0\x02\0h")); /* empty name */
+	CHECK_INT(-EBADMSG, SCAN_WITH(&h[2], "\0\x2b\0\x04\x03\x03\x04\x03")); /* odd */
+	CHECK_INT(-EBADMSG, SCAN_WITH(&h[3], "\xfe\x0d\0\0"));
+	CHECK_INT(-EBADMSG, SCAN_WITH(&h[4], "\0\x10\0\x05\0\x03\x02h2"
+					     "\0\x10\0\x05\0\x03\x02h2")); /* twice */
+}
+
 int main(void)
 {
 	RUN(names_are_found_however_the_hello_is_cut);
@@ -301,5 +350,8 @@ int main(void)
 	RUN(another_record_type_in_between_is_rejected);
 	RUN(the_limit_is_kept_to_the_byte);
 	RUN(a_trailing_dot_is_dropped);
+	RUN(protocols_and_versions_are_read);
+	RUN(an_encrypted_hello_has_an_outer_name);
+	RUN(malformed_extensions_are_rejected);
 	DONE();
 }

@@ -33,6 +33,7 @@
 	X(faults)        \
 	X(names)         \
 	X(proxy_book)    \
+	X(hello_book)    \
 	X(proxy_state)   \
 	X(odd)           \
 	X(cursors)       \
@@ -110,6 +111,7 @@ static int check_shapes(const struct book *b)
 		  sizeof(struct listener_val) },
 		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
+		{ MAP_hello_book, 4, sizeof(struct hello_book) },
 		{ MAP_proxy_state, 4, sizeof(struct proxy_state) },
 		{ MAP_odd, 4, sizeof(struct odd) },
 	};
@@ -421,7 +423,13 @@ static int read_proxy(struct book *b, struct snapshot *s)
 	if (s->slots)
 		memcpy(s->slots, slots, s->slots_n * sizeof(*s->slots));
 	munmap((void *)slots, size);
-	return s->slots ? 0 : -ENOMEM;
+	if (!s->slots)
+		return -ENOMEM;
+	for (__u32 id = 0; id < TG_LISTENERS_MAX; id++) {
+		if (bpf_map_lookup_elem(b->fds[MAP_hello_book], &id, &s->hellos[id]) < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 static int read_faults(struct book *b, struct snapshot *s)
@@ -508,6 +516,15 @@ int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)
 	s->cost_ns = s->taken_ns - start;
 	*ret = s;
 	return 0;
+}
+
+uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason)
+{
+	uint64_t n = 0;
+
+	for (int side = 0; side < TG_SIDE_MAX; side++)
+		n += slot->ends[reason][side];
+	return n;
 }
 
 bool snapshot_proxy_up(const struct snapshot *s)

@@ -76,6 +76,7 @@ struct snapshot {
 	struct xdp_count xdp_reasons[TG_FAULT_MAX];
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;
+	struct hello_book hellos[TG_LISTENERS_MAX]; /* by listener id */
 	struct proxy_state proxy;
 	struct named *names;
 	size_t names_n;
@@ -109,6 +110,9 @@ void snapshot_free(struct snapshot *s);
 void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
 	       char ret[TG_NAME_LEN]);
 
+/* Connections of a slot that ended for this reason, by whomever. */
+uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason);
+
 /* Whether the proxy wrote its heartbeat in the last 5 s. */
 bool snapshot_proxy_up(const struct snapshot *s);
 
@@ -131,6 +135,7 @@ extern const char *const tg_leg_names[TG_LEG_MAX];
 extern const char *const tg_close_names[TG_CLOSE_MAX];
 extern const char *const tg_close_sides[TG_CLOSE_MAX];
 extern const char *const tg_end_names[TG_END_MAX];
+extern const char *const tg_side_names[TG_SIDE_MAX];
 extern const char *const tg_fault_names[TG_FAULT_MAX];
 
 #endif

@@ -25,8 +25,14 @@ const char *const tg_close_sides[TG_CLOSE_MAX] = {
 };
 
 const char *const tg_end_names[TG_END_MAX] = {
-#define X(name, label) [TG_END_##name] = label,
+#define X(name, label, side) label,
 	TG_ENDS(X)
+#undef X
+};
+
+const char *const tg_side_names[TG_SIDE_MAX] = {
+#define X(name, label) label,
+	TG_SIDES(X)
 #undef X
 };
 

@@ -28,6 +28,7 @@ struct writer {
 	int listeners_fd;
 	int boundary_fd;
 	struct proxy_slot *slots;
+	struct hello_book *hellos;
 	struct proxy_state *state;
 };
 
@@ -75,6 +76,8 @@ void writer_close(struct writer *w)
 	}
 	if (w->slots)
 		munmap(w->slots, sizeof(*w->slots) * TG_SLOTS_MAX);
+	if (w->hellos)
+		munmap(w->hellos, sizeof(*w->hellos) * TG_LISTENERS_MAX);
 	if (w->label_fd >= 0)
 		close(w->label_fd);
 	if (w->names_fd >= 0)
@@ -97,7 +100,7 @@ static void close_orphans(struct writer *w)
 			continue;
 		book_add(&s->closed, open);
 		if (s->row.leg == TG_LEG_DOWNSTREAM)
-			book_add(&s->ends[TG_END_PROXY_DIED], open);
+			book_add(&s->ends[TG_END_PROXY_DIED][TG_SIDE_PROXY], open);
 	}
 }
 
@@ -158,6 +161,9 @@ int writer_open(const char *pins, struct writer **ret)
 		err = map_pin(pins, "proxy_book", sizeof(*w->slots) * TG_SLOTS_MAX,
 			      sizeof(*w->slots), (void **)&w->slots);
 	if (!err)
+		err = map_pin(pins, "hello_book", sizeof(*w->hellos) * TG_LISTENERS_MAX,
+			      sizeof(*w->hellos), (void **)&w->hellos);
+	if (!err)
 		err = map_pin(pins, "proxy_state", sizeof(*w->state), sizeof(*w->state),
 			      (void **)&w->state);
 	if (!err && !w->slots[0].used)
@@ -174,6 +180,24 @@ int writer_open(const char *pins, struct writer **ret)
 	}
 	*ret = w;
 	return 0;
+}
+
+struct hello_book *writer_hellos(struct writer *w, uint16_t listener)
+{
+	return &w->hellos[listener];
+}
+
+static unsigned log2_ceil(uint64_t value)
+{
+	return value > 1 ? 64 - (unsigned)__builtin_clzll(value - 1) : 0;
+}
+
+void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value)
+{
+	unsigned k = log2_ceil(value), bucket = k > shift ? k - shift : 0;
+
+	book_add(&h->sum, value);
+	book_add(&h->buckets[bucket < TG_HIST_BUCKETS ? bucket : TG_HIST_BUCKETS - 1], 1);
 }
 
 struct proxy_state *writer_state(struct writer *w)

@@ -50,6 +50,13 @@ int writer_label(struct writer *w, int fd, const struct sock_label *label);
  */
 int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n);
 
+/* What hellos of a listener looked like; lives as long as the writer. */
+struct hello_book *writer_hellos(struct writer *w, uint16_t listener);
+
+/* Add a value to a histogram in mapped memory, bucket as the kernel programs choose it.
+ */
+void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value);
+
 struct proxy_state *writer_state(struct writer *w);
 
 /* Add to a word of the mapped book; relaxed, because readers want sums, not order. */

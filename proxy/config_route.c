@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of a listener's routes and backends, and their parsed forms. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "config_where.h"
+#include "pattern.h"
+#include "route.h"
+
+/* To lower case; false if it is no host name. */
+static bool is_host(char *host)
+{
+	if (!*host || strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789-_.") != strlen(host))
+		return false;
+	for (; *host; host++) {
+		if (*host >= 'A' && *host <= 'Z')
+			*host = (char)(*host - 'A' + 'a');
+	}
+	return true;
+}
+
+static int check_pattern(struct where *w, const char *text, struct pattern **ret)
+{
+	char why[PATTERN_ERROR_MAX];
+	int err = pattern_compile(text + 1, ret, why);
+
+	return err == -EINVAL ? where_wrong(w, "'%s': %s", text, why) : err;
+}
+
+static int check_sni(struct where *w, struct route *r)
+{
+	int err;
+
+	r->patterns = calloc(r->sni_count ? r->sni_count : 1, sizeof(struct pattern *));
+	if (!r->patterns)
+		return -ENOMEM;
+	where_enter_key(w, "sni");
+	for (unsigned i = 0; i < r->sni_count; i++) {
+		char *name = r->sni[i];
+
+		where_enter_index(w, i);
+		if (name[0] == '~') {
+			err = check_pattern(w, name, &r->patterns[i]);
+			if (err)
+				return err;
+		} else if (strcmp(name, "*") != 0 &&
+			   !is_host(name + (strncmp(name, "*.", 2) == 0 ? 2 : 0))) {
+			return where_wrong(
+				w,
+				"'%s' is no host name, '*.suffix', '~expression' or '*'",
+				name);
+		}
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_backends(struct where *w, struct route *r)
+{
+	struct addr a;
+
+	r->backends = calloc(r->backend_names_count, sizeof(*r->backends));
+	if (!r->backends)
+		return -ENOMEM;
+	where_enter_key(w, "backends");
+	for (unsigned i = 0; i < r->backend_names_count; i++) {
+		const char *text = r->backend_names[i], *colon = strrchr(text, ':');
+		uint64_t port;
+
+		where_enter_index(w, i);
+		if (!colon || colon == text || strlen(text) >= 64 ||
+		    util_parse_u64(colon + 1, 65535, &port) < 0 || port == 0)
+			return where_wrong(
+				w,
+				"'%s' is not ADDRESS:PORT, [V6ADDRESS]:PORT or "
+				"NAME:PORT with a port of 1 to 65535",
+				text);
+		if ((text[0] == '[' || memchr(text, ':', (size_t)(colon - text))) &&
+		    addr_parse(text, &a) < 0)
+			return where_wrong(w, "'%s' is not a valid address", text);
+		r->backends[i].name = text;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_alpn(struct where *w, const struct route *r)
+{
+	where_enter_key(w, "alpn");
+	for (unsigned i = 0; i < r->alpn_count; i++) {
+		where_enter_index(w, i);
+		if (!r->alpn[i][0])
+			return where_wrong(w, "a protocol has a name, such as h2");
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_route(struct where *w, const struct listener *l, struct route *r)
+{
+	int err;
+
+	err = config_check_name(w, r->name);
+	if (!err)
+		err = check_sni(w, r);
+	if (!err)
+		err = check_alpn(w, r);
+	if (!err)
+		err = config_check_prefixes(w, "from", r->from, r->from_count,
+					    &r->sources);
+	if (!err)
+		err = check_backends(w, r);
+	if (err)
+		return err;
+	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&
+	    r != l->fallback_route)
+		return where_wrong(w,
+				   "route '%s' has no 'sni', but its listener routes by "
+				   "server name; for all other names write sni: [\"*\"]",
+				   r->name);
+	return 0;
+}
+
+static int find_fallback(struct where *w, struct listener *l)
+{
+	if (!l->fallback)
+		return 0;
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		if (strcmp(l->routes[i].name, l->fallback) == 0)
+			l->fallback_route = &l->routes[i];
+	}
+	if (l->fallback_route)
+		return 0;
+	where_enter_key(w, "fallback");
+	return where_wrong(w, "there is no route '%s' here", l->fallback);
+}
+
+static int build_index(struct where *w, struct listener *l)
+{
+	const char *name;
+	unsigned second;
+	int err = route_index_build(l, &l->index, &second, &name);
+
+	if (err != -EEXIST)
+		return err;
+	where_enter_key(w, "routes");
+	where_enter_index(w, second);
+	if (name)
+		return where_wrong(w, "'%s' is in an earlier route already", name);
+	return where_wrong(w, "a second route without 'sni' can never be reached");
+}
+
+int config_check_routes(struct where *w, struct listener *l)
+{
+	int err;
+
+	for (unsigned i = 0; i < l->routes_count; i++)
+		l->tls |= l->routes[i].sni_count || l->routes[i].alpn_count;
+	err = find_fallback(w, l);
+	if (err)
+		return err;
+	where_enter_key(w, "routes");
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		where_enter_index(w, i);
+		err = check_route(w, l, &l->routes[i]);
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return build_index(w, l);
+}
