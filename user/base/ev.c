@@ -128,7 +128,8 @@ void ev_io_forget(struct ev_loop *loop, struct ev_io *io)
 static void wheel_insert(struct ev_loop *loop, struct ev_timer *t)
 {
 	uint64_t differ = (uint64_t)(t->due_ms ^ loop->wheel_ms);
-	unsigned level = differ ? (63 - (unsigned)__builtin_clzll(differ)) / WHEEL_BITS : 0;
+	unsigned level =
+		differ ? (63 - (unsigned)__builtin_clzll(differ)) / WHEEL_BITS : 0;
 	unsigned slot;
 	struct ev_timer **head;
 
