@@ -41,7 +41,7 @@ PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello) $(BUILD)/tests/bpf/lossy.bpf.o
+TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello) $(BUILD)/tests/bpf/lossy.bpf.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -115,6 +115,11 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 
 $(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/proxy-protocol/conform: $(call obj,tests/proxy-protocol/conform.c user/base/addr.c \
+		user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 

@@ -444,7 +444,15 @@ enum tg_side {
 	X(TRUNCATED, "truncated", CLIENT)                           \
 	/* refused: nothing was ever relayed */                     \
 	X(CONNECTION_LIMIT, "connection_limit", PROXY)              \
-	X(PROXY_HEADER_INVALID, "proxy_header_invalid", CLIENT)     \
+	X(PROXY_V1_LINE, "proxy_header_v1_malformed", CLIENT)       \
+	X(PROXY_V1_LENGTH, "proxy_header_v1_too_long", CLIENT)      \
+	X(PROXY_V2_VERSION, "proxy_header_version", CLIENT)         \
+	X(PROXY_V2_COMMAND, "proxy_header_command", CLIENT)         \
+	X(PROXY_V2_FAMILY, "proxy_header_family", CLIENT)           \
+	X(PROXY_V2_ADDRESS, "proxy_header_too_short", CLIENT)       \
+	X(PROXY_V2_TLV, "proxy_header_tlv", CLIENT)                 \
+	X(PROXY_V2_CHECKSUM, "proxy_header_checksum", CLIENT)       \
+	X(PROXY_V2_LENGTH, "proxy_header_too_large", CLIENT)        \
 	X(PROXY_HEADER_MISSING, "proxy_header_missing", CLIENT)     \
 	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted", CLIENT) \
 	X(HELLO_NOT_TLS, "hello_not_tls", CLIENT)                   \

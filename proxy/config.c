@@ -21,9 +21,10 @@
 /* --- schema --- */
 
 static const cyaml_strval_t send_proxy_values[] = {
-	{ "none", PP_NONE },
-	{ "v1", PP_V1 },
-	{ "v2", PP_V2 },
+	{ "none", CONFIG_SEND_NONE },
+	{ "v1", CONFIG_SEND_V1 },
+	{ "v2", CONFIG_SEND_V2 },
+	{ "v2-tlvs", CONFIG_SEND_V2_TLVS },
 };
 
 static const cyaml_schema_value_t string_schema = {

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "pp.h"
 
 #define CONFIG_ERROR_MAX	 768
 #define CONFIG_FILE_MAX		 (1024u * 1024)
@@ -21,6 +20,14 @@ struct proxy_slot;
 struct hello_book;
 struct pattern;
 struct route_index;
+
+/* The header a backend gets: version 1, version 2, or that with TLVs. */
+enum config_send {
+	CONFIG_SEND_NONE,
+	CONFIG_SEND_V1,
+	CONFIG_SEND_V2,
+	CONFIG_SEND_V2_TLVS
+};
 
 /* One host:port of a route; a name may stand for several addresses. */
 struct backend {
@@ -45,7 +52,7 @@ struct route {
 	int32_t priority; /* higher goes first */
 	char **backend_names;
 	unsigned backend_names_count;
-	enum pp_version send_proxy;
+	enum config_send send_proxy;
 	/* derived */
 	struct pattern **patterns; /* sni_count of them, NULL where it is none */
 	struct prefix *sources;	   /* from_count of them */

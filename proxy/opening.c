@@ -145,22 +145,33 @@ static void parse_hello(struct session *s)
 				      : TG_END_HELLO_INVALID);
 }
 
+static const uint8_t header_reasons[PP_FAULT_MAX] = {
+	[PP_FAULT_SIGNATURE] = TG_END_PROXY_HEADER_MISSING,
+	[PP_FAULT_V1_LINE] = TG_END_PROXY_V1_LINE,
+	[PP_FAULT_V1_LENGTH] = TG_END_PROXY_V1_LENGTH,
+	[PP_FAULT_V2_VERSION] = TG_END_PROXY_V2_VERSION,
+	[PP_FAULT_V2_COMMAND] = TG_END_PROXY_V2_COMMAND,
+	[PP_FAULT_V2_FAMILY] = TG_END_PROXY_V2_FAMILY,
+	[PP_FAULT_V2_ADDRESS] = TG_END_PROXY_V2_ADDRESS,
+	[PP_FAULT_V2_TLV] = TG_END_PROXY_V2_TLV,
+	[PP_FAULT_V2_CHECKSUM] = TG_END_PROXY_V2_CHECKSUM,
+	[PP_FAULT_V2_LENGTH] = TG_END_PROXY_V2_LENGTH,
+};
+
 static void parse_header(struct session *s)
 {
 	struct opening *o = s->opening;
-	ssize_t n = pp_decode(o->head, o->len, &o->pp);
+	enum pp_fault fault;
+	ssize_t n = pp_decode(o->head, o->len, &o->pp, &fault);
 
 	if (n == -EAGAIN)
 		return;
 	if (n < 0) {
-		session_end(s,
-			    pp_sniff(o->head, o->len) == 0 ? TG_END_PROXY_HEADER_MISSING
-							   : TG_END_PROXY_HEADER_INVALID,
-			    true);
+		session_end(s, header_reasons[fault], true);
 		return;
 	}
-	o->pp.tlv = NULL; /* borrowed from a buffer that may move */
-	o->pp.tlv_len = 0;
+	/* the head may move as it grows */
+	o->tlv_at = o->pp.tlv ? (size_t)(o->pp.tlv - o->head) : 0;
 	o->sent = (size_t)n;
 	if (o->pp.known && !o->pp.local)
 		s->client = o->pp.src;

@@ -25,6 +25,7 @@
 
 #define LEG_EVENTS    (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define DRAIN_STEP_MS 5
+#define HEADER_EXTRA  1024 /* our own TLVs: a name, a protocol, an id, a checksum */
 #define DRAIN_MAX_MS  5000
 
 static const char *const state_names[] = { "header", "hello", "connect",
@@ -167,28 +168,76 @@ static enum tg_end connect_failure(int err)
 	}
 }
 
-/* The header we send: the real client, and where it connected to. */
-static int send_header(struct session *s)
+/*
+ * TLVs of our own, for what the header we had does not say.  An application protocol is
+ * named if the client offers one only: which of several is taken we cannot know.
+ */
+static unsigned own_tlvs(struct session *s, const struct pp_info *info,
+			 char id[SESSION_ID_LEN + 1], struct pp_tlv ret[3])
 {
-	struct pp_info info = { 0 };
+	const struct hello *h = s->opening ? &s->opening->hello : NULL;
+	unsigned n = 0;
+
+	if (h && h->alpn_len && h->alpn[0] + 1 == h->alpn_len &&
+	    !pp_has_tlv(info, PP_TYPE_ALPN))
+		ret[n++] = (struct pp_tlv){ PP_TYPE_ALPN, h->alpn[0], h->alpn + 1 };
+	if (h && h->has_sni && !pp_has_tlv(info, PP_TYPE_AUTHORITY))
+		ret[n++] = (struct pp_tlv){ PP_TYPE_AUTHORITY, (uint16_t)strlen(h->sni),
+					    (const uint8_t *)h->sni };
+	if (!pp_has_tlv(info, PP_TYPE_UNIQUE_ID)) {
+		worker_unique_id(s->worker, id);
+		ret[n++] = (struct pp_tlv){ PP_TYPE_UNIQUE_ID, SESSION_ID_LEN,
+					    (const uint8_t *)id };
+	}
+	return n;
+}
+
+/* The real client, and where it connected to. */
+static int header_info(const struct session *s, struct pp_info *ret)
+{
+	const struct opening *o = s->opening;
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	uint8_t buf[PP1_MAX + 1];
-	enum pp_version was;
-	ssize_t n;
+	bool had;
 
-	if (s->opening)
-		info = s->opening->pp;
-	was = info.version;
-	info.version = s->route->send_proxy;
-	if (!info.known && !info.local) {
-		if (getsockname(s->down.fd, (struct sockaddr *)&ss, &len) < 0)
-			return -errno;
-		info.src = s->peer;
-		addr_from_sockaddr((struct sockaddr *)&ss, &info.dst);
-		info.known = was == PP_NONE; /* UNKNOWN stays unknown */
+	*ret = (struct pp_info){ 0 };
+	if (o) {
+		*ret = o->pp;
+		ret->tlv = ret->tlv_len ? o->head + o->tlv_at : NULL;
 	}
-	n = pp_encode(buf, sizeof(buf), &info);
+	had = ret->version != PP_NONE;
+	ret->version = s->route->send_proxy == CONFIG_SEND_V1 ? PP_V1 : PP_V2;
+	if (ret->known || ret->local)
+		return 0;
+	if (getsockname(s->down.fd, (struct sockaddr *)&ss, &len) < 0)
+		return -errno;
+	ret->src = s->peer;
+	addr_from_sockaddr((struct sockaddr *)&ss, &ret->dst);
+	ret->known = !had; /* UNKNOWN stays unknown */
+	return 0;
+}
+
+static int send_header(struct session *s)
+{
+	uint8_t buf[PP2_MAX + HEADER_EXTRA];
+	char id[SESSION_ID_LEN + 1];
+	struct pp_extra extra = { .checksum = true };
+	struct pp_tlv own[3];
+	struct pp_info info;
+	ssize_t n;
+	int err;
+
+	err = header_info(s, &info);
+	if (err)
+		return err;
+	if (s->route->send_proxy != CONFIG_SEND_V2_TLVS) {
+		info.tlv_len = 0;
+		n = pp_encode(buf, sizeof(buf), &info, NULL);
+	} else {
+		extra.tlvs = own;
+		extra.n = own_tlvs(s, &info, id, own);
+		n = pp_encode(buf, sizeof(buf), &info, &extra);
+	}
 	if (n < 0)
 		return (int)n;
 	/* a fresh socket takes some kilobytes; anything less is a failure */
@@ -211,7 +260,7 @@ static void on_connected(struct session *s)
 		session_end(s, connect_failure(err), true);
 		return;
 	}
-	if (s->route->send_proxy != PP_NONE && send_header(s) < 0) {
+	if (s->route->send_proxy && send_header(s) < 0) {
 		session_end(s, TG_END_BACKEND_RESET, true);
 		return;
 	}

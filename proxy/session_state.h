@@ -42,8 +42,9 @@ struct flow_dir {
 struct opening {
 	uint8_t *head; /* bytes read before the relay began */
 	size_t len, cap;
-	size_t sent; /* of these; a PROXY header counts as sent */
-	struct pp_info pp;
+	size_t sent;	   /* of these; a PROXY header counts as sent */
+	size_t tlv_at;	   /* where pp.tlv begins in head */
+	struct pp_info pp; /* its tlv is set when needed */
 	struct hello hello;
 };
 

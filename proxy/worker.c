@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One worker: accepting, pausing, taking configurations, draining. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -151,6 +154,12 @@ static void acceptor_close(struct worker *w, struct acceptor *a)
 	ev_io_del(w->loop, &a->io);
 	close(a->fd);
 	free(a);
+}
+
+void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1])
+{
+	(void)snprintf(ret, SESSION_ID_LEN + 1, "%016" PRIx64 "%016" PRIx64, w->id_high,
+		       w->id_next++);
 }
 
 void worker_session_done(struct worker *w, const struct listener *l)
@@ -332,6 +341,8 @@ int worker_init(struct worker *w, struct proxy *p)
 	pthread_mutex_init(&w->inbox_lock, NULL);
 	w->inbox_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = w->inbox_fd < 0 ? -errno : ev_loop_open(&w->loop);
+	if (!err && getrandom(&w->id_high, sizeof(w->id_high), 0) < 0)
+		err = -errno;
 	if (!err)
 		err = relay_pool_init(&w->pool, p->pipes_max, p->buffers_max,
 				      &p->state->pipes, &p->state->buffers);

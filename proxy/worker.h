@@ -16,6 +16,8 @@
 #include "config.h"
 #include "relay.h"
 
+#define SESSION_ID_LEN 32
+
 struct session;
 
 /* What all workers share. */
@@ -54,6 +56,7 @@ struct worker {
 	int inbox_fd; /* eventfd */
 	pthread_mutex_t inbox_lock;
 	struct worker_message *inbox, **inbox_tail;
+	uint64_t id_high, id_next; /* of its connections: random, and counting */
 	pthread_t thread;
 	bool started;
 };
@@ -81,6 +84,9 @@ void worker_join(struct worker *w);
 
 /* A session has ended: count it off, accept again if that was the reason for pausing. */
 void worker_session_done(struct worker *w, const struct listener *l);
+
+/* A connection's id, of hexadecimal digits, that no other has; NUL-terminated. */
+void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1]);
 
 /* Stop accepting for a moment: there are no descriptors left. */
 void worker_pause(struct worker *w);

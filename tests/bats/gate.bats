@@ -144,9 +144,9 @@ proxy_listeners() {
 	refused_is proxy_header_missing 1
 	run raw 8080 'PROXY TCP4 1.2.3.4 5.6.7.8 01 2\r\n'
 	[[ $output == *"reset by peer"* ]]
-	refused_is proxy_header_invalid 1
+	refused_is proxy_header_v1_malformed 1
 	run raw 8080 '\r\n\r\n\x00\r\nQUIT\n\x31'
-	refused_is proxy_header_invalid 2
+	refused_is proxy_header_version 1
 	run raw 8080 'PROXY TCP4 1.2.3.4'
 	refused_is hello_timeout 1
 	# v1 in, v1 out; and a LOCAL health check goes through as UNKNOWN

@@ -306,6 +306,7 @@ static int recv_all(int fd, void *buf, size_t len)
 /* The PROXY header, byte by byte so that nothing behind it is taken. */
 static int serve_header(int fd)
 {
+	enum pp_fault fault;
 	struct pp_info info;
 	uint8_t buf[PP2_MAX];
 	size_t len = 0;
@@ -315,7 +316,7 @@ static int serve_header(int fd)
 	while (n == -EAGAIN && len < sizeof(buf)) {
 		if (recv_all(fd, buf + len, 1) < 0)
 			return -EPIPE;
-		n = pp_decode(buf, ++len, &info);
+		n = pp_decode(buf, ++len, &info, &fault);
 	}
 	if (n < 0)
 		return -EPROTO;
@@ -502,7 +503,7 @@ static int send_opening(int fd, const struct request *r)
 		(void)addr_parse("192.0.2.77:7777", &info.src);
 		getpeername(fd, (struct sockaddr *)&ss, &ss_len);
 		addr_from_sockaddr((struct sockaddr *)&ss, &info.dst);
-		len = (size_t)pp_encode(buf, sizeof(buf), &info);
+		len = (size_t)pp_encode(buf, sizeof(buf), &info, NULL);
 		add(&sums.header, len);
 	}
 	if (opt.sni) {

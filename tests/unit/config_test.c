@@ -36,8 +36,8 @@ static void the_example_is_read(void)
 	CHECK_INT(2, c->listeners_count);
 	CHECK(c->listeners[0].tls && !c->listeners[1].tls);
 	CHECK_INT(10000, c->listeners[0].limits.connections);
-	CHECK_INT(PP_V2, c->listeners[0].routes[0].send_proxy);
-	CHECK_INT(PP_NONE, c->listeners[1].routes[0].send_proxy);
+	CHECK_INT(CONFIG_SEND_V2, c->listeners[0].routes[0].send_proxy);
+	CHECK_INT(CONFIG_SEND_NONE, c->listeners[1].routes[0].send_proxy);
 	CHECK_INT(5000, c->timeouts.connect_ms);
 	CHECK_INT(250, c->timeouts.hello_ms);
 	CHECK_INT(30000, c->timeouts.drain_ms);

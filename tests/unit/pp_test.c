@@ -29,6 +29,8 @@ struct vector {
 		what, bytes, sizeof(bytes) - 1, src, dst, local \
 	}
 
+static enum pp_fault fault;
+
 static const struct vector good[] = {
 	VEC("v1 TCP4", "PROXY TCP4 192.0.2.1 198.51.100.2 1234 443\r\n", "192.0.2.1:1234",
 	    "198.51.100.2:443", false),
@@ -74,7 +76,8 @@ static void good_headers_decode(void)
 		struct pp_info info = { 0 };
 		char text[ADDR_STR_MAX];
 
-		CHECK_INT(v->len, pp_decode((const uint8_t *)v->bytes, v->len, &info));
+		CHECK_INT(v->len,
+			  pp_decode((const uint8_t *)v->bytes, v->len, &info, &fault));
 		CHECK_INT(v->src != NULL, info.known);
 		CHECK_INT(v->local, info.local);
 		if (v->src && info.known) {
@@ -92,8 +95,8 @@ static void every_prefix_needs_more(void)
 		for (size_t n = 0; n < good[i].len; n++) {
 			struct pp_info info = { .version = 77 };
 
-			CHECK_INT(-EAGAIN,
-				  pp_decode((const uint8_t *)good[i].bytes, n, &info));
+			CHECK_INT(-EAGAIN, pp_decode((const uint8_t *)good[i].bytes, n,
+						     &info, &fault));
 			CHECK_INT(77, info.version);
 			if (t_failed) {
 				printf("# case: %s, %zu bytes\n", good[i].what, n);
@@ -113,7 +116,7 @@ static void bytes_behind_a_header_are_left(void)
 		memcpy(buf, good[i].bytes, good[i].len);
 		memset(buf + good[i].len, 'x', 20);
 		CHECK_INT(good[i].len,
-			  pp_decode((uint8_t *)buf, good[i].len + 20, &info));
+			  pp_decode((uint8_t *)buf, good[i].len + 20, &info, &fault));
 	}
 }
 
@@ -123,44 +126,57 @@ static void bad_headers_are_rejected_without_touching_ret(void)
 		const char *what;
 		const char *bytes;
 		size_t len;
-		int err;
+		enum pp_fault fault;
 	} bad[] = {
-#define BAD(what, bytes) { what, bytes, sizeof(bytes) - 1, -EPROTO }
-		BAD("first byte of a TLS hello", "\x16"),
-		BAD("HTTP", "GET"),
-		BAD("lower case", "proxy"),
-		BAD("v1 unknown protocol", "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n"),
-		BAD("v1 v6 address in TCP4", "PROXY TCP4 ::1 ::2 1 2\r\n"),
-		BAD("v1 v4 address in TCP6", "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n"),
-		BAD("v1 leading zero in a port", "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n"),
-		BAD("v1 port 65536", "PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n"),
-		BAD("v1 negative port", "PROXY TCP4 1.2.3.4 1.2.3.4 -1 2\r\n"),
-		BAD("v1 two spaces", "PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n"),
-		BAD("v1 space at the end", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n"),
-		BAD("v1 missing port", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n"),
-		BAD("v1 CR without LF", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx"),
-		BAD("v1 NUL in an address", "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n"),
-		BAD("v1 octal address", "PROXY TCP4 010.2.3.4 1.2.3.4 1 2\r\n"),
-		BAD("v1 only a line end", "PROXY \r\n"),
-		BAD("v2 version 1", SIG "\x11\x11\x00\x0c"),
-		BAD("v2 command 2", SIG "\x22\x11\x00\x0c"),
-		BAD("v2 family 4", SIG "\x21\x41\x00\x0c"),
-		BAD("v2 transport 3", SIG "\x21\x13\x00\x0c"),
-		BAD("v2 11 address bytes", SIG "\x21\x11\x00\x0b"
-					       "12345678901"),
-		BAD("v2 35 address bytes", SIG "\x21\x21\x00\x23"),
-		BAD("v2 half a TLV", SIG "\x21\x11\x00\x0e" V4 "\x04\0"),
-		BAD("v2 TLV beyond the end", SIG "\x21\x11\x00\x10" V4 "\x04\0\2a"),
-		{ "v2 longer than we take", SIG "\x21\x11\xff\xff", 16, -EMSGSIZE },
+#define BAD(why, what, bytes) { what, bytes, sizeof(bytes) - 1, PP_FAULT_##why }
+		BAD(SIGNATURE, "first byte of a TLS hello", "\x16"),
+		BAD(SIGNATURE, "HTTP", "GET"),
+		BAD(SIGNATURE, "lower case", "proxy"),
+		BAD(V1_LINE, "v1 unknown protocol",
+		    "PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+		BAD(V1_LINE, "v1 v6 address in TCP4", "PROXY TCP4 ::1 ::2 1 2\r\n"),
+		BAD(V1_LINE, "v1 v4 address in TCP6",
+		    "PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n"),
+		BAD(V1_LINE, "v1 leading zero in a port",
+		    "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n"),
+		BAD(V1_LINE, "v1 port 65536", "PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n"),
+		BAD(V1_LINE, "v1 negative port", "PROXY TCP4 1.2.3.4 1.2.3.4 -1 2\r\n"),
+		BAD(V1_LINE, "v1 two spaces", "PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n"),
+		BAD(V1_LINE, "v1 space at the end",
+		    "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n"),
+		BAD(V1_LINE, "v1 missing port", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n"),
+		BAD(V1_LINE, "v1 LF without CR", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n"),
+		BAD(V1_LINE, "v1 CR without LF", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx"),
+		BAD(V1_LINE, "v1 NUL in an address",
+		    "PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n"),
+		BAD(V1_LINE, "v1 octal address", "PROXY TCP4 010.2.3.4 1.2.3.4 1 2\r\n"),
+		BAD(V1_LINE, "v1 only a line end", "PROXY \r\n"),
+		BAD(V2_VERSION, "v2 version 1", SIG "\x11\x11\x00\x0c"),
+		BAD(V2_COMMAND, "v2 command 2", SIG "\x22\x11\x00\x0c"),
+		BAD(V2_FAMILY, "v2 family 4", SIG "\x21\x41\x00\x0c"),
+		BAD(V2_FAMILY, "v2 transport 3", SIG "\x21\x13\x00\x0c"),
+		BAD(V2_ADDRESS, "v2 11 address bytes",
+		    SIG "\x21\x11\x00\x0b"
+			"12345678901"),
+		BAD(V2_ADDRESS, "v2 35 address bytes", SIG "\x21\x21\x00\x23"),
+		BAD(V2_TLV, "v2 half a TLV", SIG "\x21\x11\x00\x0e" V4 "\x04\0"),
+		BAD(V2_TLV, "v2 TLV beyond the end",
+		    SIG "\x21\x11\x00\x10" V4 "\x04\0\2a"),
+		BAD(V2_LENGTH, "v2 longer than we take", SIG "\x21\x11\xff\xff"),
+		BAD(V2_TLV, "v2 checksum of 3 bytes",
+		    SIG "\x21\x11\x00\x12" V4 "\x03\0\3abc"),
+		BAD(V2_CHECKSUM, "v2 wrong checksum",
+		    SIG "\x21\x11\x00\x13" V4 "\x03\0\4abcd"),
 #undef BAD
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct pp_info info = { .version = 77 };
 
-		CHECK_INT(bad[i].err,
-			  pp_decode((const uint8_t *)bad[i].bytes, bad[i].len, &info));
+		CHECK_INT(-EPROTO, pp_decode((const uint8_t *)bad[i].bytes, bad[i].len,
+					     &info, &fault));
 		CHECK_INT(77, info.version);
+		CHECK_INT(bad[i].fault, fault);
 		if (t_failed)
 			printf("# case: %s\n", bad[i].what);
 	}
@@ -173,9 +189,9 @@ static void a_v1_line_that_never_ends_is_rejected(void)
 
 	memset(buf, 'x', sizeof(buf));
 	memcpy(buf, "PROXY UNKNOWN ", 14);
-	CHECK_INT(-EAGAIN, pp_decode((uint8_t *)buf, PP1_MAX - 1, &info));
-	CHECK_INT(-EPROTO, pp_decode((uint8_t *)buf, PP1_MAX, &info));
-	CHECK_INT(-EPROTO, pp_decode((uint8_t *)buf, sizeof(buf), &info));
+	CHECK_INT(-EAGAIN, pp_decode((uint8_t *)buf, PP1_MAX - 1, &info, &fault));
+	CHECK_INT(-EPROTO, pp_decode((uint8_t *)buf, PP1_MAX, &info, &fault));
+	CHECK_INT(-EPROTO, pp_decode((uint8_t *)buf, sizeof(buf), &info, &fault));
 }
 
 static void what_is_encoded_decodes_to_the_same(void)
@@ -194,12 +210,12 @@ static void what_is_encoded_decodes_to_the_same(void)
 
 			CHECK_INT(0, addr_parse(pairs[i][0], &in.src));
 			CHECK_INT(0, addr_parse(pairs[i][1], &in.dst));
-			n = pp_encode(buf, sizeof(buf), &in);
+			n = pp_encode(buf, sizeof(buf), &in, NULL);
 			CHECK(n > 0);
-			CHECK_INT(n, pp_decode(buf, (size_t)n, &out));
+			CHECK_INT(n, pp_decode(buf, (size_t)n, &out, &fault));
 			CHECK_INT(0, memcmp(&in.src, &out.src, sizeof(in.src)));
 			CHECK_INT(0, memcmp(&in.dst, &out.dst, sizeof(in.dst)));
-			CHECK_INT(-ENOSPC, pp_encode(buf, (size_t)n - 1, &in));
+			CHECK_INT(-ENOSPC, pp_encode(buf, (size_t)n - 1, &in, NULL));
 		}
 	}
 }
@@ -215,6 +231,46 @@ static void signatures_are_told_from_the_first_bytes(void)
 	CHECK_INT(0, pp_sniff((const uint8_t *)"\x16\x03", 2));
 }
 
+static void tlvs_are_passed_on_in_order_under_a_new_checksum(void)
+{
+	static const uint8_t tlvs[] = "\xee\0\1a\x04\0\0\x03\0\4abcd\xee\0\2bc\x05\0\1i";
+	static const uint8_t want[] =
+		"\xee\0\1a\x04\0\0\xee\0\2bc\x05\0\1i\x02\0\3a.b\x03\0\4";
+	const struct pp_tlv authority = { PP_TYPE_AUTHORITY, 3, (const uint8_t *)"a.b" };
+	const struct pp_extra extra = { &authority, 1, true };
+	struct pp_info in = { .version = PP_V2, .known = true, .tlv = tlvs }, out;
+	uint8_t buf[256];
+	ssize_t n;
+
+	in.tlv_len = sizeof(tlvs) - 1;
+	CHECK_INT(0, addr_parse("192.0.2.1:1", &in.src));
+	CHECK_INT(0, addr_parse("192.0.2.2:2", &in.dst));
+	n = pp_encode(buf, sizeof(buf), &in, &extra);
+	CHECK_INT(PP2_HDR_LEN + 12 + sizeof(want) - 1 + 4, n);
+	CHECK_INT(0, memcmp(buf + PP2_HDR_LEN + 12, want, sizeof(want) - 1));
+	CHECK_INT(n, pp_decode(buf, (size_t)n, &out, &fault));
+	CHECK(pp_has_tlv(&out, PP_TYPE_UNIQUE_ID) && !pp_has_tlv(&out, PP_TYPE_SSL));
+	/* a changed byte is found, but in what says that there are TLVs, or this one */
+	for (ssize_t i = 12; i < n; i++) {
+		if (i == 13 || i == n - 7)
+			continue;
+		buf[i] ^= 0x10;
+		CHECK(pp_decode(buf, (size_t)n, &out, &fault) != n);
+		buf[i] ^= 0x10;
+	}
+}
+
+/* Computed bit by bit by another program, which gets 0xe3069283 for "123456789". */
+static void a_checksum_of_another_implementation_is_right(void)
+{
+	static const uint8_t header[] = SIG "\x21\x11\x00\x13" V4 "\x03\0\4"
+					    "\x3f\x39\x34\x85";
+	struct pp_info info;
+
+	CHECK_INT(sizeof(header) - 1,
+		  pp_decode(header, sizeof(header) - 1, &info, &fault));
+}
+
 int main(void)
 {
 	RUN(good_headers_decode);
@@ -223,6 +279,8 @@ int main(void)
 	RUN(bad_headers_are_rejected_without_touching_ret);
 	RUN(a_v1_line_that_never_ends_is_rejected);
 	RUN(what_is_encoded_decodes_to_the_same);
+	RUN(tlvs_are_passed_on_in_order_under_a_new_checksum);
+	RUN(a_checksum_of_another_implementation_is_right);
 	RUN(signatures_are_told_from_the_first_bytes);
 	DONE();
 }
