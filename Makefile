@@ -34,7 +34,7 @@ BASE := $(wildcard user/base/*.c)
 READER := user/book/book.c user/book/dump.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
 	$(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
-ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c
+ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
 TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(ROUTING)
 EXPORTER := user/exporter.c user/events.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
 PROXY := $(wildcard proxy/*.c)
@@ -53,7 +53,7 @@ all: $(PROGRAMS)
 
 $(BUILD)/tollgate: $(call obj,$(TOLLGATE) $(READER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lcurl
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lm -lcurl
 
 $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 	@echo "  LINK    $@"
@@ -61,7 +61,7 @@ $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 
 $(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lm -lcares -lpthread
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -106,7 +106,7 @@ check: check-deps
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8 -lm
 
 $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
 		user/base/util.c)
@@ -151,7 +151,7 @@ build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8
+		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8 -lm
 
 fuzzers: $(FUZZERS)
 

@@ -466,6 +466,9 @@ enum tg_side {
 	X(BACKEND_REFUSED, "backend_refused", BACKEND)              \
 	X(BACKEND_TIMEOUT, "backend_timeout", BACKEND)              \
 	X(BACKEND_UNREACHABLE, "backend_unreachable", BACKEND)      \
+	X(NO_BACKEND, "no_backend", BACKEND)                        \
+	X(QUEUE_FULL, "queue_full", BACKEND)                        \
+	X(QUEUE_TIMEOUT, "queue_timeout", BACKEND)                  \
 	X(CLIENT_GONE, "client_gone_before_backend", CLIENT)        \
 	X(RESOURCES, "out_of_resources", PROXY)
 
@@ -491,6 +494,12 @@ struct proxy_slot {
 	__u64 rx_header_bytes;	/* PROXY headers */
 	__u64 tx_header_bytes;
 	__u64 undelivered_bytes; /* read on this leg, never written to the other */
+	/* of the upstream leg only: what is known of the backend */
+	__u64 backend_up; /* gauge: 1 or 0 */
+	__u64 checks_passed, checks_failed;
+	__u64 ejections;
+	__u64 retries; /* connections that went on to another backend */
+	__u64 lookups_failed;
 	/* counted on the downstream leg only */
 	__u64 ends[TG_END_MAX][TG_SIDE_MAX];
 };

@@ -17,6 +17,7 @@
 #include "config_where.h"
 #include "pattern.h"
 #include "route.h"
+#include "target.h"
 
 /* --- schema --- */
 
@@ -29,6 +30,46 @@ static const cyaml_strval_t send_proxy_values[] = {
 
 static const cyaml_schema_value_t string_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 255),
+};
+
+static const cyaml_strval_t balance_values[] = {
+	{ "round_robin", BALANCE_ROUND_ROBIN },
+	{ "least_connections", BALANCE_LEAST_CONNECTIONS },
+	{ "source_hash", BALANCE_SOURCE_HASH },
+	{ "random", BALANCE_RANDOM },
+};
+
+static const cyaml_strval_t check_values[] = {
+	{ "tcp", CHECK_TCP },
+	{ "tls", CHECK_TLS },
+};
+
+#define DURATION(key, type)                                                          \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+			       key, 1, 16)
+
+static const cyaml_schema_field_t health_fields[] = {
+	CYAML_FIELD_ENUM("type", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct health,
+			 type, check_values, CYAML_ARRAY_LEN(check_values)),
+	DURATION(interval, struct health),
+	DURATION(timeout, struct health),
+	CYAML_FIELD_UINT("rise", CYAML_FLAG_OPTIONAL, struct health, rise),
+	CYAML_FIELD_UINT("fall", CYAML_FLAG_OPTIONAL, struct health, fall),
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct health, name, 1, 253),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t queue_fields[] = {
+	CYAML_FIELD_UINT("size", CYAML_FLAG_DEFAULT, struct queue, size),
+	DURATION(timeout, struct queue),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t ejection_fields[] = {
+	CYAML_FIELD_UINT("failures", CYAML_FLAG_DEFAULT, struct ejection, failures),
+	DURATION(time, struct ejection),
+	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t route_fields[] = {
@@ -44,6 +85,17 @@ static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER, struct route,
 				   backend_names, backend_names_count, &string_schema, 1,
 				   64),
+	CYAML_FIELD_ENUM("balance", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
+			 balance, balance_values, CYAML_ARRAY_LEN(balance_values)),
+	CYAML_FIELD_MAPPING_PTR("health", CYAML_FLAG_OPTIONAL, struct route, health,
+				health_fields),
+	CYAML_FIELD_MAPPING_PTR("queue", CYAML_FLAG_OPTIONAL, struct route, queue,
+				queue_fields),
+	CYAML_FIELD_MAPPING_PTR("ejection", CYAML_FLAG_OPTIONAL, struct route, ejection,
+				ejection_fields),
+	DURATION(slow_start, struct route),
+	CYAML_FIELD_UINT_PTR("retries", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, retries),
 	CYAML_FIELD_ENUM("send_proxy", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
 			 struct route, send_proxy, send_proxy_values,
 			 CYAML_ARRAY_LEN(send_proxy_values)),
@@ -86,12 +138,18 @@ static const cyaml_schema_value_t listener_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct listener, listener_fields),
 };
 
-#define TIMEOUT(key)                                                           \
-	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
-			       struct timeouts, key, 1, 16)
-
 static const cyaml_schema_field_t timeouts_fields[] = {
-	TIMEOUT(connect), TIMEOUT(hello), TIMEOUT(idle), TIMEOUT(drain), CYAML_FIELD_END,
+	DURATION(connect, struct timeouts),
+	DURATION(hello, struct timeouts),
+	DURATION(idle, struct timeouts),
+	DURATION(drain, struct timeouts),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t dns_fields[] = {
+	CYAML_FIELD_SEQUENCE("servers", CYAML_FLAG_POINTER, struct dns, servers,
+			     &string_schema, 1, CONFIG_DNS_SERVERS_MAX),
+	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t config_fields[] = {
@@ -103,6 +161,8 @@ static const cyaml_schema_field_t config_fields[] = {
 			    limits_fields),
 	CYAML_FIELD_MAPPING("timeouts", CYAML_FLAG_OPTIONAL, struct config, timeouts,
 			    timeouts_fields),
+	CYAML_FIELD_MAPPING_PTR("dns", CYAML_FLAG_OPTIONAL, struct config, dns,
+				dns_fields),
 	CYAML_FIELD_SEQUENCE("listeners", CYAML_FLAG_POINTER, struct config, listeners,
 			     &listener_schema, 1, CONFIG_LISTENERS_MAX),
 	CYAML_FIELD_END,
@@ -113,10 +173,14 @@ static const cyaml_schema_value_t config_schema = {
 };
 
 const char *const config_keys[] = {
-	"user",	    "workers",	  "hello_bytes",    "limits",	"connections", "timeouts",
-	"connect",  "hello",	  "idle",	    "drain",	"listeners",   "name",
-	"address",  "ipv6_only",  "proxy_protocol", "from",	"routes",      "sni",
-	"backends", "send_proxy", "alpn",	    "priority", "fallback",    NULL
+	"user",	      "workers",  "hello_bytes", "limits",    "connections",
+	"timeouts",   "connect",  "hello",	 "idle",      "drain",
+	"listeners",  "name",	  "address",	 "ipv6_only", "proxy_protocol",
+	"from",	      "routes",	  "sni",	 "backends",  "send_proxy",
+	"alpn",	      "priority", "fallback",	 "balance",   "health",
+	"type",	      "interval", "timeout",	 "rise",      "fall",
+	"queue",      "size",	  "ejection",	 "failures",  "time",
+	"slow_start", "retries",  "dns",	 "servers",   NULL
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */
@@ -168,6 +232,8 @@ static void route_free_derived(struct route *r)
 		pattern_free(r->patterns[i]);
 	free(r->patterns);
 	free(r->sources);
+	free(r->turns[0].order);
+	free(r->turns[1].order);
 	free(r->backends);
 }
 
@@ -261,34 +327,56 @@ int config_load(const char *path, struct config **ret, char err[CONFIG_ERROR_MAX
 	return res;
 }
 
-static int backend_resolve(struct backend *b, char err[CONFIG_ERROR_MAX])
+/* What getaddrinfo(3) says; c-ares takes over when the proxy runs (resolve.h). */
+static int look_up(const char *name, struct addr *addrs, unsigned *n,
+		   char err[CONFIG_ERROR_MAX])
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 					.ai_flags = AI_NUMERICSERV };
-	const char *colon = strrchr(b->name, ':');
+	const char *colon = strrchr(name, ':');
 	struct addrinfo *list;
 	char host[64];
 	int r;
 
-	if (addr_parse(b->name, &b->addrs[0]) == 0) {
-		b->addrs_n = 1;
-		return 0;
-	}
-	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - b->name), b->name);
+	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - name), name);
 	r = getaddrinfo(host, colon + 1, &hints, &list);
 	if (r != 0) {
 		(void)snprintf(err, CONFIG_ERROR_MAX,
-			       "backend '%s': cannot resolve '%s': %s", b->name, host,
+			       "backend '%s': cannot resolve '%s': %s", name, host,
 			       gai_strerror(r));
 		return -EHOSTUNREACH;
 	}
-	for (struct addrinfo *a = list; a && b->addrs_n < CONFIG_BACKEND_ADDRS_MAX;
-	     a = a->ai_next)
-		addr_from_sockaddr(a->ai_addr, &b->addrs[b->addrs_n++]);
+	*n = 0;
+	for (struct addrinfo *a = list; a && *n < TARGET_ADDRS_MAX; a = a->ai_next)
+		addr_from_sockaddr(a->ai_addr, &addrs[(*n)++]);
 	freeaddrinfo(list);
 	return 0;
 }
 
+static int backend_resolve(const struct listener *l, const struct route *r,
+			   struct backend *b, bool ask, char err[CONFIG_ERROR_MAX])
+{
+	struct addr addrs[TARGET_ADDRS_MAX];
+	unsigned n = 1;
+	char name[256];
+	int res = 0;
+
+	(void)snprintf(name, sizeof(name), "%s/%s/%s", l->name, r->name, b->name);
+	b->target = target_get(name);
+	if (!b->target)
+		return -ENOMEM;
+	if (target_address(b->target, &addrs[0]))
+		return 0; /* of the configuration before */
+	if (addr_parse(b->name, &addrs[0]) < 0)
+		res = ask ? look_up(b->name, addrs, &n, err) : 0;
+	else
+		ask = true;
+	if (!res && ask)
+		target_set_addresses(b->target, addrs, n);
+	return res;
+}
+
+/* With name servers of its own the proxy asks those, and no others, when it runs. */
 int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX])
 {
 	int res = 0;
@@ -300,8 +388,11 @@ int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX])
 			struct route *r = &l->routes[k];
 
 			for (unsigned n = 0; !res && n < r->backend_names_count; n++)
-				res = backend_resolve(&r->backends[n], err);
+				res = backend_resolve(l, r, &r->backends[n], !c->dns,
+						      err);
 		}
 	}
+	if (res == -ENOMEM)
+		(void)snprintf(err, CONFIG_ERROR_MAX, "no memory for a backend");
 	return res;
 }

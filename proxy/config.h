@@ -9,14 +9,18 @@
 
 #include "base/addr.h"
 
-#define CONFIG_ERROR_MAX	 768
-#define CONFIG_FILE_MAX		 (1024u * 1024)
-#define CONFIG_LISTENERS_MAX	 64
-#define CONFIG_NAME_MAX		 48
-#define CONFIG_BACKEND_ADDRS_MAX 16
-#define CONFIG_HELLO_MAX	 (1024u * 1024)
+#define CONFIG_ERROR_MAX       768
+#define CONFIG_FILE_MAX	       (1024u * 1024)
+#define CONFIG_LISTENERS_MAX   64
+#define CONFIG_NAME_MAX	       48
+#define CONFIG_BACKENDS_MAX    64
+#define CONFIG_WEIGHT_MAX      256
+#define CONFIG_DNS_SERVERS_MAX 8
+#define CONFIG_HELLO_MAX       (1024u * 1024)
+#define CONFIG_RETRIES	       2
 
 struct proxy_slot;
+struct target;
 struct hello_book;
 struct pattern;
 struct route_index;
@@ -29,16 +33,56 @@ enum config_send {
 	CONFIG_SEND_V2_TLVS
 };
 
-/* One host:port of a route; a name may stand for several addresses. */
+enum config_balance {
+	BALANCE_ROUND_ROBIN,
+	BALANCE_LEAST_CONNECTIONS,
+	BALANCE_SOURCE_HASH,
+	BALANCE_RANDOM
+};
+
+enum config_check { CHECK_TCP, CHECK_TLS };
+
+/* One host:port of a route, and how it is used; a name may stand for several addresses.
+ */
 struct backend {
-	const char *name; /* as written, the metric label; borrowed from the route */
-	struct addr addrs[CONFIG_BACKEND_ADDRS_MAX];
-	unsigned addrs_n; /* 0 until config_resolve() */
-	unsigned next;	  /* round robin over addrs; relaxed atomic */
-	/* set by the books before use */
+	char name[64];	 /* host:port as written, the metric label */
+	unsigned weight; /* 0 to CONFIG_WEIGHT_MAX */
+	unsigned limit;	 /* connections at once, 0: none */
+	bool backup;
+	bool drain; /* no new connections */
+	/* set before use */
+	struct target *target;
 	uint16_t id;
 	struct proxy_slot *downstream;
 	struct proxy_slot *upstream;
+};
+
+/* Checks of a route's backends. */
+struct health {
+	enum config_check type;
+	char *interval, *timeout;
+	uint32_t rise, fall; /* results in a row */
+	char *name;	     /* in the hello of a TLS check */
+	int64_t interval_ms, timeout_ms;
+};
+
+/* Connections that wait for a place at a backend. */
+struct queue {
+	uint32_t size;
+	char *timeout;
+	int64_t timeout_ms;
+};
+
+struct ejection {
+	uint32_t failures; /* in a row; 0: never */
+	char *time;
+	int64_t time_ms;
+};
+
+/* An order of backend numbers. */
+struct turns {
+	uint8_t *order;
+	unsigned n;
 };
 
 struct route {
@@ -53,11 +97,23 @@ struct route {
 	char **backend_names;
 	unsigned backend_names_count;
 	enum config_send send_proxy;
+	enum config_balance balance;
+	struct health *health; /* NULL: not checked */
+	struct queue *queue;   /* NULL: nobody waits */
+	struct ejection *ejection;
+	char *slow_start;
+	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
+	int64_t slow_start_ms;
+	unsigned retries_max;
+	unsigned eject_failures;
+	int64_t eject_ms;
+	unsigned queued;	   /* of all workers; relaxed atomic */
+	struct turns turns[2];	   /* of backends, and of backups */
 	struct pattern **patterns; /* sni_count of them, NULL where it is none */
 	struct prefix *sources;	   /* from_count of them */
 	struct backend *backends;  /* backend_names_count of them */
-	unsigned next;		   /* round robin; relaxed atomic */
+	unsigned next;		   /* whose turn; relaxed atomic */
 	uint16_t id;
 };
 
@@ -95,12 +151,19 @@ struct timeouts {
 	int64_t connect_ms, hello_ms, idle_ms, drain_ms;
 };
 
+/* Who is asked for the addresses of backends; NULL: as the system does. */
+struct dns {
+	char **servers;
+	unsigned servers_count;
+};
+
 struct config {
 	char *user;	      /* whom the proxy becomes; default nobody */
 	uint32_t workers;     /* threads; 0: one a CPU */
 	uint32_t hello_bytes; /* the largest ClientHello, record headers included */
 	struct limits limits; /* of the whole process */
 	struct timeouts timeouts;
+	struct dns *dns;
 	struct listener *listeners;
 	unsigned listeners_count;
 	unsigned refs; /* atomic */
@@ -120,7 +183,10 @@ int config_load(const char *path, struct config **ret, char err[CONFIG_ERROR_MAX
 int config_parse(const char *path, const char *text, size_t len, struct config **ret,
 		 char err[CONFIG_ERROR_MAX]);
 
-/* Look up the backends' names (may block).  0, or a negative errno with err filled. */
+/*
+ * Give each backend its target, and look up the names of those that have no address yet
+ * (may block).  0, or a negative errno with err filled.
+ */
 int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX]);
 
 struct config *config_get(struct config *c);

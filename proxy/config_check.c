@@ -112,9 +112,23 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	return err ? err : config_check_routes(w, l);
 }
 
+int config_check_duration(struct where *w, const char *key, const char *text, int64_t def,
+			  int64_t *ret)
+{
+	*ret = def;
+	if (!text)
+		return 0;
+	where_enter_key(w, key);
+	if (util_parse_duration_ms(text, ret) < 0 || *ret == 0)
+		return where_wrong(
+			w, "'%s' is not a duration such as 500ms, 10s, 5m or 4h", text);
+	where_leave(w, 1);
+	return 0;
+}
+
 static int check_timeouts(struct where *w, struct timeouts *t)
 {
-	struct {
+	const struct {
 		const char *key, *text;
 		int64_t *ret;
 		int64_t def;
@@ -124,19 +138,30 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 		{ "idle", t->idle, &t->idle_ms, 4 * 3600000 },
 		{ "drain", t->drain, &t->drain_ms, 30000 },
 	};
+	int err = 0;
 
 	where_enter_key(w, "timeouts");
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		*all[i].ret = all[i].def;
-		where_enter_key(w, all[i].key);
-		if (all[i].text && (util_parse_duration_ms(all[i].text, all[i].ret) < 0 ||
-				    *all[i].ret == 0))
-			return where_wrong(
-				w, "'%s' is not a duration such as 500ms, 10s, 5m or 4h",
-				all[i].text);
+	for (size_t i = 0; i < ARRAY_SIZE(all) && !err; i++)
+		err = config_check_duration(w, all[i].key, all[i].text, all[i].def,
+					    all[i].ret);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_dns(struct where *w, const struct dns *d)
+{
+	struct addr a;
+
+	where_enter_key(w, "dns");
+	where_enter_key(w, "servers");
+	for (unsigned i = 0; d && i < d->servers_count; i++) {
+		where_enter_index(w, i);
+		if (addr_parse(d->servers[i], &a) < 0)
+			return where_wrong(w, "'%s' is not ADDRESS:PORT", d->servers[i]);
 		where_leave(w, 1);
 	}
-	where_leave(w, 1);
+	where_leave(w, 2);
 	return 0;
 }
 
@@ -158,6 +183,8 @@ int config_check(struct where *w, struct config *c)
 		return where_wrong(w, "%u is more than 256", c->workers);
 	where_leave(w, 1);
 	err = check_timeouts(w, &c->timeouts);
+	if (!err)
+		err = check_dns(w, c->dns);
 	where_enter_key(w, "listeners");
 	for (unsigned i = 0; !err && i < c->listeners_count; i++) {
 		where_enter_index(w, i);

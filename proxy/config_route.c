@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks of a listener's routes and backends, and their parsed forms. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "balance.h"
 #include "base/util.h"
 #include "config_where.h"
 #include "pattern.h"
@@ -59,34 +61,153 @@ static int check_sni(struct where *w, struct route *r)
 	return 0;
 }
 
+/* host:port; the port's place is after the last colon. */
+static int check_address(struct where *w, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	struct addr a;
+	uint64_t port;
+
+	if (!colon || colon == text || util_parse_u64(colon + 1, 65535, &port) < 0 ||
+	    port == 0)
+		return where_wrong(w,
+				   "'%s' is not ADDRESS:PORT, [V6ADDRESS]:PORT or "
+				   "NAME:PORT with a port of 1 to 65535",
+				   text);
+	if ((text[0] == '[' || memchr(text, ':', (size_t)(colon - text))) &&
+	    addr_parse(text, &a) < 0)
+		return where_wrong(w, "'%s' is not a valid address", text);
+	return 0;
+}
+
+/* "weight=N", "limit=N", "backup" or "drain". */
+static int check_option(struct where *w, const char *option, struct backend *b)
+{
+	uint64_t n;
+
+	if (strcmp(option, "backup") == 0) {
+		b->backup = true;
+	} else if (strcmp(option, "drain") == 0) {
+		b->drain = true;
+	} else if (strncmp(option, "weight=", 7) == 0 &&
+		   util_parse_u64(option + 7, CONFIG_WEIGHT_MAX, &n) == 0) {
+		b->weight = (unsigned)n;
+	} else if (strncmp(option, "limit=", 6) == 0 &&
+		   util_parse_u64(option + 6, UINT32_MAX, &n) == 0) {
+		b->limit = (unsigned)n;
+	} else {
+		return where_wrong(w,
+				   "'%s' is not weight=0 to %d, limit=NUMBER, backup or "
+				   "drain",
+				   option, CONFIG_WEIGHT_MAX);
+	}
+	return 0;
+}
+
+static int check_backend(struct where *w, const char *text, struct backend *b)
+{
+	char copy[256], *rest, *word;
+	int err;
+
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	word = strtok_r(copy, " ", &rest);
+	if (!word || strlen(word) >= sizeof(b->name))
+		return where_wrong(w, "'%s' is no backend, or too long", text);
+	err = check_address(w, word);
+	(void)snprintf(b->name, sizeof(b->name), "%s", word);
+	b->weight = 1;
+	while (!err && (word = strtok_r(NULL, " ", &rest)))
+		err = check_option(w, word, b);
+	return err;
+}
+
 static int check_backends(struct where *w, struct route *r)
 {
-	struct addr a;
+	int err;
 
 	r->backends = calloc(r->backend_names_count, sizeof(*r->backends));
 	if (!r->backends)
 		return -ENOMEM;
 	where_enter_key(w, "backends");
 	for (unsigned i = 0; i < r->backend_names_count; i++) {
-		const char *text = r->backend_names[i], *colon = strrchr(text, ':');
-		uint64_t port;
-
 		where_enter_index(w, i);
-		if (!colon || colon == text || strlen(text) >= 64 ||
-		    util_parse_u64(colon + 1, 65535, &port) < 0 || port == 0)
-			return where_wrong(
-				w,
-				"'%s' is not ADDRESS:PORT, [V6ADDRESS]:PORT or "
-				"NAME:PORT with a port of 1 to 65535",
-				text);
-		if ((text[0] == '[' || memchr(text, ':', (size_t)(colon - text))) &&
-		    addr_parse(text, &a) < 0)
-			return where_wrong(w, "'%s' is not a valid address", text);
-		r->backends[i].name = text;
+		err = check_backend(w, r->backend_names[i], &r->backends[i]);
+		for (unsigned k = 0; !err && k < i; k++) {
+			if (strcmp(r->backends[i].name, r->backends[k].name) == 0)
+				err = where_wrong(w, "'%s' is here already",
+						  r->backends[i].name);
+		}
+		if (err)
+			return err;
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	err = balance_turns(r->backends, r->backend_names_count, false, &r->turns[0]);
+	return err ? err
+		   : balance_turns(r->backends, r->backend_names_count, true,
+				   &r->turns[1]);
+}
+
+static int check_health(struct where *w, struct health *h)
+{
+	int err;
+
+	if (!h)
+		return 0;
+	h->rise = h->rise ? h->rise : 2;
+	h->fall = h->fall ? h->fall : 3;
+	where_enter_key(w, "health");
+	err = config_check_duration(w, "interval", h->interval, 2000, &h->interval_ms);
+	if (!err)
+		err = config_check_duration(w, "timeout", h->timeout, 1000,
+					    &h->timeout_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_queue(struct where *w, struct queue *q)
+{
+	int err;
+
+	if (!q)
+		return 0;
+	where_enter_key(w, "queue");
+	err = config_check_duration(w, "timeout", q->timeout, 5000, &q->timeout_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_ejection(struct where *w, struct route *r)
+{
+	int err;
+
+	r->eject_failures = r->ejection ? r->ejection->failures : 5;
+	where_enter_key(w, "ejection");
+	err = config_check_duration(w, "time", r->ejection ? r->ejection->time : NULL,
+				    10000, &r->eject_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_upstream(struct where *w, struct route *r)
+{
+	int err;
+
+	err = check_backends(w, r);
+	if (!err)
+		err = check_health(w, r->health);
+	if (!err)
+		err = check_queue(w, r->queue);
+	if (!err)
+		err = check_ejection(w, r);
+	r->retries_max = r->retries ? *r->retries : CONFIG_RETRIES;
+	if (!err && r->slow_start)
+		err = config_check_duration(w, "slow_start", r->slow_start, 0,
+					    &r->slow_start_ms);
+	return err;
 }
 
 static int check_alpn(struct where *w, const struct route *r)
@@ -115,7 +236,7 @@ static int check_route(struct where *w, const struct listener *l, struct route *
 		err = config_check_prefixes(w, "from", r->from, r->from_count,
 					    &r->sources);
 	if (!err)
-		err = check_backends(w, r);
+		err = check_upstream(w, r);
 	if (err)
 		return err;
 	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&

@@ -47,6 +47,10 @@ int config_check_name(struct where *w, const char *name);
 int config_check_prefixes(struct where *w, const char *key, char *const *texts,
 			  unsigned n, struct prefix **ret);
 
+/* A duration, `def` if there is none, more than 0 if there is one. */
+int config_check_duration(struct where *w, const char *key, const char *text, int64_t def,
+			  int64_t *ret);
+
 /* config_route.c: a listener's routes and backends. */
 int config_check_routes(struct where *w, struct listener *l);
 

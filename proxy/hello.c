@@ -327,3 +327,59 @@ bool hello_offers(const struct hello *h, const char *protocol)
 	}
 	return false;
 }
+
+/* --- making one --- */
+
+static uint8_t *put_u16(uint8_t *p, size_t v)
+{
+	*p++ = (uint8_t)(v >> 8);
+	*p++ = (uint8_t)v;
+	return p;
+}
+
+static uint8_t *put_bytes(uint8_t *p, const char *bytes, size_t n)
+{
+	memcpy(p, bytes, n);
+	return p + n;
+}
+
+#define PUT(p, literal) put_bytes(p, literal, sizeof(literal) - 1)
+
+ssize_t hello_make(uint8_t *buf, size_t cap, const char *name)
+{
+	size_t n = name ? strlen(name) : 0;
+	uint8_t *p = buf + RECORD_HEADER + HANDSHAKE_HEADER, *extensions;
+
+	if (cap < 256 + n)
+		return -ENOSPC;
+	p = put_u16(p, 0x0303);
+	memset(p, 0x54, 32); /* random: nothing is kept secret here */
+	p += 32;
+	*p++ = 0; /* no session */
+	/* AES-GCM and ChaCha20 of 1.3, ECDHE with ECDSA and RSA of 1.2 */
+	p = PUT(p, "\0\x0e\x13\1\x13\2\x13\3\xc0\x2b\xc0\x2f\xc0\x2c\xc0\x30");
+	p = PUT(p, "\1\0"); /* no compression */
+	extensions = p;
+	p += 2;
+	if (name) {
+		p = put_u16(p, EXT_SERVER_NAME);
+		p = put_u16(p, n + 5);
+		p = put_u16(p, n + 3);
+		*p++ = 0;
+		p = put_u16(p, n);
+		p = put_bytes(p, name, n);
+	}
+	p = PUT(p, "\0\x0a\0\6\0\4\0\x1d\0\x17"); /* groups: x25519, secp256r1 */
+	p = PUT(p, "\0\x0d\0\x0e\0\x0c\4\3\5\3\4\1\5\1\x08\4\x08\5"); /* signatures */
+	p = PUT(p, "\0\x2b\0\5\4\3\4\3\3");			      /* versions */
+	p = PUT(p, "\0\x33\0\x26\0\x24\0\x1d\0\x20");		      /* key share */
+	memset(p, 0x09, 32);
+	p += 32;
+	(void)put_u16(extensions, (size_t)(p - extensions - 2));
+	n = (size_t)(p - buf);
+	p = put_u16(PUT(buf, "\x16\3\1"), n - RECORD_HEADER);
+	*p++ = TYPE_CLIENT_HELLO;
+	*p++ = 0;
+	(void)put_u16(p, n - RECORD_HEADER - HANDSHAKE_HEADER);
+	return (ssize_t)n;
+}

@@ -46,4 +46,11 @@ ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max);
 /* Does the client offer this application protocol? */
 bool hello_offers(const struct hello *h, const char *protocol);
 
+/*
+ * Write a ClientHello of TLS 1.2 and 1.3 to be answered with a ServerHello; `name` is the
+ * server's, or NULL.  For checks: its share is a valid X25519 one that nobody knows the
+ * secret of.  Returns its bytes, or -ENOSPC.
+ */
+ssize_t hello_make(uint8_t *buf, size_t cap, const char *name);
+
 #endif

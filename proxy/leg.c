@@ -60,13 +60,26 @@ void leg_close(struct session *s, struct leg *leg, bool reset)
 		book_add(&leg->slot->closed, 1);
 }
 
-void leg_label(struct session *s, struct leg *leg, enum tg_leg which)
+void leg_name(struct session *s, struct leg *leg, enum tg_leg which)
 {
 	leg->label = (struct sock_label){ .listener = s->listener->id,
 					  .route = s->route->id,
 					  .backend = s->backend->id,
 					  .leg = (uint8_t)which,
 					  .flags = TG_LABEL_FINAL };
+}
+
+void leg_label(struct session *s, struct leg *leg, enum tg_leg which)
+{
+	leg_name(s, leg, which);
 	(void)writer_label(s->worker->proxy->writer, leg->fd,
 			   &leg->label); /* counted there */
+}
+
+void leg_reset(struct leg *leg)
+{
+	leg->readable = leg->writable = leg->ended = leg->urgent = leg->failed = false;
+	leg->shut_out = false;
+	leg->slot = NULL;
+	leg->rx = leg->tx = leg->rx_header = leg->tx_header = 0;
 }

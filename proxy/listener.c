@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "listener.h"
+#include "target.h"
 
 #define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
@@ -43,6 +44,7 @@ static int route_books(struct proxy *p, struct listener *l, struct route *r)
 		b->downstream = writer_slot(p->writer, &row);
 		row.leg = TG_LEG_UPSTREAM;
 		b->upstream = writer_slot(p->writer, &row);
+		target_set_slot(b->target, b->upstream);
 	}
 	return err;
 }

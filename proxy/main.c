@@ -20,6 +20,7 @@
 #include "base/util.h"
 #include "book/explain.h"
 #include "config.h"
+#include "keeper.h"
 #include "listener.h"
 #include "version.h"
 #include "worker.h"
@@ -32,7 +33,7 @@ enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
 
 struct daemon {
 	struct proxy proxy;
-	struct worker *workers;
+	struct keeper *keeper;
 	struct config *config; /* a reference */
 	const char *config_path;
 	const char *pins;
@@ -144,13 +145,14 @@ static int activate(struct daemon *d, struct config *c)
 			own[i] = fds[i * n + w];
 			fds[i * n + w] = -1; /* now the worker's */
 		}
-		err = worker_configure(&d->workers[w], config_get(c), own);
+		err = worker_configure(&d->proxy.workers[w], config_get(c), own);
 	}
 	if (err)
 		close_fds(fds, fds_n);
 	free(fds);
 	if (err)
 		return err;
+	keeper_configure(d->keeper, c);
 	config_put(d->config);
 	d->config = config_get(c);
 	return 0;
@@ -183,10 +185,10 @@ static void reload(struct daemon *d)
 static bool workers_alive(struct daemon *d)
 {
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
-		if (d->workers[i].started &&
-		    pthread_tryjoin_np(d->workers[i].thread, NULL) != 0)
+		if (d->proxy.workers[i].started &&
+		    pthread_tryjoin_np(d->proxy.workers[i].thread, NULL) != 0)
 			return true;
-		d->workers[i].started = false;
+		d->proxy.workers[i].started = false;
 	}
 	return false;
 }
@@ -195,7 +197,7 @@ static void begin_drain(struct daemon *d, int64_t deadline_ms)
 {
 	book_set(&d->proxy.state->draining, 1);
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
-		if (worker_drain(&d->workers[i], deadline_ms) < 0)
+		if (worker_drain(&d->proxy.workers[i], deadline_ms) < 0)
 			_exit(EXIT_BAD); /* no memory even for that */
 	}
 }
@@ -269,11 +271,11 @@ static int start_workers(struct daemon *d)
 	unsigned n = d->proxy.workers_n;
 	int err = 0;
 
-	d->workers = calloc(n, sizeof(*d->workers));
-	if (!d->workers)
+	d->proxy.workers = calloc(n, sizeof(*d->proxy.workers));
+	if (!d->proxy.workers)
 		return log_errno(-ENOMEM, "cannot set up workers");
 	for (unsigned i = 0; i < n && !err; i++)
-		err = worker_init(&d->workers[i], &d->proxy);
+		err = worker_init(&d->proxy.workers[i], &d->proxy);
 	return err;
 }
 
@@ -298,9 +300,11 @@ static int serve(struct daemon *d, struct config *c)
 	if (!err)
 		err = start_workers(d);
 	if (!err)
+		err = keeper_start(&d->keeper);
+	if (!err)
 		err = activate(d, c);
 	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
-		err = worker_start(&d->workers[i], c->workers ? -1 : cpu_of(i));
+		err = worker_start(&d->proxy.workers[i], c->workers ? -1 : cpu_of(i));
 	if (!err) {
 		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,
 			 d->proxy.workers_n, c->user);
@@ -331,10 +335,11 @@ static int daemon_main(struct daemon *d)
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)cpus_allowed(&cpus);
 	book_set(&d->proxy.state->workers, d->proxy.workers_n);
 	err = serve(d, c);
+	keeper_stop(d->keeper);
 	config_put(c);
-	for (unsigned i = 0; d->workers && i < d->proxy.workers_n; i++)
-		worker_join(&d->workers[i]);
-	free(d->workers);
+	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
+		worker_join(&d->proxy.workers[i]);
+	free(d->proxy.workers);
 	config_put(d->config);
 	writer_close(d->proxy.writer);
 	return err ? EXIT_BAD : EXIT_OK;

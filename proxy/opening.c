@@ -82,7 +82,7 @@ static void choose_route(struct session *s, const struct hello *hello)
 	if (!s->route)
 		s->route = s->listener->fallback_route;
 	if (s->route)
-		session_connect(s);
+		upstream_connect(s);
 	else
 		session_end(s, !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI,
 			    true);
@@ -96,7 +96,7 @@ static void undecided(struct session *s, enum tg_end reason)
 		return;
 	}
 	s->route = s->listener->fallback_route;
-	session_connect(s);
+	upstream_connect(s);
 }
 
 /* Histograms of what hellos look like. */

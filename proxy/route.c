@@ -240,13 +240,3 @@ struct route *route_find(const struct listener *l, const struct hello *h,
 		consider(&c, r);
 	return c.rule ? c.rule->route : NULL;
 }
-
-struct backend *route_backend(struct route *r, const struct addr **ret_addr)
-{
-	unsigned n = __atomic_fetch_add(&r->next, 1, __ATOMIC_RELAXED);
-	struct backend *b = &r->backends[n % r->backend_names_count];
-	unsigned a = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED);
-
-	*ret_addr = &b->addrs[a % b->addrs_n];
-	return b;
-}

@@ -27,7 +27,4 @@ void route_index_free(struct route_index *index); /* NULL is fine */
 struct route *route_find(const struct listener *l, const struct hello *h,
 			 const struct addr *client);
 
-/* The next backend and address of a route, round robin.  Thread-safe. */
-struct backend *route_backend(struct route *r, const struct addr **ret_addr);
-
 #endif

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <linux/sockios.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,12 +22,10 @@
 #include "route.h"
 #include "session_state.h"
 
-#define LEG_EVENTS    (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define DRAIN_STEP_MS 5
-#define HEADER_EXTRA  1024 /* our own TLVs: a name, a protocol, an id, a checksum */
 #define DRAIN_MAX_MS  5000
 
-static const char *const state_names[] = { "header", "hello", "connect",
+static const char *const state_names[] = { "header", "hello", "queue", "connect",
 					   "relay",  "drain", "over" };
 
 static const uint8_t end_sides[TG_END_MAX] = {
@@ -58,6 +55,8 @@ static int64_t state_deadline_ms(const struct session *s)
 	case ST_HEADER:
 	case ST_HELLO:
 		return t->hello_ms;
+	case ST_QUEUE:
+		return s->route->queue->timeout_ms;
 	case ST_CONNECT:
 		return t->connect_ms;
 	default:
@@ -104,7 +103,10 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		reason = TG_END_TRUNCATED;
 		reset = true;
 	}
-	leg_take_slot(&s->down, s->listener->slot);
+	upstream_stop_waiting(s);
+	if (!s->down.slot && s->backend) /* the last that was tried */
+		leg_name(s, &s->down, TG_LEG_DOWNSTREAM);
+	leg_take_slot(&s->down, s->backend ? s->backend->downstream : s->listener->slot);
 	book_add(&s->down.slot->ends[reason][end_side(s, reason)], 1);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
@@ -113,6 +115,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	leg_close(s, &s->down, reset);
 	relay_store_clear(&w->pool, &s->request.store);
 	relay_store_clear(&w->pool, &s->response.store);
+	upstream_release(s);
 	ev_timer_del(w->loop, &s->timer);
 	ev_task_del(w->loop, &s->task);
 	*s->prev = s->next;
@@ -147,129 +150,7 @@ static void session_drain(struct session *s, struct leg *broken)
 	drain_step(s);
 }
 
-/* --- the backend --- */
-
-static enum tg_end connect_failure(int err)
-{
-	switch (err) {
-	case ECONNREFUSED:
-		return TG_END_BACKEND_REFUSED;
-	case ETIMEDOUT:
-		return TG_END_BACKEND_TIMEOUT;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-	case EADDRNOTAVAIL:
-	case EAGAIN:
-		return TG_END_RESOURCES;
-	default:
-		return TG_END_BACKEND_UNREACHABLE;
-	}
-}
-
-/*
- * TLVs of our own, for what the header we had does not say.  An application protocol is
- * named if the client offers one only: which of several is taken we cannot know.
- */
-static unsigned own_tlvs(struct session *s, const struct pp_info *info,
-			 char id[SESSION_ID_LEN + 1], struct pp_tlv ret[3])
-{
-	const struct hello *h = s->opening ? &s->opening->hello : NULL;
-	unsigned n = 0;
-
-	if (h && h->alpn_len && h->alpn[0] + 1 == h->alpn_len &&
-	    !pp_has_tlv(info, PP_TYPE_ALPN))
-		ret[n++] = (struct pp_tlv){ PP_TYPE_ALPN, h->alpn[0], h->alpn + 1 };
-	if (h && h->has_sni && !pp_has_tlv(info, PP_TYPE_AUTHORITY))
-		ret[n++] = (struct pp_tlv){ PP_TYPE_AUTHORITY, (uint16_t)strlen(h->sni),
-					    (const uint8_t *)h->sni };
-	if (!pp_has_tlv(info, PP_TYPE_UNIQUE_ID)) {
-		worker_unique_id(s->worker, id);
-		ret[n++] = (struct pp_tlv){ PP_TYPE_UNIQUE_ID, SESSION_ID_LEN,
-					    (const uint8_t *)id };
-	}
-	return n;
-}
-
-/* The real client, and where it connected to. */
-static int header_info(const struct session *s, struct pp_info *ret)
-{
-	const struct opening *o = s->opening;
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	bool had;
-
-	*ret = (struct pp_info){ 0 };
-	if (o) {
-		*ret = o->pp;
-		ret->tlv = ret->tlv_len ? o->head + o->tlv_at : NULL;
-	}
-	had = ret->version != PP_NONE;
-	ret->version = s->route->send_proxy == CONFIG_SEND_V1 ? PP_V1 : PP_V2;
-	if (ret->known || ret->local)
-		return 0;
-	if (getsockname(s->down.fd, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
-	ret->src = s->peer;
-	addr_from_sockaddr((struct sockaddr *)&ss, &ret->dst);
-	ret->known = !had; /* UNKNOWN stays unknown */
-	return 0;
-}
-
-static int send_header(struct session *s)
-{
-	uint8_t buf[PP2_MAX + HEADER_EXTRA];
-	char id[SESSION_ID_LEN + 1];
-	struct pp_extra extra = { .checksum = true };
-	struct pp_tlv own[3];
-	struct pp_info info;
-	ssize_t n;
-	int err;
-
-	err = header_info(s, &info);
-	if (err)
-		return err;
-	if (s->route->send_proxy != CONFIG_SEND_V2_TLVS) {
-		info.tlv_len = 0;
-		n = pp_encode(buf, sizeof(buf), &info, NULL);
-	} else {
-		extra.tlvs = own;
-		extra.n = own_tlvs(s, &info, id, own);
-		n = pp_encode(buf, sizeof(buf), &info, &extra);
-	}
-	if (n < 0)
-		return (int)n;
-	/* a fresh socket takes some kilobytes; anything less is a failure */
-	if (send(s->up.fd, buf, (size_t)n,
-		 MSG_NOSIGNAL | MSG_MORE * (opening_held(s) > 0)) != n)
-		return -EIO;
-	s->up.tx_header += (size_t)n;
-	book_add(&s->up.slot->tx_header_bytes, (uint64_t)n);
-	return 0;
-}
-
-static void on_connected(struct session *s)
-{
-	socklen_t len = sizeof(int);
-	int err = 0;
-
-	if (s->up.failed && getsockopt(s->up.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
-	if (err) {
-		session_end(s, connect_failure(err), true);
-		return;
-	}
-	if (s->route->send_proxy && send_header(s) < 0) {
-		session_end(s, TG_END_BACKEND_RESET, true);
-		return;
-	}
-	s->active_ms = ev_now_ms(s->worker->loop);
-	session_to(s, ST_RELAY);
-	if (s->sniff)
-		deadline_set(s, s->config->timeouts.hello_ms);
-	session_pump(s);
-}
+/* --- events --- */
 
 static void on_leg(struct ev_io *io, uint32_t events)
 {
@@ -289,8 +170,9 @@ static void on_leg(struct ev_io *io, uint32_t events)
 		opening_read(s);
 		break;
 	case ST_CONNECT:
+	case ST_QUEUE:
 		if (leg == &s->up && leg->writable)
-			on_connected(s);
+			upstream_connected(s);
 		else if (leg == &s->down && leg->failed)
 			session_end(s, TG_END_CLIENT_GONE, true);
 		break;
@@ -304,44 +186,6 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	case ST_OVER:
 		break;
 	}
-}
-
-static int open_backend(struct session *s, const struct addr *a)
-{
-	static const int on = 1;
-	struct sockaddr_storage ss;
-	socklen_t len = addr_to_sockaddr(a, &ss);
-	int fd, err;
-
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	s->up.fd = fd;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	leg_label(s, &s->up, TG_LEG_UPSTREAM);
-	leg_take_slot(&s->up, s->backend->upstream);
-	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
-		return -errno;
-	err = ev_io_add(s->worker->loop, &s->up.io, fd, LEG_EVENTS);
-	return err;
-}
-
-void session_connect(struct session *s)
-{
-	const struct addr *a;
-	int err;
-
-	s->backend = route_backend(s->route, &a);
-	leg_label(s, &s->down, TG_LEG_DOWNSTREAM);
-	leg_take_slot(&s->down, s->backend->downstream);
-	session_to(s, ST_CONNECT);
-	err = open_backend(s, a);
-	if (!err)
-		return;
-	session_end(s, connect_failure(-err), true);
-	if (err == -EMFILE || err == -ENFILE) /* after the end, which would resume */
-		worker_pause(s->worker);
 }
 
 /* --- relay --- */
@@ -468,6 +312,15 @@ static void session_pump(struct session *s)
 		leg_broke(s, &s->up);
 }
 
+void session_relay(struct session *s)
+{
+	s->active_ms = ev_now_ms(s->worker->loop);
+	session_to(s, ST_RELAY);
+	if (s->sniff)
+		deadline_set(s, s->config->timeouts.hello_ms);
+	session_pump(s);
+}
+
 static void on_task(struct ev_task *task)
 {
 	struct session *s = container_of(task, struct session, task);
@@ -486,8 +339,11 @@ static void on_timer(struct ev_timer *timer)
 	case ST_HELLO:
 		session_end(s, TG_END_HELLO_TIMEOUT, true);
 		break;
+	case ST_QUEUE:
+		session_end(s, TG_END_QUEUE_TIMEOUT, true);
+		break;
 	case ST_CONNECT:
-		session_end(s, TG_END_BACKEND_TIMEOUT, true);
+		upstream_timeout(s);
 		break;
 	case ST_RELAY:
 		if (s->sniff) { /* as far as it goes it is no PROXY header */

@@ -2,10 +2,12 @@
 /*
  * What a session is made of, for the files that implement it: leg.c (a socket and its
  * place in the books), opening.c (what the client says before the relay) and session.c
- * (the state machine).  Nobody else includes this.
+ * (the state machine), upstream.c (the backend).  Nobody else includes this.
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
+
+#include <sys/epoll.h>
 
 #include "base/ev.h"
 #include "book/writer.h"
@@ -14,7 +16,17 @@
 #include "relay.h"
 #include "session.h"
 
-enum session_state { ST_HEADER, ST_HELLO, ST_CONNECT, ST_RELAY, ST_DRAIN, ST_OVER };
+enum session_state {
+	ST_HEADER,
+	ST_HELLO,
+	ST_QUEUE,
+	ST_CONNECT,
+	ST_RELAY,
+	ST_DRAIN,
+	ST_OVER
+};
+
+#define LEG_EVENTS (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 struct leg {
 	struct ev_io io;
@@ -51,12 +63,17 @@ struct opening {
 struct session {
 	struct ev_dead dead; /* first */
 	struct session *next, **prev;
+	struct waiter waiter; /* in QUEUE */
 	struct worker *worker;
 	struct config *config; /* a reference: the one it was accepted under */
 	struct listener *listener;
 	struct backend *backend;
 	struct route *route;
 	enum session_state state;
+	uint64_t tried; /* bits of backends that failed */
+	uint8_t retries;
+	uint8_t failure;  /* enum tg_end: why the last one failed */
+	bool holds_place; /* at the backend */
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
@@ -89,6 +106,12 @@ void leg_add_tx(struct leg *leg, size_t n);
 /* Bytes first read as payload turn out to be a PROXY header. */
 void leg_move_to_header(struct leg *leg, size_t n);
 
+/* Name the listener, route and backend, without telling the kernel yet. */
+void leg_name(struct session *s, struct leg *leg, enum tg_leg which);
+
+/* A closed leg, for another connection. */
+void leg_reset(struct leg *leg);
+
 /* The socket's final label: listener, route and backend are known. */
 void leg_label(struct session *s, struct leg *leg, enum tg_leg which);
 
@@ -114,13 +137,26 @@ void opening_read(struct session *s);
  */
 bool opening_sniff(struct session *s);
 
+/* --- upstream.c --- */
+
+/* The route is known: choose a backend and connect to it; may end the session. */
+void upstream_connect(struct session *s);
+
+/* In CONNECT: the backend's socket is writable or has failed; or it took too long. */
+void upstream_connected(struct session *s);
+void upstream_timeout(struct session *s);
+
+/* Leave the queue; give the place at the backend back.  No-ops if there is none. */
+void upstream_stop_waiting(struct session *s);
+void upstream_release(struct session *s);
+
 /* --- session.c --- */
 
 /* Enter a state and arm its deadline. */
 void session_to(struct session *s, enum session_state state);
 
-/* The route is known: choose a backend and connect to it; may end the session. */
-void session_connect(struct session *s);
+/* The backend is there: begin to relay. */
+void session_relay(struct session *s);
 
 /* End with one reason, counted once; with RST on both sides if `reset`. */
 void session_end(struct session *s, enum tg_end reason, bool reset);

@@ -19,12 +19,13 @@
 #define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
 #define RESUME_MS   100
 
-enum message_kind { MSG_CONFIGURE, MSG_DRAIN };
+enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE };
 
 struct worker_message {
 	struct worker_message *next;
 	enum message_kind kind;
 	int64_t deadline_ms;
+	uint16_t listener, route;
 	struct config *config;
 	int fds[]; /* one a listener */
 };
@@ -172,6 +173,30 @@ void worker_session_done(struct worker *w, const struct listener *l)
 		ev_loop_stop(w->loop);
 }
 
+/* --- waiting for a place at a backend --- */
+
+void worker_wait(struct worker *w, struct waiter *x)
+{
+	x->next = NULL;
+	x->prev = w->waiting_tail;
+	*w->waiting_tail = x;
+	w->waiting_tail = &x->next;
+	__atomic_fetch_add(&w->proxy->waiting, 1, __ATOMIC_RELAXED);
+}
+
+void worker_stop_waiting(struct worker *w, struct waiter *x)
+{
+	if (!x->prev)
+		return;
+	*x->prev = x->next;
+	if (x->next)
+		x->next->prev = x->prev;
+	else
+		w->waiting_tail = x->prev;
+	x->prev = NULL;
+	__atomic_fetch_sub(&w->proxy->waiting, 1, __ATOMIC_RELAXED);
+}
+
 /* --- messages --- */
 
 static void acceptor_add(struct worker *w, struct listener *l, int fd)
@@ -263,6 +288,18 @@ static void drain(struct worker *w, int64_t deadline_ms)
 		ev_timer_set(w->loop, &w->drain, deadline_ms);
 }
 
+/* To who waits longest for this route; false if nobody does. */
+static bool offer_place(struct worker *w, uint16_t listener, uint16_t route)
+{
+	for (struct waiter *x = w->waiting; x; x = x->next) {
+		if (x->listener != listener || x->route != route)
+			continue;
+		(void)x->take(x);
+		return true;
+	}
+	return false;
+}
+
 static void on_inbox(struct ev_io *io, uint32_t events)
 {
 	struct worker *w = container_of(io, struct worker, inbox_io);
@@ -282,8 +319,10 @@ static void on_inbox(struct ev_io *io, uint32_t events)
 		list = m->next;
 		if (m->kind == MSG_CONFIGURE)
 			configure(w, m);
-		else
+		else if (m->kind == MSG_DRAIN)
 			drain(w, m->deadline_ms);
+		else
+			(void)offer_place(w, m->listener, m->route);
 		free(m);
 	}
 }
@@ -298,6 +337,23 @@ static void send_message(struct worker *w, struct worker_message *m)
 	pthread_mutex_unlock(&w->inbox_lock);
 	(void)!write(w->inbox_fd, &one,
 		     sizeof(one)); /* cannot fail below 2^64 messages */
+}
+
+void worker_place_free(struct worker *w, uint16_t listener, uint16_t route)
+{
+	if (offer_place(w, listener, route))
+		return;
+	for (unsigned i = 0; i < w->proxy->workers_n; i++) {
+		struct worker *other = &w->proxy->workers[i];
+		struct worker_message *m;
+
+		if (other == w || !(m = calloc(1, sizeof(*m))))
+			continue; /* its next release, or the deadline, will do */
+		m->kind = MSG_PLACE;
+		m->listener = listener;
+		m->route = route;
+		send_message(other, m);
+	}
 }
 
 int worker_configure(struct worker *w, struct config *c, const int *fds)
@@ -335,6 +391,7 @@ int worker_init(struct worker *w, struct proxy *p)
 	memset(w, 0, sizeof(*w));
 	w->proxy = p;
 	w->inbox_tail = &w->inbox;
+	w->waiting_tail = &w->waiting;
 	w->resume.fn = on_resume;
 	w->drain.fn = on_drain_deadline;
 	w->inbox_io = (struct ev_io){ .fd = -1, .fn = on_inbox };

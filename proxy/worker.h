@@ -22,13 +22,23 @@ struct session;
 
 /* What all workers share. */
 struct proxy {
+	struct worker *workers;
 	struct writer *writer;
 	struct proxy_state *state; /* mapped */
 	unsigned workers_n;
 	unsigned sessions;		   /* all workers; relaxed atomic */
 	unsigned sessions_max;		   /* by descriptors */
+	unsigned waiting;		   /* for a place at a backend; relaxed atomic */
 	unsigned active[TG_LISTENERS_MAX]; /* sessions by listener id; relaxed atomic */
 	unsigned pipes_max, buffers_max;   /* a worker */
+};
+
+/* Who waits for a place at a backend. */
+struct waiter {
+	struct waiter *next, **prev; /* prev is NULL: not queued */
+	uint16_t listener, route;
+	/* There may be one: true if it was taken, and the queue left. */
+	bool (*take)(struct waiter *x);
 };
 
 /* A listening socket of one worker. */
@@ -47,8 +57,9 @@ struct worker {
 	struct relay_pool pool;
 	struct config *config; /* a reference */
 	struct acceptor *acceptors;
-	struct session *sessions; /* list head */
-	struct ev_timer resume;	  /* accepting is paused until then */
+	struct session *sessions;		/* list head */
+	struct waiter *waiting, **waiting_tail; /* oldest first */
+	struct ev_timer resume;			/* accepting is paused until then */
 	struct ev_timer drain;
 	bool paused;
 	bool draining;
@@ -87,6 +98,16 @@ void worker_session_done(struct worker *w, const struct listener *l);
 
 /* A connection's id, of hexadecimal digits, that no other has; NUL-terminated. */
 void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1]);
+
+/* Queue at the end; or take out, a no-op for who is not queued. */
+void worker_wait(struct worker *w, struct waiter *x);
+void worker_stop_waiting(struct worker *w, struct waiter *x);
+
+/*
+ * There may be a place at a backend of this route (ids of listener and route) again: for
+ * who waits longest here, or else on the other workers.
+ */
+void worker_place_free(struct worker *w, uint16_t listener, uint16_t route);
 
 /* Stop accepting for a moment: there are no descriptors left. */
 void worker_pause(struct worker *w);

@@ -22,6 +22,7 @@ build=(
 	libcyaml-dev:/usr/include/cyaml/cyaml.h
 	libyaml-dev:/usr/include/yaml.h
 	libpcre2-dev:/usr/include/pcre2.h
+	libc-ares-dev:/usr/include/ares.h
 	libmicrohttpd-dev:/usr/include/microhttpd.h
 	libjansson-dev:/usr/include/jansson.h
 	libcurl4-openssl-dev:/usr/include/x86_64-linux-gnu/curl/curl.h
@@ -44,6 +45,7 @@ check=(
 	util-linux:/usr/bin/nsenter
 	netcat-openbsd:/usr/bin/nc.openbsd
 	ethtool:/usr/sbin/ethtool
+	dnsmasq-base:/usr/sbin/dnsmasq
 )
 # shellcheck disable=SC2034
 kernels=(

@@ -35,6 +35,20 @@ static void proxy_value(const struct page *p, const char *name, const char *help
 	}
 }
 
+/* Of upstream legs only. */
+static void upstream_value(const struct page *p, const char *name, bool counter,
+			   const char *help, size_t offset)
+{
+	page_family(p, name, counter, help);
+	for (size_t i = 0; i < p->s->slots_n; i++) {
+		if (p->s->slots[i].row.leg != TG_LEG_UPSTREAM)
+			continue;
+		page_row_sample(p, name, counter, &p->s->slots[i].row, "");
+		fprintf(p->out, "%" PRIu64 "\n",
+			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
+	}
+}
+
 static void proxy_ends(const struct page *p, const char *name, const char *help, int from,
 		       int to)
 {
@@ -74,6 +88,22 @@ static void proxy_book(const struct page *p)
 	proxy_value(p, "proxy_undelivered_bytes",
 		    "Bytes read on this leg that could not be written to the other.",
 		    offsetof(struct proxy_slot, undelivered_bytes));
+	upstream_value(p, "backend_up", false,
+		       "1 if the backend passes its checks, or has none.",
+		       offsetof(struct proxy_slot, backend_up));
+	upstream_value(p, "backend_checks_passed", true, "Health checks passed.",
+		       offsetof(struct proxy_slot, checks_passed));
+	upstream_value(p, "backend_checks_failed", true, "Health checks failed.",
+		       offsetof(struct proxy_slot, checks_failed));
+	upstream_value(p, "backend_ejections", true,
+		       "Times the backend was left out because connections failed.",
+		       offsetof(struct proxy_slot, ejections));
+	upstream_value(p, "backend_retries", true,
+		       "Connections that failed here and were tried elsewhere.",
+		       offsetof(struct proxy_slot, retries));
+	upstream_value(p, "backend_lookups_failed", true,
+		       "Times its name could not be looked up; the last addresses serve.",
+		       offsetof(struct proxy_slot, lookups_failed));
 	proxy_ends(p, "ended", "Relayed connections by how they ended.", 0,
 		   TG_END_FIRST_REFUSED);
 	proxy_ends(p, "refused", "Connections that were never relayed, by reason.",

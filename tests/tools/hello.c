@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,6 +347,7 @@ int main(int argc, char **argv)
 	uint64_t n;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc == 4 && strcmp(argv[1], "bytes") == 0) {
 		for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
 			if (strcmp(argv[2], shapes[i].what) == 0)

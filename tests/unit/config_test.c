@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 
+#include "balance.h"
 #include "base/util.h"
 #include "route.h"
+#include "target.h"
 #include "t.h"
 
 static const char base_text[] = "listeners:\n"
@@ -46,9 +48,6 @@ static void the_example_is_read(void)
 	config_put(c);
 }
 
-/* "127.1" is a name to us, and needs no resolver: getaddrinfo(3) reads it as inet_aton.
- */
-
 /* The base text with `from` replaced by `to`; must fail and say all of `says`. */
 struct wrong {
 	const char *from, *to, *says;
@@ -81,6 +80,13 @@ static void wrong_values_are_refused_with_place_and_key(void)
 		{ "name: plain", "name: 9plain", "listeners[1].name: '9plain'" },
 		{ "    address: \"0.0.0.0:8080\"\n", "",
 		  "Missing required mapping field: address" },
+		{ "10.0.0.5:443", "10.0.0.5:443 weight=257",
+		  "'weight=257' is not weight=0 to 256" },
+		{ "[::1]:443", "10.0.0.5:443", "'10.0.0.5:443' is here already" },
+		{ "send_proxy: v2", "health: { interval: 1x }", "health.interval: '1x'" },
+		{ "send_proxy: v2", "balance: best", "x.yaml:10:18: " },
+		{ "timeouts:", "dns: { servers: [a] }\ntimeouts:",
+		  "dns.servers[0]: 'a'" },
 		{ "idle: 4h", "idle: 0s", "timeouts.idle" },
 		{ "timeouts:", "hello_bytes: 1\ntimeouts:",
 		  "x.yaml:18:14: hello_bytes: 1" },
@@ -239,21 +245,167 @@ static void without_a_star_nothing_else_is_chosen(void)
 	config_put(c);
 }
 
-static void backends_take_turns(void)
+static const char backends_text[] =
+	"listeners: [{ name: a, address: \"[::]:1\", routes: [\n"
+	"  { name: r, balance: %s, backends: [\"10.0.0.1:1 weight=3\", \"10.0.0.2:1\",\n"
+	"    \"10.0.0.3:1 limit=1\", \"10.0.0.4:1 backup\", \"10.0.0.5:1 drain\"] }]}]\n";
+
+static int64_t when = 1000; /* what happened to targets stays */
+
+static struct config *balanced(const char *how)
 {
 	struct config *c = NULL;
-	const struct addr *a;
+	char text[1024];
+	int n = snprintf(text, sizeof(text), backends_text, how);
+
+	CHECK_INT(0, config_parse("x.yaml", text, (size_t)n, &c, why));
+	if (c)
+		CHECK_INT(0, config_resolve(c, why));
+	else
+		printf("# %s\n", why);
+	return c;
+}
+
+/* How often each backend is chosen in n connections that end at once. */
+static void count_choices(struct route *r, const struct addr *client, unsigned n,
+			  uint64_t tried, unsigned ret[5])
+{
+	memset(ret, 0, 5 * sizeof(*ret));
+	for (unsigned i = 0, b; i < n; i++) {
+		if (balance_choose(r, client, tried, when, &b) != BALANCE_CHOSEN)
+			continue;
+		ret[b]++;
+		target_release(r->backends[b].target);
+	}
+}
+
+static void backends_take_turns_by_weight(void)
+{
+	struct config *c = balanced("round_robin");
+	struct addr client = { 0 };
+	unsigned n[5], b;
+
+	if (!c)
+		return;
+	count_choices(&c->listeners[0].routes[0], &client, 500, 0, n);
+	CHECK_INT(300, n[0]);
+	CHECK_INT(100, n[1]);
+	CHECK_INT(100, n[2]);
+	CHECK_INT(0, n[3] + n[4]); /* the backup, and who drains */
+	count_choices(&c->listeners[0].routes[0], &client, 40, 7, n);
+	CHECK_INT(40, n[3]); /* the backup when all others were tried */
+	CHECK_INT(BALANCE_NONE,
+		  balance_choose(&c->listeners[0].routes[0], &client, 15, 1000, &b));
+	config_put(c);
+}
+
+static void limits_and_failures_are_kept(void)
+{
+	struct config *c = balanced("least_connections");
+	struct addr client = { 0 };
 	struct route *r;
+	unsigned n[5], b;
+
+	if (!c)
+		return;
+	r = &c->listeners[0].routes[0];
+	/* only the third is left, with one place */
+	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 11, 1000, &b));
+	CHECK_INT(2, b);
+	CHECK_INT(BALANCE_FULL, balance_choose(r, &client, 11, 1000, &b));
+	target_release(r->backends[2].target);
+	/* the fewest connections by weight: 3 to 1 to 1 */
+	for (int i = 0; i < 5; i++)
+		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 0, 1000, &b));
+	CHECK_INT(3, target_active(r->backends[0].target));
+	CHECK_INT(1, target_active(r->backends[1].target));
+	for (int i = 0; i < 3; i++)
+		target_release(r->backends[0].target);
+	target_release(r->backends[1].target);
+	target_release(r->backends[2].target);
+	/* ejected after two failures, back in time, and taken all the same when alone */
+	target_failed(r->backends[0].target, 2, 5000, 1000);
+	CHECK(!target_is_ejected(r->backends[0].target, 1000));
+	target_failed(r->backends[0].target, 2, 5000, 1000);
+	count_choices(r, &client, 10, 0, n);
+	CHECK_INT(0, n[0]);
+	count_choices(r, &client, 10, 14, n);
+	CHECK_INT(10, n[0]);
+	CHECK(!target_is_ejected(r->backends[0].target, 6000));
+	/* down by its checks: not even then */
+	CHECK(target_set_up(r->backends[0].target, false, 1000));
+	CHECK_INT(BALANCE_NONE, balance_choose(r, &client, 14, 1000, &b));
+	CHECK(target_set_up(r->backends[0].target, true, 10000));
+	CHECK_INT(512, target_warmth(r->backends[0].target, 1000, 10500));
+	CHECK_INT(1024, target_warmth(r->backends[0].target, 1000, 11000));
+	config_put(c);
+}
+
+/* A client stays with its backend; of one that goes, only its clients move. */
+static void a_source_stays_with_its_backend(void)
+{
+	struct config *c = balanced("source_hash");
+	unsigned stayed = 0, moved = 0, first[5] = { 0 };
+
+	if (!c)
+		return;
+	when = 100000;
+	for (unsigned i = 0; i < 1000; i++) {
+		struct addr client = {
+			.ip = { [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i }
+		};
+		struct route *r = &c->listeners[0].routes[0];
+		unsigned a, b, d;
+
+		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 0, when, &a));
+		target_release(r->backends[a].target);
+		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 0, when, &b));
+		target_release(r->backends[b].target);
+		CHECK_INT(a, b);
+		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 2, when, &d));
+		target_release(r->backends[d].target);
+		first[a]++;
+		stayed += a == d;
+		moved += a != d;
+	}
+	CHECK_INT(first[1], moved);
+	CHECK_INT(1000 - first[1], stayed);
+	CHECK(first[0] > 500 && first[0] < 700); /* weight 3 of 5 */
+	CHECK(first[1] > 130 && first[1] < 270);
+	config_put(c);
+}
+
+static void random_of_two_prefers_the_lighter(void)
+{
+	struct config *c = balanced("random");
+	struct addr client = { 0 };
+	unsigned n[5];
+
+	if (!c)
+		return;
+	when = 100000;
+	for (int i = 0; i < 300; i++)
+		CHECK(target_take(c->listeners[0].routes[0].backends[0].target, 0));
+	count_choices(&c->listeners[0].routes[0], &client, 300, 0, n);
+	/* the loaded one is chosen only against itself, which never is */
+	CHECK_INT(0, n[0]);
+	CHECK(n[1] > 60 && n[2] > 60);
+	for (int i = 0; i < 300; i++)
+		target_release(c->listeners[0].routes[0].backends[0].target);
+	config_put(c);
+}
+
+static void names_of_backends_are_looked_up(void)
+{
+	struct config *c = NULL;
+	struct addr a;
 
 	CHECK_INT(0, config_parse("x.yaml", base_text, sizeof(base_text) - 1, &c, why));
 	if (!c)
 		return;
 	CHECK_INT(0, config_resolve(c, why));
-	r = &c->listeners[0].routes[0];
-	CHECK_STR("10.0.0.5:443", route_backend(r, &a)->name);
-	CHECK_STR("[::1]:443", route_backend(r, &a)->name);
-	CHECK_STR("10.0.0.5:443", route_backend(r, &a)->name);
-	CHECK(c->listeners[0].routes[1].backends[0].addrs_n > 0); /* a name: resolved */
+	/* "127.1" is a name to us, and needs no resolver: getaddrinfo(3) reads it */
+	CHECK(target_address(c->listeners[0].routes[1].backends[0].target, &a));
 	config_put(c);
 }
 
@@ -265,6 +417,10 @@ int main(void)
 	RUN(the_most_specific_route_is_chosen);
 	RUN(expressions_are_bounded);
 	RUN(without_a_star_nothing_else_is_chosen);
-	RUN(backends_take_turns);
+	RUN(backends_take_turns_by_weight);
+	RUN(limits_and_failures_are_kept);
+	RUN(a_source_stays_with_its_backend);
+	RUN(random_of_two_prefers_the_lighter);
+	RUN(names_of_backends_are_looked_up);
 	DONE();
 }
