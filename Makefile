@@ -41,7 +41,7 @@ PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello) $(BUILD)/tests/bpf/lossy.bpf.o
+TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load) $(BUILD)/tests/bpf/lossy.bpf.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -113,7 +113,7 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello): $(BUILD)/tests/tools/%: \
+$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
@@ -168,10 +168,7 @@ kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test
 $(BUILD)/tests/bench/packet: $(BUILD)/tests/bench/packet.o $(BUILD)/tests/bench/empty.bpf.o
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -lbpf
 
-$(BUILD)/tests/bench/load: $(call obj,tests/bench/load.c user/base/addr.c user/base/util.c)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
-
-bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/load
+bench: all $(TOOLS) $(BUILD)/tests/bench/packet
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
 	$(Q)BUILD=$(BUILD) tests/bench/books.sh
 

@@ -432,13 +432,18 @@ enum tg_side {
 
 /*
  * Why the proxy ended or refused a connection: code, metric label, and whose doing it
- * is; of DONE and TRUNCATED that is the end which closed or failed first.
+ * is; of DONE, TRUNCATED, STUCK and SILENT that is the end which
+ * closed or failed first.
  */
 #define TG_ENDS(X)                                                  \
 	X(DONE, "done", CLIENT)                                     \
 	X(CLIENT_RESET, "client_reset", CLIENT)                     \
 	X(BACKEND_RESET, "backend_reset", BACKEND)                  \
 	X(IDLE_TIMEOUT, "idle_timeout", PROXY)                      \
+	X(HALF_CLOSE_TIMEOUT, "half_close_timeout", PROXY)          \
+	X(LIFE_MAX, "life_timeout", PROXY)                          \
+	X(STUCK, "stuck", CLIENT)                                   \
+	X(SILENT, "silent", CLIENT)                                 \
 	X(DRAINED, "drain_deadline", PROXY)                         \
 	X(PROXY_DIED, "proxy_died", PROXY)                          \
 	X(TRUNCATED, "truncated", CLIENT)                           \

@@ -39,6 +39,12 @@ static const cyaml_strval_t balance_values[] = {
 	{ "random", BALANCE_RANDOM },
 };
 
+static const cyaml_strval_t keep_alive_values[] = {
+	{ "standard", KEEP_ALIVE_STANDARD },
+	{ "extended", KEEP_ALIVE_EXTENDED },
+	{ "immortal", KEEP_ALIVE_IMMORTAL },
+};
+
 static const cyaml_strval_t check_values[] = {
 	{ "tcp", CHECK_TCP },
 	{ "tls", CHECK_TLS },
@@ -85,6 +91,9 @@ static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER, struct route,
 				   backend_names, backend_names_count, &string_schema, 1,
 				   64),
+	CYAML_FIELD_ENUM("keep_alive", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct route, keep_alive, keep_alive_values,
+			 CYAML_ARRAY_LEN(keep_alive_values)),
 	CYAML_FIELD_ENUM("balance", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
 			 balance, balance_values, CYAML_ARRAY_LEN(balance_values)),
 	CYAML_FIELD_MAPPING_PTR("health", CYAML_FLAG_OPTIONAL, struct route, health,
@@ -143,6 +152,12 @@ static const cyaml_schema_field_t timeouts_fields[] = {
 	DURATION(hello, struct timeouts),
 	DURATION(idle, struct timeouts),
 	DURATION(drain, struct timeouts),
+	DURATION(half_close, struct timeouts),
+	DURATION(life, struct timeouts),
+	DURATION(stuck, struct timeouts),
+	DURATION(keepalive, struct timeouts),
+	CYAML_FIELD_UINT("idle_factor", CYAML_FLAG_OPTIONAL, struct timeouts,
+			 idle_factor),
 	CYAML_FIELD_END,
 };
 
@@ -173,14 +188,16 @@ static const cyaml_schema_value_t config_schema = {
 };
 
 const char *const config_keys[] = {
-	"user",	      "workers",  "hello_bytes", "limits",    "connections",
-	"timeouts",   "connect",  "hello",	 "idle",      "drain",
-	"listeners",  "name",	  "address",	 "ipv6_only", "proxy_protocol",
-	"from",	      "routes",	  "sni",	 "backends",  "send_proxy",
-	"alpn",	      "priority", "fallback",	 "balance",   "health",
-	"type",	      "interval", "timeout",	 "rise",      "fall",
-	"queue",      "size",	  "ejection",	 "failures",  "time",
-	"slow_start", "retries",  "dns",	 "servers",   NULL
+	"user",	      "workers",   "hello_bytes", "limits",	"connections",
+	"timeouts",   "connect",   "hello",	  "idle",	"drain",
+	"listeners",  "name",	   "address",	  "ipv6_only",	"proxy_protocol",
+	"from",	      "routes",	   "sni",	  "backends",	"send_proxy",
+	"alpn",	      "priority",  "fallback",	  "balance",	"health",
+	"type",	      "interval",  "timeout",	  "rise",	"fall",
+	"queue",      "size",	   "ejection",	  "failures",	"time",
+	"slow_start", "retries",   "keep_alive",  "half_close", "life",
+	"stuck",      "keepalive", "idle_factor", "dns",	"servers",
+	NULL
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */

@@ -42,6 +42,9 @@ enum config_balance {
 
 enum config_check { CHECK_TCP, CHECK_TLS };
 
+/* What the idle timeout is to connections of a route: itself, times a factor, nothing. */
+enum config_keep_alive { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
+
 /* One host:port of a route, and how it is used; a name may stand for several addresses.
  */
 struct backend {
@@ -97,6 +100,7 @@ struct route {
 	char **backend_names;
 	unsigned backend_names_count;
 	enum config_send send_proxy;
+	enum config_keep_alive keep_alive;
 	enum config_balance balance;
 	struct health *health; /* NULL: not checked */
 	struct queue *queue;   /* NULL: nobody waits */
@@ -104,6 +108,7 @@ struct route {
 	char *slow_start;
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
+	int64_t idle_ms; /* 0: never */
 	int64_t slow_start_ms;
 	unsigned retries_max;
 	unsigned eject_failures;
@@ -147,8 +152,11 @@ struct listener {
 };
 
 struct timeouts {
-	char *connect, *hello, *idle, *drain;
-	int64_t connect_ms, hello_ms, idle_ms, drain_ms;
+	char *connect, *hello, *idle, *drain, *half_close, *life, *stuck, *keepalive;
+	uint32_t idle_factor; /* of routes whose keep_alive is extended */
+	int64_t connect_ms, hello_ms, idle_ms, drain_ms, half_close_ms;
+	int64_t life_ms; /* 0: none */
+	int64_t stuck_ms, keepalive_ms;
 };
 
 /* Who is asked for the addresses of backends; NULL: as the system does. */

@@ -137,9 +137,14 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 		{ "hello", t->hello, &t->hello_ms, 10000 },
 		{ "idle", t->idle, &t->idle_ms, 4 * 3600000 },
 		{ "drain", t->drain, &t->drain_ms, 30000 },
+		{ "half_close", t->half_close, &t->half_close_ms, 600000 },
+		{ "life", t->life, &t->life_ms, 0 },
+		{ "stuck", t->stuck, &t->stuck_ms, 300000 },
+		{ "keepalive", t->keepalive, &t->keepalive_ms, 60000 },
 	};
 	int err = 0;
 
+	t->idle_factor = t->idle_factor ? t->idle_factor : 6;
 	where_enter_key(w, "timeouts");
 	for (size_t i = 0; i < ARRAY_SIZE(all) && !err; i++)
 		err = config_check_duration(w, all[i].key, all[i].text, all[i].def,
@@ -147,6 +152,22 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 	if (!err)
 		where_leave(w, 1);
 	return err;
+}
+
+/* What the idle timeout is to each route. */
+static void set_idle(struct config *c)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		for (unsigned k = 0; k < c->listeners[i].routes_count; k++) {
+			struct route *r = &c->listeners[i].routes[k];
+
+			r->idle_ms =
+				r->keep_alive == KEEP_ALIVE_IMMORTAL ? 0
+				: r->keep_alive == KEEP_ALIVE_EXTENDED
+					? c->timeouts.idle_ms * c->timeouts.idle_factor
+					: c->timeouts.idle_ms;
+		}
+	}
 }
 
 static int check_dns(struct where *w, const struct dns *d)
@@ -183,6 +204,7 @@ int config_check(struct where *w, struct config *c)
 		return where_wrong(w, "%u is more than 256", c->workers);
 	where_leave(w, 1);
 	err = check_timeouts(w, &c->timeouts);
+	set_idle(c);
 	if (!err)
 		err = check_dns(w, c->dns);
 	where_enter_key(w, "listeners");

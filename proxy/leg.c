@@ -80,6 +80,7 @@ void leg_reset(struct leg *leg)
 {
 	leg->readable = leg->writable = leg->ended = leg->urgent = leg->failed = false;
 	leg->shut_out = false;
+	leg->err = 0;
 	leg->slot = NULL;
 	leg->rx = leg->tx = leg->rx_header = leg->tx_header = 0;
 }

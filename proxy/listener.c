@@ -92,6 +92,18 @@ int listener_names(struct proxy *p, struct config *c)
 	return 0;
 }
 
+void socket_watch(int fd, const struct timeouts *t)
+{
+	const int on = 1,
+		  idle = (int)(t->keepalive_ms / 1000 + !(t->keepalive_ms / 1000));
+	const unsigned stuck = (unsigned)t->stuck_ms;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stuck, sizeof(stuck));
+}
+
 static int open_one(const struct listener *l, bool shared)
 {
 	static const int on = 1;

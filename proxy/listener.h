@@ -26,6 +26,12 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 /* The wire and nft books count for these listeners, and no others, from now on. */
 int listener_register(struct proxy *p, const struct config *c);
 
+/*
+ * The kernel finds out that a peer is gone, or takes nothing, by these times (tcp(7));
+ * what a listening socket accepts inherits it.
+ */
+void socket_watch(int fd, const struct timeouts *t);
+
 /* 0, or a negative errno, logged. */
 int listener_listen(const struct listener *l, int fd);
 

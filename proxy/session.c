@@ -11,6 +11,8 @@
  */
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -60,7 +62,7 @@ static int64_t state_deadline_ms(const struct session *s)
 	case ST_CONNECT:
 		return t->connect_ms;
 	default:
-		return t->idle_ms;
+		return DRAIN_MAX_MS;
 	}
 }
 
@@ -74,7 +76,7 @@ void session_to(struct session *s, enum session_state state)
 	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
 		  state_names[state]);
 	/* HEADER and HELLO share one deadline: the client's whole opening */
-	if (!(s->state == ST_HEADER && state == ST_HELLO)) {
+	if (!(s->state == ST_HEADER && state == ST_HELLO) && state != ST_RELAY) {
 		s->state = state;
 		deadline_set(s, state_deadline_ms(s));
 	}
@@ -84,7 +86,10 @@ void session_to(struct session *s, enum session_state state)
 /* Whose doing it was. */
 static enum tg_side end_side(const struct session *s, enum tg_end reason)
 {
-	if ((reason != TG_END_DONE && reason != TG_END_TRUNCATED) || !s->first)
+	bool either = reason == TG_END_DONE || reason == TG_END_TRUNCATED ||
+		      reason == TG_END_STUCK || reason == TG_END_SILENT;
+
+	if (!either || !s->first)
 		return end_sides[reason];
 	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
 }
@@ -141,9 +146,29 @@ static void drain_step(struct session *s)
 		deadline_set(s, DRAIN_STEP_MS);
 }
 
+/*
+ * Why a leg is gone.  ETIMEDOUT is the kernel's word that nobody answered: bytes of ours
+ * that were not acknowledged, or not taken (TCP_USER_TIMEOUT, tcp(7)), or else probes of
+ * a connection where nothing was on its way.
+ */
+static enum tg_end gone_reason(struct session *s, const struct leg *leg)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (leg->err != ETIMEDOUT)
+		return leg == &s->down ? TG_END_CLIENT_RESET : TG_END_BACKEND_RESET;
+	if (getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	    info.tcpi_bytes_acked < leg->tx + leg->tx_header)
+		return TG_END_STUCK;
+	return TG_END_SILENT;
+}
+
 static void session_drain(struct session *s, struct leg *broken)
 {
-	s->why = broken == &s->down ? TG_END_CLIENT_RESET : TG_END_BACKEND_RESET;
+	s->why = gone_reason(s, broken);
+	if (!s->first)
+		s->first = broken;
 	s->drain = broken == &s->down ? &s->up : &s->down;
 	s->drain_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_DRAIN);
@@ -212,6 +237,66 @@ static int opening_flush(struct session *s)
 	return 0;
 }
 
+/*
+ * The deadlines of a relay are looked at when the nearest is due, not moved with each
+ * byte.  *reason says which one it is; returns the milliseconds until then, or -1.
+ */
+static int64_t relay_deadline(const struct session *s, enum tg_end *reason)
+{
+	const struct timeouts *t = &s->config->timeouts;
+	int64_t now = ev_now_ms(s->worker->loop), quiet = now - s->active_ms;
+	int64_t next = -1;
+
+#define DEADLINE(ms, why)                           \
+	do {                                        \
+		int64_t left = (ms);                \
+		if (next < 0 || left < next) {      \
+			next = left > 0 ? left : 0; \
+			*reason = (why);            \
+		}                                   \
+	} while (0)
+	if (s->broken) {
+		DEADLINE(DRAIN_MAX_MS - quiet, TG_END_DONE);
+		return next;
+	}
+	if (s->route->idle_ms)
+		DEADLINE(s->route->idle_ms - quiet, TG_END_IDLE_TIMEOUT);
+	/* from the half-close on, and from the last byte after it */
+	if (s->request.eof != s->response.eof)
+		DEADLINE(t->half_close_ms -
+				 (now - (s->active_ms > s->half_ms ? s->active_ms
+								   : s->half_ms)),
+			 TG_END_HALF_CLOSE_TIMEOUT);
+	if (t->life_ms)
+		DEADLINE(t->life_ms - (now - s->began_ms), TG_END_LIFE_MAX);
+#undef DEADLINE
+	return next;
+}
+
+static void relay_arm(struct session *s)
+{
+	enum tg_end reason;
+	int64_t next = relay_deadline(s, &reason);
+
+	if (next >= 0)
+		deadline_set(s, next);
+	else
+		ev_timer_del(s->worker->loop, &s->timer);
+}
+
+static void relay_due(struct session *s)
+{
+	enum tg_end reason = TG_END_DONE;
+	int64_t next = relay_deadline(s, &reason);
+
+	if (next > 0)
+		deadline_set(s, next);
+	else if (next == 0 && s->broken)
+		session_drain(s, s->broken);
+	else if (next == 0)
+		session_end(s, reason, true);
+}
+
 static void dir_finish(struct session *s, struct flow_dir *d)
 {
 	d->eof = true;
@@ -227,15 +312,20 @@ static void dir_finish(struct session *s, struct flow_dir *d)
 	 * so */
 	(void)shutdown(d->to->fd, SHUT_WR);
 	d->to->shut_out = true;
+	s->half_ms = ev_now_ms(s->worker->loop);
+	relay_arm(s);
 }
 
 /* From now on it takes nothing, but what it sent before is passed on, for a while. */
 static void leg_broke(struct session *s, struct leg *leg)
 {
 	struct flow_dir *from = leg == &s->down ? &s->request : &s->response;
+	socklen_t len = sizeof(leg->err);
 
 	if (s->broken)
 		return;
+	if (!leg->err && getsockopt(leg->fd, SOL_SOCKET, SO_ERROR, &leg->err, &len) < 0)
+		leg->err = errno;
 	s->broken = leg;
 	if (!s->first)
 		s->first = leg;
@@ -276,9 +366,11 @@ static bool dir_move(struct session *s, struct flow_dir *d)
 		dir_finish(s, d);
 		return false;
 	case RELAY_ERR_IN: /* nothing is held: all it ever sent has gone on */
+		d->from->err = -m.err;
 		session_drain(s, d->from);
 		return false;
 	case RELAY_ERR_OUT:
+		d->to->err = -m.err;
 		leg_broke(s, d->to);
 		return false;
 	}
@@ -316,6 +408,7 @@ void session_relay(struct session *s)
 {
 	s->active_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_RELAY);
+	relay_arm(s);
 	if (s->sniff)
 		deadline_set(s, s->config->timeouts.hello_ms);
 	session_pump(s);
@@ -332,8 +425,6 @@ static void on_task(struct ev_task *task)
 static void on_timer(struct ev_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
-	int64_t quiet, limit;
-
 	switch (s->state) {
 	case ST_HEADER:
 	case ST_HELLO:
@@ -349,18 +440,11 @@ static void on_timer(struct ev_timer *timer)
 		if (s->sniff) { /* as far as it goes it is no PROXY header */
 			s->sniff = false;
 			s->down.readable = true;
-			session_to(s, ST_RELAY);
+			relay_arm(s);
 			session_pump(s);
 			break;
 		}
-		limit = s->broken ? DRAIN_MAX_MS : s->config->timeouts.idle_ms;
-		quiet = ev_now_ms(s->worker->loop) - s->active_ms;
-		if (quiet >= limit && s->broken)
-			session_drain(s, s->broken);
-		else if (quiet >= limit)
-			session_end(s, TG_END_IDLE_TIMEOUT, true);
-		else
-			deadline_set(s, limit - quiet);
+		relay_due(s);
 		break;
 	case ST_DRAIN:
 		drain_step(s);
@@ -408,6 +492,7 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	s->listener = l;
 	s->timer.fn = on_timer;
 	s->task.fn = on_task;
+	s->began_ms = ev_now_ms(w->loop);
 	addr_from_sockaddr(peer, &s->peer);
 	s->client = s->peer;
 	leg_init(s, &s->down, fd);
@@ -456,8 +541,8 @@ void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end re
 	book_add(&l->slot->ends[reason][end_sides[reason]], 1);
 }
 
-void session_end_all(struct worker *w, enum tg_end reason)
+void session_end_some(struct worker *w, enum tg_end reason, unsigned max)
 {
-	while (w->sessions)
+	for (; w->sessions && max > 0; max--)
 		session_end(w->sessions, reason, true);
 }

@@ -19,7 +19,7 @@ void session_start(struct worker *w, struct listener *l, int fd,
 /* A connection that is over the limit: reset, counted, nothing read. */
 void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason);
 
-/* End every session of the worker now. */
-void session_end_all(struct worker *w, enum tg_end reason);
+/* End up to `max` sessions of the worker now. */
+void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
 #endif

@@ -38,6 +38,7 @@ struct leg {
 	bool urgent;   /* EPOLLPRI was seen: no splice from here any more */
 	bool failed;   /* EPOLLERR was seen: reset or timed out */
 	bool shut_out; /* we sent our FIN */
+	int err;       /* why it is gone: an errno, 0 if it is not or nobody asked */
 	struct sock_label label;
 	struct proxy_slot *slot; /* NULL until the row is known */
 	uint64_t rx, tx, rx_header, tx_header;
@@ -77,8 +78,10 @@ struct session {
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
-	struct ev_task task;	 /* the budget ran out */
+	struct ev_task task; /* the budget ran out */
+	int64_t began_ms;
 	int64_t active_ms;	 /* last byte moved */
+	int64_t half_ms;	 /* one direction ended */
 	int64_t drain_ms;	 /* when the drain began */
 	struct leg *drain;	 /* the leg that still has bytes to send */
 	enum tg_end why;	 /* the reason after the drain */

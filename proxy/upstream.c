@@ -11,6 +11,7 @@
 
 #include "balance.h"
 #include "base/util.h"
+#include "listener.h"
 #include "session_state.h"
 #include "target.h"
 
@@ -189,6 +190,7 @@ static int open_backend(struct session *s)
 	s->up.fd = fd;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	socket_watch(fd, &s->config->timeouts);
 	leg_label(s, &s->up, TG_LEG_UPSTREAM);
 	leg_take_slot(&s->up, s->backend->upstream);
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)

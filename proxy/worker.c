@@ -13,11 +13,13 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "listener.h"
 #include "session.h"
 #include "worker.h"
 
 #define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
 #define RESUME_MS   100
+#define ENDS_MAX    100 /* sessions ended a turn when the drain is over */
 
 enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE };
 
@@ -259,6 +261,8 @@ static void configure(struct worker *w, struct worker_message *m)
 		*p = a->next;
 		acceptor_close(w, a);
 	}
+	for (struct acceptor *a = w->acceptors; a; a = a->next)
+		socket_watch(a->fd, &c->timeouts);
 	w->config = c;
 	config_put(old);
 }
@@ -267,8 +271,19 @@ static void on_drain_deadline(struct ev_timer *timer)
 {
 	struct worker *w = container_of(timer, struct worker, drain);
 
-	session_end_all(w, TG_END_DRAINED);
-	ev_loop_stop(w->loop);
+	ev_task_add(w->loop, &w->drain_task);
+}
+
+/* In batches, so that those which still wait go on meanwhile. */
+static void on_drain_task(struct ev_task *task)
+{
+	struct worker *w = container_of(task, struct worker, drain_task);
+
+	session_end_some(w, TG_END_DRAINED, ENDS_MAX);
+	if (w->sessions)
+		ev_task_add(w->loop, task);
+	else
+		ev_loop_stop(w->loop);
 }
 
 static void drain(struct worker *w, int64_t deadline_ms)
@@ -394,6 +409,7 @@ int worker_init(struct worker *w, struct proxy *p)
 	w->waiting_tail = &w->waiting;
 	w->resume.fn = on_resume;
 	w->drain.fn = on_drain_deadline;
+	w->drain_task.fn = on_drain_task;
 	w->inbox_io = (struct ev_io){ .fd = -1, .fn = on_inbox };
 	pthread_mutex_init(&w->inbox_lock, NULL);
 	w->inbox_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

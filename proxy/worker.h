@@ -61,6 +61,7 @@ struct worker {
 	struct waiter *waiting, **waiting_tail; /* oldest first */
 	struct ev_timer resume;			/* accepting is paused until then */
 	struct ev_timer drain;
+	struct ev_task drain_task; /* the deadline has come */
 	bool paused;
 	bool draining;
 	struct ev_io inbox_io;

@@ -38,6 +38,10 @@ stage_down() {
 	for pid in "$client" "$gate" "$backend"; do
 		stop "$pid" KILL
 	done
+	# children of what was started, if they outlived it
+	while read -r pid; do
+		kill -KILL "$pid" 2>/dev/null || :
+	done <"$CGROUP/cgroup.procs"
 	umount "$DIR/bpf"
 	# killed members leave the cgroup when they are reaped
 	within 5 find "$CGROUP" -depth -type d -exec rmdir {} +

@@ -12,7 +12,7 @@ sockets=${SOCKETS:-100000}
 # shellcheck source=common.bash
 . tests/bench/common.bash
 all=
-LOAD=$BIN/tests/bench/load
+LOAD=$BIN/tests/tools/load
 
 # --- what may be running beside the work; NAME_on and NAME_off -------------------------
 

@@ -17,7 +17,7 @@ for tool in $peers iperf3; do
 done
 # shellcheck source=common.bash
 . tests/bench/common.bash
-LOAD=$BIN/tests/bench/load
+LOAD=$BIN/tests/tools/load
 REQUEST=64 HELLO=517
 OUT=$BIN/bench
 mkdir -p "$OUT"
