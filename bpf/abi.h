@@ -448,7 +448,16 @@ enum tg_side {
 	X(PROXY_DIED, "proxy_died", PROXY)                          \
 	X(TRUNCATED, "truncated", CLIENT)                           \
 	/* refused: nothing was ever relayed */                     \
-	X(CONNECTION_LIMIT, "connection_limit", PROXY)              \
+	X(PROCESS_CONNECTIONS, "process_connections", PROXY)        \
+	X(PROCESS_RATE, "process_rate", PROXY)                      \
+	X(LISTENER_CONNECTIONS, "listener_connections", PROXY)      \
+	X(LISTENER_RATE, "listener_rate", PROXY)                    \
+	X(ROUTE_CONNECTIONS, "route_connections", PROXY)            \
+	X(ROUTE_RATE, "route_rate", PROXY)                          \
+	X(SOURCE_CONNECTIONS, "source_connections", CLIENT)         \
+	X(SOURCE_RATE, "source_rate", CLIENT)                       \
+	X(PREFIX_CONNECTIONS, "prefix_connections", CLIENT)         \
+	X(PREFIX_RATE, "prefix_rate", CLIENT)                       \
 	X(PROXY_V1_LINE, "proxy_header_v1_malformed", CLIENT)       \
 	X(PROXY_V1_LENGTH, "proxy_header_v1_too_long", CLIENT)      \
 	X(PROXY_V2_VERSION, "proxy_header_version", CLIENT)         \
@@ -483,7 +492,8 @@ enum tg_end {
 #undef X
 		TG_END_MAX
 };
-#define TG_END_FIRST_REFUSED TG_END_CONNECTION_LIMIT
+#define TG_END_FIRST_REFUSED TG_END_PROCESS_CONNECTIONS
+#define TG_END_LAST_LIMIT    TG_END_PREFIX_RATE
 
 /*
  * The proxy book: one slot a row, mapped by the proxy, which adds with relaxed atomics.
@@ -523,6 +533,23 @@ struct hello_book {
 	__u64 unnamed;	 /* without a name */
 };
 
+/*
+ * Sources that were refused most for a limit, mapped by the proxy.  When all places are
+ * taken, who comes next takes that of the least, and its count: `refused` is at most
+ * `over` too high (the Space-Saving algorithm, Metwally 2005).
+ */
+#define TG_OFFENDERS_MAX 64
+struct offender {
+	__u8 ip[16];
+	__u16 listener;
+	__u8 reason; /* enum tg_end */
+	__u8 used;
+	__u8 pad[4];
+	__u64 refused;
+	__u64 over;
+	__u64 last_ns;
+};
+
 /* `proxy_state`, one element, mapped by the proxy. */
 struct proxy_state {
 	__u64 pid;
@@ -539,6 +566,7 @@ struct proxy_state {
 	__u64 slot_errors;  /* rows that found no slot: counted in slot 0 */
 	__u64 pipes;	    /* gauge: pipes held, pooled or in use */
 	__u64 buffers;	    /* gauge: relay buffers, the same */
+	__u64 limits_full;  /* sources that found no place in the table of limits */
 };
 
 #endif

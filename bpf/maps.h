@@ -51,6 +51,8 @@ TG_MAP(faults, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, TG_FAULT_MAX, 0);
 TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX, 0);
 TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
        BPF_F_MMAPABLE);
+TG_MAP(offenders, BPF_MAP_TYPE_ARRAY, __u32, struct offender, TG_OFFENDERS_MAX,
+       BPF_F_MMAPABLE);
 TG_MAP(hello_book, BPF_MAP_TYPE_ARRAY, __u32, struct hello_book, TG_LISTENERS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(proxy_state, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_state, 1, BPF_F_MMAPABLE);

@@ -78,6 +78,22 @@ static const cyaml_schema_field_t ejection_fields[] = {
 	CYAML_FIELD_END,
 };
 
+#define RATE(key, field)                                                      \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
+			       struct limits, field, 1, 32)
+
+static const cyaml_schema_field_t limits_fields[] = {
+	CYAML_FIELD_UINT("connections", CYAML_FLAG_OPTIONAL, struct limits, connections),
+	RATE("rate", rate_text),
+	CYAML_FIELD_UINT("per_source", CYAML_FLAG_OPTIONAL, struct limits, per_source),
+	RATE("source_rate", source_rate_text),
+	CYAML_FIELD_UINT("per_prefix", CYAML_FLAG_OPTIONAL, struct limits, per_prefix),
+	RATE("prefix_rate", prefix_rate_text),
+	CYAML_FIELD_UINT("prefix_v4", CYAML_FLAG_OPTIONAL, struct limits, prefix_v4),
+	CYAML_FIELD_UINT("prefix_v6", CYAML_FLAG_OPTIONAL, struct limits, prefix_v6),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
 			       CONFIG_NAME_MAX),
@@ -102,6 +118,8 @@ static const cyaml_schema_field_t route_fields[] = {
 				queue_fields),
 	CYAML_FIELD_MAPPING_PTR("ejection", CYAML_FLAG_OPTIONAL, struct route, ejection,
 				ejection_fields),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct route, limits,
+			    limits_fields),
 	DURATION(slow_start, struct route),
 	CYAML_FIELD_UINT_PTR("retries", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct route, retries),
@@ -118,11 +136,6 @@ static const cyaml_schema_value_t route_schema = {
 static const cyaml_schema_field_t proxy_from_fields[] = {
 	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER, struct proxy_from, from,
 			     &string_schema, 1, 256),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t limits_fields[] = {
-	CYAML_FIELD_UINT("connections", CYAML_FLAG_OPTIONAL, struct limits, connections),
 	CYAML_FIELD_END,
 };
 
@@ -188,16 +201,17 @@ static const cyaml_schema_value_t config_schema = {
 };
 
 const char *const config_keys[] = {
-	"user",	      "workers",   "hello_bytes", "limits",	"connections",
-	"timeouts",   "connect",   "hello",	  "idle",	"drain",
-	"listeners",  "name",	   "address",	  "ipv6_only",	"proxy_protocol",
-	"from",	      "routes",	   "sni",	  "backends",	"send_proxy",
-	"alpn",	      "priority",  "fallback",	  "balance",	"health",
-	"type",	      "interval",  "timeout",	  "rise",	"fall",
-	"queue",      "size",	   "ejection",	  "failures",	"time",
-	"slow_start", "retries",   "keep_alive",  "half_close", "life",
-	"stuck",      "keepalive", "idle_factor", "dns",	"servers",
-	NULL
+	"user",	       "workers",    "hello_bytes", "limits",	  "connections",
+	"timeouts",    "connect",    "hello",	    "idle",	  "drain",
+	"listeners",   "name",	     "address",	    "ipv6_only",  "proxy_protocol",
+	"from",	       "routes",     "sni",	    "backends",	  "send_proxy",
+	"alpn",	       "priority",   "fallback",    "balance",	  "health",
+	"type",	       "interval",   "timeout",	    "rise",	  "fall",
+	"queue",       "size",	     "ejection",    "failures",	  "time",
+	"slow_start",  "retries",    "keep_alive",  "half_close", "life",
+	"stuck",       "keepalive",  "idle_factor", "rate",	  "per_source",
+	"source_rate", "per_prefix", "prefix_rate", "prefix_v4",  "prefix_v6",
+	"dns",	       "servers",    NULL
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "limits.h"
 
 #define CONFIG_ERROR_MAX       768
 #define CONFIG_FILE_MAX	       (1024u * 1024)
@@ -105,6 +106,7 @@ struct route {
 	struct health *health; /* NULL: not checked */
 	struct queue *queue;   /* NULL: nobody waits */
 	struct ejection *ejection;
+	struct limits limits;
 	char *slow_start;
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
@@ -125,10 +127,6 @@ struct route {
 struct proxy_from {
 	char **from;
 	unsigned from_count;
-};
-
-struct limits {
-	uint32_t connections; /* at once; 0 is no limit */
 };
 
 struct listener {

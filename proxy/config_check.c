@@ -4,6 +4,7 @@
  * Each check leaves `w` where it was on success.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +109,9 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 			return where_wrong(w, "a second listener '%s'", l->name);
 	}
 	where_leave(w, 1);
-	err = check_trusted(w, l);
+	err = config_check_limits(w, &l->limits);
+	if (!err)
+		err = check_trusted(w, l);
 	return err ? err : config_check_routes(w, l);
 }
 
@@ -122,6 +125,49 @@ int config_check_duration(struct where *w, const char *key, const char *text, in
 	if (util_parse_duration_ms(text, ret) < 0 || *ret == 0)
 		return where_wrong(
 			w, "'%s' is not a duration such as 500ms, 10s, 5m or 4h", text);
+	where_leave(w, 1);
+	return 0;
+}
+
+/* "N/DURATION", such as 300/1m. */
+static int check_rate(struct where *w, const char *key, const char *text,
+		      struct rate *ret)
+{
+	const char *slash = text ? strchr(text, '/') : NULL;
+	char number[16];
+	uint64_t n = 0;
+
+	if (!text)
+		return 0;
+	where_enter_key(w, key);
+	if (slash)
+		(void)snprintf(number, sizeof(number), "%.*s", (int)(slash - text), text);
+	if (!slash || slash - text >= (int)sizeof(number) ||
+	    util_parse_u64(number, UINT32_MAX, &n) < 0 || n == 0 ||
+	    util_parse_duration_ms(slash + 1, &ret->ms) < 0 || ret->ms == 0)
+		return where_wrong(
+			w, "'%s' is not NUMBER/DURATION, such as 300/1m or 20/1s", text);
+	ret->n = (uint32_t)n;
+	where_leave(w, 1);
+	return 0;
+}
+
+int config_check_limits(struct where *w, struct limits *l)
+{
+	int err;
+
+	where_enter_key(w, "limits");
+	err = check_rate(w, "rate", l->rate_text, &l->rate);
+	if (!err)
+		err = check_rate(w, "source_rate", l->source_rate_text, &l->source_rate);
+	if (!err)
+		err = check_rate(w, "prefix_rate", l->prefix_rate_text, &l->prefix_rate);
+	if (err)
+		return err;
+	if (l->prefix_v4 > 32 || l->prefix_v6 > 128)
+		return where_wrong(w, "a prefix has at most 32 (v4) or 128 (v6) bits");
+	l->prefix_v4 = l->prefix_v4 ? l->prefix_v4 : 24;
+	l->prefix_v6 = l->prefix_v6 ? l->prefix_v6 : 64;
 	where_leave(w, 1);
 	return 0;
 }
@@ -205,6 +251,8 @@ int config_check(struct where *w, struct config *c)
 	where_leave(w, 1);
 	err = check_timeouts(w, &c->timeouts);
 	set_idle(c);
+	if (!err)
+		err = config_check_limits(w, &c->limits);
 	if (!err)
 		err = check_dns(w, c->dns);
 	where_enter_key(w, "listeners");

@@ -203,6 +203,8 @@ static int check_upstream(struct where *w, struct route *r)
 		err = check_queue(w, r->queue);
 	if (!err)
 		err = check_ejection(w, r);
+	if (!err)
+		err = config_check_limits(w, &r->limits);
 	r->retries_max = r->retries ? *r->retries : CONFIG_RETRIES;
 	if (!err && r->slow_start)
 		err = config_check_duration(w, "slow_start", r->slow_start, 0,

@@ -51,6 +51,9 @@ int config_check_prefixes(struct where *w, const char *key, char *const *texts,
 int config_check_duration(struct where *w, const char *key, const char *text, int64_t def,
 			  int64_t *ret);
 
+/* Limits below `limits`, and their rates. */
+int config_check_limits(struct where *w, struct limits *l);
+
 /* config_route.c: a listener's routes and backends. */
 int config_check_routes(struct where *w, struct listener *l);
 

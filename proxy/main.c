@@ -297,6 +297,9 @@ static int serve(struct daemon *d, struct config *c)
 		return log_errno(-errno, "signalfd");
 	set_limits(&d->proxy, c);
 	err = sandbox_enter(c->user, keep, 3);
+	d->proxy.limits = limits_new(&d->proxy.state->limits_full);
+	if (!err && !d->proxy.limits)
+		err = log_errno(-ENOMEM, "limits");
 	if (!err)
 		err = start_workers(d);
 	if (!err)
@@ -341,6 +344,7 @@ static int daemon_main(struct daemon *d)
 		worker_join(&d->proxy.workers[i]);
 	free(d->proxy.workers);
 	config_put(d->config);
+	limits_free(d->proxy.limits);
 	writer_close(d->proxy.writer);
 	return err ? EXIT_BAD : EXIT_OK;
 }

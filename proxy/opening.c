@@ -161,6 +161,7 @@ static const uint8_t header_reasons[PP_FAULT_MAX] = {
 static void parse_header(struct session *s)
 {
 	struct opening *o = s->opening;
+	enum tg_end reason;
 	enum pp_fault fault;
 	ssize_t n = pp_decode(o->head, o->len, &o->pp, &fault);
 
@@ -173,8 +174,15 @@ static void parse_header(struct session *s)
 	/* the head may move as it grows */
 	o->tlv_at = o->pp.tlv ? (size_t)(o->pp.tlv - o->head) : 0;
 	o->sent = (size_t)n;
-	if (o->pp.known && !o->pp.local)
+	if (o->pp.known && !o->pp.local) {
 		s->client = o->pp.src;
+		reason = session_admit(s->worker, s->listener, s->config, &s->client,
+				       &s->holds);
+		if (reason != TG_END_DONE) {
+			session_end(s, reason, true);
+			return;
+		}
+	}
 	leg_move_to_header(&s->down, (size_t)n);
 	if (!s->listener->tls) {
 		choose_route(s, NULL);

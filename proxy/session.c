@@ -113,6 +113,8 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		leg_name(s, &s->down, TG_LEG_DOWNSTREAM);
 	leg_take_slot(&s->down, s->backend ? s->backend->downstream : s->listener->slot);
 	book_add(&s->down.slot->ends[reason][end_side(s, reason)], 1);
+	if (reason >= TG_END_FIRST_REFUSED && reason <= TG_END_LAST_LIMIT)
+		writer_offender(w->proxy->writer, s->listener->id, reason, s->client.ip);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);
@@ -126,7 +128,8 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
-	worker_session_done(w, s->listener);
+	limits_release(w->proxy->limits, &s->holds);
+	worker_session_done(w);
 	ev_defer_free(w->loop, &s->dead);
 }
 
@@ -476,57 +479,24 @@ static void leg_init(struct session *s, struct leg *leg, int fd)
 	leg->label.leg = TG_LEG_DOWNSTREAM;
 }
 
-void session_start(struct worker *w, struct listener *l, int fd,
-		   const struct sockaddr *peer)
+enum tg_end session_admit(struct worker *w, const struct listener *l,
+			  const struct config *c, const struct addr *client,
+			  struct limits_holds *holds)
 {
-	struct session *s = calloc(1, sizeof(*s));
-	enum session_state first = ST_CONNECT;
+	int64_t now = ev_now_ms(w->loop);
+	enum tg_end reason;
 
-	if (!s) {
-		session_refuse(w, l, fd, TG_END_RESOURCES);
-		return;
-	}
-	s->dead.free = session_free;
-	s->worker = w;
-	s->config = config_get(w->config);
-	s->listener = l;
-	s->timer.fn = on_timer;
-	s->task.fn = on_task;
-	s->began_ms = ev_now_ms(w->loop);
-	addr_from_sockaddr(peer, &s->peer);
-	s->client = s->peer;
-	leg_init(s, &s->down, fd);
-	leg_init(s, &s->up, -1);
-	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
-	s->response = (struct flow_dir){ .from = &s->up, .to = &s->down };
-	s->trusted = is_trusted(l, &s->peer);
-	s->sniff = l->proxy_protocol && !s->trusted;
-	s->next = w->sessions;
-	s->prev = &w->sessions;
-	if (s->next)
-		s->next->prev = &s->next;
-	w->sessions = s;
-	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&w->proxy->active[l->id], 1, __ATOMIC_RELAXED);
-
-	if (s->trusted)
-		first = ST_HEADER;
-	else if (l->tls)
-		first = ST_HELLO;
-	s->state = ST_OVER; /* so that the first transition arms its deadline */
-	session_to(s, first);
-	if (first != ST_CONNECT)
-		s->opening = calloc(1, sizeof(*s->opening));
-	if ((first != ST_CONNECT && !s->opening) ||
-	    ev_io_add(w->loop, &s->down.io, fd, LEG_EVENTS) < 0) {
-		session_end(s, TG_END_RESOURCES, true);
-		return;
-	}
-	if (first == ST_CONNECT)
-		opening_skip(s);
+	reason = limits_admit(w->proxy->limits, LIMITS_PROCESS, 0, &c->limits, client,
+			      now, holds);
+	if (reason == TG_END_DONE)
+		reason = limits_admit(w->proxy->limits, LIMITS_LISTENER, l->id,
+				      &l->limits, client, now, holds);
+	return reason;
 }
 
-void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason)
+/* Nothing was read, and no session made. */
+static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason,
+		   const struct addr *peer)
 {
 	const struct linger now = { .l_onoff = 1 };
 	struct sock_label label = { .listener = l->id,
@@ -539,6 +509,70 @@ void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end re
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
 	book_add(&l->slot->ends[reason][end_sides[reason]], 1);
+	if (reason >= TG_END_FIRST_REFUSED && reason <= TG_END_LAST_LIMIT)
+		writer_offender(w->proxy->writer, l->id, reason, peer->ip);
+}
+
+static void session_begin(struct session *s)
+{
+	enum session_state first = s->trusted	      ? ST_HEADER
+				   : s->listener->tls ? ST_HELLO
+						      : ST_CONNECT;
+
+	s->state = ST_OVER; /* so that the first transition arms its deadline */
+	session_to(s, first);
+	if (first != ST_CONNECT)
+		s->opening = calloc(1, sizeof(*s->opening));
+	if ((first != ST_CONNECT && !s->opening) ||
+	    ev_io_add(s->worker->loop, &s->down.io, s->down.fd, LEG_EVENTS) < 0)
+		session_end(s, TG_END_RESOURCES, true);
+	else if (first == ST_CONNECT)
+		opening_skip(s);
+}
+
+void session_start(struct worker *w, struct listener *l, int fd,
+		   const struct sockaddr *from)
+{
+	struct limits_holds holds = { .n = 0 };
+	enum tg_end reason;
+	struct session *s;
+	struct addr peer;
+	bool trusted;
+
+	addr_from_sockaddr(from, &peer);
+	trusted = is_trusted(l, &peer);
+	reason = session_admit(w, l, w->config, NULL, &holds);
+	if (reason == TG_END_DONE && !trusted) /* else its header says who it is */
+		reason = session_admit(w, l, w->config, &peer, &holds);
+	s = reason == TG_END_DONE ? calloc(1, sizeof(*s)) : NULL;
+	if (!s) {
+		limits_release(w->proxy->limits, &holds);
+		refuse(w, l, fd, reason == TG_END_DONE ? TG_END_RESOURCES : reason,
+		       &peer);
+		return;
+	}
+	s->dead.free = session_free;
+	s->worker = w;
+	s->config = config_get(w->config);
+	s->listener = l;
+	s->timer.fn = on_timer;
+	s->task.fn = on_task;
+	s->began_ms = ev_now_ms(w->loop);
+	s->holds = holds;
+	s->client = s->peer = peer;
+	leg_init(s, &s->down, fd);
+	leg_init(s, &s->up, -1);
+	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
+	s->response = (struct flow_dir){ .from = &s->up, .to = &s->down };
+	s->trusted = trusted;
+	s->sniff = l->proxy_protocol && !s->trusted;
+	s->next = w->sessions;
+	s->prev = &w->sessions;
+	if (s->next)
+		s->next->prev = &s->next;
+	w->sessions = s;
+	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
+	session_begin(s);
 }
 
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max)

@@ -16,9 +16,6 @@
 void session_start(struct worker *w, struct listener *l, int fd,
 		   const struct sockaddr *peer);
 
-/* A connection that is over the limit: reset, counted, nothing read. */
-void session_refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason);
-
 /* End up to `max` sessions of the worker now. */
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 

@@ -80,17 +80,18 @@ struct session {
 	struct ev_timer timer;
 	struct ev_task task; /* the budget ran out */
 	int64_t began_ms;
-	int64_t active_ms;	 /* last byte moved */
-	int64_t half_ms;	 /* one direction ended */
-	int64_t drain_ms;	 /* when the drain began */
-	struct leg *drain;	 /* the leg that still has bytes to send */
-	enum tg_end why;	 /* the reason after the drain */
-	struct leg *first;	 /* that ended or failed, if any */
-	struct leg *broken;	 /* reset; what it had sent before is still passed on */
-	struct addr peer;	 /* the other end of the client's connection */
-	struct addr client;	 /* the real client: of its PROXY header, or peer */
-	bool trusted;		 /* peer must send a PROXY header */
-	bool sniff;		 /* peer must not, and nothing was read yet */
+	int64_t active_ms;  /* last byte moved */
+	int64_t half_ms;    /* one direction ended */
+	int64_t drain_ms;   /* when the drain began */
+	struct leg *drain;  /* the leg that still has bytes to send */
+	enum tg_end why;    /* the reason after the drain */
+	struct leg *first;  /* that ended or failed, if any */
+	struct leg *broken; /* reset; what it had sent before is still passed on */
+	struct addr peer;   /* the other end of the client's connection */
+	struct addr client; /* the real client: of its PROXY header, or peer */
+	bool trusted;	    /* peer must send a PROXY header */
+	bool sniff;	    /* peer must not, and nothing was read yet */
+	struct limits_holds holds;
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
 };
 
@@ -154,6 +155,14 @@ void upstream_stop_waiting(struct session *s);
 void upstream_release(struct session *s);
 
 /* --- session.c --- */
+
+/*
+ * Count against the limits of the process and the listener: as a whole, or if `client` is
+ * given of that source.  0, or the reason to refuse it.
+ */
+enum tg_end session_admit(struct worker *w, const struct listener *l,
+			  const struct config *c, const struct addr *client,
+			  struct limits_holds *holds);
 
 /* Enter a state and arm its deadline. */
 void session_to(struct session *s, enum session_state state);

@@ -259,7 +259,19 @@ static void upstream_try(struct session *s)
 
 void upstream_connect(struct session *s)
 {
-	upstream_try(s);
+	struct limits_table *t = s->worker->proxy->limits;
+	uint32_t id = (uint32_t)s->listener->id << 16 | s->route->id;
+	int64_t now = ev_now_ms(s->worker->loop);
+	const struct limits *l = &s->route->limits;
+	enum tg_end reason;
+
+	reason = limits_admit(t, LIMITS_ROUTE, id, l, NULL, now, &s->holds);
+	if (reason == TG_END_DONE)
+		reason = limits_admit(t, LIMITS_ROUTE, id, l, &s->client, now, &s->holds);
+	if (reason == TG_END_DONE)
+		upstream_try(s);
+	else
+		session_end(s, reason, true);
 }
 
 void upstream_connected(struct session *s)

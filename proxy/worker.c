@@ -101,15 +101,6 @@ static void on_resume(struct ev_timer *timer)
 		worker_resume(w);
 }
 
-static bool over_limit(const struct worker *w, const struct listener *l)
-{
-	uint32_t all = w->config->limits.connections, own = l->limits.connections;
-
-	return (all && __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >= all) ||
-	       (own &&
-		__atomic_load_n(&w->proxy->active[l->id], __ATOMIC_RELAXED) >= own);
-}
-
 /* One connection.  0, or a negative errno if there was none or it may not be taken. */
 static int accept_one(struct acceptor *a)
 {
@@ -125,10 +116,7 @@ static int accept_one(struct acceptor *a)
 	}
 	fd = accept4(a->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
-		if (over_limit(w, a->listener))
-			session_refuse(w, a->listener, fd, TG_END_CONNECTION_LIMIT);
-		else
-			session_start(w, a->listener, fd, (struct sockaddr *)&ss);
+		session_start(w, a->listener, fd, (struct sockaddr *)&ss);
 		return 0;
 	}
 	if (errno == EAGAIN)
@@ -165,10 +153,9 @@ void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1])
 		       w->id_next++);
 }
 
-void worker_session_done(struct worker *w, const struct listener *l)
+void worker_session_done(struct worker *w)
 {
 	__atomic_fetch_sub(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_sub(&w->proxy->active[l->id], 1, __ATOMIC_RELAXED);
 	if (w->paused)
 		ev_timer_set(w->loop, &w->resume, 0);
 	if (w->draining && !w->sessions)

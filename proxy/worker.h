@@ -26,11 +26,11 @@ struct proxy {
 	struct writer *writer;
 	struct proxy_state *state; /* mapped */
 	unsigned workers_n;
-	unsigned sessions;		   /* all workers; relaxed atomic */
-	unsigned sessions_max;		   /* by descriptors */
-	unsigned waiting;		   /* for a place at a backend; relaxed atomic */
-	unsigned active[TG_LISTENERS_MAX]; /* sessions by listener id; relaxed atomic */
-	unsigned pipes_max, buffers_max;   /* a worker */
+	unsigned sessions;     /* all workers; relaxed atomic */
+	unsigned sessions_max; /* by descriptors */
+	unsigned waiting;      /* for a place at a backend; relaxed atomic */
+	struct limits_table *limits;
+	unsigned pipes_max, buffers_max; /* a worker */
 };
 
 /* Who waits for a place at a backend. */
@@ -95,7 +95,7 @@ void worker_join(struct worker *w);
 /* --- for sessions, on the worker's thread --- */
 
 /* A session has ended: count it off, accept again if that was the reason for pausing. */
-void worker_session_done(struct worker *w, const struct listener *l);
+void worker_session_done(struct worker *w);
 
 /* A connection's id, of hexadecimal digits, that no other has; NUL-terminated. */
 void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1]);

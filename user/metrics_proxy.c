@@ -180,6 +180,9 @@ static void proxy_state(const struct page *p)
 	page_simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
 	page_simple(p, "proxy_buffers", false, "Buffers held for relaying, 16 KiB each.",
 		    st->buffers);
+	page_simple(p, "proxy_limits_full", true,
+		    "Sources that were not limited because their table was full.",
+		    st->limits_full);
 	page_simple(p, "proxy_draining", false,
 		    "1 while the proxy waits for its last connections.", st->draining);
 	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `tollgate status` and `tollgate audit`, for people and as JSON. */
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,15 @@ static uint64_t ends(const struct snapshot *s, int from, int to)
 	return n;
 }
 
+static const char *offender_format(const struct offender *o, char ret[ADDR_STR_MAX])
+{
+	bool v4 = addr_is_v4(o->ip);
+
+	(void)inet_ntop(v4 ? AF_INET : AF_INET6, o->ip + (v4 ? 12 : 0), ret,
+			ADDR_STR_MAX);
+	return ret;
+}
+
 static void print_refused(FILE *out, const struct snapshot *s)
 {
 	fprintf(out, "relayed    %" PRIu64 " connections ended, %" PRIu64 " refused\n",
@@ -34,6 +44,42 @@ static void print_refused(FILE *out, const struct snapshot *s)
 					tg_end_names[r], slot_ends(&s->slots[i], r));
 		}
 	}
+}
+
+#define OFFENDERS_SHOWN 10
+
+static void print_offenders(FILE *out, const struct snapshot *s)
+{
+	char ip[ADDR_STR_MAX];
+
+	for (size_t i = 0; i < s->offenders_n && i < OFFENDERS_SHOWN; i++) {
+		const struct offender *o = &s->offenders[i];
+
+		fprintf(out, "offender   %s at %s: %s %" PRIu64 "\n",
+			offender_format(o, ip),
+			snapshot_name(s, TG_NAME_LISTENER, o->listener),
+			tg_end_names[o->reason], (uint64_t)o->refused);
+	}
+}
+
+static json_t *offenders_json(const struct snapshot *s)
+{
+	json_t *list = json_array();
+	char ip[ADDR_STR_MAX];
+
+	for (size_t i = 0; i < s->offenders_n; i++) {
+		const struct offender *o = &s->offenders[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:f}", "source",
+					offender_format(o, ip), "listener",
+					snapshot_name(s, TG_NAME_LISTENER, o->listener),
+					"reason", tg_end_names[o->reason], "refused",
+					(json_int_t)o->refused, "at_most_too_high",
+					(json_int_t)o->over, "age_seconds",
+					(double)(s->taken_ns - o->last_ns) / 1e9));
+	}
+	return list;
 }
 
 static void print_faults(FILE *out, const struct snapshot *s)
@@ -91,6 +137,7 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 		util_format_bytes(t->counts.tx_payload_bytes, tx),
 		(uint64_t)t->counts.tx_retransmitted_bytes);
 	print_refused(out, s);
+	print_offenders(out, s);
 	print_faults(out, s);
 }
 
@@ -116,7 +163,7 @@ json_t *status_json(const struct snapshot *s)
 				    json_integer((json_int_t)s->faults[i]));
 	o = json_pack(
 		"{s:s, s:I, s:I, s:b, s:{s:b, s:I, s:I, s:b, s:b}, s:{s:I, s:I, s:I, s:I}, "
-		"s:{s:I, s:I, s:I}, s:o, s:o}",
+		"s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
 		"version", s->meta.version, "loaded_unix",
 		(json_int_t)s->meta.loaded_unix, "wire_devices", (json_int_t)s->meta.wire,
 		"nft", s->nft_n > 0, "proxy", "running", snapshot_proxy_up(s), "pid",
@@ -128,7 +175,7 @@ json_t *status_json(const struct snapshot *s)
 		(json_int_t)t->counts.rx_payload_bytes, "tx_payload_bytes",
 		(json_int_t)t->counts.tx_payload_bytes, "tx_retransmitted_bytes",
 		(json_int_t)t->counts.tx_retransmitted_bytes, "refused", refused,
-		"faults", faults);
+		"offenders", offenders_json(s), "faults", faults);
 	return o;
 }
 

@@ -237,7 +237,7 @@ proxy_listeners() {
 	within 10 live 8
 	run raw 8080 ''
 	[[ $output == *"reset by peer"* ]]
-	refused_is connection_limit 1
+	refused_is listener_connections 1
 	exec 7>&- 8>&-
 	within 10 live 0
 	at client "$PEER" load --connect 192.0.2.2:8080 --bytes 10

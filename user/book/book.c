@@ -34,6 +34,7 @@
 	X(names)         \
 	X(proxy_book)    \
 	X(hello_book)    \
+	X(offenders)     \
 	X(proxy_state)   \
 	X(odd)           \
 	X(cursors)       \
@@ -112,6 +113,7 @@ static int check_shapes(const struct book *b)
 		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
 		{ MAP_hello_book, 4, sizeof(struct hello_book) },
+		{ MAP_offenders, 4, sizeof(struct offender) },
 		{ MAP_proxy_state, 4, sizeof(struct proxy_state) },
 		{ MAP_odd, 4, sizeof(struct odd) },
 	};
@@ -405,6 +407,26 @@ static int read_odd(struct book *b, struct snapshot *s)
 	return 0;
 }
 
+static int by_refused(const void *a, const void *b)
+{
+	const struct offender *x = a, *y = b;
+
+	return x->refused > y->refused ? -1 : x->refused < y->refused;
+}
+
+static int read_offenders(struct book *b, struct snapshot *s)
+{
+	for (__u32 i = 0; i < TG_OFFENDERS_MAX; i++) {
+		struct offender *o = &s->offenders[s->offenders_n];
+
+		if (bpf_map_lookup_elem(b->fds[MAP_offenders], &i, o) < 0)
+			return -errno;
+		s->offenders_n += o->used;
+	}
+	qsort(s->offenders, s->offenders_n, sizeof(*s->offenders), by_refused);
+	return 0;
+}
+
 /* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
 static int read_proxy(struct book *b, struct snapshot *s)
 {
@@ -429,7 +451,7 @@ static int read_proxy(struct book *b, struct snapshot *s)
 		if (bpf_map_lookup_elem(b->fds[MAP_hello_book], &id, &s->hellos[id]) < 0)
 			return -errno;
 	}
-	return 0;
+	return read_offenders(b, s);
 }
 
 static int read_faults(struct book *b, struct snapshot *s)

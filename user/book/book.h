@@ -76,7 +76,9 @@ struct snapshot {
 	struct xdp_count xdp_reasons[TG_FAULT_MAX];
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;
-	struct hello_book hellos[TG_LISTENERS_MAX]; /* by listener id */
+	struct hello_book hellos[TG_LISTENERS_MAX];  /* by listener id */
+	struct offender offenders[TG_OFFENDERS_MAX]; /* most refused first */
+	size_t offenders_n;
 	struct proxy_state proxy;
 	struct named *names;
 	size_t names_n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxy's side of the books; see writer.h for what needs privilege and what not. */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdbool.h>
@@ -29,6 +30,8 @@ struct writer {
 	int boundary_fd;
 	struct proxy_slot *slots;
 	struct hello_book *hellos;
+	struct offender *offenders;
+	pthread_mutex_t offenders_lock;
 	struct proxy_state *state;
 };
 
@@ -78,6 +81,8 @@ void writer_close(struct writer *w)
 		munmap(w->slots, sizeof(*w->slots) * TG_SLOTS_MAX);
 	if (w->hellos)
 		munmap(w->hellos, sizeof(*w->hellos) * TG_LISTENERS_MAX);
+	if (w->offenders)
+		munmap(w->offenders, sizeof(*w->offenders) * TG_OFFENDERS_MAX);
 	if (w->label_fd >= 0)
 		close(w->label_fd);
 	if (w->names_fd >= 0)
@@ -149,6 +154,7 @@ int writer_open(const char *pins, struct writer **ret)
 
 	if (!w)
 		return -ENOMEM;
+	pthread_mutex_init(&w->offenders_lock, NULL);
 	w->label_fd = w->names_fd = w->listeners_fd = w->boundary_fd = -1;
 	err = open_pin(pins, "tcp_label", &w->label_fd);
 	if (!err)
@@ -163,6 +169,9 @@ int writer_open(const char *pins, struct writer **ret)
 	if (!err)
 		err = map_pin(pins, "hello_book", sizeof(*w->hellos) * TG_LISTENERS_MAX,
 			      sizeof(*w->hellos), (void **)&w->hellos);
+	if (!err)
+		err = map_pin(pins, "offenders", sizeof(*w->offenders) * TG_OFFENDERS_MAX,
+			      sizeof(*w->offenders), (void **)&w->offenders);
 	if (!err)
 		err = map_pin(pins, "proxy_state", sizeof(*w->state), sizeof(*w->state),
 			      (void **)&w->state);
@@ -185,6 +194,44 @@ int writer_open(const char *pins, struct writer **ret)
 struct hello_book *writer_hellos(struct writer *w, uint16_t listener)
 {
 	return &w->hellos[listener];
+}
+
+static struct offender *offender_place(struct offender *all, const struct offender *who)
+{
+	struct offender *least = all;
+
+	for (int i = 0; i < TG_OFFENDERS_MAX; i++) {
+		if (!all[i].used)
+			return &all[i];
+		if (all[i].listener == who->listener && all[i].reason == who->reason &&
+		    memcmp(all[i].ip, who->ip, sizeof(who->ip)) == 0)
+			return &all[i];
+		if (all[i].refused < least->refused)
+			least = &all[i];
+	}
+	return least;
+}
+
+void writer_offender(struct writer *w, uint16_t listener, enum tg_end reason,
+		     const uint8_t ip[16])
+{
+	struct offender who = { .listener = listener,
+				.reason = (uint8_t)reason,
+				.used = 1 };
+	struct offender *o;
+
+	memcpy(who.ip, ip, sizeof(who.ip));
+	pthread_mutex_lock(&w->offenders_lock);
+	o = offender_place(w->offenders, &who);
+	if (o->used && (o->listener != listener || o->reason != reason ||
+			memcmp(o->ip, ip, sizeof(o->ip)) != 0))
+		who.over = who.refused = o->refused; /* in the place of the least */
+	else if (o->used)
+		who = *o;
+	who.refused++;
+	who.last_ns = util_now_ns();
+	*o = who;
+	pthread_mutex_unlock(&w->offenders_lock);
 }
 
 static unsigned log2_ceil(uint64_t value)

@@ -53,6 +53,10 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 /* What hellos of a listener looked like; lives as long as the writer. */
 struct hello_book *writer_hellos(struct writer *w, uint16_t listener);
 
+/* A source was refused for a limit of this listener.  Thread-safe. */
+void writer_offender(struct writer *w, uint16_t listener, enum tg_end reason,
+		     const uint8_t ip[16]);
+
 /* Add a value to a histogram in mapped memory, bucket as the kernel programs choose it.
  */
 void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How many connections there may be, and how many new ones in a time: of the process, a
+ * listener, a route, and within each of these of one source address and of its prefix.
+ * Counts are shared by all workers, exact, and outlive configurations.
+ */
+#ifndef PROXY_LIMITS_H
+#define PROXY_LIMITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "bpf/abi.h"
+
+#define LIMITS_ENTRIES_MAX                                           \
+	131072 /* counted at once; beyond it sources are not limited \
+		*/
+#define LIMITS_HOLDS_MAX 9
+
+/* N new connections in any span of `ms`, by a sliding window; n = 0: no limit. */
+struct rate {
+	uint32_t n;
+	int64_t ms;
+};
+
+struct limits {
+	/* as in the file */
+	uint32_t connections, per_source, per_prefix; /* at once; 0 is no limit */
+	char *rate_text, *source_rate_text, *prefix_rate_text;
+	uint8_t prefix_v4, prefix_v6; /* bits; 24 and 64 */
+	/* derived */
+	struct rate rate, source_rate, prefix_rate;
+};
+
+enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE };
+
+/* What is counted for a connection; zeroed at first. */
+struct limits_holds {
+	struct limits_entry *entries[LIMITS_HOLDS_MAX];
+	unsigned n;
+};
+
+struct limits_table;
+
+/* full: raised for each source that found no entry.  NULL without memory. */
+struct limits_table *limits_new(__u64 *full);
+void limits_free(struct limits_table *t); /* NULL is fine */
+
+/*
+ * Count a connection of the scope number `id`, as a whole, or if `client` is given of
+ * that source and prefix within it.  0 and more in *holds; or the reason to refuse it,
+ * nothing counted by this call.  Thread-safe.
+ */
+enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32_t id,
+			 const struct limits *l, const struct addr *client,
+			 int64_t now_ms, struct limits_holds *holds);
+
+/* The connection is over. */
+void limits_release(struct limits_table *t, struct limits_holds *holds);
+
+#endif
