@@ -38,7 +38,7 @@ ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello
 TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(ROUTING)
 EXPORTER := user/exporter.c user/events.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
 PROXY := $(wildcard proxy/*.c)
-CODECS := proxy/pp.c proxy/limits.c $(ROUTING)
+CODECS := proxy/pp.c proxy/limiter.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
 TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load) $(BUILD)/tests/bpf/lossy.bpf.o

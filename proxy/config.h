@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "limits.h"
+#include "limiter.h"
 
 #define CONFIG_ERROR_MAX       768
 #define CONFIG_FILE_MAX	       (1024u * 1024)

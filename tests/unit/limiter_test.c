@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "limits.h"
+#include "limiter.h"
 #include "t.h"
 
 static struct limits_table *table;

@@ -4,8 +4,8 @@
  * listener, a route, and within each of these of one source address and of its prefix.
  * Counts are shared by all workers, exact, and outlive configurations.
  */
-#ifndef PROXY_LIMITS_H
-#define PROXY_LIMITS_H
+#ifndef PROXY_LIMITER_H
+#define PROXY_LIMITER_H
 
 #include <stdbool.h>
 #include <stdint.h>

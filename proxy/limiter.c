@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "book/writer.h"
-#include "limits.h"
+#include "limiter.h"
 
 #define BUCKETS 16384
 #define LOCKS	64
