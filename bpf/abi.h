@@ -561,6 +561,7 @@ struct proxy_state {
 	__u64 accept_pauses; /* counter */
 	__u64 reloads_ok;
 	__u64 reloads_failed;
+	__u64 upgrades; /* times a successor took over */
 	__u64 draining;
 	__u64 label_errors; /* sockets that could not be labelled */
 	__u64 slot_errors;  /* rows that found no slot: counted in slot 0 */

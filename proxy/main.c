@@ -21,7 +21,9 @@
 #include "book/explain.h"
 #include "config.h"
 #include "keeper.h"
+#include "handover.h"
 #include "listener.h"
+#include "upgrade.h"
 #include "version.h"
 #include "worker.h"
 
@@ -35,18 +37,27 @@ struct daemon {
 	struct proxy proxy;
 	struct keeper *keeper;
 	struct config *config; /* a reference */
+	int *fds;	       /* its listening sockets, [listener * workers + worker] */
 	const char *config_path;
 	const char *pins;
+	bool upgrade; /* we take over from a running proxy */
+	int old_fd;   /* to it, -1 if there is none */
+	struct inherited *inherited;
+	unsigned inherited_n;
+	int successor_fd; /* where one may come */
+	bool succeeded;	  /* one has come, and these are our last connections */
 };
 
 static void usage(FILE *out)
 {
-	fputs("usage: tollgate-proxy --config FILE [--pins DIR] [--log-level LEVEL]\n"
+	fputs("usage: tollgate-proxy --config FILE [--upgrade] [--pins DIR] [--log-level LEVEL]\n"
 	      "\n"
 	      "Route TLS connections by server name and TCP connections by port, and keep\n"
 	      "the proxy's book beside the kernel's.  'tollgate load' must have run.\n"
 	      "\n"
 	      "  -c, --config FILE      the configuration, see tollgate.yaml(5)\n"
+	      "      --upgrade          take over from the proxy that is running, with its\n"
+	      "                         listening sockets and live connections\n"
 	      "      --pins DIR         where the books are pinned (" TG_PINS ")\n"
 	      "      --log-level LEVEL  error, warn, info or debug (info)\n"
 	      "  -h, --help             this text\n"
@@ -84,12 +95,31 @@ static bool listens_there(const struct config *old, const struct listener *l)
 	return false;
 }
 
-static void close_fds(int *fds, size_t n)
+/* A socket of the old process for this listener, or -1. */
+static int inherit(struct daemon *d, const struct listener *l)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
+	for (unsigned i = 0; i < d->inherited_n; i++) {
+		struct inherited *in = &d->inherited[i];
+		int fd = in->fd;
+
+		if (fd < 0 || in->listener != l->id || in->ipv6_only != l->ipv6_only ||
+		    memcmp(&in->addr, &l->addr, sizeof(l->addr)) != 0)
+			continue;
+		in->fd = -1;
+		return fd;
 	}
+	return -1;
+}
+
+/* True if every worker has one. */
+static bool inherit_all(struct daemon *d, const struct listener *l, int *fds)
+{
+	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
+		fds[i] = inherit(d, l);
+		if (fds[i] < 0)
+			return false;
+	}
+	return true;
 }
 
 /* fds[listener * workers + worker] of listeners that are new; -1 elsewhere. */
@@ -99,7 +129,8 @@ static int open_listeners(struct daemon *d, const struct config *c, int *fds)
 	int err;
 
 	for (unsigned i = 0; i < c->listeners_count; i++) {
-		if (same_listener(d->config, &c->listeners[i]))
+		if (same_listener(d->config, &c->listeners[i]) ||
+		    inherit_all(d, &c->listeners[i], &fds[i * n]))
 			continue;
 		err = listener_open(&d->proxy, &c->listeners[i],
 				    listens_there(d->config, &c->listeners[i]),
@@ -108,6 +139,22 @@ static int open_listeners(struct daemon *d, const struct config *c, int *fds)
 			return err;
 	}
 	return 0;
+}
+
+/* Which socket of which worker is which listener's, for a successor.  Takes fds. */
+static void remember_sockets(struct daemon *d, const struct config *c, int *fds)
+{
+	unsigned n = d->proxy.workers_n;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *old = same_listener(d->config, &c->listeners[i]);
+
+		for (unsigned w = 0; old && w < n; w++)
+			fds[i * n + w] =
+				d->fds[(size_t)(old - d->config->listeners) * n + w];
+	}
+	free(d->fds);
+	d->fds = fds;
 }
 
 /*
@@ -119,6 +166,7 @@ static int activate(struct daemon *d, struct config *c)
 	unsigned n = d->proxy.workers_n;
 	size_t fds_n = (size_t)c->listeners_count * n;
 	int own[CONFIG_LISTENERS_MAX];
+	unsigned sent = 0;
 	char why[CONFIG_ERROR_MAX];
 	int *fds, err;
 
@@ -141,17 +189,20 @@ static int activate(struct daemon *d, struct config *c)
 			err = listener_listen(&c->listeners[i / n], fds[i]);
 	}
 	for (unsigned w = 0; !err && w < n; w++) {
-		for (unsigned i = 0; i < c->listeners_count; i++) {
-			own[i] = fds[i * n + w];
-			fds[i * n + w] = -1; /* now the worker's */
-		}
+		for (unsigned i = 0; i < c->listeners_count; i++)
+			own[i] = fds[i * n + w]; /* now the worker's */
 		err = worker_configure(&d->proxy.workers[w], config_get(c), own);
+		sent = w + 1;
 	}
-	if (err)
-		close_fds(fds, fds_n);
-	free(fds);
-	if (err)
+	for (size_t i = 0; err && i < fds_n; i++) {
+		if (fds[i] >= 0 && i % n >= sent)
+			close(fds[i]);
+	}
+	if (err) {
+		free(fds);
 		return err;
+	}
+	remember_sockets(d, c, fds);
 	keeper_configure(d->keeper, c);
 	config_put(d->config);
 	d->config = config_get(c);
@@ -195,23 +246,48 @@ static bool workers_alive(struct daemon *d)
 
 static void begin_drain(struct daemon *d, int64_t deadline_ms)
 {
-	book_set(&d->proxy.state->draining, 1);
+	if (!d->succeeded)
+		book_set(&d->proxy.state->draining, 1);
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
 		if (worker_drain(&d->proxy.workers[i], deadline_ms) < 0)
 			_exit(EXIT_BAD); /* no memory even for that */
 	}
 }
 
+/* Somebody is at the socket for successors. */
+static void on_successor(struct daemon *d)
+{
+	int fd = handover_accept(d->successor_fd), err;
+
+	if (fd < 0) {
+		(void)log_errno(fd, "refused who asked to take over");
+		return;
+	}
+	log_info("a successor takes over");
+	err = upgrade_give(fd, &d->proxy, d->config, d->fds);
+	close(fd);
+	d->succeeded = !err || err == -EPIPE;
+}
+
 static int run(struct daemon *d, int sigfd)
 {
-	struct pollfd p = { .fd = sigfd, .events = POLLIN };
+	struct pollfd p[2] = { { .fd = sigfd, .events = POLLIN },
+			       { .fd = d->successor_fd, .events = POLLIN } };
 	struct signalfd_siginfo sig;
 	bool draining = false;
 
 	while (!draining || workers_alive(d)) {
-		int n = poll(&p, 1, draining ? 20 : HEARTBEAT_MS);
+		int n = poll(p, 2, draining ? 20 : HEARTBEAT_MS);
 
-		book_set(&d->proxy.state->heartbeat_ns, util_now_ns());
+		if (!d->succeeded)
+			book_set(&d->proxy.state->heartbeat_ns, util_now_ns());
+		if (n > 0 && p[1].revents && !draining) {
+			on_successor(d);
+			if (d->succeeded) {
+				begin_drain(d, d->config->timeouts.drain_ms);
+				draining = true;
+			}
+		}
 		if (n <= 0 || read(sigfd, &sig, sizeof(sig)) != sizeof(sig))
 			continue;
 		if (sig.ssi_signo == SIGHUP) {
@@ -279,6 +355,38 @@ static int start_workers(struct daemon *d)
 	return err;
 }
 
+/* As root, so that the old process knows that it may trust us. */
+static int find_old(struct daemon *d)
+{
+	pid_t pid;
+
+	if (writer_running(d->proxy.writer, &pid) < 0) {
+		log_error(
+			"--upgrade: no proxy is running on these books; start without it");
+		return -ESRCH;
+	}
+	d->old_fd = handover_connect(pid);
+	if (d->old_fd < 0)
+		return log_errno(d->old_fd, "cannot reach the running proxy (pid %d)",
+				 (int)pid);
+	return upgrade_begin(d->old_fd, &d->inherited, &d->inherited_n);
+}
+
+/* The workers accept: what else the old process has is ours now. */
+static void take_over(struct daemon *d, struct config *c)
+{
+	writer_succeed(d->proxy.writer);
+	(void)upgrade_finish(d->old_fd, &d->proxy, c);
+	close(d->old_fd);
+	for (unsigned i = 0; i < d->inherited_n; i++) {
+		if (d->inherited[i].fd >= 0) /* listeners that are no more */
+			close(d->inherited[i].fd);
+	}
+	free(d->inherited);
+	d->inherited = NULL;
+	d->inherited_n = 0;
+}
+
 static int serve(struct daemon *d, struct config *c)
 {
 	static const cap_value_t keep[] = { CAP_NET_ADMIN, CAP_NET_BIND_SERVICE,
@@ -296,7 +404,9 @@ static int serve(struct daemon *d, struct config *c)
 	if (sigfd < 0)
 		return log_errno(-errno, "signalfd");
 	set_limits(&d->proxy, c);
-	err = sandbox_enter(c->user, keep, 3);
+	err = d->upgrade ? find_old(d) : 0;
+	if (!err)
+		err = sandbox_enter(c->user, keep, 3);
 	d->proxy.limits = limits_new(&d->proxy.state->limits_full);
 	if (!err && !d->proxy.limits)
 		err = log_errno(-ENOMEM, "limits");
@@ -308,12 +418,19 @@ static int serve(struct daemon *d, struct config *c)
 		err = activate(d, c);
 	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
 		err = worker_start(&d->proxy.workers[i], c->workers ? -1 : cpu_of(i));
+	if (!err && d->upgrade)
+		take_over(d, c);
 	if (!err) {
+		d->successor_fd = handover_listen();
+		if (d->successor_fd < 0)
+			(void)log_errno(d->successor_fd, "no upgrade will be possible");
 		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,
 			 d->proxy.workers_n, c->user);
 		err = run(d, sigfd);
 	}
 	close(sigfd);
+	if (d->successor_fd >= 0)
+		close(d->successor_fd);
 	return err;
 }
 
@@ -328,7 +445,7 @@ static int daemon_main(struct daemon *d)
 		log_error("%s", why);
 		return EXIT_BAD;
 	}
-	err = writer_open(d->pins, &d->proxy.writer);
+	err = writer_open(d->pins, d->upgrade, &d->proxy.writer);
 	if (err) {
 		book_explain(err, d->pins);
 		config_put(c);
@@ -344,6 +461,7 @@ static int daemon_main(struct daemon *d)
 		worker_join(&d->proxy.workers[i]);
 	free(d->proxy.workers);
 	config_put(d->config);
+	free(d->fds);
 	limits_free(d->proxy.limits);
 	writer_close(d->proxy.writer);
 	return err ? EXIT_BAD : EXIT_OK;
@@ -354,12 +472,13 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "pins", required_argument, NULL, 'p' },
+		{ "upgrade", no_argument, NULL, 'u' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	struct daemon d = { .pins = TG_PINS };
+	struct daemon d = { .pins = TG_PINS, .old_fd = -1, .successor_fd = -1 };
 	int opt;
 
 	log_init("tollgate-proxy");
@@ -370,6 +489,9 @@ int main(int argc, char **argv)
 			break;
 		case 'p':
 			d.pins = optarg;
+			break;
+		case 'u':
+			d.upgrade = true;
 			break;
 		case 'l':
 			if (log_set_level(optarg) < 0) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -122,6 +123,37 @@ void relay_pool_done(struct relay_pool *pool)
 uint8_t *relay_scratch(struct relay_pool *pool)
 {
 	return pool->buffers->data;
+}
+
+struct relay_pipe *relay_pipe_adopt(struct relay_pool *pool, const int fds[2],
+				    size_t fill)
+{
+	struct relay_pipe *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		close(fds[0]);
+		close(fds[1]);
+		return NULL;
+	}
+	*p = (struct relay_pipe){ .fds = { fds[0], fds[1] }, .fill = fill };
+	pool->pipes_held++;
+	__atomic_fetch_add(pool->pipes_gauge, 1, __ATOMIC_RELAXED);
+	return p;
+}
+
+struct relay_buffer *relay_buffer_adopt(struct relay_pool *pool, const uint8_t *data,
+					size_t n)
+{
+	struct relay_buffer *b;
+
+	if (n > RELAY_BUFFER_BYTES || !(b = malloc(sizeof(*b))))
+		return NULL;
+	memcpy(b->data, data, n);
+	b->start = 0;
+	b->end = n;
+	pool->buffers_held++;
+	__atomic_fetch_add(pool->buffers_gauge, 1, __ATOMIC_RELAXED);
+	return b;
 }
 
 /* --- one direction --- */

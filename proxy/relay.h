@@ -92,6 +92,16 @@ enum relay_hint {
 enum relay_result relay_move(struct relay_pool *pool, struct relay_store *store, int src,
 			     int dst, unsigned hints, struct relay_moved *ret);
 
+/*
+ * A pipe (both its ends) or bytes from another process, for a store.  NULL without
+ * memory; the ends of the pipe are closed then.  Beyond the caps of the pool, but
+ * counted.
+ */
+struct relay_pipe *relay_pipe_adopt(struct relay_pool *pool, const int fds[2],
+				    size_t fill);
+struct relay_buffer *relay_buffer_adopt(struct relay_pool *pool, const uint8_t *data,
+					size_t n);
+
 /* Bytes taken and not delivered. */
 size_t relay_held(const struct relay_store *store);
 

@@ -94,6 +94,23 @@ static enum tg_side end_side(const struct session *s, enum tg_end reason)
 	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
 }
 
+/* Its sockets are closed, or another's: off all lists. */
+void session_unlink(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	s->state = ST_OVER;
+	upstream_release(s);
+	limits_release(w->proxy->limits, &s->holds);
+	ev_timer_del(w->loop, &s->timer);
+	ev_task_del(w->loop, &s->task);
+	*s->prev = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	worker_session_done(w);
+	ev_defer_free(w->loop, &s->dead);
+}
+
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct worker *w = s->worker;
@@ -122,15 +139,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	leg_close(s, &s->down, reset);
 	relay_store_clear(&w->pool, &s->request.store);
 	relay_store_clear(&w->pool, &s->response.store);
-	upstream_release(s);
-	ev_timer_del(w->loop, &s->timer);
-	ev_task_del(w->loop, &s->task);
-	*s->prev = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
-	limits_release(w->proxy->limits, &s->holds);
-	worker_session_done(w);
-	ev_defer_free(w->loop, &s->dead);
+	session_unlink(s);
 }
 
 /*
@@ -411,10 +420,7 @@ void session_relay(struct session *s)
 {
 	s->active_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_RELAY);
-	relay_arm(s);
-	if (s->sniff)
-		deadline_set(s, s->config->timeouts.hello_ms);
-	session_pump(s);
+	session_resume(s);
 }
 
 static void on_task(struct ev_task *task)
@@ -470,13 +476,37 @@ static bool is_trusted(const struct listener *l, const struct addr *peer)
 	return false;
 }
 
-static void leg_init(struct session *s, struct leg *leg, int fd)
+void session_leg_init(struct session *s, struct leg *leg, int fd)
 {
 	leg->session = s;
 	leg->fd = fd;
 	leg->io = (struct ev_io){ .fd = -1, .fn = on_leg };
 	leg->label.listener = s->listener->id;
 	leg->label.leg = TG_LEG_DOWNSTREAM;
+}
+
+void session_link(struct session *s, struct worker *w)
+{
+	s->dead.free = session_free;
+	s->worker = w;
+	s->config = config_get(w->config);
+	s->timer.fn = on_timer;
+	s->task.fn = on_task;
+	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
+	s->response = (struct flow_dir){ .from = &s->up, .to = &s->down };
+	s->next = w->sessions;
+	s->prev = &w->sessions;
+	if (s->next)
+		s->next->prev = &s->next;
+	w->sessions = s;
+}
+
+void session_resume(struct session *s)
+{
+	relay_arm(s);
+	if (s->sniff)
+		deadline_set(s, s->config->timeouts.hello_ms);
+	session_pump(s); /* what is held may be all that is left to do */
 }
 
 enum tg_end session_admit(struct worker *w, const struct listener *l,
@@ -551,26 +581,15 @@ void session_start(struct worker *w, struct listener *l, int fd,
 		       &peer);
 		return;
 	}
-	s->dead.free = session_free;
-	s->worker = w;
-	s->config = config_get(w->config);
+	session_link(s, w);
 	s->listener = l;
-	s->timer.fn = on_timer;
-	s->task.fn = on_task;
 	s->began_ms = ev_now_ms(w->loop);
 	s->holds = holds;
 	s->client = s->peer = peer;
-	leg_init(s, &s->down, fd);
-	leg_init(s, &s->up, -1);
-	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
-	s->response = (struct flow_dir){ .from = &s->up, .to = &s->down };
+	session_leg_init(s, &s->down, fd);
+	session_leg_init(s, &s->up, -1);
 	s->trusted = trusted;
 	s->sniff = l->proxy_protocol && !s->trusted;
-	s->next = w->sessions;
-	s->prev = &w->sessions;
-	if (s->next)
-		s->next->prev = &s->next;
-	w->sessions = s;
 	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	session_begin(s);
 }
@@ -579,4 +598,9 @@ void session_end_some(struct worker *w, enum tg_end reason, unsigned max)
 {
 	for (; w->sessions && max > 0; max--)
 		session_end(w->sessions, reason, true);
+}
+
+struct session *session_next(const struct session *s)
+{
+	return s->next;
 }

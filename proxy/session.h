@@ -19,4 +19,24 @@ void session_start(struct worker *w, struct listener *l, int fd,
 /* End up to `max` sessions of the worker now. */
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
+/* The next one of its worker. */
+struct session *session_next(const struct session *s);
+
+/* --- an upgrade, see handover.h; session_move.c --- */
+
+struct handover_message;
+
+/*
+ * Give a session to the successor at `fd`, if it is one that can move.  0, also if it
+ * stays; a negative errno if the successor is gone.  m is for its answer.
+ */
+int session_give(struct session *s, int fd, struct handover_message *m);
+
+/* Is the session in a message well-formed, and of a route that is in this configuration?
+ */
+bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned fds_n);
+
+/* On the worker's thread: go on with it.  The descriptors are taken in any case. */
+void session_take(struct worker *w, const uint8_t *data, const int *fds);
+
 #endif

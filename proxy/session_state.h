@@ -143,6 +143,9 @@ bool opening_sniff(struct session *s);
 
 /* --- upstream.c --- */
 
+/* Count against the limits of the route.  0, or the reason to refuse it. */
+enum tg_end upstream_admit(struct session *s);
+
 /* The route is known: choose a backend and connect to it; may end the session. */
 void upstream_connect(struct session *s);
 
@@ -163,6 +166,14 @@ void upstream_release(struct session *s);
 enum tg_end session_admit(struct worker *w, const struct listener *l,
 			  const struct config *c, const struct addr *client,
 			  struct limits_holds *holds);
+
+/* A new session's place on its worker, and the end of it. */
+void session_link(struct session *s, struct worker *w);
+void session_unlink(struct session *s);
+void session_leg_init(struct session *s, struct leg *leg, int fd);
+
+/* Relay, with the deadlines of a relay. */
+void session_resume(struct session *s);
 
 /* Enter a state and arm its deadline. */
 void session_to(struct session *s, enum session_state state);

@@ -257,7 +257,7 @@ static void upstream_try(struct session *s)
 	}
 }
 
-void upstream_connect(struct session *s)
+enum tg_end upstream_admit(struct session *s)
 {
 	struct limits_table *t = s->worker->proxy->limits;
 	uint32_t id = (uint32_t)s->listener->id << 16 | s->route->id;
@@ -268,6 +268,13 @@ void upstream_connect(struct session *s)
 	reason = limits_admit(t, LIMITS_ROUTE, id, l, NULL, now, &s->holds);
 	if (reason == TG_END_DONE)
 		reason = limits_admit(t, LIMITS_ROUTE, id, l, &s->client, now, &s->holds);
+	return reason;
+}
+
+void upstream_connect(struct session *s)
+{
+	enum tg_end reason = upstream_admit(s);
+
 	if (reason == TG_END_DONE)
 		upstream_try(s);
 	else

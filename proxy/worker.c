@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One worker: accepting, pausing, taking configurations, draining. */
 #include <errno.h>
+#include <semaphore.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "handover.h"
 #include "listener.h"
 #include "session.h"
 #include "worker.h"
@@ -21,13 +23,22 @@
 #define RESUME_MS   100
 #define ENDS_MAX    100 /* sessions ended a turn when the drain is over */
 
-enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE };
+enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_HAND_OVER, MSG_ADOPT };
+
+/* Who hands over waits for the worker. */
+struct handing {
+	int fd;
+	int err;
+	sem_t done;
+};
 
 struct worker_message {
 	struct worker_message *next;
 	enum message_kind kind;
 	int64_t deadline_ms;
 	uint16_t listener, route;
+	struct handing *handing;
+	uint8_t *session;
 	struct config *config;
 	int fds[]; /* one a listener */
 };
@@ -302,6 +313,39 @@ static bool offer_place(struct worker *w, uint16_t listener, uint16_t route)
 	return false;
 }
 
+/* The successor has the same sockets: what waits in their queues is its to take. */
+static void acceptors_drop(struct worker *w)
+{
+	while (w->acceptors) {
+		struct acceptor *a = w->acceptors;
+
+		w->acceptors = a->next;
+		ev_io_del(w->loop, &a->io);
+		close(a->fd);
+		free(a);
+	}
+}
+
+static void hand_over(struct worker *w, struct handing *h)
+{
+	struct handover_message m = { 0 };
+
+	worker_resume(w);
+	acceptors_drop(w);
+	for (struct session *s = w->sessions, *next; s && !h->err; s = next) {
+		next = session_next(s);
+		h->err = session_give(s, h->fd, &m);
+	}
+	handover_message_clear(&m);
+	sem_post(&h->done);
+}
+
+static void adopt(struct worker *w, struct worker_message *m)
+{
+	session_take(w, m->session, m->fds);
+	free(m->session);
+}
+
 static void on_inbox(struct ev_io *io, uint32_t events)
 {
 	struct worker *w = container_of(io, struct worker, inbox_io);
@@ -323,8 +367,12 @@ static void on_inbox(struct ev_io *io, uint32_t events)
 			configure(w, m);
 		else if (m->kind == MSG_DRAIN)
 			drain(w, m->deadline_ms);
-		else
+		else if (m->kind == MSG_PLACE)
 			(void)offer_place(w, m->listener, m->route);
+		else if (m->kind == MSG_HAND_OVER)
+			hand_over(w, m->handing);
+		else
+			adopt(w, m);
 		free(m);
 	}
 }
@@ -368,6 +416,36 @@ int worker_configure(struct worker *w, struct config *c, const int *fds)
 	m->kind = MSG_CONFIGURE;
 	m->config = c;
 	memcpy(m->fds, fds, size);
+	send_message(w, m);
+	return 0;
+}
+
+int worker_hand_over(struct worker *w, int fd)
+{
+	struct worker_message *m = calloc(1, sizeof(*m));
+	struct handing h = { .fd = fd };
+
+	if (!m)
+		return -ENOMEM;
+	sem_init(&h.done, 0, 0);
+	m->kind = MSG_HAND_OVER;
+	m->handing = &h;
+	send_message(w, m);
+	while (sem_wait(&h.done) < 0)
+		; /* a signal */
+	sem_destroy(&h.done);
+	return h.err;
+}
+
+int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n)
+{
+	struct worker_message *m = calloc(1, sizeof(*m) + fds_n * sizeof(*fds));
+
+	if (!m)
+		return -ENOMEM;
+	m->kind = MSG_ADOPT;
+	m->session = data;
+	memcpy(m->fds, fds, fds_n * sizeof(*fds));
 	send_message(w, m);
 	return 0;
 }

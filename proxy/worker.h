@@ -89,6 +89,16 @@ int worker_configure(struct worker *w, struct config *c, const int *fds);
 /* Stop accepting, end when the last session has ended or at the deadline. */
 int worker_drain(struct worker *w, int64_t deadline_ms);
 
+/*
+ * Give the successor at `fd` every session that can move; returns when that is done, and
+ * accepting has ended.  Then only worker_drain() is to follow.  0, or a negative errno if
+ * the successor is gone.
+ */
+int worker_hand_over(struct worker *w, int fd);
+
+/* Go on with a session of the old process; `data` is to be freed.  0 or -ENOMEM. */
+int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);
+
 /* Wait for the thread and free what it had. */
 void worker_join(struct worker *w);
 

@@ -189,6 +189,8 @@ static void proxy_state(const struct page *p)
 		    st->label_errors);
 	page_simple(p, "proxy_slot_errors", true,
 		    "Rows that found no slot in the proxy's book.", st->slot_errors);
+	page_simple(p, "proxy_upgrades", true,
+		    "Times a successor took the connections over.", st->upgrades);
 	page_family(p, "proxy_reloads", true, "Configurations read again, by result.");
 	fprintf(p->out,
 		"tollgate_proxy_reloads_total{result=\"ok\"} %" PRIu64 "\n"

@@ -55,6 +55,9 @@ hold_netns() {
 		kill -0 "$pid" || return 1
 	done
 	nsenter --net="/proc/$pid/ns/net" ip link set lo up
+	# what the host prefers may be BBR, whose idea of the bandwidth can collapse for half a
+	# minute when a receiver pauses
+	nsenter --net="/proc/$pid/ns/net" sysctl -qw net.ipv4.tcp_congestion_control=reno
 	echo "$pid"
 }
 

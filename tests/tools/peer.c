@@ -6,8 +6,8 @@
  *
  *   peer serve --listen ADDR:PORT [--proxy] [--tls]     until SIGTERM, then the sums
  *   peer load --connect ADDR:PORT [--connections N] [--parallel P] [--mix NAME]
- *             [--bytes N] [--urgent] [--sni NAME] [--proxy v1|v2] [--seed N] [--from
- * ADDR]
+ *             [--bytes N] [--pause MS] [--urgent] [--sni NAME] [--proxy v1|v2] [--seed N]
+ * [--from ADDR]
  *
  * Sums are one line of JSON.  Exit 1 if a byte was wrong or a connection failed.
  */
@@ -52,7 +52,7 @@ struct options {
 	bool has_from;
 	unsigned connections, parallel;
 	const char *mix;
-	uint64_t bytes, seed;
+	uint64_t bytes, seed, pause_ms;
 	const char *sni;
 	enum pp_version proxy;
 	bool expect_proxy, tls, urgent;
@@ -150,8 +150,11 @@ static int exchange(int fd, uint64_t out_seed, uint64_t out, uint64_t in_seed,
 			return -ETIMEDOUT;
 		if (got < in && p.revents & (POLLIN | POLLHUP | POLLERR))
 			err = recv_some(fd, in_seed, in, &got);
-		if (!err && sent < out && p.revents & (POLLOUT | POLLERR))
+		if (!err && sent < out && p.revents & (POLLOUT | POLLERR)) {
 			err = send_some(fd, out_seed, out, &sent);
+			if (opt.pause_ms)
+				usleep((useconds_t)opt.pause_ms * 1000);
+		}
 	}
 	return err;
 }
@@ -607,13 +610,21 @@ static void address(const char *text, struct addr *ret)
 int main(int argc, char **argv) /* lint: table */
 {
 	static const struct option options[] = {
-		{ "listen", 1, NULL, 'a' },	 { "connect", 1, NULL, 'a' },
-		{ "connections", 1, NULL, 'n' }, { "parallel", 1, NULL, 'p' },
-		{ "mix", 1, NULL, 'm' },	 { "bytes", 1, NULL, 'b' },
-		{ "sni", 1, NULL, 's' },	 { "seed", 1, NULL, 'S' },
-		{ "from", 1, NULL, 'f' },	 { "send-proxy", 1, NULL, 'P' },
-		{ "proxy", 0, NULL, 'x' },	 { "tls", 0, NULL, 't' },
-		{ "urgent", 0, NULL, 'u' },	 { 0 },
+		{ "listen", 1, NULL, 'a' },
+		{ "connect", 1, NULL, 'a' },
+		{ "connections", 1, NULL, 'n' },
+		{ "parallel", 1, NULL, 'p' },
+		{ "mix", 1, NULL, 'm' },
+		{ "bytes", 1, NULL, 'b' },
+		{ "sni", 1, NULL, 's' },
+		{ "seed", 1, NULL, 'S' },
+		{ "from", 1, NULL, 'f' },
+		{ "send-proxy", 1, NULL, 'P' },
+		{ "proxy", 0, NULL, 'x' },
+		{ "tls", 0, NULL, 't' },
+		{ "urgent", 0, NULL, 'u' },
+		{ "pause", 1, NULL, 'w' },
+		{ 0 },
 	};
 	int c;
 
@@ -657,6 +668,9 @@ int main(int argc, char **argv) /* lint: table */
 			break;
 		case 'u':
 			opt.urgent = true;
+			break;
+		case 'w':
+			opt.pause_ms = number(optarg);
 			break;
 		default:
 			return 2;

@@ -74,7 +74,8 @@ void writer_close(struct writer *w)
 	if (!w)
 		return;
 	if (w->state) {
-		book_set(&w->state->pid, 0);
+		if (w->state->pid == (uint64_t)getpid()) /* else a successor's */
+			book_set(&w->state->pid, 0);
 		munmap(w->state, sizeof(*w->state));
 	}
 	if (w->slots)
@@ -147,7 +148,26 @@ static int take_over(struct writer *w)
 	return 0;
 }
 
-int writer_open(const char *pins, struct writer **ret)
+int writer_running(const struct writer *w, pid_t *ret)
+{
+	if (!is_proxy(w->state->pid))
+		return -ESRCH;
+	*ret = (pid_t)w->state->pid;
+	return 0;
+}
+
+void writer_succeed(struct writer *w)
+{
+	struct proxy_state *st = w->state;
+
+	book_set(&st->pid, (uint64_t)getpid());
+	book_set(&st->started_unix, (uint64_t)time(NULL));
+	book_set(&st->heartbeat_ns, util_now_ns());
+	book_set(&st->draining, 0);
+	book_add(&st->upgrades, 1);
+}
+
+int writer_open(const char *pins, bool successor, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 	int err;
@@ -177,7 +197,7 @@ int writer_open(const char *pins, struct writer **ret)
 			      (void **)&w->state);
 	if (!err && !w->slots[0].used)
 		w->slots[0].used = 1; /* the overflow slot, row of all zeros */
-	if (!err)
+	if (!err && !successor)
 		err = take_over(w);
 	if (err) {
 		if (err == -EBUSY && w->state) { /* not ours to clear */

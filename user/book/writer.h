@@ -8,8 +8,10 @@
 #ifndef USER_BOOK_WRITER_H
 #define USER_BOOK_WRITER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "bpf/abi.h"
@@ -25,10 +27,17 @@ struct writer_listener {
 /*
  * Open the pins and map the proxy's book; connections that a killed proxy left open in
  * it are closed with reason proxy_died.  0, or as book_open(); -EBUSY with a message if
- * another proxy is alive on these pins.
+ * another proxy is alive on these pins.  A successor leaves all that alone until
+ * writer_succeed().
  */
-int writer_open(const char *pins, struct writer **ret);
+int writer_open(const char *pins, bool successor, struct writer **ret);
 void writer_close(struct writer *w);
+
+/* The proxy that writes these books now.  0, or -ESRCH if there is none. */
+int writer_running(const struct writer *w, pid_t *ret);
+
+/* From now on they are ours. */
+void writer_succeed(struct writer *w);
 
 /* The id of a name, the same as long as the maps live.  0 and *ret, or -ENOSPC. */
 int writer_name(struct writer *w, enum tg_name_kind kind, const char *name,

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A relay that goes on in another process: its sums, what it holds, and its sockets and
+ * pipes as they are.  The books do not notice: nothing is counted as opened or closed,
+ * and the claim at the end is of all that was read and written, by whichever process.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "handover.h"
+#include "session_state.h"
+#include "target.h"
+
+struct packed_leg {
+	uint64_t rx, tx, rx_header, tx_header;
+	uint8_t ended, urgent, shut_out, pad[5];
+};
+
+struct packed_dir {
+	uint32_t pipe; /* bytes in the pipe that comes along */
+	uint32_t buffer;
+	uint8_t has_pipe, bulk, eof, pad[5];
+};
+
+/* Followed by the bytes of both buffers, request first, and of the opening. */
+struct packed {
+	uint16_t listener, route, backend; /* ids by name, the same in both processes */
+	uint8_t sniff, first;		   /* 0 none, 1 the client, 2 the backend */
+	uint32_t opening;
+	uint32_t pad;
+	struct addr peer, client;
+	uint8_t pad2[4];
+	int64_t began_ms, active_ms, half_ms; /* of CLOCK_MONOTONIC, which they share */
+	struct packed_leg down, up;
+	struct packed_dir request, response;
+};
+
+/* --- giving --- */
+
+static void pack_leg(const struct leg *leg, struct packed_leg *ret)
+{
+	*ret = (struct packed_leg){ .rx = leg->rx,
+				    .tx = leg->tx,
+				    .rx_header = leg->rx_header,
+				    .tx_header = leg->tx_header,
+				    .ended = leg->ended,
+				    .urgent = leg->urgent,
+				    .shut_out = leg->shut_out };
+}
+
+static size_t pack_dir(const struct flow_dir *d, struct packed_dir *ret, uint8_t *data,
+		       int *fds, unsigned *fds_n)
+{
+	const struct relay_buffer *b = d->store.buffer;
+	size_t n = b ? b->end - b->start : 0;
+
+	*ret = (struct packed_dir){ .buffer = (uint32_t)n,
+				    .bulk = d->store.bulk,
+				    .eof = d->eof };
+	if (b)
+		memcpy(data, b->data + b->start, n);
+	if (d->store.pipe) {
+		ret->has_pipe = 1;
+		ret->pipe = (uint32_t)d->store.pipe->fill;
+		fds[(*fds_n)++] = d->store.pipe->fds[0];
+		fds[(*fds_n)++] = d->store.pipe->fds[1];
+	}
+	return n;
+}
+
+/* Data to be freed, and descriptors, that are a session; NULL without memory. */
+static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
+			     unsigned *fds_n)
+{
+	size_t opening = opening_held(s);
+	uint8_t *data = malloc(sizeof(struct packed) + 2 * RELAY_BUFFER_BYTES + opening);
+	struct packed p = { .listener = s->listener->id,
+			    .route = s->route->id,
+			    .backend = s->backend->id,
+			    .sniff = s->sniff,
+			    .first = (uint8_t)(!s->first	      ? 0
+					       : s->first == &s->down ? 1
+								      : 2),
+			    .opening = (uint32_t)opening,
+			    .peer = s->peer,
+			    .client = s->client,
+			    .began_ms = s->began_ms,
+			    .active_ms = s->active_ms,
+			    .half_ms = s->half_ms };
+
+	if (!data)
+		return NULL;
+	fds[0] = s->down.fd;
+	fds[1] = s->up.fd;
+	*fds_n = 2;
+	*len = sizeof(p);
+	pack_leg(&s->down, &p.down);
+	pack_leg(&s->up, &p.up);
+	*len += pack_dir(&s->request, &p.request, data + *len, fds, fds_n);
+	*len += pack_dir(&s->response, &p.response, data + *len, fds, fds_n);
+	if (opening)
+		memcpy(data + *len, s->opening->head + s->opening->sent, opening);
+	*len += opening;
+	memcpy(data, &p, sizeof(p));
+	return data;
+}
+
+/*
+ * It lives on elsewhere.  A watch belongs to the socket, which the other process holds
+ * too, so it does not end with our descriptor.
+ */
+static void session_forget(struct session *s)
+{
+	struct worker *w = s->worker;
+	struct leg *legs[] = { &s->down, &s->up };
+
+	for (int i = 0; i < 2; i++) {
+		ev_io_del(w->loop, &legs[i]->io);
+		close(legs[i]->fd);
+		legs[i]->fd = -1;
+	}
+	relay_store_clear(&w->pool, &s->request.store);
+	relay_store_clear(&w->pool, &s->response.store);
+	session_unlink(s);
+}
+
+int session_give(struct session *s, int fd, struct handover_message *m)
+{
+	int fds[HANDOVER_FDS_MAX], err;
+	unsigned fds_n;
+	size_t len;
+	uint8_t *data;
+
+	if (s->state != ST_RELAY || s->broken)
+		return 0; /* it ends here */
+	data = session_pack(s, &len, fds, &fds_n);
+	if (!data)
+		return 0;
+	err = handover_send(fd, HANDOVER_SESSION, data, len, fds, fds_n);
+	free(data);
+	if (!err)
+		err = handover_receive(fd, m);
+	if (err)
+		return err;
+	if (m->type == HANDOVER_TAKEN)
+		session_forget(s);
+	return 0;
+}
+
+/* --- taking --- */
+
+/* Where it belongs in this configuration; false if it does not. */
+static bool find_place(struct config *c, const struct packed *p, struct listener **l,
+		       struct route **r, struct backend **b)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		*l = &c->listeners[i];
+		for (unsigned k = 0; (*l)->id == p->listener && k < (*l)->routes_count;
+		     k++) {
+			*r = &(*l)->routes[k];
+			for (unsigned n = 0;
+			     (*r)->id == p->route && n < (*r)->backend_names_count; n++) {
+				*b = &(*r)->backends[n];
+				if ((*b)->id == p->backend)
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned fds_n)
+{
+	struct listener *l;
+	struct backend *b;
+	struct route *r;
+	struct packed p;
+
+	if (len < sizeof(p))
+		return false;
+	memcpy(&p, data, sizeof(p));
+	return p.request.buffer <= RELAY_BUFFER_BYTES &&
+	       p.response.buffer <= RELAY_BUFFER_BYTES &&
+	       len == sizeof(p) + p.request.buffer + p.response.buffer + p.opening &&
+	       fds_n == 2u + 2u * p.request.has_pipe + 2u * p.response.has_pipe &&
+	       find_place(c, &p, &l, &r, &b);
+}
+
+static void unpack_leg(struct session *s, struct leg *leg, const struct packed_leg *p,
+		       int fd, struct proxy_slot *slot, enum tg_leg which)
+{
+	session_leg_init(s, leg, fd);
+	leg_name(s, leg, which);
+	leg->slot = slot; /* counted as opened by the other process */
+	leg->rx = p->rx;
+	leg->tx = p->tx;
+	leg->rx_header = p->rx_header;
+	leg->tx_header = p->tx_header;
+	leg->ended = p->ended;
+	leg->urgent = p->urgent;
+	leg->shut_out = p->shut_out;
+}
+
+/* Takes its descriptors from *fds on, which moves; its bytes from data.  0 or -ENOMEM. */
+static int unpack_dir(struct worker *w, struct flow_dir *d, const struct packed_dir *p,
+		      const uint8_t *data, const int **fds)
+{
+	d->eof = p->eof;
+	d->store.bulk = p->bulk;
+	if (p->has_pipe) {
+		d->store.pipe = relay_pipe_adopt(&w->pool, *fds, p->pipe);
+		if (!d->store.pipe)
+			return -ENOMEM;
+		*fds += 2;
+	}
+	if (p->buffer) {
+		d->store.buffer = relay_buffer_adopt(&w->pool, data, p->buffer);
+		if (!d->store.buffer)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int unpack_opening(struct session *s, const uint8_t *data, size_t n)
+{
+	if (!n)
+		return 0;
+	s->opening = calloc(1, sizeof(*s->opening));
+	if (!s->opening || !(s->opening->head = malloc(n)))
+		return -ENOMEM;
+	memcpy(s->opening->head, data, n);
+	s->opening->len = s->opening->cap = n;
+	return 0;
+}
+
+/* Counted here too, whatever the limits say: it was admitted by the other process. */
+static void count(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
+	(void)session_admit(w, s->listener, s->config, NULL, &s->holds);
+	(void)session_admit(w, s->listener, s->config, &s->client, &s->holds);
+	(void)upstream_admit(s);
+	s->holds_place = target_take(s->backend->target, 0);
+}
+
+void session_take(struct worker *w, const uint8_t *data, const int *fds)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	const int *pipes = fds + 2;
+	struct packed p;
+	int err;
+
+	memcpy(&p, data, sizeof(p));
+	data += sizeof(p);
+	if (!s || !find_place(w->config, &p, &s->listener, &s->route, &s->backend)) {
+		close(fds[0]); /* no memory: both ends are told */
+		close(fds[1]);
+		free(s);
+		return;
+	}
+	session_link(s, w);
+	s->state = ST_RELAY;
+	s->sniff = p.sniff;
+	s->peer = p.peer;
+	s->client = p.client;
+	s->began_ms = p.began_ms;
+	s->active_ms = p.active_ms;
+	s->half_ms = p.half_ms;
+	s->trusted = s->listener->proxy_protocol && !p.sniff;
+	unpack_leg(s, &s->down, &p.down, fds[0], s->backend->downstream,
+		   TG_LEG_DOWNSTREAM);
+	unpack_leg(s, &s->up, &p.up, fds[1], s->backend->upstream, TG_LEG_UPSTREAM);
+	s->first = p.first == 1 ? &s->down : p.first == 2 ? &s->up : NULL;
+	count(s);
+	err = unpack_dir(w, &s->request, &p.request, data, &pipes);
+	if (!err)
+		err = unpack_dir(w, &s->response, &p.response, data + p.request.buffer,
+				 &pipes);
+	if (!err)
+		err = unpack_opening(s, data + p.request.buffer + p.response.buffer,
+				     p.opening);
+	if (!err)
+		err = ev_io_add(w->loop, &s->down.io, s->down.fd, LEG_EVENTS);
+	if (!err)
+		err = ev_io_add(w->loop, &s->up.io, s->up.fd, LEG_EVENTS);
+	if (err)
+		session_end(s, TG_END_RESOURCES, true);
+	else
+		session_resume(s);
+}
