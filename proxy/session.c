@@ -30,7 +30,7 @@
 static const char *const state_names[] = { "header", "hello", "queue", "connect",
 					   "relay",  "drain", "over" };
 
-static const uint8_t end_sides[TG_END_MAX] = {
+const uint8_t session_end_sides[TG_END_MAX] = {
 #define X(name, label, side) TG_SIDE_##side,
 	TG_ENDS(X)
 #undef X
@@ -90,7 +90,7 @@ static enum tg_side end_side(const struct session *s, enum tg_end reason)
 		      reason == TG_END_STUCK || reason == TG_END_SILENT;
 
 	if (!either || !s->first)
-		return end_sides[reason];
+		return session_end_sides[reason];
 	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
 }
 
@@ -463,18 +463,7 @@ static void on_timer(struct ev_timer *timer)
 	}
 }
 
-/* --- beginning --- */
-
-static bool is_trusted(const struct listener *l, const struct addr *peer)
-{
-	if (!l->proxy_protocol)
-		return false;
-	for (unsigned i = 0; i < l->proxy_protocol->from_count; i++) {
-		if (prefix_has(&l->trusted[i], peer->ip))
-			return true;
-	}
-	return false;
-}
+/* --- lists --- */
 
 void session_leg_init(struct session *s, struct leg *leg, int fd)
 {
@@ -507,91 +496,6 @@ void session_resume(struct session *s)
 	if (s->sniff)
 		deadline_set(s, s->config->timeouts.hello_ms);
 	session_pump(s); /* what is held may be all that is left to do */
-}
-
-enum tg_end session_admit(struct worker *w, const struct listener *l,
-			  const struct config *c, const struct addr *client,
-			  struct limits_holds *holds)
-{
-	int64_t now = ev_now_ms(w->loop);
-	enum tg_end reason;
-
-	reason = limits_admit(w->proxy->limits, LIMITS_PROCESS, 0, &c->limits, client,
-			      now, holds);
-	if (reason == TG_END_DONE)
-		reason = limits_admit(w->proxy->limits, LIMITS_LISTENER, l->id,
-				      &l->limits, client, now, holds);
-	return reason;
-}
-
-/* Nothing was read, and no session made. */
-static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason,
-		   const struct addr *peer)
-{
-	const struct linger now = { .l_onoff = 1 };
-	struct sock_label label = { .listener = l->id,
-				    .leg = TG_LEG_DOWNSTREAM,
-				    .flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED };
-
-	(void)writer_label(w->proxy->writer, fd, &label); /* counted there */
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	book_add(&l->slot->opened, 1);
-	book_add(&l->slot->closed, 1);
-	book_add(&l->slot->ends[reason][end_sides[reason]], 1);
-	if (reason >= TG_END_FIRST_REFUSED && reason <= TG_END_LAST_LIMIT)
-		writer_offender(w->proxy->writer, l->id, reason, peer->ip);
-}
-
-static void session_begin(struct session *s)
-{
-	enum session_state first = s->trusted	      ? ST_HEADER
-				   : s->listener->tls ? ST_HELLO
-						      : ST_CONNECT;
-
-	s->state = ST_OVER; /* so that the first transition arms its deadline */
-	session_to(s, first);
-	if (first != ST_CONNECT)
-		s->opening = calloc(1, sizeof(*s->opening));
-	if ((first != ST_CONNECT && !s->opening) ||
-	    ev_io_add(s->worker->loop, &s->down.io, s->down.fd, LEG_EVENTS) < 0)
-		session_end(s, TG_END_RESOURCES, true);
-	else if (first == ST_CONNECT)
-		opening_skip(s);
-}
-
-void session_start(struct worker *w, struct listener *l, int fd,
-		   const struct sockaddr *from)
-{
-	struct limits_holds holds = { .n = 0 };
-	enum tg_end reason;
-	struct session *s;
-	struct addr peer;
-	bool trusted;
-
-	addr_from_sockaddr(from, &peer);
-	trusted = is_trusted(l, &peer);
-	reason = session_admit(w, l, w->config, NULL, &holds);
-	if (reason == TG_END_DONE && !trusted) /* else its header says who it is */
-		reason = session_admit(w, l, w->config, &peer, &holds);
-	s = reason == TG_END_DONE ? calloc(1, sizeof(*s)) : NULL;
-	if (!s) {
-		limits_release(w->proxy->limits, &holds);
-		refuse(w, l, fd, reason == TG_END_DONE ? TG_END_RESOURCES : reason,
-		       &peer);
-		return;
-	}
-	session_link(s, w);
-	s->listener = l;
-	s->began_ms = ev_now_ms(w->loop);
-	s->holds = holds;
-	s->client = s->peer = peer;
-	session_leg_init(s, &s->down, fd);
-	session_leg_init(s, &s->up, -1);
-	s->trusted = trusted;
-	s->sniff = l->proxy_protocol && !s->trusted;
-	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
-	session_begin(s);
 }
 
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max)

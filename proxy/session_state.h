@@ -167,6 +167,9 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 			  const struct config *c, const struct addr *client,
 			  struct limits_holds *holds);
 
+/* Whose doing each reason is, if it is not either's: enum tg_side. */
+extern const uint8_t session_end_sides[TG_END_MAX];
+
 /* A new session's place on its worker, and the end of it. */
 void session_link(struct session *s, struct worker *w);
 void session_unlink(struct session *s);
