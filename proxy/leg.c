@@ -56,6 +56,8 @@ void leg_close(struct session *s, struct leg *leg, bool reset)
 		(void)setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(leg->fd);
 	leg->fd = -1;
+	if (leg == &s->up)
+		__atomic_fetch_sub(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	if (leg->slot)
 		book_add(&leg->slot->closed, 1);
 }

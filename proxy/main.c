@@ -304,7 +304,7 @@ static int run(struct daemon *d, int sigfd)
 	return EXIT_OK;
 }
 
-/* Bound sessions so that each has its two sockets, whatever the pipes take. */
+/* Bound sockets, so that relays have their two, whatever the pipes take. */
 static void set_limits(struct proxy *p, const struct config *c)
 {
 	uint64_t fds = host_raise_nofile(), n = p->workers_n;
@@ -316,7 +316,7 @@ static void set_limits(struct proxy *p, const struct config *c)
 	/* epoll, eventfd and listening sockets of each worker */
 	other = FDS_RESERVED + n * (2 + c->listeners_count) + 2 * n * p->pipes_max;
 	fds -= fds > other ? other : fds;
-	p->sessions_max = fds / 2 > 4 ? (unsigned)(fds / 2) : 4;
+	p->sockets_max = fds > 8 ? (unsigned)fds : 8;
 }
 
 /* The CPUs we may use, and how many they are. */

@@ -122,6 +122,7 @@ static void session_forget(struct session *s)
 		close(legs[i]->fd);
 		legs[i]->fd = -1;
 	}
+	__atomic_fetch_sub(&w->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	relay_store_clear(&w->pool, &s->request.store);
 	relay_store_clear(&w->pool, &s->response.store);
 	session_unlink(s);
@@ -242,6 +243,7 @@ static void count(struct session *s)
 	struct worker *w = s->worker;
 
 	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&w->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	(void)session_admit(w, s->listener, s->config, NULL, &s->holds);
 	(void)session_admit(w, s->listener, s->config, &s->client, &s->holds);
 	(void)upstream_admit(s);

@@ -188,6 +188,7 @@ static int open_backend(struct session *s)
 	if (fd < 0)
 		return -errno;
 	s->up.fd = fd;
+	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	socket_watch(fd, &s->config->timeouts);

@@ -78,8 +78,12 @@ static void worker_resume(struct worker *w)
 
 static bool is_full(const struct worker *w)
 {
-	return __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED) >=
-	       w->proxy->sessions_max;
+	unsigned sessions = __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED);
+	unsigned upstreams = __atomic_load_n(&w->proxy->upstreams, __ATOMIC_RELAXED);
+	unsigned waiting = sessions > upstreams ? sessions - upstreams : 0;
+
+	/* of those that say nothing yet half may still want a socket to a backend */
+	return sessions + upstreams + waiting / 2 + 2 > w->proxy->sockets_max;
 }
 
 /* Errors of the one connection, not of the listening socket (accept(2)). */

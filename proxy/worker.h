@@ -26,9 +26,10 @@ struct proxy {
 	struct writer *writer;
 	struct proxy_state *state; /* mapped */
 	unsigned workers_n;
-	unsigned sessions;     /* all workers; relaxed atomic */
-	unsigned sessions_max; /* by descriptors */
-	unsigned waiting;      /* for a place at a backend; relaxed atomic */
+	unsigned sessions;    /* all workers; relaxed atomic */
+	unsigned upstreams;   /* of these, with a socket to a backend; relaxed atomic */
+	unsigned sockets_max; /* by descriptors */
+	unsigned waiting;     /* for a place at a backend; relaxed atomic */
 	struct limits_table *limits;
 	unsigned pipes_max, buffers_max; /* a worker */
 };

@@ -78,13 +78,11 @@ established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = 
 
 @test "stuck is what the kernel says: bytes that the peer does not take, on either side" {
 	start_gate "stuck: 1500ms, idle: 60s"
-	# a backend that accepts and never reads: its pipe is full
-	# shellcheck disable=SC2016 # expands in the inner shell
-	start deaf backend sh -c 'nc.openbsd -l 198.51.100.1 3000 | until [ -e "$0" ]; do sleep 0.05; done' "$DIR/go"
+	start deaf backend "$HELLO" deaf 198.51.100.1:3000
 	within 10 listening backend 3000
 	at client timeout 30 sh -c 'head -c 50000000 /dev/zero | nc.openbsd -N 192.0.2.2 8001' || :
 	within 20 ended stuck backend 1
-	: >"$DIR/go"
+	stop "$deaf_pid" KILL
 	start zeros backend sh -c 'nc.openbsd -N -l 198.51.100.1 3000 </dev/zero'
 	within 10 listening backend 3000
 	# shellcheck disable=SC2016

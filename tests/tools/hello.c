@@ -2,12 +2,20 @@
 /*
  * ClientHellos of every shape, sent to a TLS router, and the backends behind it.
  *
- *   hello serve ADDRESS:PORT NAME      says "NAME\n" at once, and at the end of the
- * stream how many bytes came and their sum hello matrix ADDRESS:PORT SNI      one line a
- * case: what it is, a tab, and the name of the backend that answered, or "refused";
- * "CHANGED" follows if other bytes came than were sent hello send ADDRESS:PORT CASE SNI
- * one case hello drip ADDRESS:PORT N          N connections that send one byte of a hello
- * and wait until standard input ends
+ *   hello serve ADDRESS:PORT NAME    says NAME at once, and at the end how much came
+ *
+ *   hello deaf ADDRESS:PORT          accepts, and never reads
+ *
+ *   hello matrix ADDRESS:PORT SNI    one line a case: what it is, a tab, who answered
+ *
+ *   hello send ADDRESS:PORT CASE SNI one case
+ *
+ *   hello bytes CASE SNI             one case to standard output
+ *
+ *   hello drip ADDRESS:PORT N        N connections that send one byte of a hello and wait
+ *
+ * Who answered is the name of a backend, or "refused"; "changed" follows if other bytes
+ * came there than were sent, "cut" if its answer to our half-close did not come.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -318,18 +326,33 @@ static void serve_one(int fd, const char *name)
 	close(fd);
 }
 
-static _Noreturn void serve(const struct addr *a, const char *name)
+static int listen_on(const struct addr *a)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = addr_to_sockaddr(a, &ss);
 	int l = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-	struct timeval patience = { .tv_sec = 10 };
 
 	(void)setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (l < 0 || bind(l, (void *)&ss, len) < 0 || listen(l, 64) < 0)
+	if (l < 0 || bind(l, (void *)&ss, len) < 0 || listen(l, 1024) < 0)
 		die("listen");
 	puts("listening");
 	fflush(stdout);
+	return l;
+}
+
+static _Noreturn void be_deaf(const struct addr *a)
+{
+	int l = listen_on(a);
+
+	for (;;)
+		(void)accept4(l, NULL, NULL, SOCK_CLOEXEC); /* kept open, never read */
+}
+
+static _Noreturn void serve(const struct addr *a, const char *name)
+{
+	struct timeval patience = { .tv_sec = 10 };
+	int l = listen_on(a);
+
 	for (;;) {
 		int fd = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 
@@ -356,6 +379,8 @@ int main(int argc, char **argv)
 		}
 		return 0;
 	}
+	if (argc == 3 && strcmp(argv[1], "deaf") == 0 && addr_parse(argv[2], &a) == 0)
+		be_deaf(&a);
 	if (argc < 4 || addr_parse(argv[2], &a) < 0)
 		return 2;
 	if (strcmp(argv[1], "serve") == 0)

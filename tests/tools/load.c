@@ -244,8 +244,10 @@ static void report(uint64_t began_ns)
 	       latencies[latencies_n * 99 / 100]);
 }
 
-/* n connections; each does `exchanges`, then, while `more`, gives way to a new one. */
-static void run(uint64_t n, uint64_t exchanges, uint64_t more)
+/* n connections; each does `exchanges`, then stays, or gives way to a new one while
+ * `more`.
+ */
+static void run(uint64_t n, uint64_t exchanges, uint64_t more, bool stay)
 {
 	struct conn *all = calloc(n, sizeof(*all));
 	uint64_t left = n * exchanges + more, began = util_now_ns();
@@ -275,11 +277,13 @@ static void run(uint64_t n, uint64_t exchanges, uint64_t more)
 				ask(c, request);
 				continue;
 			}
-			if (exchanges == 1 && more) {
-				close(c->fd);
+			if (stay)
+				continue;
+			close(c->fd);
+			if (more) {
 				c->left = 1;
-				more--;
 				c->opened = false;
+				more--;
 				open_one(c);
 			}
 		}
@@ -291,7 +295,7 @@ static void hold(uint64_t n)
 {
 	char c;
 
-	run(n, 1, 0);
+	run(n, 1, 0, true);
 	fflush(stdout);
 	while (read(0, &c, 1) > 0)
 		;
@@ -316,9 +320,9 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "serve") == 0)
 		serve();
 	if (strcmp(argv[1], "keep") == 0 && a && b)
-		run(a, b, 0);
+		run(a, b, 0, true);
 	else if (strcmp(argv[1], "open") == 0 && a && b >= a)
-		run(a, 1, b - a);
+		run(a, 1, b - a, false);
 	else if (strcmp(argv[1], "hold") == 0 && a)
 		hold(a);
 	else
