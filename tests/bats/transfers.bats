@@ -1,0 +1,69 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Transfers of 1 B to 5 MB with every order of closing, resets and slow readers: every byte
+# accounted.  TRANSFERS=200000 is some ten minutes of it.
+
+load helpers
+
+transfers=${TRANSFERS:-4000}
+
+setup() {
+	stage_up
+	load --device front --device back
+	# every connection leaves TIME_WAIT behind
+	for place in client gate backend; do
+		at "$place" sysctl -qw net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_max_tw_buckets=0
+	done
+	start_plain
+	start_exporter
+}
+teardown() { stage_down; }
+
+ended() { fresh_scrape | metric tollgate_ended_total "$@"; }
+residuals_are_zero() {
+	run -0 --separate-stderr tollgate audit --json
+	jq -e '.residual_bytes | all(. == 0)' <<<"$output"
+}
+
+@test "random sizes and closing orders: every byte accounted, nothing truncated" {
+	start_peer server backend --listen 198.51.100.1:3000
+	at client timeout 1800 "$PEER" load --connect 192.0.2.2:8080 --connections "$transfers" --parallel 48 \
+		--mix assorted --seed "${SEED:-$RANDOM}" >"$DIR/sums"
+	within 30 sockets_closed
+	jq -c . "$DIR/sums" | sed 's/^/# /' >&3
+	equal "$transfers 0 0" "$(jq -r '"\(.connections) \(.failed) \(.wrong)"' "$DIR/sums")" "transfers"
+	equal 0 "$(ended 'reason="truncated"')" truncated
+	equal "$transfers" "$(ended)" "ended in all"
+	fresh_scrape >"$DIR/page"
+	equal "$(jq .tx "$DIR/sums")" "$(metric tollgate_proxy_payload_bytes_total 'leg="downstream"' \
+		'direction="rx"' <"$DIR/page")" "bytes up"
+	residuals_are_zero
+}
+
+@test "24 ends that are killed: each is reported with its side, and nothing else is" {
+	local i
+	start_peer good backend --listen 198.51.100.1:3000
+	start good_load client "$PEER" load --connect 192.0.2.2:8080 --connections 40 --parallel 4 --bytes 3000000 --pause 20
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		start "client$i" client "$PEER" load --connect 192.0.2.2:8080 --connections 1 --parallel 1 \
+			--bytes 50000000 --pause 20
+	done
+	within 20 eval '[ "$(at gate ss -Htn state established "sport = 8080" | wc -l)" -ge 12 ]'
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		local victim=client${i}_pid
+		stop "${!victim}" KILL
+	done
+	wait "$good_load_pid"
+	equal 0 "$(sums good_load failed)" "transfers beside them that failed"
+	within 20 eval '[ "$(ended "side=\"client\"" "reason=\"client_reset\"")" = 12 ]'
+	# one backend with twelve connections is killed
+	start killed client "$PEER" load --connect 192.0.2.2:8080 --connections 12 --parallel 12 --bytes 50000000 --pause 20
+	within 20 eval '[ "$(at gate ss -Htn state established "sport = 8080" | wc -l)" = 12 ]'
+	stop "$good_pid" KILL
+	wait "$killed_pid" || :
+	within 20 eval '[ "$(ended "side=\"backend\"" "reason=\"backend_reset\"")" = 12 ]'
+	within 20 sockets_closed
+	equal 40 "$(ended 'reason="done"')" "ended well"
+	equal 64 "$(ended)" "ended in all"
+	residuals_are_zero
+}
