@@ -158,6 +158,10 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	int ttl = 0;
 
 	(void)timeouts;
+	if (status == ARES_EDESTRUCTION) { /* by resolver_close() */
+		free(q);
+		return;
+	}
 	for (struct ares_addrinfo_node *a = result ? result->nodes : NULL;
 	     a && n < ADDRS_MAX; a = a->ai_next) {
 		addr_from_sockaddr(a->ai_addr, &addrs[n++]);

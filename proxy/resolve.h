@@ -11,7 +11,7 @@ struct resolver;
 /*
  * n addresses with the port that was asked for, and for how long they hold, in seconds
  * (0: for no time that was said); n is 0 and `why` says it if there are none.  Called
- * once for each resolver_ask(), on the loop's thread.
+ * once for each resolver_ask(), on the loop's thread, unless the resolver is closed.
  */
 typedef void (*resolver_fn)(void *arg, const struct addr *addrs, unsigned n, int ttl_s,
 			    const char *why);
@@ -23,7 +23,7 @@ typedef void (*resolver_fn)(void *arg, const struct addr *addrs, unsigned n, int
 int resolver_open(struct ev_loop *loop, char *const *servers, unsigned n,
 		  struct resolver **ret);
 
-/* Whoever still waits is told that there are no addresses.  NULL is fine. */
+/* Questions that are open get no answer.  NULL is fine. */
 void resolver_close(struct resolver *r);
 
 /* Ask for the addresses of NAME:PORT. */
