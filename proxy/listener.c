@@ -158,6 +158,8 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 	int err = replaces ? 0 : check_unused(l);
 
 	for (unsigned i = 0; i < p->workers_n && !err; i++) {
+		if (fds[i] >= 0)
+			continue; /* of the process before us, and labelled */
 		fds[i] = open_one(l, true);
 		err = fds[i] < 0 ? fds[i] : writer_label(p->writer, fds[i], &label);
 	}

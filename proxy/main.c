@@ -111,15 +111,16 @@ static int inherit(struct daemon *d, const struct listener *l)
 	return -1;
 }
 
-/* True if every worker has one. */
+/* What there is; true if every worker has one. */
 static bool inherit_all(struct daemon *d, const struct listener *l, int *fds)
 {
+	bool all = true;
+
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
 		fds[i] = inherit(d, l);
-		if (fds[i] < 0)
-			return false;
+		all &= fds[i] >= 0;
 	}
-	return true;
+	return all;
 }
 
 /* fds[listener * workers + worker] of listeners that are new; -1 elsewhere. */
@@ -133,7 +134,8 @@ static int open_listeners(struct daemon *d, const struct config *c, int *fds)
 		    inherit_all(d, &c->listeners[i], &fds[i * n]))
 			continue;
 		err = listener_open(&d->proxy, &c->listeners[i],
-				    listens_there(d->config, &c->listeners[i]),
+				    d->old_fd >= 0 ||
+					    listens_there(d->config, &c->listeners[i]),
 				    &fds[i * n]);
 		if (err)
 			return err;
@@ -378,6 +380,7 @@ static void take_over(struct daemon *d, struct config *c)
 	writer_succeed(d->proxy.writer);
 	(void)upgrade_finish(d->old_fd, &d->proxy, c);
 	close(d->old_fd);
+	d->old_fd = -1;
 	for (unsigned i = 0; i < d->inherited_n; i++) {
 		if (d->inherited[i].fd >= 0) /* listeners that are no more */
 			close(d->inherited[i].fd);
