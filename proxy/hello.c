@@ -215,9 +215,9 @@ static int parse_extensions(struct cursor *c, struct hello *h)
 	return c->bad ? -EBADMSG : 0;
 }
 
-static int parse_body(struct hello *h, const uint8_t *buf)
+static int parse_body(struct hello *h, const uint8_t *buf, size_t need)
 {
-	struct cursor c = { .buf = buf, .left = h->need };
+	struct cursor c = { .buf = buf, .left = need };
 	size_t n;
 
 	skip(&c, HANDSHAKE_HEADER);
@@ -243,7 +243,7 @@ static int parse_body(struct hello *h, const uint8_t *buf)
 }
 
 /* The message header may itself be spread over records of one byte. */
-static int read_header(struct hello *h, const uint8_t *buf)
+static int read_header(struct hello_scan *h, const uint8_t *buf)
 {
 	struct cursor c = { .buf = buf, .left = HANDSHAKE_HEADER };
 	size_t len;
@@ -279,7 +279,8 @@ static int check_record(const uint8_t *p, size_t len, bool first)
 	return p[RECORD_HEADER] == TYPE_CLIENT_HELLO ? 0 : -EPROTO;
 }
 
-ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max)
+ssize_t hello_scan(struct hello_scan *h, const uint8_t *buf, size_t len, size_t max,
+		   struct hello *ret)
 {
 	int err;
 
@@ -313,7 +314,8 @@ ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max)
 	}
 	if (len < h->next_record)
 		return -EAGAIN;
-	err = parse_body(h, buf);
+	memset(ret, 0, sizeof(*ret));
+	err = parse_body(ret, buf, h->need);
 	return err ? err : (ssize_t)h->next_record;
 }
 

@@ -16,15 +16,16 @@
 #define HELLO_NAME_MAX 255
 #define HELLO_ALPN_MAX 255 /* bytes of the list that are kept; others are not matched */
 
-/*
- * Set to zero before the first call.  The scan remembers where it is, so feeding a hello
- * byte by byte costs no more than in one piece.
- */
-struct hello {
+/* How far a scan has come.  Set to zero before the first call. */
+struct hello_scan {
 	size_t next_record; /* offset of the next record header */
 	size_t have;	    /* handshake bytes in the records seen so far */
 	size_t need;	    /* handshake bytes of the whole hello, 0 if not known yet */
 	unsigned records;
+};
+
+/* What it asks for. */
+struct hello {
 	bool has_sni;
 	bool ech_outer; /* the name is the public one of an encrypted hello (RFC 9849) */
 	bool has_alpn;
@@ -36,12 +37,14 @@ struct hello {
 
 /*
  * Look at all bytes received so far, buf[0..len); buf must hold what earlier calls saw.
- * max: the largest hello accepted, record headers included.  Returns the bytes up to
- * the hello's last byte (> 0, h->sni is set if the hello names a server);
- * -EAGAIN if more bytes are needed; -EPROTO if it is no ClientHello, and -EBADMSG if it
- * began as one but is malformed: no continuation can mend either; -EMSGSIZE over max.
+ * The scan remembers where it is, so feeding a hello byte by byte costs no more than in
+ * one piece.  max: the largest hello accepted, record headers included.  Returns the
+ * bytes up to the hello's last byte (> 0, *ret is written); -EAGAIN if more bytes are
+ * needed; -EPROTO if it is no ClientHello, and -EBADMSG if it began as one but is
+ * malformed: no continuation can mend either; -EMSGSIZE over max.
  */
-ssize_t hello_scan(struct hello *h, const uint8_t *buf, size_t len, size_t max);
+ssize_t hello_scan(struct hello_scan *scan, const uint8_t *buf, size_t len, size_t max,
+		   struct hello *ret);
 
 /* Does the client offer this application protocol? */
 bool hello_offers(const struct hello *h, const char *protocol);

@@ -100,15 +100,14 @@ static void undecided(struct session *s, enum tg_end reason)
 }
 
 /* Histograms of what hellos look like. */
-static void note_hello(struct session *s, size_t bytes)
+static void note_hello(struct session *s, const struct hello *h, size_t bytes)
 {
 	struct hello_book *book = s->listener->hellos;
-	const struct hello *h = &s->opening->hello;
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 
 	writer_hist_add(&book->bytes, TG_HELLO_BYTES_SHIFT, bytes);
-	writer_hist_add(&book->records, 0, h->records);
+	writer_hist_add(&book->records, 0, s->opening->scan.records);
 	if (getsockopt(s->down.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
 		writer_hist_add(&book->segments, 0, info.tcpi_data_segs_in);
 	if (h->ech_outer)
@@ -122,12 +121,13 @@ static void parse_hello(struct session *s)
 	struct opening *o = s->opening;
 	const uint8_t *p = o->head + o->sent;
 	size_t len = o->len - o->sent;
-	ssize_t n = hello_scan(&o->hello, p, len, s->config->hello_bytes);
+	struct hello hello;
+	ssize_t n = hello_scan(&o->scan, p, len, s->config->hello_bytes, &hello);
 	int sniff;
 
 	if (n > 0) {
-		note_hello(s, (size_t)n);
-		choose_route(s, &o->hello);
+		note_hello(s, &hello, (size_t)n);
+		choose_route(s, &hello);
 		return;
 	}
 	if (n == -EAGAIN)

@@ -58,7 +58,7 @@ struct opening {
 	size_t sent;	   /* of these; a PROXY header counts as sent */
 	size_t tlv_at;	   /* where pp.tlv begins in head */
 	struct pp_info pp; /* its tlv is set when needed */
-	struct hello hello;
+	struct hello_scan scan;
 };
 
 struct session {

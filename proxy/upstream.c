@@ -39,20 +39,31 @@ static enum tg_end connect_failure(int err)
 	}
 }
 
+/* Once more from its bytes, which are kept and what was found in them is not. */
+static void read_hello(const struct session *s, struct hello *ret)
+{
+	const struct opening *o = s->opening;
+	struct hello_scan scan = { 0 };
+
+	if (!o || hello_scan(&scan, o->head + o->sent, o->len - o->sent,
+			     s->config->hello_bytes, ret) <= 0)
+		memset(ret, 0, sizeof(*ret)); /* it is none, or malformed */
+}
+
 /*
  * TLVs of our own, for what the header we had does not say.  An application protocol is
  * named if the client offers one only: which of several is taken we cannot know.
  */
-static unsigned own_tlvs(struct session *s, const struct pp_info *info,
-			 char id[SESSION_ID_LEN + 1], struct pp_tlv ret[3])
+static unsigned own_tlvs(struct session *s, const struct hello *h,
+			 const struct pp_info *info, char id[SESSION_ID_LEN + 1],
+			 struct pp_tlv ret[3])
 {
-	const struct hello *h = s->opening ? &s->opening->hello : NULL;
 	unsigned n = 0;
 
-	if (h && h->alpn_len && h->alpn[0] + 1 == h->alpn_len &&
+	if (h->alpn_len && h->alpn[0] + 1 == h->alpn_len &&
 	    !pp_has_tlv(info, PP_TYPE_ALPN))
 		ret[n++] = (struct pp_tlv){ PP_TYPE_ALPN, h->alpn[0], h->alpn + 1 };
-	if (h && h->has_sni && !pp_has_tlv(info, PP_TYPE_AUTHORITY))
+	if (h->has_sni && !pp_has_tlv(info, PP_TYPE_AUTHORITY))
 		ret[n++] = (struct pp_tlv){ PP_TYPE_AUTHORITY, (uint16_t)strlen(h->sni),
 					    (const uint8_t *)h->sni };
 	if (!pp_has_tlv(info, PP_TYPE_UNIQUE_ID)) {
@@ -94,6 +105,7 @@ static int send_header(struct session *s)
 	char id[SESSION_ID_LEN + 1];
 	struct pp_extra extra = { .checksum = true };
 	struct pp_tlv own[3];
+	struct hello hello;
 	struct pp_info info;
 	ssize_t n;
 	int err;
@@ -106,7 +118,8 @@ static int send_header(struct session *s)
 		n = pp_encode(buf, sizeof(buf), &info, NULL);
 	} else {
 		extra.tlvs = own;
-		extra.n = own_tlvs(s, &info, id, own);
+		read_hello(s, &hello);
+		extra.n = own_tlvs(s, &hello, &info, id, own);
 		n = pp_encode(buf, sizeof(buf), &info, &extra);
 	}
 	if (n < 0)

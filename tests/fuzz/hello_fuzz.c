@@ -12,15 +12,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	struct hello_scan once = { 0 }, steps = { 0 };
 	struct hello whole = { 0 }, fed = { 0 };
 	ssize_t n, m = -EAGAIN;
 	size_t i = 0;
 
-	n = hello_scan(&whole, data, len, MAX);
+	n = hello_scan(&once, data, len, MAX, &whole);
 	if (n > (ssize_t)len || n == 0 || n > MAX)
 		abort();
 	while (m == -EAGAIN && i <= len)
-		m = hello_scan(&fed, data, i++, MAX);
+		m = hello_scan(&steps, data, i++, MAX, &fed);
 	if (m != n)
 		abort();
 	if (n > 0 && memcmp(whole.alpn, fed.alpn, sizeof(whole.alpn)) != 0)

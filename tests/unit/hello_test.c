@@ -120,10 +120,11 @@ static void names_are_found_however_the_hello_is_cut(void)
 		     { 60000, 16384, 999 } };
 
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+		struct hello_scan scan = { 0 };
 		struct hello h = { 0 };
 
 		build("Git.Example.ORG", cuts[i].extra, cuts[i].first, cuts[i].rest);
-		CHECK_INT(made.len, hello_scan(&h, made.bytes, made.len, MAX));
+		CHECK_INT(made.len, hello_scan(&scan, made.bytes, made.len, MAX, &h));
 		CHECK(h.has_sni);
 		CHECK_STR("git.example.org", h.sni);
 		if (t_failed)
@@ -136,10 +137,11 @@ static void every_cut_inside_the_name_is_right(void)
 	size_t len = make_message(message, "git.example.org", 0);
 
 	for (size_t first = 1; first < len; first++) {
+		struct hello_scan scan = { 0 };
 		struct hello h = { 0 };
 
 		cut(&made, message, len, first, 16384);
-		CHECK_INT(made.len, hello_scan(&h, made.bytes, made.len, MAX));
+		CHECK_INT(made.len, hello_scan(&scan, made.bytes, made.len, MAX, &h));
 		CHECK_STR("git.example.org", h.sni);
 	}
 }
@@ -149,45 +151,48 @@ static void every_prefix_needs_more(void)
 	static const size_t records[] = { 16384, 100, 7, 1 };
 
 	for (size_t i = 0; i < 4; i++) {
-		struct hello fed = { 0 };
+		struct hello_scan fed = { 0 };
+		struct hello h;
 
 		build("git.example.org", 300, records[i], records[i]);
 		for (size_t n = 0; n < made.len; n++) {
-			struct hello fresh = { 0 };
+			struct hello_scan fresh = { 0 };
 
 			/* the bytes beyond are not to be looked at: give it its own copy
 			 */
 			uint8_t *copy = malloc(n + 1);
 
 			memcpy(copy, made.bytes, n);
-			CHECK_INT(-EAGAIN, hello_scan(&fresh, copy, n, MAX));
-			CHECK_INT(-EAGAIN, hello_scan(&fed, copy, n, MAX));
+			CHECK_INT(-EAGAIN, hello_scan(&fresh, copy, n, MAX, &h));
+			CHECK_INT(-EAGAIN, hello_scan(&fed, copy, n, MAX, &h));
 			free(copy);
 			if (t_failed) {
 				printf("# records of %zu, %zu bytes\n", records[i], n);
 				return;
 			}
 		}
-		CHECK_INT(made.len, hello_scan(&fed, made.bytes, made.len, MAX));
-		CHECK_STR("git.example.org", fed.sni);
+		CHECK_INT(made.len, hello_scan(&fed, made.bytes, made.len, MAX, &h));
+		CHECK_STR("git.example.org", h.sni);
 	}
 }
 
 static void bytes_behind_the_hello_are_left(void)
 {
+	struct hello_scan scan = { 0 };
 	struct hello h = { 0 };
 
 	build("a.b", 0, 16384, 16384);
 	memset(made.bytes + made.len, 0x17, 100);
-	CHECK_INT(made.len, hello_scan(&h, made.bytes, made.len + 100, MAX));
+	CHECK_INT(made.len, hello_scan(&scan, made.bytes, made.len + 100, MAX, &h));
 }
 
 static void no_name_is_no_error(void)
 {
+	struct hello_scan scan = { 0 };
 	struct hello h = { 0 };
 
 	build(NULL, 10, 16384, 16384);
-	CHECK_INT(made.len, hello_scan(&h, made.bytes, made.len, MAX));
+	CHECK_INT(made.len, hello_scan(&scan, made.bytes, made.len, MAX, &h));
 	CHECK(!h.has_sni);
 }
 
@@ -208,10 +213,11 @@ static void what_is_no_hello_is_told_at_the_first_wrong_byte(void)
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct hello_scan scan = { 0 };
 		struct hello h = { 0 };
 
-		CHECK_INT(-EPROTO,
-			  hello_scan(&h, (const uint8_t *)bad[i].bytes, bad[i].len, MAX));
+		CHECK_INT(-EPROTO, hello_scan(&scan, (const uint8_t *)bad[i].bytes,
+					      bad[i].len, MAX, &h));
 		if (t_failed)
 			printf("# case: %s\n", bad[i].what);
 	}
@@ -219,11 +225,12 @@ static void what_is_no_hello_is_told_at_the_first_wrong_byte(void)
 
 static ssize_t scan_patched(size_t offset, uint8_t value)
 {
+	struct hello_scan scan = { 0 };
 	struct hello h = { 0 };
 
 	build("git.example.org", 0, 16384, 16384);
 	made.bytes[offset] = value;
-	return hello_scan(&h, made.bytes, made.len, MAX);
+	return hello_scan(&scan, made.bytes, made.len, MAX, &h);
 }
 
 static void malformed_hellos_are_rejected(void)
@@ -250,6 +257,7 @@ static void malformed_hellos_are_rejected(void)
 static void two_names_are_rejected(void)
 {
 	size_t len = make_message(message, "a.example", 0);
+	struct hello_scan scan = { 0 };
 	struct hello h = { 0 };
 	size_t ext = 9 + 9; /* bytes of the server_name extension */
 
@@ -258,46 +266,50 @@ static void two_names_are_rejected(void)
 	message[3] = (uint8_t)(len + ext - 4);
 	message[50] = (uint8_t)(message[50] + ext);
 	cut(&made, message, len + ext, 16384, 16384);
-	CHECK_INT(-EBADMSG, hello_scan(&h, made.bytes, made.len, MAX));
+	CHECK_INT(-EBADMSG, hello_scan(&scan, made.bytes, made.len, MAX, &h));
 }
 
 static void another_record_type_in_between_is_rejected(void)
 {
+	struct hello_scan scan = { 0 };
 	struct hello h = { 0 };
 
 	build("git.example.org", 0, 20, 16384);
 	made.bytes[25] = 23;
-	CHECK_INT(-EBADMSG, hello_scan(&h, made.bytes, made.len, MAX));
+	CHECK_INT(-EBADMSG, hello_scan(&scan, made.bytes, made.len, MAX, &h));
 }
 
 static void the_limit_is_kept_to_the_byte(void)
 {
-	struct hello exact = { 0 }, over = { 0 };
+	struct hello_scan exact = { 0 }, over = { 0 };
+	struct hello h;
 
 	build("git.example.org", 3000, 16384, 16384);
-	CHECK_INT(made.len, hello_scan(&exact, made.bytes, made.len, made.len));
-	CHECK_INT(-EMSGSIZE, hello_scan(&over, made.bytes, 9, made.len - 1));
+	CHECK_INT(made.len, hello_scan(&exact, made.bytes, made.len, made.len, &h));
+	CHECK_INT(-EMSGSIZE, hello_scan(&over, made.bytes, 9, made.len - 1, &h));
 }
 
 static void a_trailing_dot_is_dropped(void)
 {
+	struct hello_scan scan = { 0 };
 	struct hello h = { 0 };
 
 	build("example.org.", 0, 16384, 16384);
-	CHECK_INT(made.len, hello_scan(&h, made.bytes, made.len, MAX));
+	CHECK_INT(made.len, hello_scan(&scan, made.bytes, made.len, MAX, &h));
 	CHECK_STR("example.org", h.sni);
 }
 
 /* Extensions behind the hello that was made, the lengths mended. */
 static ssize_t scan_with(struct hello *h, const uint8_t *extension, size_t n)
 {
+	struct hello_scan scan = { 0 };
 	size_t len = make_message(message, "a.example", 0);
 
 	memcpy(message + len, extension, n);
 	message[3] = (uint8_t)(len + n - 4);
 	message[50] = (uint8_t)(message[50] + n);
 	cut(&made, message, len + n, 30, 16384);
-	return hello_scan(h, made.bytes, made.len, MAX);
+	return hello_scan(&scan, made.bytes, made.len, MAX, h);
 }
 
 #define SCAN_WITH(h, bytes) scan_with(h, (const uint8_t *)(bytes), sizeof(bytes) - 1)
