@@ -122,9 +122,11 @@ int config_check_duration(struct where *w, const char *key, const char *text, in
 	if (!text)
 		return 0;
 	where_enter_key(w, key);
-	if (util_parse_duration_ms(text, ret) < 0 || *ret == 0)
-		return where_wrong(
-			w, "'%s' is not a duration such as 500ms, 10s, 5m or 4h", text);
+	if (util_parse_duration_ms(text, ret) < 0 || *ret == 0 || *ret > INT32_MAX)
+		return where_wrong(w,
+				   "'%s' is not a duration such as 500ms, 10s, 5m or 4h, "
+				   "of at most 24 days",
+				   text);
 	where_leave(w, 1);
 	return 0;
 }
@@ -144,7 +146,8 @@ static int check_rate(struct where *w, const char *key, const char *text,
 		(void)snprintf(number, sizeof(number), "%.*s", (int)(slash - text), text);
 	if (!slash || slash - text >= (int)sizeof(number) ||
 	    util_parse_u64(number, UINT32_MAX, &n) < 0 || n == 0 ||
-	    util_parse_duration_ms(slash + 1, &ret->ms) < 0 || ret->ms == 0)
+	    util_parse_duration_ms(slash + 1, &ret->ms) < 0 || ret->ms == 0 ||
+	    ret->ms > INT32_MAX || n > INT32_MAX)
 		return where_wrong(
 			w, "'%s' is not NUMBER/DURATION, such as 300/1m or 20/1s", text);
 	ret->n = (uint32_t)n;

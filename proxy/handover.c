@@ -75,14 +75,20 @@ int handover_connect(pid_t pid)
 {
 	struct sockaddr_un name;
 	socklen_t len = name_of(pid, &name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err = 0;
+	struct ucred who;
+	socklen_t who_len = sizeof(who);
 
 	if (fd < 0)
 		return -errno;
 	be_patient(fd);
-	if (connect(fd, (struct sockaddr *)&name, len) == 0)
+	if (connect(fd, (struct sockaddr *)&name, len) < 0)
+		err = -errno;
+	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) < 0 ||
+		 who.pid != pid)
+		err = -EACCES; /* somebody else has taken its name */
+	if (!err)
 		return fd;
-	err = -errno;
 	close(fd);
 	return err;
 }

@@ -7,7 +7,8 @@
  *   HELLO version              ──────►
  *                              ◄──────  LISTENER address, socket   for each
  *                              ◄──────  LISTENERS_END
- *   READY: it accepts too      ──────►  stops accepting
+ *   READY to accept            ──────►
+ *                              ◄──────  GO: it stops accepting
  *                              ◄──────  SESSION state, sockets, pipes
  *   TAKEN or NOT_MINE          ──────►  forgets it, or goes on with it
  *                              ◄──────  DONE
@@ -28,6 +29,7 @@ enum handover_type {
 	HANDOVER_LISTENER,
 	HANDOVER_LISTENERS_END,
 	HANDOVER_READY,
+	HANDOVER_GO,
 	HANDOVER_SESSION,
 	HANDOVER_TAKEN,
 	HANDOVER_NOT_MINE,

@@ -51,7 +51,10 @@ void leg_close(struct session *s, struct leg *leg, bool reset)
 	leg->label.tx_payload_bytes = leg->tx + leg->tx_header;
 	(void)writer_label(s->worker->proxy->writer, leg->fd,
 			   &leg->label); /* counted there */
-	ev_io_forget(s->worker->loop, &leg->io);
+	if (s->adopted)			 /* the old process may have it open still */
+		ev_io_del(s->worker->loop, &leg->io);
+	else
+		ev_io_forget(s->worker->loop, &leg->io);
 	if (reset) /* socket(7): a linger time of 0 sends RST */
 		(void)setsockopt(leg->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(leg->fd);

@@ -133,6 +133,10 @@ static bool over_rate(struct limits_entry *e, const struct rate *rate, int64_t n
 {
 	int64_t window = now_ms / rate->ms, into = now_ms % rate->ms;
 
+	if (e->window_ms == rate->ms && window < e->window) {
+		window = e->window; /* the clock of another thread was ahead */
+		into = 0;
+	}
 	if (e->window_ms != rate->ms || window > e->window + 1)
 		e->now = e->before = 0;
 	else if (window == e->window + 1)
@@ -144,7 +148,7 @@ static bool over_rate(struct limits_entry *e, const struct rate *rate, int64_t n
 }
 
 static enum tg_end take(struct limits_table *t, const struct want *w, int64_t now_ms,
-			struct limits_holds *holds)
+			bool anyway, struct limits_holds *holds)
 {
 	uint32_t bucket = bucket_of(&w->key);
 	pthread_mutex_t *lock = lock_of(t, bucket);
@@ -153,13 +157,15 @@ static enum tg_end take(struct limits_table *t, const struct want *w, int64_t no
 
 	pthread_mutex_lock(lock);
 	e = find(t, &w->key, bucket, now_ms);
-	if (e && w->connections && e->active >= w->connections)
+	if (anyway)
+		reason = TG_END_DONE;
+	else if (e && w->connections && e->active >= w->connections)
 		reason = w->over_connections;
 	else if (e && w->rate.n && over_rate(e, &w->rate, now_ms))
 		reason = w->over_rate;
 	if (e && reason == TG_END_DONE) {
 		e->active++;
-		e->now++;
+		e->now += !anyway;
 		holds->entries[holds->n++] = e;
 	}
 	pthread_mutex_unlock(lock);
@@ -192,9 +198,9 @@ static void key_of(enum limits_scope scope, uint32_t id, const struct addr *clie
 							 (uint8_t)(0xff00 >> (bits - i));
 }
 
-enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32_t id,
+static enum tg_end count(struct limits_table *t, enum limits_scope scope, uint32_t id,
 			 const struct limits *l, const struct addr *client,
-			 int64_t now_ms, struct limits_holds *holds)
+			 int64_t now_ms, bool anyway, struct limits_holds *holds)
 {
 	static const struct {
 		enum tg_end connections, rate;
@@ -229,10 +235,24 @@ enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32
 		       &wants[n++].key);
 	}
 	for (unsigned i = 0; i < n && reason == TG_END_DONE; i++)
-		reason = take(t, &wants[i], now_ms, holds);
+		reason = take(t, &wants[i], now_ms, anyway, holds);
 	if (reason != TG_END_DONE)
 		give_back(t, holds, from, true);
 	return reason;
+}
+
+enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32_t id,
+			 const struct limits *l, const struct addr *client,
+			 int64_t now_ms, struct limits_holds *holds)
+{
+	return count(t, scope, id, l, client, now_ms, false, holds);
+}
+
+void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
+		  const struct limits *l, const struct addr *client, int64_t now_ms,
+		  struct limits_holds *holds)
+{
+	(void)count(t, scope, id, l, client, now_ms, true, holds);
 }
 
 void limits_release(struct limits_table *t, struct limits_holds *holds)

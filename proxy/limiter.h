@@ -56,6 +56,11 @@ enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32
 			 const struct limits *l, const struct addr *client,
 			 int64_t now_ms, struct limits_holds *holds);
 
+/* Count one that was admitted elsewhere, whatever the limits say; not as a new one. */
+void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
+		  const struct limits *l, const struct addr *client, int64_t now_ms,
+		  struct limits_holds *holds);
+
 /* The connection is over. */
 void limits_release(struct limits_table *t, struct limits_holds *holds);
 

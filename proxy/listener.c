@@ -94,8 +94,9 @@ int listener_names(struct proxy *p, struct config *c)
 
 void socket_watch(int fd, const struct timeouts *t)
 {
-	const int on = 1,
-		  idle = (int)(t->keepalive_ms / 1000 + !(t->keepalive_ms / 1000));
+	const int64_t seconds = t->keepalive_ms / 1000;
+	const int on = 1, most = 32767; /* tcp(7) */
+	const int idle = seconds < 1 ? 1 : seconds > most ? most : (int)seconds;
 	const unsigned stuck = (unsigned)t->stuck_ms;
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));

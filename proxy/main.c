@@ -23,11 +23,13 @@
 #include "keeper.h"
 #include "handover.h"
 #include "listener.h"
+#include "target.h"
 #include "upgrade.h"
 #include "version.h"
 #include "worker.h"
 
 #define HEARTBEAT_MS 1000
+#define NAMES_MS     3000
 #define FDS_RESERVED 64
 #define BUFFERS_MAX  4096 /* a worker: 64 MiB */
 
@@ -279,7 +281,7 @@ static int run(struct daemon *d, int sigfd)
 	bool draining = false;
 
 	while (!draining || workers_alive(d)) {
-		int n = poll(p, 2, draining ? 20 : HEARTBEAT_MS);
+		int n = poll(p, draining ? 1 : 2, draining ? 20 : HEARTBEAT_MS);
 
 		if (!d->succeeded)
 			book_set(&d->proxy.state->heartbeat_ns, util_now_ns());
@@ -357,6 +359,29 @@ static int start_workers(struct daemon *d)
 	return err;
 }
 
+static bool all_named(const struct config *c)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		for (unsigned k = 0; k < c->listeners[i].routes_count; k++) {
+			const struct route *r = &c->listeners[i].routes[k];
+
+			for (unsigned n = 0; n < r->backend_names_count; n++) {
+				if (!target_has_address(r->backends[n].target))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+/* With name servers of its own the keeper asks: give it a moment before the first client.
+ */
+static void wait_for_names(const struct config *c)
+{
+	for (int i = 0; i < NAMES_MS / 10 && !all_named(c); i++)
+		(void)poll(NULL, 0, 10);
+}
+
 /* As root, so that the old process knows that it may trust us. */
 static int find_old(struct daemon *d)
 {
@@ -419,6 +444,10 @@ static int serve(struct daemon *d, struct config *c)
 		err = keeper_start(&d->keeper);
 	if (!err)
 		err = activate(d, c);
+	if (!err)
+		wait_for_names(c);
+	if (!err && d->upgrade)
+		err = upgrade_agree(d->old_fd);
 	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
 		err = worker_start(&d->proxy.workers[i], c->workers ? -1 : cpu_of(i));
 	if (!err && d->upgrade)

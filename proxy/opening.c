@@ -95,6 +95,7 @@ static void undecided(struct session *s, enum tg_end reason)
 		session_end(s, reason, true);
 		return;
 	}
+	s->sniff = false; /* so far as it came it is no PROXY header */
 	s->route = s->listener->fallback_route;
 	upstream_connect(s);
 }
@@ -126,6 +127,7 @@ static void parse_hello(struct session *s)
 	int sniff;
 
 	if (n > 0) {
+		s->sniff = false; /* what came is known to be no PROXY header */
 		note_hello(s, &hello, (size_t)n);
 		choose_route(s, &hello);
 		return;
@@ -174,6 +176,7 @@ static void parse_header(struct session *s)
 	/* the head may move as it grows */
 	o->tlv_at = o->pp.tlv ? (size_t)(o->pp.tlv - o->head) : 0;
 	o->sent = (size_t)n;
+	leg_move_to_header(&s->down, (size_t)n);
 	if (o->pp.known && !o->pp.local) {
 		s->client = o->pp.src;
 		reason = session_admit(s->worker, s->listener, s->config, &s->client,
@@ -183,7 +186,6 @@ static void parse_header(struct session *s)
 			return;
 		}
 	}
-	leg_move_to_header(&s->down, (size_t)n);
 	if (!s->listener->tls) {
 		choose_route(s, NULL);
 		return;

@@ -144,11 +144,10 @@ int session_give(struct session *s, int fd, struct handover_message *m)
 	free(data);
 	if (!err)
 		err = handover_receive(fd, m);
-	if (err)
-		return err;
-	if (m->type == HANDOVER_TAKEN)
+	/* if it may have taken it and only does not say so, it is not ours any more */
+	if (err == -EAGAIN || (!err && m->type == HANDOVER_TAKEN))
 		session_forget(s);
-	return 0;
+	return err;
 }
 
 /* --- taking --- */
@@ -241,12 +240,24 @@ static int unpack_opening(struct session *s, const uint8_t *data, size_t n)
 static void count(struct session *s)
 {
 	struct worker *w = s->worker;
+	struct limits_table *t = w->proxy->limits;
+	uint32_t route = (uint32_t)s->listener->id << 16 | s->route->id;
+	/* of a check of a trusted balancer the source was not counted */
+	bool named = !s->trusted || memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
 
 	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&w->proxy->upstreams, 1, __ATOMIC_RELAXED);
-	(void)session_admit(w, s->listener, s->config, NULL, &s->holds);
-	(void)session_admit(w, s->listener, s->config, &s->client, &s->holds);
-	(void)upstream_admit(s);
+	for (int i = 0; i < 1 + named; i++) {
+		const struct addr *client = i ? &s->client : NULL;
+		int64_t now = ev_now_ms(w->loop);
+
+		limits_count(t, LIMITS_PROCESS, 0, &s->config->limits, client, now,
+			     &s->holds);
+		limits_count(t, LIMITS_LISTENER, s->listener->id, &s->listener->limits,
+			     client, now, &s->holds);
+		limits_count(t, LIMITS_ROUTE, route, &s->route->limits, client, now,
+			     &s->holds);
+	}
 	s->holds_place = target_take(s->backend->target, 0);
 }
 
@@ -266,6 +277,7 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 		return;
 	}
 	session_link(s, w);
+	s->adopted = true;
 	s->state = ST_RELAY;
 	s->sniff = p.sniff;
 	s->peer = p.peer;

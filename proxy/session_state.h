@@ -75,6 +75,7 @@ struct session {
 	uint8_t retries;
 	uint8_t failure;  /* enum tg_end: why the last one failed */
 	bool holds_place; /* at the backend */
+	bool adopted;	  /* from an old process */
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
@@ -142,9 +143,6 @@ void opening_read(struct session *s);
 bool opening_sniff(struct session *s);
 
 /* --- upstream.c --- */
-
-/* Count against the limits of the route.  0, or the reason to refuse it. */
-enum tg_end upstream_admit(struct session *s);
 
 /* The route is known: choose a backend and connect to it; may end the session. */
 void upstream_connect(struct session *s);

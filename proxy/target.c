@@ -57,8 +57,13 @@ void target_set_addresses(struct target *t, const struct addr *addrs, unsigned n
 		return;
 	pthread_mutex_lock(&t->lock);
 	memcpy(t->addrs, addrs, n * sizeof(*addrs));
-	t->addrs_n = n;
+	__atomic_store_n(&t->addrs_n, n, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&t->lock);
+}
+
+bool target_has_address(const struct target *t)
+{
+	return __atomic_load_n(&t->addrs_n, __ATOMIC_RELAXED) > 0;
 }
 
 bool target_address(struct target *t, struct addr *ret)

@@ -32,6 +32,8 @@ void target_set_slot(struct target *t, struct proxy_slot *slot);
 /* n of at most TARGET_ADDRS_MAX; nothing happens for 0. */
 void target_set_addresses(struct target *t, const struct addr *addrs, unsigned n);
 
+bool target_has_address(const struct target *t);
+
 /* The next one in turn; false if there is none yet. */
 bool target_address(struct target *t, struct addr *ret);
 

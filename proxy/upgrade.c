@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -73,13 +74,25 @@ static bool take_session(struct proxy *p, struct config *c, unsigned number,
 	return true;
 }
 
+int upgrade_agree(int fd)
+{
+	struct handover_message m = { 0 };
+	int err = handover_send(fd, HANDOVER_READY, NULL, 0, NULL, 0);
+
+	if (!err)
+		err = handover_expect(fd, HANDOVER_GO, &m);
+	handover_message_clear(&m);
+	return err ? log_errno(err,
+			       "the running proxy went on by itself: we came too late")
+		   : 0;
+}
+
 int upgrade_finish(int fd, struct proxy *p, struct config *c)
 {
 	struct handover_message m = { 0 };
 	unsigned taken = 0, left = 0;
-	int err;
+	int err = 0;
 
-	err = handover_send(fd, HANDOVER_READY, NULL, 0, NULL, 0);
 	while (!err) {
 		bool mine;
 
@@ -147,12 +160,16 @@ int upgrade_give(int fd, struct proxy *p, const struct config *c, const int *fds
 		err = give_listeners(fd, p, c, fds);
 	if (!err)
 		err = handover_expect(fd, HANDOVER_READY, &m);
+	if (!err)
+		err = handover_send(fd, HANDOVER_GO, NULL, 0, NULL, 0);
 	handover_message_clear(&m);
 	if (err)
 		return log_errno(err, "no handover: this proxy goes on");
 	for (unsigned i = 0; i < p->workers_n; i++) {
-		int one = worker_hand_over(&p->workers[i], fd);
+		int one = worker_hand_over(&p->workers[i], err ? -1 : fd);
 
+		if (one) /* a late answer must not be taken for another one's */
+			(void)shutdown(fd, SHUT_RDWR);
 		err = err ? err : one;
 	}
 	if (!err)

@@ -25,7 +25,13 @@ struct inherited {
 int upgrade_begin(int fd, struct inherited **ret, unsigned *n);
 
 /*
- * The successor: the workers accept; say so, and take sessions until there are no more.
+ * The successor: say that the workers could accept, and wait until they may.  0, or a
+ * negative errno, logged: the old process goes on, and this one is to end.
+ */
+int upgrade_agree(int fd);
+
+/*
+ * The successor: the workers accept; take sessions until there are no more.
  * 0, or a negative errno, logged, if the old process went before it was done.
  */
 int upgrade_finish(int fd, struct proxy *p, struct config *c);

@@ -141,8 +141,10 @@ void upstream_release(struct session *s)
 		return;
 	s->holds_place = false;
 	target_release(s->backend->target);
+	/* either we see who waits, or they see the place: see wait_for_place() */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->worker->proxy->waiting, __ATOMIC_RELAXED))
-		worker_place_free(s->worker, s->listener->id, s->route->id);
+		worker_place_free(s->worker);
 }
 
 void upstream_stop_waiting(struct session *s)
@@ -177,11 +179,11 @@ static void wait_for_place(struct session *s)
 		session_end(s, TG_END_QUEUE_FULL, true);
 		return;
 	}
-	s->waiter.listener = s->listener->id;
-	s->waiter.route = s->route->id;
 	s->waiter.take = on_place;
 	worker_wait(s->worker, &s->waiter);
 	session_to(s, ST_QUEUE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	(void)on_place(&s->waiter); /* one that was given back meanwhile */
 }
 
 /* --- connecting --- */
@@ -224,7 +226,7 @@ static void failed(struct session *s, int err)
 			worker_pause(s->worker);
 		return;
 	}
-	s->failure = reason;
+	s->failure = (uint8_t)reason;
 	s->tried |= 1ull << (s->backend - s->route->backends);
 	target_failed(s->backend->target, s->route->eject_failures, s->route->eject_ms,
 		      ev_now_ms(s->worker->loop));
@@ -271,7 +273,7 @@ static void upstream_try(struct session *s)
 	}
 }
 
-enum tg_end upstream_admit(struct session *s)
+static enum tg_end upstream_admit(struct session *s)
 {
 	struct limits_table *t = s->worker->proxy->limits;
 	uint32_t id = (uint32_t)s->listener->id << 16 | s->route->id;

@@ -21,7 +21,8 @@
 
 #define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
 #define RESUME_MS   100
-#define ENDS_MAX    100 /* sessions ended a turn when the drain is over */
+#define QUEUE_MAX   4096 /* what an accept queue may hold when its listener goes */
+#define ENDS_MAX    100	 /* sessions ended a turn when the drain is over */
 
 enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_HAND_OVER, MSG_ADOPT };
 
@@ -36,7 +37,6 @@ struct worker_message {
 	struct worker_message *next;
 	enum message_kind kind;
 	int64_t deadline_ms;
-	uint16_t listener, route;
 	struct handing *handing;
 	uint8_t *session;
 	struct config *config;
@@ -155,7 +155,7 @@ static void on_accept(struct ev_io *io, uint32_t events)
 static void acceptor_close(struct worker *w, struct acceptor *a)
 {
 	a->keep = false;
-	while (accept_one(a) == 0)
+	for (int i = 0; i < QUEUE_MAX && accept_one(a) == 0; i++)
 		;
 	ev_io_del(w->loop, &a->io);
 	close(a->fd);
@@ -305,18 +305,6 @@ static void drain(struct worker *w, int64_t deadline_ms)
 		ev_timer_set(w->loop, &w->drain, deadline_ms);
 }
 
-/* To who waits longest for this route; false if nobody does. */
-static bool offer_place(struct worker *w, uint16_t listener, uint16_t route)
-{
-	for (struct waiter *x = w->waiting; x; x = x->next) {
-		if (x->listener != listener || x->route != route)
-			continue;
-		(void)x->take(x);
-		return true;
-	}
-	return false;
-}
-
 /* The successor has the same sockets: what waits in their queues is its to take. */
 static void acceptors_drop(struct worker *w)
 {
@@ -336,7 +324,8 @@ static void hand_over(struct worker *w, struct handing *h)
 
 	worker_resume(w);
 	acceptors_drop(w);
-	for (struct session *s = w->sessions, *next; s && !h->err; s = next) {
+	for (struct session *s = w->sessions, *next; h->fd >= 0 && s && !h->err;
+	     s = next) {
 		next = session_next(s);
 		h->err = session_give(s, h->fd, &m);
 	}
@@ -348,6 +337,13 @@ static void adopt(struct worker *w, struct worker_message *m)
 {
 	session_take(w, m->session, m->fds);
 	free(m->session);
+}
+
+/* By another worker, which had nobody for it: nobody is told again. */
+static void place_told(struct worker *w)
+{
+	w->places_told = w->places_free == 0;
+	worker_place_free(w);
 }
 
 static void on_inbox(struct ev_io *io, uint32_t events)
@@ -372,7 +368,7 @@ static void on_inbox(struct ev_io *io, uint32_t events)
 		else if (m->kind == MSG_DRAIN)
 			drain(w, m->deadline_ms);
 		else if (m->kind == MSG_PLACE)
-			(void)offer_place(w, m->listener, m->route);
+			place_told(w);
 		else if (m->kind == MSG_HAND_OVER)
 			hand_over(w, m->handing);
 		else
@@ -393,10 +389,8 @@ static void send_message(struct worker *w, struct worker_message *m)
 		     sizeof(one)); /* cannot fail below 2^64 messages */
 }
 
-void worker_place_free(struct worker *w, uint16_t listener, uint16_t route)
+static void tell_others(struct worker *w)
 {
-	if (offer_place(w, listener, route))
-		return;
 	for (unsigned i = 0; i < w->proxy->workers_n; i++) {
 		struct worker *other = &w->proxy->workers[i];
 		struct worker_message *m;
@@ -404,10 +398,32 @@ void worker_place_free(struct worker *w, uint16_t listener, uint16_t route)
 		if (other == w || !(m = calloc(1, sizeof(*m))))
 			continue; /* its next release, or the deadline, will do */
 		m->kind = MSG_PLACE;
-		m->listener = listener;
-		m->route = route;
 		send_message(other, m);
 	}
+}
+
+/* A task, so that a waiter that fails at once does not call the next from within. */
+static void on_places(struct ev_task *task)
+{
+	struct worker *w = container_of(task, struct worker, places_task);
+	unsigned free = w->places_free;
+	struct waiter *x, *next;
+
+	w->places_free = 0;
+	for (x = w->waiting; x && free > 0; x = next) {
+		next = x->next;
+		free -= x->take(x);
+	}
+	if (free > 0 && !w->places_told &&
+	    __atomic_load_n(&w->proxy->waiting, __ATOMIC_RELAXED))
+		tell_others(w);
+	w->places_told = false;
+}
+
+void worker_place_free(struct worker *w)
+{
+	w->places_free++;
+	ev_task_add(w->loop, &w->places_task);
 }
 
 int worker_configure(struct worker *w, struct config *c, const int *fds)
@@ -479,6 +495,7 @@ int worker_init(struct worker *w, struct proxy *p)
 	w->resume.fn = on_resume;
 	w->drain.fn = on_drain_deadline;
 	w->drain_task.fn = on_drain_task;
+	w->places_task.fn = on_places;
 	w->inbox_io = (struct ev_io){ .fd = -1, .fn = on_inbox };
 	pthread_mutex_init(&w->inbox_lock, NULL);
 	w->inbox_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -37,7 +37,6 @@ struct proxy {
 /* Who waits for a place at a backend. */
 struct waiter {
 	struct waiter *next, **prev; /* prev is NULL: not queued */
-	uint16_t listener, route;
 	/* There may be one: true if it was taken, and the queue left. */
 	bool (*take)(struct waiter *x);
 };
@@ -60,7 +59,10 @@ struct worker {
 	struct acceptor *acceptors;
 	struct session *sessions;		/* list head */
 	struct waiter *waiting, **waiting_tail; /* oldest first */
-	struct ev_timer resume;			/* accepting is paused until then */
+	unsigned places_free;			/* not offered yet */
+	bool places_told;			/* by another worker */
+	struct ev_task places_task;
+	struct ev_timer resume; /* accepting is paused until then */
 	struct ev_timer drain;
 	struct ev_task drain_task; /* the deadline has come */
 	bool paused;
@@ -91,9 +93,9 @@ int worker_configure(struct worker *w, struct config *c, const int *fds);
 int worker_drain(struct worker *w, int64_t deadline_ms);
 
 /*
- * Give the successor at `fd` every session that can move; returns when that is done, and
- * accepting has ended.  Then only worker_drain() is to follow.  0, or a negative errno if
- * the successor is gone.
+ * Give the successor at `fd` (-1: nobody) every session that can move; returns when that
+ * is done, and accepting has ended.  Then only worker_drain() is to follow.  0, or a
+ * negative errno if the successor is gone.
  */
 int worker_hand_over(struct worker *w, int fd);
 
@@ -115,11 +117,8 @@ void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1]);
 void worker_wait(struct worker *w, struct waiter *x);
 void worker_stop_waiting(struct worker *w, struct waiter *x);
 
-/*
- * There may be a place at a backend of this route (ids of listener and route) again: for
- * who waits longest here, or else on the other workers.
- */
-void worker_place_free(struct worker *w, uint16_t listener, uint16_t route);
+/* There is a place at a backend: for who waits longest here, or else on the others. */
+void worker_place_free(struct worker *w);
 
 /* Stop accepting for a moment: there are no descriptors left. */
 void worker_pause(struct worker *w);

@@ -125,9 +125,11 @@ refused() { fresh_scrape | metric tollgate_refused_total "reason=\"$1\""; }
 		listeners:
 		  - name: tls
 		    address: "192.0.2.2:8443"
+		    proxy_protocol: { from: [192.0.2.77] }
 		    routes: [{ name: web, sni: [web.example.org], alpn: [http/1.1], backends: ["198.51.100.1:3001"] }]
 	Y
-	at client curl -fsS --cacert "$DIR/cert" --resolve web.example.org:8443:192.0.2.2 --http1.1 \
+	# at once, though the listener looks for headers of others: the default timeout is 10 s
+	at client curl -fsS --max-time 5 --cacert "$DIR/cert" --resolve web.example.org:8443:192.0.2.2 --http1.1 \
 		https://web.example.org:8443/ | grep -q "TLSv1.3"
 	run ! at client curl -fsS -k --resolve other.example.org:8443:192.0.2.2 https://other.example.org:8443/
 }
