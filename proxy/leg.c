@@ -40,18 +40,28 @@ void leg_move_to_header(struct leg *leg, size_t n)
 	leg->rx_header += n;
 }
 
+/* The sums count when the label is the claim. */
+static void label_write(struct session *s, const struct leg *leg, uint8_t flags)
+{
+	const struct sock_label label = { .listener = leg->name.listener,
+					  .route = leg->name.route,
+					  .backend = leg->name.backend,
+					  .leg = leg->name.leg,
+					  .flags = flags,
+					  .rx_payload_bytes = leg->rx + leg->rx_header,
+					  .tx_payload_bytes = leg->tx + leg->tx_header };
+
+	(void)writer_label(s->worker->proxy->writer, leg->fd, &label); /* counted there */
+}
+
 void leg_close(struct session *s, struct leg *leg, bool reset)
 {
 	const struct linger now = { .l_onoff = 1 };
 
 	if (leg->fd < 0)
 		return;
-	leg->label.flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED;
-	leg->label.rx_payload_bytes = leg->rx + leg->rx_header;
-	leg->label.tx_payload_bytes = leg->tx + leg->tx_header;
-	(void)writer_label(s->worker->proxy->writer, leg->fd,
-			   &leg->label); /* counted there */
-	if (s->adopted)			 /* the old process may have it open still */
+	label_write(s, leg, TG_LABEL_FINAL | TG_LABEL_CLAIMED);
+	if (s->adopted) /* the old process may have it open still */
 		ev_io_del(s->worker->loop, &leg->io);
 	else
 		ev_io_forget(s->worker->loop, &leg->io);
@@ -67,18 +77,16 @@ void leg_close(struct session *s, struct leg *leg, bool reset)
 
 void leg_name(struct session *s, struct leg *leg, enum tg_leg which)
 {
-	leg->label = (struct sock_label){ .listener = s->listener->id,
-					  .route = s->route->id,
-					  .backend = s->backend->id,
-					  .leg = (uint8_t)which,
-					  .flags = TG_LABEL_FINAL };
+	leg->name = (struct leg_name){ .listener = s->listener->id,
+				       .route = s->route->id,
+				       .backend = s->backend->id,
+				       .leg = (uint8_t)which };
 }
 
 void leg_label(struct session *s, struct leg *leg, enum tg_leg which)
 {
 	leg_name(s, leg, which);
-	(void)writer_label(s->worker->proxy->writer, leg->fd,
-			   &leg->label); /* counted there */
+	label_write(s, leg, TG_LABEL_FINAL);
 }
 
 void leg_reset(struct leg *leg)

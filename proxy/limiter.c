@@ -155,6 +155,9 @@ static enum tg_end take(struct limits_table *t, const struct want *w, int64_t no
 	enum tg_end reason = TG_END_DONE;
 	struct limits_entry *e;
 
+	if (!holds->entries &&
+	    !(holds->entries = calloc(LIMITS_HOLDS_MAX, sizeof(*holds->entries))))
+		return TG_END_RESOURCES;
 	pthread_mutex_lock(lock);
 	e = find(t, &w->key, bucket, now_ms);
 	if (anyway)
@@ -258,4 +261,6 @@ void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
 void limits_release(struct limits_table *t, struct limits_holds *holds)
 {
 	give_back(t, holds, 0, false);
+	free(holds->entries);
+	holds->entries = NULL;
 }

@@ -37,7 +37,7 @@ enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE };
 
 /* What is counted for a connection; zeroed at first. */
 struct limits_holds {
-	struct limits_entry *entries[LIMITS_HOLDS_MAX];
+	struct limits_entry **entries; /* LIMITS_HOLDS_MAX, from the first one on */
 	unsigned n;
 };
 

@@ -192,7 +192,8 @@ static void session_drain(struct session *s, struct leg *broken)
 static void on_leg(struct ev_io *io, uint32_t events)
 {
 	struct leg *leg = container_of(io, struct leg, io);
-	struct session *s = leg->session;
+	struct session *s = leg->is_up ? container_of(leg, struct session, up)
+				       : container_of(leg, struct session, down);
 
 	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
 		leg->readable = true;
@@ -467,11 +468,11 @@ static void on_timer(struct ev_timer *timer)
 
 void session_leg_init(struct session *s, struct leg *leg, int fd)
 {
-	leg->session = s;
+	leg->is_up = leg == &s->up;
 	leg->fd = fd;
 	leg->io = (struct ev_io){ .fd = -1, .fn = on_leg };
-	leg->label.listener = s->listener->id;
-	leg->label.leg = TG_LEG_DOWNSTREAM;
+	leg->name.listener = s->listener->id;
+	leg->name.leg = TG_LEG_DOWNSTREAM;
 }
 
 void session_link(struct session *s, struct worker *w)

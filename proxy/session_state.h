@@ -28,10 +28,16 @@ enum session_state {
 
 #define LEG_EVENTS (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
+/* The part of its label (sock_label) that is known before the end. */
+struct leg_name {
+	uint16_t listener, route, backend;
+	uint8_t leg;
+};
+
 struct leg {
 	struct ev_io io;
-	struct session *session;
 	int fd;
+	bool is_up; /* the backend's */
 	bool readable;
 	bool writable;
 	bool ended;    /* EPOLLRDHUP was seen: nothing comes after what is queued */
@@ -39,7 +45,7 @@ struct leg {
 	bool failed;   /* EPOLLERR was seen: reset or timed out */
 	bool shut_out; /* we sent our FIN */
 	int err;       /* why it is gone: an errno, 0 if it is not or nobody asked */
-	struct sock_label label;
+	struct leg_name name;
 	struct proxy_slot *slot; /* NULL until the row is known */
 	uint64_t rx, tx, rx_header, tx_header;
 };

@@ -37,13 +37,12 @@ static void as_many_as_there_may_be_and_no_more(void)
 static void new_ones_are_limited_in_every_span_of_time(void)
 {
 	const struct limits l = { .rate = { 10, 1000 } };
-	struct limits_holds h;
+	struct limits_holds h = { 0 };
 	int admitted[4] = { 0 };
 
 	table = limits_new(&full);
 	/* 20 a second are offered for four seconds: 10 a second get through */
 	for (int i = 0; i < 80; i++) {
-		h.n = 0;
 		admitted[i / 20] += limits_admit(table, LIMITS_PROCESS, 0, &l, NULL,
 						 100000 + i * 50, &h) == TG_END_DONE;
 		limits_release(table, &h);
@@ -52,9 +51,8 @@ static void new_ones_are_limited_in_every_span_of_time(void)
 	for (int i = 1; i < 4; i++)
 		CHECK(admitted[i] >= 9 && admitted[i] <= 11);
 	/* a burst at the border of two windows is not twice as large */
-	h.n = 0;
 	for (int i = 0; i < 10; i++) {
-		h.n = 0;
+		limits_release(table, &h);
 		CHECK_INT(0, limits_admit(table, LIMITS_ROUTE, 7, &l, NULL, 199999, &h));
 	}
 	CHECK_INT(TG_END_ROUTE_RATE,
@@ -64,7 +62,7 @@ static void new_ones_are_limited_in_every_span_of_time(void)
 	CHECK_INT(0, limits_admit(table, LIMITS_ROUTE, 7, &l, NULL, 200100, &h));
 	/* the clock of another thread may be a little behind at the border */
 	for (int i = 0; i < 10; i++) {
-		h.n = 0;
+		limits_release(table, &h);
 		CHECK_INT(0, limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 299999, &h));
 	}
 	CHECK_INT(TG_END_ROUTE_RATE,
@@ -73,6 +71,7 @@ static void new_ones_are_limited_in_every_span_of_time(void)
 		  limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 299999, &h));
 	CHECK_INT(TG_END_ROUTE_RATE,
 		  limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 300002, &h));
+	limits_release(table, &h);
 	limits_free(table);
 }
 
@@ -110,7 +109,7 @@ static void a_table_that_is_full_says_so_and_forgets_who_is_gone(void)
 {
 	const struct limits l = { .source_rate = { 1, 1000 } };
 	struct addr a = client("10.0.0.0:1");
-	struct limits_holds h;
+	struct limits_holds h = { 0 };
 
 	full = 0;
 	table = limits_new(&full);
@@ -118,7 +117,6 @@ static void a_table_that_is_full_says_so_and_forgets_who_is_gone(void)
 		a.ip[13] = (uint8_t)(i >> 16);
 		a.ip[14] = (uint8_t)(i >> 8);
 		a.ip[15] = (uint8_t)i;
-		h.n = 0;
 		CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &a, 1000, &h));
 		limits_release(table, &h);
 	}
@@ -129,11 +127,11 @@ static void a_table_that_is_full_says_so_and_forgets_who_is_gone(void)
 		a.ip[13] = (uint8_t)(i >> 16);
 		a.ip[14] = (uint8_t)(i >> 8);
 		a.ip[15] = (uint8_t)i;
-		h.n = 0;
 		CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &a, 4000, &h));
 		limits_release(table, &h);
 	}
 	CHECK(full < 20000); /* buckets that nobody looked into yet */
+	limits_release(table, &h);
 	limits_free(table);
 }
 
