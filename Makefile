@@ -206,7 +206,7 @@ help:
 	@echo "make unit|bpf-test|bats|lint  one part of the tests"
 	@echo "make kernels          run the kernel-side tests on Debian's 6.1 and 6.12, emulated"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
-	@echo "make bench           compare the relay with HAProxy"
+	@echo "make bench           compare the relay with HAProxy, nginx and sniproxy, the books with none"
 	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"
 	@echo "make clean           remove build/"
 	@echo "V=1 shows commands, WERROR=1 stops at warnings, SAN=address,undefined sanitizes"
