@@ -10,9 +10,10 @@
 #include <time.h>
 
 #include "balance.h"
+#include "base/util.h"
 #include "target.h"
 
-/* splitmix64, for hashes and for chance */
+/* the end of splitmix64, for hashes and for chance */
 static uint64_t mix(uint64_t z)
 {
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -27,16 +28,6 @@ static uint64_t chance(void)
 	if (!state)
 		state = (uint64_t)(uintptr_t)&state ^ (uint64_t)time(NULL) << 20;
 	return mix(state += 0x9e3779b97f4a7c15u);
-}
-
-static uint64_t hash_bytes(const void *p, size_t n)
-{
-	const uint8_t *b = p;
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ b[i]) * 0x100000001b3u;
-	return mix(h);
 }
 
 int balance_turns(const struct backend *b, unsigned count, bool backup, struct turns *ret)
@@ -111,14 +102,14 @@ static unsigned by_connections(const struct route *r, const struct turns *t,
 static unsigned by_source(const struct route *r, uint64_t candidates,
 			  const struct addr *client)
 {
-	uint64_t who = hash_bytes(client->ip, sizeof(client->ip));
+	uint64_t who = util_hash(client->ip, sizeof(client->ip));
 	unsigned best = (unsigned)__builtin_ctzll(candidates);
 	double best_score = -1;
 
 	for (uint64_t left = candidates; left; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(left);
 		const struct backend *b = &r->backends[i];
-		uint64_t h = mix(who ^ hash_bytes(b->name, strlen(b->name)));
+		uint64_t h = mix(who ^ mix(util_hash(b->name, strlen(b->name))));
 		double score =
 			(double)b->weight / -log(((double)(h >> 11) + 0.5) * 0x1p-53);
 

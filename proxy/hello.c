@@ -22,6 +22,7 @@
 #define HANDSHAKE_HEADER  4
 #define TYPE_HANDSHAKE	  22
 #define TYPE_CLIENT_HELLO 1
+#define TYPE_SERVER_HELLO 2
 #define EXT_SERVER_NAME	  0
 #define EXT_ALPN	  16
 #define EXT_VERSIONS	  43
@@ -384,4 +385,9 @@ ssize_t hello_make(uint8_t *buf, size_t cap, const char *name)
 	*p++ = 0;
 	(void)put_u16(p, n - RECORD_HEADER - HANDSHAKE_HEADER);
 	return (ssize_t)n;
+}
+
+bool hello_is_answer(const uint8_t bytes[HELLO_ANSWER_LEN])
+{
+	return bytes[0] == TYPE_HANDSHAKE && bytes[RECORD_HEADER] == TYPE_SERVER_HELLO;
 }

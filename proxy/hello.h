@@ -56,4 +56,8 @@ bool hello_offers(const struct hello *h, const char *protocol);
  */
 ssize_t hello_make(uint8_t *buf, size_t cap, const char *name);
 
+/* Do the first HELLO_ANSWER_LEN bytes that came back begin a ServerHello? */
+#define HELLO_ANSWER_LEN 6
+bool hello_is_answer(const uint8_t bytes[HELLO_ANSWER_LEN]);
+
 #endif

@@ -24,12 +24,10 @@
 #include "resolve.h"
 #include "target.h"
 
-#define TTL_MIN_S      1
-#define TTL_MAX_S      3600
-#define TTL_DEFAULT_S  60 /* of an answer that says none, such as /etc/hosts */
-#define ASK_AGAIN_S    5  /* after a failure */
-#define SERVER_HELLO   2
-#define TYPE_HANDSHAKE 22
+#define TTL_MIN_S     1
+#define TTL_MAX_S     3600
+#define TTL_DEFAULT_S 60 /* of an answer that says none, such as /etc/hosts */
+#define ASK_AGAIN_S   5	 /* after a failure */
 
 struct ward {
 	struct ward *next;
@@ -41,7 +39,7 @@ struct ward {
 	struct ev_timer timer; /* of the next check, or the end of this one */
 	int fd;
 	bool said; /* the hello was sent */
-	uint8_t answer[6];
+	uint8_t answer[HELLO_ANSWER_LEN];
 	unsigned answer_n;
 	unsigned streak; /* results in a row that differ from the target's state */
 	/* the name */
@@ -147,8 +145,7 @@ static void on_check(struct ev_io *io, uint32_t events)
 	}
 	w->answer_n += (unsigned)n;
 	if (w->answer_n == sizeof(w->answer))
-		check_result(w, w->answer[0] == TYPE_HANDSHAKE &&
-					w->answer[5] == SERVER_HELLO);
+		check_result(w, hello_is_answer(w->answer));
 }
 
 static void check_begin(struct ward *w)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "book/writer.h"
 #include "limiter.h"
 
@@ -75,15 +76,9 @@ void limits_free(struct limits_table *t)
 	free(t);
 }
 
-/* FNV-1a */
 static uint32_t bucket_of(const struct key *key)
 {
-	const uint8_t *p = (const uint8_t *)key;
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < sizeof(*key); i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
-	return (uint32_t)(h ^ h >> 32) % BUCKETS;
+	return (uint32_t)util_hash(key, sizeof(*key)) % BUCKETS;
 }
 
 static pthread_mutex_t *lock_of(struct limits_table *t, uint32_t bucket)

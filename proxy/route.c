@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "pattern.h"
 #include "route.h"
 
@@ -30,14 +31,9 @@ struct route_index {
 	struct rule *buckets[];
 };
 
-/* FNV-1a */
 static size_t hash(const char *s)
 {
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (; *s; s++)
-		h = (h ^ (uint8_t)*s) * 0x100000001b3u;
-	return (size_t)(h ^ h >> 32);
+	return (size_t)util_hash(s, strlen(s));
 }
 
 static void rule_init(struct rule *r, struct route *route, unsigned order, unsigned i)

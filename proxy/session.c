@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with DRAIN
- * before the end when one side was reset: what it had sent goes out first.  Every state
+ * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with QUEUE
+ * before CONNECT when no backend has a place, and DRAIN before the end when one side is
+ * gone: what it had sent goes out first.  Every state
  * has a deadline; every end has one reason, counted once.  Sockets are watched
  * edge-triggered: a flag remembers readiness until a call says EAGAIN, so a connection
  * costs two epoll_ctl calls in its life.
@@ -130,8 +131,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		leg_name(s, &s->down, TG_LEG_DOWNSTREAM);
 	leg_take_slot(&s->down, s->backend ? s->backend->downstream : s->listener->slot);
 	book_add(&s->down.slot->ends[reason][end_side(s, reason)], 1);
-	if (reason >= TG_END_FIRST_REFUSED && reason <= TG_END_LAST_LIMIT)
-		writer_offender(w->proxy->writer, s->listener->id, reason, s->client.ip);
+	session_note_offender(w, s->listener, reason, &s->client);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);
@@ -435,6 +435,7 @@ static void on_task(struct ev_task *task)
 static void on_timer(struct ev_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
+
 	switch (s->state) {
 	case ST_HEADER:
 	case ST_HELLO:
@@ -464,7 +465,7 @@ static void on_timer(struct ev_timer *timer)
 	}
 }
 
-/* --- lists --- */
+/* --- for session_start.c and session_move.c --- */
 
 void session_leg_init(struct session *s, struct leg *leg, int fd)
 {

@@ -34,6 +34,13 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 	return reason;
 }
 
+void session_note_offender(struct worker *w, const struct listener *l, enum tg_end reason,
+			   const struct addr *client)
+{
+	if (reason >= TG_END_FIRST_REFUSED && reason <= TG_END_LAST_LIMIT)
+		writer_offender(w->proxy->writer, l->id, reason, client->ip);
+}
+
 /* Nothing was read, and no session made. */
 static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason,
 		   const struct addr *peer)
@@ -49,8 +56,7 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
 	book_add(&l->slot->ends[reason][session_end_sides[reason]], 1);
-	if (reason >= TG_END_FIRST_REFUSED && reason <= TG_END_LAST_LIMIT)
-		writer_offender(w->proxy->writer, l->id, reason, peer->ip);
+	session_note_offender(w, l, reason, peer);
 }
 
 static void session_begin(struct session *s)

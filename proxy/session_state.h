@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a session is made of, for the files that implement it: leg.c (a socket and its
- * place in the books), opening.c (what the client says before the relay) and session.c
- * (the state machine), upstream.c (the backend).  Nobody else includes this.
+ * What a session is made of, for the files that implement it: session_start.c (limits and
+ * the first state), opening.c (what the client says before the relay), upstream.c (the
+ * backend), session.c (the state machine), leg.c (a socket and its place in the books)
+ * and session_move.c (to another process).  Nobody else includes this.
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
@@ -148,6 +149,20 @@ void opening_read(struct session *s);
  */
 bool opening_sniff(struct session *s);
 
+/* --- session_start.c --- */
+
+/*
+ * Count against the limits of the process and the listener: as a whole, or if `client` is
+ * given of that source.  0, or the reason to refuse it.
+ */
+enum tg_end session_admit(struct worker *w, const struct listener *l,
+			  const struct config *c, const struct addr *client,
+			  struct limits_holds *holds);
+
+/* If the reason is a limit, the client goes to the list of offenders. */
+void session_note_offender(struct worker *w, const struct listener *l, enum tg_end reason,
+			   const struct addr *client);
+
 /* --- upstream.c --- */
 
 /* The route is known: choose a backend and connect to it; may end the session. */
@@ -162,14 +177,6 @@ void upstream_stop_waiting(struct session *s);
 void upstream_release(struct session *s);
 
 /* --- session.c --- */
-
-/*
- * Count against the limits of the process and the listener: as a whole, or if `client` is
- * given of that source.  0, or the reason to refuse it.
- */
-enum tg_end session_admit(struct worker *w, const struct listener *l,
-			  const struct config *c, const struct addr *client,
-			  struct limits_holds *holds);
 
 /* Whose doing each reason is, if it is not either's: enum tg_side. */
 extern const uint8_t session_end_sides[TG_END_MAX];

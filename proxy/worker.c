@@ -151,6 +151,18 @@ static void on_accept(struct ev_io *io, uint32_t events)
 		;
 }
 
+static void acceptors_drop(struct worker *w)
+{
+	while (w->acceptors) {
+		struct acceptor *a = w->acceptors;
+
+		w->acceptors = a->next;
+		ev_io_del(w->loop, &a->io);
+		close(a->fd);
+		free(a);
+	}
+}
+
 /* What waits in the accept queue was promised a connection: take it before closing. */
 static void acceptor_close(struct worker *w, struct acceptor *a)
 {
@@ -306,18 +318,6 @@ static void drain(struct worker *w, int64_t deadline_ms)
 }
 
 /* The successor has the same sockets: what waits in their queues is its to take. */
-static void acceptors_drop(struct worker *w)
-{
-	while (w->acceptors) {
-		struct acceptor *a = w->acceptors;
-
-		w->acceptors = a->next;
-		ev_io_del(w->loop, &a->io);
-		close(a->fd);
-		free(a);
-	}
-}
-
 static void hand_over(struct worker *w, struct handing *h)
 {
 	struct handover_message m = { 0 };
@@ -543,13 +543,7 @@ void worker_join(struct worker *w)
 {
 	if (w->started)
 		pthread_join(w->thread, NULL);
-	while (w->acceptors) {
-		struct acceptor *a = w->acceptors;
-
-		w->acceptors = a->next;
-		close(a->fd);
-		free(a);
-	}
+	acceptors_drop(w);
 	relay_pool_done(&w->pool);
 	ev_loop_close(w->loop);
 	if (w->inbox_fd >= 0)

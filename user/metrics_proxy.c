@@ -24,29 +24,30 @@ static void proxy_direction(const struct page *p, const char *name, const char *
 	}
 }
 
-static void proxy_value(const struct page *p, const char *name, const char *help,
-			size_t offset)
-{
-	page_family(p, name, true, help);
-	for (size_t i = 0; i < p->s->slots_n; i++) {
-		page_row_sample(p, name, true, &p->s->slots[i].row, "");
-		fprintf(p->out, "%" PRIu64 "\n",
-			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
-	}
-}
-
-/* Of upstream legs only. */
-static void upstream_value(const struct page *p, const char *name, bool counter,
-			   const char *help, size_t offset)
+/* Of every slot, or with `upstream` of those of backends. */
+static void slot_value(const struct page *p, const char *name, bool counter,
+		       const char *help, bool upstream, size_t offset)
 {
 	page_family(p, name, counter, help);
 	for (size_t i = 0; i < p->s->slots_n; i++) {
-		if (p->s->slots[i].row.leg != TG_LEG_UPSTREAM)
+		if (upstream && p->s->slots[i].row.leg != TG_LEG_UPSTREAM)
 			continue;
 		page_row_sample(p, name, counter, &p->s->slots[i].row, "");
 		fprintf(p->out, "%" PRIu64 "\n",
 			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
 	}
+}
+
+static void proxy_value(const struct page *p, const char *name, const char *help,
+			size_t offset)
+{
+	slot_value(p, name, true, help, false, offset);
+}
+
+static void upstream_value(const struct page *p, const char *name, bool counter,
+			   const char *help, size_t offset)
+{
+	slot_value(p, name, counter, help, true, offset);
 }
 
 static void proxy_ends(const struct page *p, const char *name, const char *help, int from,

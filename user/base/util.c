@@ -131,3 +131,13 @@ int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
 	*ret_len = len;
 	return 0;
 }
+
+uint64_t util_hash(const void *bytes, size_t n)
+{
+	const uint8_t *p = bytes;
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ p[i]) * 0x100000001b3u;
+	return h ^ h >> 32;
+}

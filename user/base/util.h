@@ -28,4 +28,7 @@ char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX]);
  * 0, or a negative errno (-EFBIG over max).  The caller frees *ret. */
 int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len);
 
+/* FNV-1a of n bytes, its upper half mixed into the lower. */
+uint64_t util_hash(const void *bytes, size_t n);
+
 #endif
