@@ -36,8 +36,7 @@ ask() {
 
 # hold NAME: a connection that stays until let_go
 hold() {
-	# shellcheck disable=SC2016 # expands in the inner shell
-	start "$1" client sh -c 'until [ -e "$0" ]; do sleep 0.05; done | nc.openbsd -N 192.0.2.2 8080' "$DIR/$1.go"
+	start_held "$1" client "$DIR/$1.go" nc.openbsd -N 192.0.2.2 8080
 }
 let_go() {
 	local name

@@ -85,9 +85,7 @@ ended_in_all() { [ "$(fresh_scrape | metric tollgate_ended_total 'route="bad"')"
 
 @test "10,000 clients that send a byte of a hello and wait: the others go on, all are ended in time" {
 	start_gate 8s
-	# shellcheck disable=SC2016 # expands in the inner shell
-	start drip client sh -c 'until [ -e "$0" ]; do sleep 0.1; done | "$@"' "$DIR/go" \
-		"$BIN/tests/tools/hello" drip 192.0.2.2:8443 10000
+	start_held drip client "$DIR/go" "$HELLO" drip 192.0.2.2:8443 10000
 	within 30 grep -q dripping "$DIR/drip.log"
 	others_are_served
 	resident_at_most 60000

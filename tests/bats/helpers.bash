@@ -97,6 +97,14 @@ start() {
 	printf -v "${name}_pid" '%s' "$!"
 }
 
+# start_held NAME PLACE FILE COMMAND...: with an open standard input until FILE exists
+start_held() {
+	local name=$1 place=$2 file=$3
+	shift 3
+	# shellcheck disable=SC2016 # expands in the inner shell
+	start "$name" "$place" sh -c 'until [ -e "$0" ]; do sleep 0.05; done | "$@"' "$file" "$@"
+}
+
 # stop PID [SIGNAL]: and wait for its end
 stop() {
 	kill -s "${2:-TERM}" "$1" 2>/dev/null || :

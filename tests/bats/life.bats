@@ -28,8 +28,7 @@ start_gate() {
 
 # keep NAME PORT: a connection that says nothing, until the file `go` exists
 keep() {
-	# shellcheck disable=SC2016 # expands in the inner shell
-	start "$1" client sh -c 'until [ -e "$0" ]; do sleep 0.05; done | nc.openbsd -N 192.0.2.2 "$1"' "$DIR/go" "$2"
+	start_held "$1" client "$DIR/go" nc.openbsd -N 192.0.2.2 "$2"
 }
 
 ended() { # REASON SIDE N [LABEL...]
@@ -107,9 +106,7 @@ established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = 
 	start sink backend "$BIN/tests/tools/load" serve 198.51.100.1:3000 64 64
 	within 10 listening backend 3000
 	start_gate "drain: 300ms, idle: 60s"
-	# shellcheck disable=SC2016
-	start holder client sh -c 'until [ -e "$0" ]; do sleep 0.05; done | "$@"' "$DIR/go" \
-		"$BIN/tests/tools/load" hold 192.0.2.2:8001 64 64 1000
+	start_held holder client "$DIR/go" "$BIN/tests/tools/load" hold 192.0.2.2:8001 64 64 1000
 	within 20 established 8001 1000
 	stop "$proxy_pid"
 	ended drain_deadline proxy 1000

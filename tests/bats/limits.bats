@@ -28,9 +28,7 @@ keep() {
 	local i
 	for ((i = 0; i < $1; i++)); do
 		kept=$((kept + 1))
-		# shellcheck disable=SC2016 # expands in the inner shell
-		start "kept$kept" client sh -c 'until [ -e "$0" ]; do sleep 0.05; done | nc.openbsd -N -s "$1" 192.0.2.2 8080' \
-			"$DIR/go" "${2:-192.0.2.1}"
+		start_held "kept$kept" client "$DIR/go" nc.openbsd -N -s "${2:-192.0.2.1}" 192.0.2.2 8080
 	done
 }
 kept=0

@@ -87,7 +87,7 @@ never_back() { # BEFORE AFTER
 }
 
 @test "what cannot move stays with the old process until it ends" {
-	start waiting client sh -c '(until [ -e "$0" ]; do sleep 0.05; done) | nc.openbsd -N 192.0.2.2 8443' "$DIR/go"
+	start_held waiting client "$DIR/go" nc.openbsd -N 192.0.2.2 8443
 	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8443" | wc -l)" = 1 ]'
 	local old=$proxy_pid
 	upgrade 1

@@ -8,7 +8,8 @@ export TOLLGATE_BUILD=${BUILD:-build}
 bats_require_minimum_version() { :; }
 # shellcheck source=../bats/helpers.bash
 . tests/bats/helpers.bash
-trap 'stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
+# nginx: a killed master would leave its workers
+trap '[ -z "${nginx_pid:-}" ] || stop "$nginx_pid" TERM; stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
 stage_up
 
 # CPU time of the whole machine, in ticks

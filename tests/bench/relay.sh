@@ -22,8 +22,6 @@ REQUEST=64 HELLO=517
 OUT=$BIN/bench
 mkdir -p "$OUT"
 rows=${ROWS:-.}
-# a killed master would leave its workers
-trap '[ -z "${nginx_pid:-}" ] || stop "$nginx_pid" TERM; stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
 
 # --- the proxies: ports 5xxx plain to iperf3, 6xxx plain, 7xxx by SNI ------------------
 

@@ -7,8 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=../bench/common.bash
 . tests/bench/common.bash
-# a killed master would leave its workers
-trap '[ -z "${nginx_pid:-}" ] || stop "$nginx_pid" TERM; stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
 load
 start_proxy <<-Y
 	listeners:
