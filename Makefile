@@ -32,13 +32,14 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
 READER := user/book/book.c user/book/dump.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
+	user/book/pin.c user/book/proxy_ring.c \
 	$(wildcard nft/*.c)
-WRITER := user/book/writer.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
+WRITER := user/book/writer.c user/book/pin.c user/book/proxy_ring.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
 TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(ROUTING)
-EXPORTER := user/exporter.c user/events.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
+EXPORTER := user/exporter.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
 PROXY := $(wildcard proxy/*.c)
-CODECS := proxy/pp.c proxy/limiter.c $(ROUTING)
+CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
 TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load) $(BUILD)/tests/bpf/lossy.bpf.o
@@ -61,7 +62,7 @@ $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 
 $(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lm -lcares -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm -lcares -lpthread
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -104,9 +105,9 @@ check: check-deps
 	$(Q)$(MAKE) --no-print-directory WERROR=1 all $(TOOLS)
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/check.sh
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(BASE))
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) user/book/proxy_ring.c user/book/pin.c $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8 -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
 
 $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
 		user/base/util.c)
@@ -151,7 +152,7 @@ build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8 -lm
+		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
 
 fuzzers: $(FUZZERS)
 

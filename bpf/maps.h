@@ -55,6 +55,9 @@ TG_MAP(offenders, BPF_MAP_TYPE_ARRAY, __u32, struct offender, TG_OFFENDERS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(hello_book, BPF_MAP_TYPE_ARRAY, __u32, struct hello_book, TG_LISTENERS_MAX,
        BPF_F_MMAPABLE);
+TG_MAP(proxy_events, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_event, TG_PROXY_EVENTS_MAX,
+       BPF_F_MMAPABLE);
+TG_MAP(proxy_ring, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_ring_state, 1, BPF_F_MMAPABLE);
 TG_MAP(proxy_state, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_state, 1, BPF_F_MMAPABLE);
 
 struct {

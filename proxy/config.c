@@ -145,6 +145,7 @@ static const cyaml_schema_field_t listener_fields[] = {
 	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct listener, address, 1,
 			       64),
 	CYAML_FIELD_BOOL("ipv6_only", CYAML_FLAG_OPTIONAL, struct listener, ipv6_only),
+	CYAML_FIELD_BOOL("ja4", CYAML_FLAG_OPTIONAL, struct listener, ja4),
 	CYAML_FIELD_MAPPING_PTR("proxy_protocol", CYAML_FLAG_OPTIONAL, struct listener,
 				proxy_protocol, proxy_from_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct listener, limits,
@@ -211,7 +212,7 @@ const char *const config_keys[] = {
 	"slow_start",  "retries",    "keep_alive",  "half_close", "life",
 	"stuck",       "keepalive",  "idle_factor", "rate",	  "per_source",
 	"source_rate", "per_prefix", "prefix_rate", "prefix_v4",  "prefix_v6",
-	"dns",	       "servers",    NULL
+	"dns",	       "servers",    "ja4",	    NULL
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */

@@ -133,6 +133,7 @@ struct listener {
 	char *name;
 	char *address;
 	bool ipv6_only;
+	bool ja4;			   /* events have the JA4 of the ClientHello */
 	struct proxy_from *proxy_protocol; /* NULL: nobody is asked for a header */
 	struct limits limits;
 	struct route *routes;

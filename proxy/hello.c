@@ -16,69 +16,14 @@
 #include <string.h>
 
 #include "hello.h"
+#include "hello_cursor.h"
 
-#define RECORD_HEADER	  5
 #define RECORD_MAX	  16384 /* RFC 8446 5.1: 2^14 bytes of plaintext */
-#define HANDSHAKE_HEADER  4
 #define TYPE_HANDSHAKE	  22
 #define TYPE_CLIENT_HELLO 1
 #define TYPE_SERVER_HELLO 2
-#define EXT_SERVER_NAME	  0
-#define EXT_ALPN	  16
-#define EXT_VERSIONS	  43
 #define EXT_ECH		  0xfe0d
 #define ECH_OUTER	  0
-#define SESSION_ID_MAX	  32
-
-/* A cursor over the handshake bytes in the records of buf. */
-struct cursor {
-	const uint8_t *buf;
-	size_t pos;    /* of the next byte in buf */
-	size_t record; /* bytes left in the current record */
-	size_t left;   /* handshake bytes left in the message */
-	bool bad;      /* read past the end; values read since are 0 */
-};
-
-static unsigned get_u8(struct cursor *c)
-{
-	if (c->bad || c->left == 0) {
-		c->bad = true;
-		return 0;
-	}
-	if (c->record == 0) {
-		c->record = (size_t)c->buf[c->pos + 3] << 8 | c->buf[c->pos + 4];
-		c->pos += RECORD_HEADER;
-	}
-	c->record--;
-	c->left--;
-	return c->buf[c->pos++];
-}
-
-static unsigned get_u16(struct cursor *c)
-{
-	unsigned hi = get_u8(c);
-
-	return hi << 8 | get_u8(c);
-}
-
-static void skip(struct cursor *c, size_t n)
-{
-	if (n > c->left)
-		c->bad = true;
-	while (!c->bad && n > 0) {
-		size_t step = n < c->record ? n : c->record;
-
-		if (step == 0) { /* steps into the next record */
-			(void)get_u8(c);
-			n--;
-			continue;
-		}
-		c->pos += step;
-		c->record -= step;
-		c->left -= step;
-		n -= step;
-	}
-}
 
 /* RFC 6066 3: ASCII host name without a trailing dot; we tolerate the dot. */
 static int read_name(struct cursor *c, size_t len, struct hello *h)
@@ -153,19 +98,25 @@ static int parse_alpn(struct cursor *c, size_t len, struct hello *h)
 	return c->bad ? -EBADMSG : 0;
 }
 
-/* RFC 8446 4.2.1; GREASE (RFC 8701) and drafts are no versions. */
+/*
+ * RFC 8446 4.2.1: it alone counts if it is there.  GREASE (RFC 8701) and drafts are no
+ * versions.
+ */
 static int parse_versions(struct cursor *c, size_t len, struct hello *h)
 {
 	size_t list = get_u8(c);
+	unsigned highest = 0;
 
 	if (c->bad || len < 3 || list != len - 1 || list % 2)
 		return -EBADMSG;
 	for (; list > 0; list -= 2) {
 		unsigned version = get_u16(c);
 
-		if (version >> 8 == 3 && version > h->version)
-			h->version = (uint16_t)version;
+		if (version >> 8 == 3 && version > highest)
+			highest = version;
 	}
+	if (highest)
+		h->version = (uint16_t)highest;
 	return c->bad ? -EBADMSG : 0;
 }
 

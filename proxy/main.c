@@ -484,6 +484,7 @@ static int daemon_main(struct daemon *d)
 		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
 	}
 	d->proxy.state = writer_state(d->proxy.writer);
+	d->proxy.netns_cookie = host_netns_cookie();
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)cpus_allowed(&cpus);
 	book_set(&d->proxy.state->workers, d->proxy.workers_n);
 	err = serve(d, c);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "ja4.h"
 #include "route.h"
 #include "session_state.h"
 
@@ -122,6 +123,7 @@ static void parse_hello(struct session *s)
 	struct opening *o = s->opening;
 	const uint8_t *p = o->head + o->sent;
 	size_t len = o->len - o->sent;
+	char ja4[JA4_LEN + 1] = "";
 	struct hello hello;
 	ssize_t n = hello_scan(&o->scan, p, len, s->config->hello_bytes, &hello);
 	int sniff;
@@ -129,6 +131,9 @@ static void parse_hello(struct session *s)
 	if (n > 0) {
 		s->sniff = false; /* what came is known to be no PROXY header */
 		note_hello(s, &hello, (size_t)n);
+		if (s->listener->ja4)
+			ja4_make(p, &o->scan, &hello, ja4);
+		session_hear(s, &hello, ja4);
 		choose_route(s, &hello);
 		return;
 	}

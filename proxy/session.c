@@ -46,6 +46,7 @@ static void session_free(struct ev_dead *dead)
 	struct session *s = container_of(dead, struct session, dead);
 
 	opening_free(s);
+	free(s->heard);
 	config_put(s->config);
 	free(s);
 }
@@ -115,6 +116,7 @@ void session_unlink(struct session *s)
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct worker *w = s->worker;
+	enum tg_side side;
 	uint64_t lost_up = opening_held(s) + relay_held(&s->request.store);
 	uint64_t lost_down = relay_held(&s->response.store);
 
@@ -130,7 +132,9 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	if (!s->down.slot && s->backend) /* the last that was tried */
 		leg_name(s, &s->down, TG_LEG_DOWNSTREAM);
 	leg_take_slot(&s->down, s->backend ? s->backend->downstream : s->listener->slot);
-	book_add(&s->down.slot->ends[reason][end_side(s, reason)], 1);
+	side = end_side(s, reason);
+	book_add(&s->down.slot->ends[reason][side], 1);
+	session_tell(s, reason, side, lost_up, lost_down);
 	session_note_offender(w, s->listener, reason, &s->client);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)

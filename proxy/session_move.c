@@ -25,14 +25,15 @@ struct packed_dir {
 	uint8_t has_pipe, bulk, eof, pad[5];
 };
 
-/* Followed by the bytes of both buffers, request first, and of the opening. */
+/* Followed by the bytes of both buffers, request first, of the opening, and of what was
+ * heard. */
 struct packed {
 	uint16_t listener, route, backend; /* ids by name, the same in both processes */
 	uint8_t sniff, first;		   /* 0 none, 1 the client, 2 the backend */
 	uint32_t opening;
-	uint32_t pad;
-	struct addr peer, client;
-	uint8_t pad2[4];
+	uint32_t heard;
+	struct addr peer, client, up_addr;
+	uint8_t pad[2];
 	int64_t began_ms, active_ms, half_ms; /* of CLOCK_MONOTONIC, which they share */
 	struct packed_leg down, up;
 	struct packed_dir request, response;
@@ -75,8 +76,9 @@ static size_t pack_dir(const struct flow_dir *d, struct packed_dir *ret, uint8_t
 static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
 			     unsigned *fds_n)
 {
-	size_t opening = opening_held(s);
-	uint8_t *data = malloc(sizeof(struct packed) + 2 * RELAY_BUFFER_BYTES + opening);
+	size_t opening = opening_held(s), heard = session_heard_bytes(s->heard);
+	uint8_t *data =
+		malloc(sizeof(struct packed) + 2 * RELAY_BUFFER_BYTES + opening + heard);
 	struct packed p = { .listener = s->listener->id,
 			    .route = s->route->id,
 			    .backend = s->backend->id,
@@ -85,8 +87,10 @@ static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
 					       : s->first == &s->down ? 1
 								      : 2),
 			    .opening = (uint32_t)opening,
+			    .heard = (uint32_t)heard,
 			    .peer = s->peer,
 			    .client = s->client,
+			    .up_addr = s->up_addr,
 			    .began_ms = s->began_ms,
 			    .active_ms = s->active_ms,
 			    .half_ms = s->half_ms };
@@ -104,6 +108,9 @@ static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
 	if (opening)
 		memcpy(data + *len, s->opening->head + s->opening->sent, opening);
 	*len += opening;
+	if (heard)
+		memcpy(data + *len, s->heard, heard);
+	*len += heard;
 	memcpy(data, &p, sizeof(p));
 	return data;
 }
@@ -184,7 +191,8 @@ bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned
 	memcpy(&p, data, sizeof(p));
 	return p.request.buffer <= RELAY_BUFFER_BYTES &&
 	       p.response.buffer <= RELAY_BUFFER_BYTES &&
-	       len == sizeof(p) + p.request.buffer + p.response.buffer + p.opening &&
+	       len == sizeof(p) + p.request.buffer + p.response.buffer + p.opening +
+			       p.heard &&
 	       fds_n == 2u + 2u * p.request.has_pipe + 2u * p.response.has_pipe &&
 	       find_place(c, &p, &l, &r, &b);
 }
@@ -236,6 +244,17 @@ static int unpack_opening(struct session *s, const uint8_t *data, size_t n)
 	return 0;
 }
 
+static int unpack_heard(struct session *s, const uint8_t *data, size_t n)
+{
+	if (n < sizeof(*s->heard))
+		return 0;
+	s->heard = malloc(n);
+	if (!s->heard)
+		return -ENOMEM;
+	memcpy(s->heard, data, n);
+	return session_heard_bytes(s->heard) == n ? 0 : -EBADMSG;
+}
+
 /* Counted here too, whatever the limits say: it was admitted by the other process. */
 static void count(struct session *s)
 {
@@ -282,6 +301,7 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 	s->sniff = p.sniff;
 	s->peer = p.peer;
 	s->client = p.client;
+	s->up_addr = p.up_addr;
 	s->began_ms = p.began_ms;
 	s->active_ms = p.active_ms;
 	s->half_ms = p.half_ms;
@@ -298,6 +318,10 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 	if (!err)
 		err = unpack_opening(s, data + p.request.buffer + p.response.buffer,
 				     p.opening);
+	if (!err)
+		err = unpack_heard(
+			s, data + p.request.buffer + p.response.buffer + p.opening,
+			p.heard);
 	if (!err)
 		err = ev_io_add(w->loop, &s->down.io, s->down.fd, LEG_EVENTS);
 	if (!err)

@@ -57,6 +57,7 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 	book_add(&l->slot->closed, 1);
 	book_add(&l->slot->ends[reason][session_end_sides[reason]], 1);
 	session_note_offender(w, l, reason, peer);
+	session_tell_refused(w, l, reason, peer);
 }
 
 static void session_begin(struct session *s)

@@ -58,6 +58,14 @@ struct flow_dir {
 	bool eof; /* the source has ended and everything was passed on */
 };
 
+/* What the ClientHello said, kept for the event at the end. */
+struct heard {
+	uint16_t version;
+	bool ech_outer;
+	uint8_t name_len, alpn_len, ja4_len;
+	uint8_t bytes[]; /* of these three, one after the other */
+};
+
 /* What is needed only until the backend has what the client said first. */
 struct opening {
 	uint8_t *head; /* bytes read before the relay began */
@@ -88,18 +96,20 @@ struct session {
 	struct ev_timer timer;
 	struct ev_task task; /* the budget ran out */
 	int64_t began_ms;
-	int64_t active_ms;  /* last byte moved */
-	int64_t half_ms;    /* one direction ended */
-	int64_t drain_ms;   /* when the drain began */
-	struct leg *drain;  /* the leg that still has bytes to send */
-	enum tg_end why;    /* the reason after the drain */
-	struct leg *first;  /* that ended or failed, if any */
-	struct leg *broken; /* reset; what it had sent before is still passed on */
-	struct addr peer;   /* the other end of the client's connection */
-	struct addr client; /* the real client: of its PROXY header, or peer */
-	bool trusted;	    /* peer must send a PROXY header */
-	bool sniff;	    /* peer must not, and nothing was read yet */
+	int64_t active_ms;   /* last byte moved */
+	int64_t half_ms;     /* one direction ended */
+	int64_t drain_ms;    /* when the drain began */
+	struct leg *drain;   /* the leg that still has bytes to send */
+	enum tg_end why;     /* the reason after the drain */
+	struct leg *first;   /* that ended or failed, if any */
+	struct leg *broken;  /* reset; what it had sent before is still passed on */
+	struct addr peer;    /* the other end of the client's connection */
+	struct addr client;  /* the real client: of its PROXY header, or peer */
+	struct addr up_addr; /* of the backend */
+	bool trusted;	     /* peer must send a PROXY header */
+	bool sniff;	     /* peer must not, and nothing was read yet */
 	struct limits_holds holds;
+	struct heard *heard;	 /* NULL: no hello was read */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
 };
 
@@ -162,6 +172,25 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 /* If the reason is a limit, the client goes to the list of offenders. */
 void session_note_offender(struct worker *w, const struct listener *l, enum tg_end reason,
 			   const struct addr *client);
+
+/* --- session_event.c --- */
+
+/* Keep what is told of a hello at the end; ja4: "" if it is not wanted. */
+void session_hear(struct session *s, const struct hello *h, const char *ja4);
+
+/* What a copy of it takes; 0 of NULL. */
+size_t session_heard_bytes(const struct heard *h);
+
+/*
+ * Tell of the end, before the sockets are closed.  lost_up, lost_down: bytes read from
+ * the client, and from the backend, that the other end never got.
+ */
+void session_tell(const struct session *s, enum tg_end reason, enum tg_side side,
+		  uint64_t lost_up, uint64_t lost_down);
+
+/* The same of a connection that was refused before it became a session. */
+void session_tell_refused(struct worker *w, const struct listener *l, enum tg_end reason,
+			  const struct addr *peer);
 
 /* --- upstream.c --- */
 

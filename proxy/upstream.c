@@ -192,13 +192,12 @@ static int open_backend(struct session *s)
 {
 	static const int on = 1;
 	struct sockaddr_storage ss;
-	struct addr a;
 	socklen_t len;
 	int fd;
 
-	if (!target_address(s->backend->target, &a))
+	if (!target_address(s->backend->target, &s->up_addr))
 		return -EHOSTUNREACH; /* its name is not known yet */
-	len = addr_to_sockaddr(&a, &ss);
+	len = addr_to_sockaddr(&s->up_addr, &ss);
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;

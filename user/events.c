@@ -14,15 +14,17 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "book/proxy_ring.h"
 #include "book/records.h"
+#include "event_json.h"
 #include "events.h"
-#include "flows.h"
 
-#define POLL_MS	     1000
+#define POLL_MS	     200 /* the proxy's ring wakes nobody */
 #define TURN_RECORDS 256
 
 struct events {
 	struct records *records;
+	struct proxy_ring ring;
 	struct book *book;
 	struct events_opts opts;
 	pthread_t thread;
@@ -38,97 +40,6 @@ struct events {
 	uint64_t file_bytes;
 	atomic_uint_fast64_t file_errors;
 };
-
-/* --- one record --- */
-
-static const char *reason_name(const struct record *r)
-{
-	return r->reason < TG_CLOSE_MAX	     ? tg_close_names[r->reason]
-	       : r->reason == TG_RECORD_IDLE ? "idle"
-					     : "ended";
-}
-
-static const char *side_name(const struct record *r)
-{
-	return r->reason < TG_CLOSE_MAX ? tg_close_sides[r->reason] : "none";
-}
-
-static void set(json_t *o, const char *key, uint64_t value)
-{
-	json_object_set_new(o, key, json_integer((json_int_t)value));
-}
-
-static void set_name(struct events *e, json_t *o, const char *key, enum tg_name_kind kind,
-		     uint16_t id)
-{
-	char name[TG_NAME_LEN];
-
-	book_name(e->book, kind, id, name);
-	json_object_set_new(o, key, json_string(name));
-}
-
-static void set_counts(json_t *o, const struct record *r)
-{
-	const struct tcp_counts *c = &r->counts;
-
-	set(o, "rx_payload_bytes", c->rx_payload_bytes);
-	set(o, "tx_payload_bytes", c->tx_payload_bytes);
-	set(o, "tx_acked_bytes", c->tx_acked_bytes);
-	set(o, "tx_retransmitted_bytes", c->tx_retransmitted_bytes);
-	set(o, "rx_segments", c->rx_segments);
-	set(o, "tx_segments", c->tx_segments);
-	if (r->adopted) {
-		set(o, "before_load_rx_payload_bytes", r->baseline.rx_payload_bytes);
-		set(o, "before_load_tx_payload_bytes", r->baseline.tx_payload_bytes);
-	}
-	if (r->has_wire) {
-		set(o, "rx_packets", r->wire[TG_RX].packets);
-		set(o, "tx_packets", r->wire[TG_TX].packets);
-		set(o, "rx_l3_bytes", r->wire[TG_RX].l3_bytes);
-		set(o, "tx_l3_bytes", r->wire[TG_TX].l3_bytes);
-		set(o, "rx_frame_bytes", r->wire[TG_RX].frame_bytes);
-		set(o, "tx_frame_bytes", r->wire[TG_TX].frame_bytes);
-	}
-}
-
-/* Seconds since the epoch of a moment of CLOCK_MONOTONIC. */
-static double wall_time(uint64_t ns)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9 -
-	       ((double)util_now_ns() - (double)ns) / 1e9;
-}
-
-static json_t *record_json(struct events *e, const struct record *r)
-{
-	char local[ADDR_STR_MAX], remote[ADDR_STR_MAX];
-	json_t *o;
-
-	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:b}",
-		      "protocol", protocol_name(r->key.proto), "local",
-		      flow_end_format(r->key.local, r->key.local_port, local), "remote",
-		      flow_end_format(r->key.remote, r->key.remote_port, remote), "role",
-		      r->role == TG_ROLE_ACCEPTED ? "accepted" : "connected", "leg",
-		      tg_leg_names[r->row.leg < TG_LEG_MAX ? r->row.leg : 0], "reason",
-		      reason_name(r), "side", side_name(r), "opened",
-		      wall_time(r->opened_ns), "closed", wall_time(r->closed_ns),
-		      "duration_seconds", (double)(r->closed_ns - r->opened_ns) / 1e9,
-		      "adopted", r->adopted != 0);
-	if (!o)
-		return NULL;
-	set_name(e, o, "listener", TG_NAME_LISTENER, r->row.listener);
-	set_name(e, o, "route", TG_NAME_ROUTE, r->row.route);
-	set_name(e, o, "backend", TG_NAME_BACKEND, r->row.backend);
-	set_counts(o, r);
-	set(o, "srtt_us", r->srtt_us);
-	set(o, "min_rtt_us", r->min_rtt_us);
-	set(o, "handshake_us", r->handshake_us);
-	set(o, "generation", r->generation);
-	set(o, "netns_cookie", r->key.netns_cookie);
-	return o;
-}
 
 /* --- the file --- */
 
@@ -218,17 +129,16 @@ static void file_write(struct events *e, const char *line, size_t len)
 
 /* --- memory --- */
 
-static int on_record(const struct record *r, void *arg)
+/* Takes o; NULL is one that could not be made, for want of memory. */
+static void keep(struct events *e, json_t *o)
 {
-	struct events *e = arg;
-	json_t *o = record_json(e, r);
 	char *line = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	char **place;
 	size_t len;
 
 	json_decref(o);
 	if (!line)
-		return 0;
+		return;
 	len = strlen(line);
 	line[len] = '\n'; /* in the place of its end */
 	file_write(e, line, len + 1);
@@ -239,8 +149,26 @@ static int on_record(const struct record *r, void *arg)
 	free(*place);
 	*place = line;
 	pthread_mutex_unlock(&e->lock);
+}
+
+static int on_record(const struct record *r, void *arg)
+{
+	struct events *e = arg;
+
+	keep(e, event_json_record(e->book, r));
 	/* now and then the others have their turn, however fast records come */
 	return ++e->turn % TURN_RECORDS == 0 || atomic_load(&e->stop);
+}
+
+static void take_proxy_events(struct events *e)
+{
+	struct proxy_event event;
+
+	for (int i = 0; i < TURN_RECORDS; i++) {
+		if (!proxy_ring_take(&e->ring, util_now_ns(), &event))
+			return;
+		keep(e, event_json_proxy(e->book, &event));
+	}
 }
 
 static void *reader(void *arg)
@@ -255,6 +183,7 @@ static void *reader(void *arg)
 			(void)log_errno(n, "cannot read the records; trying again");
 			(void)nanosleep(&pause, NULL);
 		}
+		take_proxy_events(e);
 		e->on_new(e->arg);
 	}
 	return NULL;
@@ -274,6 +203,8 @@ int events_open(const char *pins, struct book *book, const struct events_opts *o
 	pthread_mutex_init(&e->lock, NULL);
 	e->lines = calloc(opts->keep, sizeof(*e->lines));
 	err = e->lines ? records_open(pins, on_record, e, &e->records) : -ENOMEM;
+	if (!err)
+		err = proxy_ring_open(pins, &e->ring);
 	if (err) {
 		events_close(e);
 		return err;
@@ -307,6 +238,7 @@ void events_close(struct events *e)
 		pthread_join(e->thread, NULL);
 	file_close(e);
 	records_close(e->records);
+	proxy_ring_close(&e->ring);
 	for (size_t i = 0; e->lines && i < e->opts.keep; i++)
 		free(e->lines[i]);
 	free(e->lines);

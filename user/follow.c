@@ -14,6 +14,7 @@
 #include "follow.h"
 
 #define LINE_MAX_BYTES 65536
+#define WHEN_BYTES     16
 
 struct stream {
 	const struct follow_opts *opts;
@@ -34,22 +35,46 @@ static uint64_t number(const json_t *o, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(o, key));
 }
 
-static void print_record(const json_t *o)
+static const char *format_closed(const json_t *o, char ret[WHEN_BYTES])
 {
 	time_t closed = (time_t)json_number_value(json_object_get(o, "closed"));
-	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX], when[16] = "";
 	struct tm tm;
 
+	ret[0] = '\0';
 	if (localtime_r(&closed, &tm))
-		(void)strftime(when, sizeof(when), "%T", &tm);
-	printf("%s %-5s %-24s %s %-24s %10s in %10s out %8.3fs %s%s%s%s\n", when,
-	       text(o, "protocol"), text(o, "local"),
+		(void)strftime(ret, WHEN_BYTES, "%T", &tm);
+	return ret;
+}
+
+static void print_record(const json_t *o)
+{
+	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX], when[WHEN_BYTES];
+
+	printf("%s %-5s %-24s %s %-24s %10s in %10s out %8.3fs %s%s%s%s\n",
+	       format_closed(o, when), text(o, "protocol"), text(o, "local"),
 	       strcmp(text(o, "role"), "accepted") == 0 ? "<-" : "->", text(o, "remote"),
 	       util_format_bytes(number(o, "rx_payload_bytes"), rx),
 	       util_format_bytes(number(o, "tx_payload_bytes"), tx),
 	       json_number_value(json_object_get(o, "duration_seconds")),
 	       text(o, "reason"), text(o, "listener")[0] ? " " : "", text(o, "listener"),
 	       text(o, "leg")[0] == 'u' ? " upstream" : "");
+}
+
+/* A connection of the proxy: who, what it asked for, where it went, why it ended. */
+static void print_connection(const json_t *o)
+{
+	const json_t *down = json_object_get(o, "downstream");
+	const char *name = text(o, "server_name"), *backend = text(o, "backend");
+	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX], when[WHEN_BYTES];
+
+	printf("%s proxy %-24s -> %-24s %10s in %10s out %8.3fs %s by %s %s%s%s%s%s\n",
+	       format_closed(o, when), text(o, "client"), backend[0] ? backend : "-",
+	       util_format_bytes(number(down, "rx_payload_bytes"), rx),
+	       util_format_bytes(number(down, "tx_payload_bytes"), tx),
+	       json_number_value(json_object_get(o, "duration_seconds")),
+	       text(o, "reason"), text(o, "side"), text(o, "listener"),
+	       text(o, "route")[0] ? "/" : "", text(o, "route"), name[0] ? " " : "",
+	       name);
 }
 
 /* One line of the stream, or of the list: both hold objects in one line each. */
@@ -74,8 +99,12 @@ static void on_line(struct stream *s, char *line)
 	if (json_object_get(o, "records"))
 		log_warn("%llu records were missed: the exporter keeps no more",
 			 (unsigned long long)number(o, "records"));
+	else if (s->opts->book && strcmp(s->opts->book, text(o, "book")) != 0)
+		; /* another's */
 	else if (s->opts->json)
 		puts(line);
+	else if (strcmp(text(o, "book"), "proxy") == 0)
+		print_connection(o);
 	else
 		print_record(o);
 	json_decref(o);

@@ -10,6 +10,7 @@ struct follow_opts {
 	const char *exporter; /* its address, FOLLOW_EXPORTER */
 	bool follow;	      /* go on with what is still to come, until Ctrl-C */
 	bool json;	      /* one JSON object a line, as the exporter has it */
+	const char *book;     /* only "proxy", "tcp" or "wire"; NULL: all */
 	unsigned long last;   /* begin with so many older ones */
 };
 

@@ -185,6 +185,10 @@ static void records_of(const struct page *p)
 	page_simple(p, "records_lost", true,
 		    "Records of ended connections that found no place in the ring.",
 		    l->records);
+	page_simple(
+		p, "proxy_events_lost", true,
+		"Ended connections of the proxy whose events found no place in the ring.",
+		p->s->proxy_ring.lost);
 	page_family(p, "records_lost_payload_bytes", true, "Payload in lost records.");
 	fprintf(p->out,
 		"tollgate_records_lost_payload_bytes_total{direction=\"rx\"} %" PRIu64
@@ -209,6 +213,8 @@ static void maps(const struct page *p)
 		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
 		{ "names", s->names_n, TG_NAMES_MAX },
 		{ "proxy_book", s->slots_n, TG_SLOTS_MAX },
+		{ "proxy_events", s->proxy_ring.written - s->proxy_ring.read,
+		  s->proxy_events_capacity },
 	};
 
 	page_family(p, "map_entries", false,

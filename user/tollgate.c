@@ -68,7 +68,8 @@ static void usage(FILE *out)
 		"      --hook HOW         sockops or tracepoint tell of open and close (sockops)\n"
 		"      --adopt WHOSE      take in open connections of all network namespaces,\n"
 		"                         of this one (here), or none (all)\n"
-		"      --size MAP=N       room of flows, tcp_totals, wire, wire_totals (entries)\n"
+		"      --size MAP=N       room of flows, tcp_totals, wire, wire_totals,\n"
+		"                         proxy_events (entries)\n"
 		"                         or records (bytes, a power of two)\n"
 		"      --idle TIME        end of a flow that no socket owns (60s)\n"
 		"      --upgrade          replace the programs of a load, keep its books\n"
@@ -81,6 +82,7 @@ static void usage(FILE *out)
 		"events:\n"
 		"      --follow           go on with what ends from now on, until Ctrl-C\n"
 		"      --last N           begin with the last N (10)\n"
+		"      --book NAME        only of the book proxy, tcp or wire\n"
 		"      --exporter URL     whom to ask (" FOLLOW_EXPORTER ")\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission.\n",
@@ -333,6 +335,7 @@ enum {
 	OPT_PROTOCOL,
 	OPT_FOLLOW,
 	OPT_LAST,
+	OPT_BOOK,
 	OPT_EXPORTER
 };
 
@@ -359,6 +362,7 @@ static const struct option long_options[] = {
 	{ "protocol", required_argument, NULL, OPT_PROTOCOL },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
 	{ "last", required_argument, NULL, OPT_LAST },
+	{ "book", required_argument, NULL, OPT_BOOK },
 	{ "exporter", required_argument, NULL, OPT_EXPORTER },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -391,7 +395,8 @@ static int parse_device(const char *option, const char **list, size_t *n)
 static int parse_size(struct options *o, const char *text)
 {
 	static const char *const maps[] = { "flows",   "tcp_totals",  "wire",
-					    "records", "wire_totals", NULL };
+					    "records", "wire_totals", "proxy_events",
+					    NULL };
 	struct load_size *size = &o->load.sizes[o->load.sizes_n];
 	const char *equals = strchr(text, '=');
 	uint64_t n;
@@ -479,6 +484,7 @@ static int parse_load_option(struct options *o, int opt)
 /* 0, or -EINVAL with the reason said. */
 static int parse_option(struct options *o, int opt)
 {
+	static const char *const books[] = { "proxy", "tcp", "wire", NULL };
 	switch (opt) {
 	case OPT_PINS:
 		o->pins = optarg;
@@ -516,6 +522,9 @@ static int parse_option(struct options *o, int opt)
 		return 0;
 	case OPT_LAST:
 		return parse_count("last", &o->events.last);
+	case OPT_BOOK:
+		o->events.book = optarg;
+		return parse_word("book", books, optarg) < 0 ? -EINVAL : 0;
 	case OPT_EXPORTER:
 		o->events.exporter = optarg;
 		return 0;

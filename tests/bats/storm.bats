@@ -175,11 +175,13 @@ storm_records() {
 		start "$reader" gate sh -c 'while :; do cat "$0" >/dev/null || exit 1; n=$((n + 1)); echo $n; done' \
 			"$PINS/live"
 	done
+	# both are at it before and after, and so during
+	within 10 eval '[ -s "$DIR/one.log" ] && [ -s "$DIR/two.log" ]'
+	local wrote read before_one before_two
+	before_one=$(tail -1 "$DIR/one.log") before_two=$(tail -1 "$DIR/two.log")
 	storm 3000 --endings clean
-	for reader in one two; do
-		[ "$(tail -1 "$DIR/$reader.log")" -gt 20 ]
-	done
-	local wrote read
+	within 10 eval '[ "$(tail -1 "$DIR/one.log")" -gt $((before_one + 5)) ] &&
+		[ "$(tail -1 "$DIR/two.log")" -gt $((before_two + 5)) ]'
 	read -r wrote read <<<"$(wrote_and_read)"
 	run -0 --separate-stderr tollgate status --json
 	equal "$read $wrote 6000 6000 0" "$(jq -r '"\(.payload.rx_payload_bytes) \(.payload.tx_payload_bytes) " +

@@ -25,6 +25,33 @@ residuals_are_zero() {
 	jq -e '.residual_bytes | all(. == 0)' <<<"$output"
 }
 
+# Reason and side of every end: the proxy's events, its metrics, and what the kernel says of
+# the socket of that side.
+same_everywhere() {
+	within 10 eval '[ "$(records proxy | jq length)" = 64 ]'
+	records proxy >"$DIR/told"
+	records tcp >"$DIR/seen"
+	fresh_scrape >"$DIR/page"
+	equal "backend_reset backend 12
+client_reset client 12
+done client 40" "$(jq -r 'group_by([.reason, .side])[] | "\(.[0].reason) \(.[0].side) \(length)"' "$DIR/told")" events
+	for what in "backend_reset backend 12" "client_reset client 12" "done client 40"; do
+		# shellcheck disable=SC2086 # words
+		set -- $what
+		equal "$3" "$(metric tollgate_ended_total "reason=\"$1\"" "side=\"$2\"" <"$DIR/page")" "$1 in metrics"
+	done
+	jq -en --slurpfile told "$DIR/told" --slurpfile seen "$DIR/seen" '
+		($seen[0] | map({("\(.local) \(.remote)"): .}) | add) as $socket |
+		[$told[0][] | .reason as $why | (if .side == "client" then .downstream else .upstream end) |
+			$socket["\(.local) \(.remote)"] | [$why, .reason, .side]] | group_by(.) |
+		map([.[0], length]) == [
+			[["backend_reset", "reset_by_peer", "peer"], 12],
+			[["client_reset", "reset_by_peer", "peer"], 12],
+			[["done", "closed_by_peer", "peer"], 40]]'
+}
+
+records() { at gate curl -fsS http://127.0.0.1:9980/records | jq --arg book "$1" 'map(select(.book == $book and .leg != "host"))'; }
+
 @test "random sizes and closing orders: every byte accounted, nothing truncated" {
 	start_peer server backend --listen 198.51.100.1:3000
 	at client timeout 1800 "$PEER" load --connect 192.0.2.2:8080 --connections "$transfers" --parallel 48 \
@@ -66,4 +93,5 @@ residuals_are_zero() {
 	equal 40 "$(ended 'reason="done"')" "ended well"
 	equal 64 "$(ended)" "ended in all"
 	residuals_are_zero
+	same_everywhere
 }

@@ -86,6 +86,23 @@ never_back() { # BEFORE AFTER
 	[ "$moved" -ge $((upgrades * transfers)) ]
 }
 
+@test "what a client had asked for is in its event, whichever process ends it" {
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$DIR/key" -out "$DIR/cert" -days 2 -subj "/CN=app.example.org" 2>/dev/null
+	start tls_server backend openssl s_server -accept 198.51.100.1:3001 -key "$DIR/key" -cert "$DIR/cert" -www
+	within 10 listening backend 3001
+	start_held held client "$DIR/go" openssl s_client -connect 192.0.2.2:8443 -servername app.example.org -alpn h2,http/1.1 -quiet -no_ign_eof
+	within 10 eval '[ "$(at gate ss -Htn state established "dport = 3001" | wc -l)" = 1 ]'
+	within 10 grep -q "verify return" "$DIR/held.log"
+	upgrade 1
+	within 10 gone "${olds[0]}"
+	: >"$DIR/go"
+	wait "$held_pid" || :
+	within 10 eval 'tollgate events --book proxy --json | grep -q app.example.org'
+	run -0 --separate-stderr tollgate events --book proxy --json
+	jq -e '.reason == "done" and .side == "client" and .server_name == "app.example.org" and .alpn == ["h2", "http/1.1"] and
+		.tls_version == "1.3" and .upstream.remote == "198.51.100.1:3001" and .client == .downstream.remote' <<<"$output"
+}
+
 @test "what cannot move stays with the old process until it ends" {
 	start_held waiting client "$DIR/go" nc.openbsd -N 192.0.2.2 8443
 	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8443" | wc -l)" = 1 ]'

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hello.h"
+#include "ja4.h"
 
 #define MAX 4096
 
@@ -14,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct hello_scan once = { 0 }, steps = { 0 };
 	struct hello whole = { 0 }, fed = { 0 };
+	char ja4[JA4_LEN + 1];
 	ssize_t n, m = -EAGAIN;
 	size_t i = 0;
 
@@ -24,6 +26,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		m = hello_scan(&steps, data, i++, MAX, &fed);
 	if (m != n)
 		abort();
+	if (n > 0) {
+		ja4_make(data, &once, &whole, ja4);
+		if (ja4[0] && strlen(ja4) != JA4_LEN)
+			abort();
+	}
 	if (n > 0 && memcmp(whole.alpn, fed.alpn, sizeof(whole.alpn)) != 0)
 		abort();
 	(void)hello_offers(&whole, "h2");

@@ -35,6 +35,8 @@
 	X(proxy_book)    \
 	X(hello_book)    \
 	X(offenders)     \
+	X(proxy_events)  \
+	X(proxy_ring)    \
 	X(proxy_state)   \
 	X(odd)           \
 	X(cursors)       \
@@ -114,6 +116,8 @@ static int check_shapes(const struct book *b)
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
 		{ MAP_hello_book, 4, sizeof(struct hello_book) },
 		{ MAP_offenders, 4, sizeof(struct offender) },
+		{ MAP_proxy_events, 4, sizeof(struct proxy_event) },
+		{ MAP_proxy_ring, 4, sizeof(struct proxy_ring_state) },
 		{ MAP_proxy_state, 4, sizeof(struct proxy_state) },
 		{ MAP_odd, 4, sizeof(struct odd) },
 	};
@@ -434,7 +438,8 @@ static int read_proxy(struct book *b, struct snapshot *s)
 	const struct proxy_slot *slots;
 	__u32 zero = 0;
 
-	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &s->proxy) < 0)
+	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &s->proxy) < 0 ||
+	    bpf_map_lookup_elem(b->fds[MAP_proxy_ring], &zero, &s->proxy_ring) < 0)
 		return -errno;
 	slots = mmap(NULL, size, PROT_READ, MAP_SHARED, b->fds[MAP_proxy_book], 0);
 	if (slots == MAP_FAILED)
@@ -503,6 +508,7 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 	s->wire_entries = read_cursor(b, TG_CURSOR_WIRE);
 	s->records_bytes = read_cursor(b, TG_CURSOR_RECORDS);
 	s->records_capacity = b->capacity[MAP_records];
+	s->proxy_events_capacity = b->capacity[MAP_proxy_events];
 	s->flows_capacity = b->capacity[MAP_flows];
 	s->tcp_capacity = b->capacity[MAP_tcp_totals];
 	s->wire_flows_capacity = b->capacity[MAP_wire];

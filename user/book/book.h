@@ -80,6 +80,8 @@ struct snapshot {
 	struct offender offenders[TG_OFFENDERS_MAX]; /* most refused first */
 	size_t offenders_n;
 	struct proxy_state proxy;
+	struct proxy_ring_state proxy_ring;
+	size_t proxy_events_capacity;
 	struct named *names;
 	size_t names_n;
 	uint64_t faults[TG_FAULT_MAX];

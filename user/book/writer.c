@@ -16,10 +16,11 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "book/pin.h"
+#include "book/proxy_ring.h"
 #include "book/writer.h"
 #include "nft/nft.h"
 
-#define PATH_BYTES     4096
 #define BASELINE_TRIES 100
 #define LISTENERS_MAX  64 /* as many as the nft book takes */
 
@@ -33,41 +34,8 @@ struct writer {
 	struct offender *offenders;
 	pthread_mutex_t offenders_lock;
 	struct proxy_state *state;
+	struct proxy_ring ring;
 };
-
-static int open_pin(const char *pins, const char *name, int *ret)
-{
-	char path[PATH_BYTES];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", pins, name);
-	*ret = bpf_obj_get(path);
-	return *ret < 0 ? -errno : 0;
-}
-
-static int map_pin(const char *pins, const char *name, size_t size, size_t value_size,
-		   void **ret)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-	int fd, err;
-	void *p;
-
-	err = open_pin(pins, name, &fd);
-	if (err)
-		return err;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		err = -errno;
-	else if (info.value_size != value_size)
-		err = -EPROTO;
-	p = err ? MAP_FAILED
-		: mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (!err && p == MAP_FAILED)
-		err = -errno;
-	close(fd);
-	if (!err)
-		*ret = p;
-	return err;
-}
 
 void writer_close(struct writer *w)
 {
@@ -84,6 +52,7 @@ void writer_close(struct writer *w)
 		munmap(w->hellos, sizeof(*w->hellos) * TG_LISTENERS_MAX);
 	if (w->offenders)
 		munmap(w->offenders, sizeof(*w->offenders) * TG_OFFENDERS_MAX);
+	proxy_ring_close(&w->ring);
 	if (w->label_fd >= 0)
 		close(w->label_fd);
 	if (w->names_fd >= 0)
@@ -176,25 +145,27 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 		return -ENOMEM;
 	pthread_mutex_init(&w->offenders_lock, NULL);
 	w->label_fd = w->names_fd = w->listeners_fd = w->boundary_fd = -1;
-	err = open_pin(pins, "tcp_label", &w->label_fd);
+	err = pin_open(pins, "tcp_label", &w->label_fd);
 	if (!err)
-		err = open_pin(pins, "names", &w->names_fd);
+		err = pin_open(pins, "names", &w->names_fd);
 	if (!err)
-		err = open_pin(pins, "listeners", &w->listeners_fd);
+		err = pin_open(pins, "listeners", &w->listeners_fd);
 	if (!err)
-		err = open_pin(pins, "wire_boundary", &w->boundary_fd);
+		err = pin_open(pins, "wire_boundary", &w->boundary_fd);
 	if (!err)
-		err = map_pin(pins, "proxy_book", sizeof(*w->slots) * TG_SLOTS_MAX,
-			      sizeof(*w->slots), (void **)&w->slots);
+		err = pin_map(pins, "proxy_book", sizeof(*w->slots), (void **)&w->slots,
+			      NULL);
 	if (!err)
-		err = map_pin(pins, "hello_book", sizeof(*w->hellos) * TG_LISTENERS_MAX,
-			      sizeof(*w->hellos), (void **)&w->hellos);
+		err = pin_map(pins, "hello_book", sizeof(*w->hellos), (void **)&w->hellos,
+			      NULL);
 	if (!err)
-		err = map_pin(pins, "offenders", sizeof(*w->offenders) * TG_OFFENDERS_MAX,
-			      sizeof(*w->offenders), (void **)&w->offenders);
+		err = pin_map(pins, "offenders", sizeof(*w->offenders),
+			      (void **)&w->offenders, NULL);
 	if (!err)
-		err = map_pin(pins, "proxy_state", sizeof(*w->state), sizeof(*w->state),
-			      (void **)&w->state);
+		err = pin_map(pins, "proxy_state", sizeof(*w->state), (void **)&w->state,
+			      NULL);
+	if (!err)
+		err = proxy_ring_open(pins, &w->ring);
 	if (!err && !w->slots[0].used)
 		w->slots[0].used = 1; /* the overflow slot, row of all zeros */
 	if (!err && !successor)
@@ -265,6 +236,11 @@ void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value)
 
 	book_add(&h->sum, value);
 	book_add(&h->buckets[bucket < TG_HIST_BUCKETS ? bucket : TG_HIST_BUCKETS - 1], 1);
+}
+
+void writer_event(struct writer *w, const struct proxy_event *e)
+{
+	proxy_ring_put(&w->ring, e);
 }
 
 struct proxy_state *writer_state(struct writer *w)

@@ -70,6 +70,10 @@ void writer_offender(struct writer *w, uint16_t listener, enum tg_end reason,
  */
 void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value);
 
+/* A connection is over; its number is set here, or it is counted as lost.  Thread-safe.
+ */
+void writer_event(struct writer *w, const struct proxy_event *e);
+
 struct proxy_state *writer_state(struct writer *w);
 
 /* Add to a word of the mapped book; relaxed, because readers want sums, not order. */

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The part of the contract that the kernel programs only hold the maps for: what the
+ * proxy writes through mapped memory, and readers read.  Included by abi.h.
+ */
+#ifndef BPF_ABI_PROXY_H
+#define BPF_ABI_PROXY_H
+
+#include "abi.h"
+
+/* Who ended a connection of the proxy; the strings are metric labels. */
+#define TG_SIDES(X)           \
+	X(CLIENT, "client")   \
+	X(BACKEND, "backend") \
+	X(PROXY, "proxy")
+
+enum tg_side {
+#define X(name, label) TG_SIDE_##name,
+	TG_SIDES(X)
+#undef X
+		TG_SIDE_MAX
+};
+
+/*
+ * Why the proxy ended or refused a connection: code, metric label, and whose doing it
+ * is; of DONE, TRUNCATED, STUCK and SILENT that is the end which
+ * closed or failed first.
+ */
+#define TG_ENDS(X)                                                  \
+	X(DONE, "done", CLIENT)                                     \
+	X(CLIENT_RESET, "client_reset", CLIENT)                     \
+	X(BACKEND_RESET, "backend_reset", BACKEND)                  \
+	X(IDLE_TIMEOUT, "idle_timeout", PROXY)                      \
+	X(HALF_CLOSE_TIMEOUT, "half_close_timeout", PROXY)          \
+	X(LIFE_MAX, "life_timeout", PROXY)                          \
+	X(STUCK, "stuck", CLIENT)                                   \
+	X(SILENT, "silent", CLIENT)                                 \
+	X(DRAINED, "drain_deadline", PROXY)                         \
+	X(PROXY_DIED, "proxy_died", PROXY)                          \
+	X(TRUNCATED, "truncated", CLIENT)                           \
+	/* refused: nothing was ever relayed */                     \
+	X(PROCESS_CONNECTIONS, "process_connections", PROXY)        \
+	X(PROCESS_RATE, "process_rate", PROXY)                      \
+	X(LISTENER_CONNECTIONS, "listener_connections", PROXY)      \
+	X(LISTENER_RATE, "listener_rate", PROXY)                    \
+	X(ROUTE_CONNECTIONS, "route_connections", PROXY)            \
+	X(ROUTE_RATE, "route_rate", PROXY)                          \
+	X(SOURCE_CONNECTIONS, "source_connections", CLIENT)         \
+	X(SOURCE_RATE, "source_rate", CLIENT)                       \
+	X(PREFIX_CONNECTIONS, "prefix_connections", CLIENT)         \
+	X(PREFIX_RATE, "prefix_rate", CLIENT)                       \
+	X(PROXY_V1_LINE, "proxy_header_v1_malformed", CLIENT)       \
+	X(PROXY_V1_LENGTH, "proxy_header_v1_too_long", CLIENT)      \
+	X(PROXY_V2_VERSION, "proxy_header_version", CLIENT)         \
+	X(PROXY_V2_COMMAND, "proxy_header_command", CLIENT)         \
+	X(PROXY_V2_FAMILY, "proxy_header_family", CLIENT)           \
+	X(PROXY_V2_ADDRESS, "proxy_header_too_short", CLIENT)       \
+	X(PROXY_V2_TLV, "proxy_header_tlv", CLIENT)                 \
+	X(PROXY_V2_CHECKSUM, "proxy_header_checksum", CLIENT)       \
+	X(PROXY_V2_LENGTH, "proxy_header_too_large", CLIENT)        \
+	X(PROXY_HEADER_MISSING, "proxy_header_missing", CLIENT)     \
+	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted", CLIENT) \
+	X(HELLO_NOT_TLS, "hello_not_tls", CLIENT)                   \
+	X(HELLO_INVALID, "hello_invalid", CLIENT)                   \
+	X(HELLO_TOO_LARGE, "hello_too_large", CLIENT)               \
+	X(HELLO_TIMEOUT, "hello_timeout", CLIENT)                   \
+	X(HELLO_CLOSED, "closed_before_hello", CLIENT)              \
+	X(HELLO_RESET, "reset_before_hello", CLIENT)                \
+	X(NO_SNI, "no_server_name", CLIENT)                         \
+	X(NO_ROUTE, "no_route", CLIENT)                             \
+	X(BACKEND_REFUSED, "backend_refused", BACKEND)              \
+	X(BACKEND_TIMEOUT, "backend_timeout", BACKEND)              \
+	X(BACKEND_UNREACHABLE, "backend_unreachable", BACKEND)      \
+	X(NO_BACKEND, "no_backend", BACKEND)                        \
+	X(QUEUE_FULL, "queue_full", BACKEND)                        \
+	X(QUEUE_TIMEOUT, "queue_timeout", BACKEND)                  \
+	X(CLIENT_GONE, "client_gone_before_backend", CLIENT)        \
+	X(RESOURCES, "out_of_resources", PROXY)
+
+enum tg_end {
+#define X(name, label, side) TG_END_##name,
+	TG_ENDS(X)
+#undef X
+		TG_END_MAX
+};
+#define TG_END_FIRST_REFUSED TG_END_PROCESS_CONNECTIONS
+#define TG_END_LAST_LIMIT    TG_END_PREFIX_RATE
+
+/*
+ * The proxy book: one slot a row, mapped by the proxy, which adds with relaxed atomics.
+ * A slot is taken by setting `used`; it is never given back.
+ */
+struct proxy_slot {
+	struct row_key row;
+	__u32 used;
+	__u64 opened;
+	__u64 closed;
+	__u64 rx_payload_bytes; /* read from the socket, PROXY header not included */
+	__u64 tx_payload_bytes; /* written to it, PROXY header not included */
+	__u64 rx_header_bytes;	/* PROXY headers */
+	__u64 tx_header_bytes;
+	__u64 undelivered_bytes; /* read on this leg, never written to the other */
+	/* of the upstream leg only: what is known of the backend */
+	__u64 backend_up; /* gauge: 1 or 0 */
+	__u64 checks_passed, checks_failed;
+	__u64 ejections;
+	__u64 retries; /* connections that went on to another backend */
+	__u64 lookups_failed;
+	/* counted on the downstream leg only */
+	__u64 ends[TG_END_MAX][TG_SIDE_MAX];
+};
+
+/*
+ * What ClientHellos of a listener looked like, by listener id; mapped by the proxy.  The
+ * histograms are as those of sockets: bytes from 2^TG_HELLO_BYTES_SHIFT on, TLS records
+ * and TCP segments (those of a PROXY header before it included) from 1 on.
+ */
+#define TG_HELLO_BYTES_SHIFT 6
+struct hello_book {
+	struct tcp_hist bytes;
+	struct tcp_hist records;
+	struct tcp_hist segments;
+	__u64 ech_outer; /* whose name is the public one of an encrypted hello */
+	__u64 unnamed;	 /* without a name */
+};
+
+/*
+ * Sources that were refused most for a limit, mapped by the proxy.  When all places are
+ * taken, who comes next takes that of the least, and its count: `refused` is at most
+ * `over` too high (the Space-Saving algorithm, Metwally 2005).
+ */
+#define TG_OFFENDERS_MAX 64
+struct offender {
+	__u8 ip[16];
+	__u16 listener;
+	__u8 reason; /* enum tg_end */
+	__u8 used;
+	__u8 pad[4];
+	__u64 refused;
+	__u64 over;
+	__u64 last_ns;
+};
+
+/* `proxy_state`, one element, mapped by the proxy. */
+struct proxy_state {
+	__u64 pid;
+	__u64 started_unix;
+	__u64 heartbeat_ns; /* CLOCK_MONOTONIC, each second: alive if recent */
+	__u64 starts;
+	__u64 workers;
+	__u64 accept_paused; /* gauge: workers that cannot accept now */
+	__u64 accept_pauses; /* counter */
+	__u64 reloads_ok;
+	__u64 reloads_failed;
+	__u64 upgrades; /* times a successor took over */
+	__u64 draining;
+	__u64 label_errors; /* sockets that could not be labelled */
+	__u64 slot_errors;  /* rows that found no slot: counted in slot 0 */
+	__u64 pipes;	    /* gauge: pipes held, pooled or in use */
+	__u64 buffers;	    /* gauge: relay buffers, the same */
+	__u64 limits_full;  /* sources that found no place in the table of limits */
+};
+
+/*
+ * `proxy_events`: one for every connection of the proxy that ended or was refused, in
+ * mapped memory.  A ring like `records`: lossy by contract, with one reader, the
+ * exporter.  Event n, counted from 1, is in element (n - 1) modulo the size of the map.
+ */
+#define TG_SERVER_NAME_LEN 256
+#define TG_JA4_LEN	   40
+struct proxy_event {
+	__u64 number;	 /* n as soon as event n is whole */
+	__u64 opened_ns; /* CLOCK_MONOTONIC */
+	__u64 closed_ns;
+	struct flow_key down; /* the sockets, as in `flows` */
+	struct flow_key up;   /* remote_port 0: there was none */
+	__u8 client[16];      /* the real one: of the PROXY header, or down.remote */
+	__be16 client_port;
+	__u16 listener;
+	__u16 route;
+	__u16 backend;
+	__u8 reason; /* enum tg_end */
+	__u8 side;   /* enum tg_side */
+	__u8 retries;
+	__u8 ech_outer;	   /* the server name is the public one of an encrypted hello */
+	__u16 tls_version; /* the highest offered; 0: no ClientHello was read */
+	__u8 alpn_len;
+	__u8 pad;
+	__u64 down_payload_bytes[TG_DIR_MAX]; /* PROXY headers not included */
+	__u64 up_payload_bytes[TG_DIR_MAX];
+	/* read from the client and never written to the backend; the other way */
+	__u64 undelivered_bytes[TG_DIR_MAX];
+	__u8 alpn[64]; /* length(1) name, as offered */
+	char ja4[TG_JA4_LEN];
+	char server_name[TG_SERVER_NAME_LEN];
+};
+
+/* `proxy_ring`, one element, mapped by the proxy and by the exporter. */
+struct proxy_ring_state {
+	__u64 written; /* events that were given a place */
+	__u64 read;    /* of these, what the reader is done with */
+	__u64 lost;    /* events that found no place */
+};
+
+#endif
