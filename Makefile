@@ -42,7 +42,7 @@ PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load) $(BUILD)/tests/bpf/lossy.bpf.o
+TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load steal) $(BUILD)/tests/bpf/lossy.bpf.o
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -107,14 +107,14 @@ check: check-deps
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) user/book/proxy_ring.c user/book/pin.c $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
 
 $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
 		user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load): $(BUILD)/tests/tools/%: \
+$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load steal): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
@@ -152,7 +152,7 @@ build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $^ -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
+		-fno-sanitize-recover=all -o $@ $^ -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
 
 fuzzers: $(FUZZERS)
 

@@ -35,6 +35,7 @@ enum tg_side {
 	X(LIFE_MAX, "life_timeout", PROXY)                          \
 	X(STUCK, "stuck", CLIENT)                                   \
 	X(SILENT, "silent", CLIENT)                                 \
+	X(ZOMBIE, "zombie", PROXY)                                  \
 	X(DRAINED, "drain_deadline", PROXY)                         \
 	X(PROXY_DIED, "proxy_died", PROXY)                          \
 	X(TRUNCATED, "truncated", CLIENT)                           \
@@ -154,11 +155,13 @@ struct proxy_state {
 	__u64 reloads_failed;
 	__u64 upgrades; /* times a successor took over */
 	__u64 draining;
-	__u64 label_errors; /* sockets that could not be labelled */
-	__u64 slot_errors;  /* rows that found no slot: counted in slot 0 */
-	__u64 pipes;	    /* gauge: pipes held, pooled or in use */
-	__u64 buffers;	    /* gauge: relay buffers, the same */
-	__u64 limits_full;  /* sources that found no place in the table of limits */
+	__u64 label_errors;  /* sockets that could not be labelled */
+	__u64 slot_errors;   /* rows that found no slot: counted in slot 0 */
+	__u64 pipes;	     /* gauge: pipes held, pooled or in use */
+	__u64 buffers;	     /* gauge: relay buffers, the same */
+	__u64 zombie_checks; /* times sessions were compared with the kernel's sockets */
+	__u64 stray_sockets; /* gauge: of the proxy, but of no session */
+	__u64 limits_full;   /* sources that found no place in the table of limits */
 };
 
 /*

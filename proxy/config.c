@@ -170,6 +170,7 @@ static const cyaml_schema_field_t timeouts_fields[] = {
 	DURATION(life, struct timeouts),
 	DURATION(stuck, struct timeouts),
 	DURATION(keepalive, struct timeouts),
+	DURATION(zombies, struct timeouts),
 	CYAML_FIELD_UINT("idle_factor", CYAML_FLAG_OPTIONAL, struct timeouts,
 			 idle_factor),
 	CYAML_FIELD_END,
@@ -212,7 +213,7 @@ const char *const config_keys[] = {
 	"slow_start",  "retries",    "keep_alive",  "half_close", "life",
 	"stuck",       "keepalive",  "idle_factor", "rate",	  "per_source",
 	"source_rate", "per_prefix", "prefix_rate", "prefix_v4",  "prefix_v6",
-	"dns",	       "servers",    "ja4",	    NULL
+	"dns",	       "servers",    "ja4",	    "zombies",	  NULL
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */

@@ -151,11 +151,13 @@ struct listener {
 };
 
 struct timeouts {
-	char *connect, *hello, *idle, *drain, *half_close, *life, *stuck, *keepalive;
+	char *connect, *hello, *idle, *drain, *half_close, *life, *stuck, *keepalive,
+		*zombies;
 	uint32_t idle_factor; /* of routes whose keep_alive is extended */
 	int64_t connect_ms, hello_ms, idle_ms, drain_ms, half_close_ms;
 	int64_t life_ms; /* 0: none */
 	int64_t stuck_ms, keepalive_ms;
+	int64_t zombies_ms; /* 0: nobody looks for them */
 };
 
 /* Who is asked for the addresses of backends; NULL: as the system does. */

@@ -190,6 +190,7 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 		{ "life", t->life, &t->life_ms, 0 },
 		{ "stuck", t->stuck, &t->stuck_ms, 300000 },
 		{ "keepalive", t->keepalive, &t->keepalive_ms, 60000 },
+		{ "zombies", t->zombies, &t->zombies_ms, 60000 },
 	};
 	int err = 0;
 

@@ -27,6 +27,7 @@
 #include "upgrade.h"
 #include "version.h"
 #include "worker.h"
+#include "zombies.h"
 
 #define HEARTBEAT_MS 1000
 #define NAMES_MS     3000
@@ -38,6 +39,7 @@ enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
 struct daemon {
 	struct proxy proxy;
 	struct keeper *keeper;
+	struct zombies *zombies;
 	struct config *config; /* a reference */
 	int *fds;	       /* its listening sockets, [listener * workers + worker] */
 	const char *config_path;
@@ -285,6 +287,9 @@ static int run(struct daemon *d, int sigfd)
 
 		if (!d->succeeded)
 			book_set(&d->proxy.state->heartbeat_ns, util_now_ns());
+		if (!draining)
+			zombies_look(d->zombies, &d->proxy,
+				     d->config->timeouts.zombies_ms);
 		if (n > 0 && p[1].revents && !draining) {
 			on_successor(d);
 			if (d->succeeded) {
@@ -436,8 +441,9 @@ static int serve(struct daemon *d, struct config *c)
 	if (!err)
 		err = sandbox_enter(c->user, keep, 3);
 	d->proxy.limits = limits_new(&d->proxy.state->limits_full);
-	if (!err && !d->proxy.limits)
-		err = log_errno(-ENOMEM, "limits");
+	d->zombies = zombies_new();
+	if (!err && (!d->proxy.limits || !d->zombies))
+		err = log_errno(-ENOMEM, "cannot start");
 	if (!err)
 		err = start_workers(d);
 	if (!err)
@@ -496,6 +502,7 @@ static int daemon_main(struct daemon *d)
 	config_put(d->config);
 	free(d->fds);
 	limits_free(d->proxy.limits);
+	zombies_free(d->zombies);
 	writer_close(d->proxy.writer);
 	return err ? EXIT_BAD : EXIT_OK;
 }

@@ -106,6 +106,8 @@ void session_unlink(struct session *s)
 	limits_release(w->proxy->limits, &s->holds);
 	ev_timer_del(w->loop, &s->timer);
 	ev_task_del(w->loop, &s->task);
+	if (w->walk == s)
+		w->walk = s->next;
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;

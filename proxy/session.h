@@ -22,6 +22,22 @@ void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 /* The next one of its worker. */
 struct session *session_next(const struct session *s);
 
+/* --- looking for zombies, see zombies.h; on the worker's thread, by worker_call() --- */
+
+struct cookies;
+
+/* A walk over the sessions of a worker, in steps. */
+struct session_walk {
+	struct cookies *ret; /* of their sockets */
+	bool begun;	     /* false before the first step */
+};
+
+/* arg: a struct session_walk.  1 if there is more to walk, 0 at the end, or -ENOMEM. */
+int session_cookies(struct worker *w, void *arg);
+
+/* End relays one of whose sockets is among these; arg: sorted struct cookies.  0. */
+int session_end_zombies(struct worker *w, void *arg);
+
 /* --- an upgrade, see handover.h; session_move.c --- */
 
 struct handover_message;

@@ -24,12 +24,13 @@
 #define QUEUE_MAX   4096 /* what an accept queue may hold when its listener goes */
 #define ENDS_MAX    100	 /* sessions ended a turn when the drain is over */
 
-enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_HAND_OVER, MSG_ADOPT };
+enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_CALL, MSG_ADOPT };
 
-/* Who hands over waits for the worker. */
-struct handing {
-	int fd;
-	int err;
+/* Who calls waits for the worker. */
+struct call {
+	int (*fn)(struct worker *w, void *arg);
+	void *arg;
+	int result;
 	sem_t done;
 };
 
@@ -37,7 +38,7 @@ struct worker_message {
 	struct worker_message *next;
 	enum message_kind kind;
 	int64_t deadline_ms;
-	struct handing *handing;
+	struct call *call;
 	uint8_t *session;
 	struct config *config;
 	int fds[]; /* one a listener */
@@ -318,19 +319,25 @@ static void drain(struct worker *w, int64_t deadline_ms)
 }
 
 /* The successor has the same sockets: what waits in their queues is its to take. */
-static void hand_over(struct worker *w, struct handing *h)
+static int hand_over(struct worker *w, void *arg)
 {
 	struct handover_message m = { 0 };
+	int fd = *(int *)arg, err = 0;
 
 	worker_resume(w);
 	acceptors_drop(w);
-	for (struct session *s = w->sessions, *next; h->fd >= 0 && s && !h->err;
-	     s = next) {
+	for (struct session *s = w->sessions, *next; fd >= 0 && s && !err; s = next) {
 		next = session_next(s);
-		h->err = session_give(s, h->fd, &m);
+		err = session_give(s, fd, &m);
 	}
 	handover_message_clear(&m);
-	sem_post(&h->done);
+	return err;
+}
+
+static void called(struct worker *w, struct call *c)
+{
+	c->result = c->fn(w, c->arg);
+	sem_post(&c->done);
 }
 
 static void adopt(struct worker *w, struct worker_message *m)
@@ -369,8 +376,8 @@ static void on_inbox(struct ev_io *io, uint32_t events)
 			drain(w, m->deadline_ms);
 		else if (m->kind == MSG_PLACE)
 			place_told(w);
-		else if (m->kind == MSG_HAND_OVER)
-			hand_over(w, m->handing);
+		else if (m->kind == MSG_CALL)
+			called(w, m->call);
 		else
 			adopt(w, m);
 		free(m);
@@ -440,21 +447,26 @@ int worker_configure(struct worker *w, struct config *c, const int *fds)
 	return 0;
 }
 
-int worker_hand_over(struct worker *w, int fd)
+int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg)
 {
 	struct worker_message *m = calloc(1, sizeof(*m));
-	struct handing h = { .fd = fd };
+	struct call c = { .fn = fn, .arg = arg };
 
 	if (!m)
 		return -ENOMEM;
-	sem_init(&h.done, 0, 0);
-	m->kind = MSG_HAND_OVER;
-	m->handing = &h;
+	sem_init(&c.done, 0, 0);
+	m->kind = MSG_CALL;
+	m->call = &c;
 	send_message(w, m);
-	while (sem_wait(&h.done) < 0)
+	while (sem_wait(&c.done) < 0)
 		; /* a signal */
-	sem_destroy(&h.done);
-	return h.err;
+	sem_destroy(&c.done);
+	return c.result;
+}
+
+int worker_hand_over(struct worker *w, int fd)
+{
+	return worker_call(w, hand_over, &fd);
 }
 
 int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n)

@@ -59,6 +59,7 @@ struct worker {
 	struct config *config; /* a reference */
 	struct acceptor *acceptors;
 	struct session *sessions;		/* list head */
+	struct session *walk;			/* the next of a walk over them */
 	struct waiter *waiting, **waiting_tail; /* oldest first */
 	unsigned places_free;			/* not offered yet */
 	bool places_told;			/* by another worker */
@@ -99,6 +100,12 @@ int worker_drain(struct worker *w, int64_t deadline_ms);
  * negative errno if the successor is gone.
  */
 int worker_hand_over(struct worker *w, int fd);
+
+/*
+ * From the main thread: run fn on the worker's, and wait for it.  What it returned, or
+ * -ENOMEM.
+ */
+int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
 
 /* Go on with a session of the old process; `data` is to be freed.  0 or -ENOMEM. */
 int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);

@@ -186,6 +186,12 @@ static void proxy_state(const struct page *p)
 		    st->limits_full);
 	page_simple(p, "proxy_draining", false,
 		    "1 while the proxy waits for its last connections.", st->draining);
+	page_simple(p, "proxy_zombie_checks", true,
+		    "Times the proxy's sessions were compared with the kernel's sockets.",
+		    st->zombie_checks);
+	page_simple(p, "proxy_stray_sockets", false,
+		    "Sockets of the proxy that belong to no session.",
+		    up ? st->stray_sockets : 0);
 	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
 		    st->label_errors);
 	page_simple(p, "proxy_slot_errors", true,

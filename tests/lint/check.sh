@@ -52,7 +52,8 @@ only() { # INCLUDE FILES WHY
 		sed "s#\$#: only $2 may include it#")
 }
 only 'tollgate.skel.h' '^user/load\.c$'
-only '(libnftnl|libmnl|linux/netfilter)' '^nft/'
+only '(libnftnl|linux/netfilter)' '^nft/'
+only 'libmnl' '^(nft/|user/base/sockets\.c$)'
 only '(cyaml/)' '^proxy/config\.c$'
 only 'yaml\.h' '^proxy/config_where\.c$'
 only 'pcre2\.h' '^proxy/pattern\.c$'
