@@ -36,8 +36,8 @@ READER := user/book/book.c user/book/dump.c user/book/records.c user/book/names.
 	$(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/pin.c user/book/proxy_ring.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
-TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/flows.c $(ROUTING)
-EXPORTER := user/exporter.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/flows.c
+TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/offenders.c user/flows.c $(ROUTING)
+EXPORTER := user/exporter.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/offenders.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
 CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
 

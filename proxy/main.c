@@ -23,6 +23,7 @@
 #include "keeper.h"
 #include "handover.h"
 #include "listener.h"
+#include "starter.h"
 #include "target.h"
 #include "upgrade.h"
 #include "version.h"
@@ -49,6 +50,7 @@ struct daemon {
 	struct inherited *inherited;
 	unsigned inherited_n;
 	int successor_fd; /* where one may come */
+	int starter_fd;	  /* -1: SIGUSR2 starts nobody */
 	bool succeeded;	  /* one has come, and these are our last connections */
 };
 
@@ -67,7 +69,8 @@ static void usage(FILE *out)
 	      "  -h, --help             this text\n"
 	      "  -V, --version          the version\n"
 	      "\n"
-	      "SIGHUP reads the configuration again; SIGTERM and SIGINT drain and stop,\n"
+	      "SIGHUP reads the configuration again; SIGUSR2 starts the program anew, to take\n"
+	      "over as with --upgrade; SIGTERM and SIGINT drain and stop,\n"
 	      "a second one stops at once.\n"
 	      "Exit: 0 fine, 1 cannot run, 2 wrong usage, 3 not loaded or no permission.\n",
 	      out);
@@ -275,6 +278,16 @@ static void on_successor(struct daemon *d)
 	d->succeeded = !err || err == -EPIPE;
 }
 
+static void start_successor(struct daemon *d)
+{
+	int err = starter_ask(d->starter_fd);
+
+	if (err)
+		(void)log_errno(err, "cannot start a successor; run --upgrade as root");
+	else
+		log_info("a successor is started");
+}
+
 static int run(struct daemon *d, int sigfd)
 {
 	struct pollfd p[2] = { { .fd = sigfd, .events = POLLIN },
@@ -299,6 +312,11 @@ static int run(struct daemon *d, int sigfd)
 		}
 		if (n <= 0 || read(sigfd, &sig, sizeof(sig)) != sizeof(sig))
 			continue;
+		if (sig.ssi_signo == SIGUSR2) {
+			if (!draining)
+				start_successor(d);
+			continue;
+		}
 		if (sig.ssi_signo == SIGHUP) {
 			if (!draining)
 				reload(d);
@@ -431,6 +449,7 @@ static int serve(struct daemon *d, struct config *c)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL); /* inherited by every worker */
 	(void)signal(SIGPIPE, SIG_IGN);	    /* splice(2) knows no MSG_NOSIGNAL */
 	sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -472,7 +491,7 @@ static int serve(struct daemon *d, struct config *c)
 	return err;
 }
 
-static int daemon_main(struct daemon *d)
+static int daemon_main(struct daemon *d, char **argv)
 {
 	char why[CONFIG_ERROR_MAX];
 	struct config *c;
@@ -483,6 +502,9 @@ static int daemon_main(struct daemon *d)
 		log_error("%s", why);
 		return EXIT_BAD;
 	}
+	d->starter_fd = starter_begin(argv);
+	if (d->starter_fd < 0)
+		(void)log_errno(d->starter_fd, "SIGUSR2 will start no successor");
 	err = writer_open(d->pins, d->upgrade, &d->proxy.writer);
 	if (err) {
 		book_explain(err, d->pins);
@@ -556,5 +578,5 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	return daemon_main(&d);
+	return daemon_main(&d, argv);
 }

@@ -26,6 +26,7 @@
 #include "book/explain.h"
 #include "events.h"
 #include "flows.h"
+#include "offenders.h"
 #include "metrics.h"
 #include "sse.h"
 #include "version.h"
@@ -180,6 +181,19 @@ static unsigned page_records(struct exporter *e, struct request *r, FILE *out)
 	return MHD_HTTP_OK;
 }
 
+static unsigned page_offenders(struct exporter *e, struct request *r, FILE *out)
+{
+	json_t *list = offenders_json(e->s);
+
+	if (!list)
+		return MHD_HTTP_INTERNAL_SERVER_ERROR;
+	r->type = "application/json";
+	(void)json_dumpf(list, out, JSON_COMPACT);
+	fputc('\n', out);
+	json_decref(list);
+	return MHD_HTTP_OK;
+}
+
 static unsigned page_health(struct exporter *e, struct request *r, FILE *out)
 {
 	(void)r;
@@ -206,6 +220,7 @@ static unsigned page_index(struct exporter *e, struct request *r, FILE *out)
 	      "<ul><li><a href=\"/metrics\">/metrics</a><li><a href=\"/flows\">/flows</a>"
 	      "<li><a href=\"/records\">/records</a>"
 	      "<li><a href=\"/events\">/events</a>"
+	      "<li><a href=\"/offenders\">/offenders</a>"
 	      "<li><a href=\"/healthz\">/healthz</a></ul>\n",
 	      out);
 	return MHD_HTTP_OK;
@@ -216,8 +231,8 @@ static const struct {
 	unsigned (*fn)(struct exporter *e, struct request *r, FILE *out);
 } pages[] = {
 	{ "/metrics", page_metrics }, { "/flows", page_flows },
-	{ "/records", page_records }, { "/healthz", page_health },
-	{ "/", page_index },
+	{ "/records", page_records }, { "/offenders", page_offenders },
+	{ "/healthz", page_health },  { "/", page_index },
 };
 
 static unsigned answer(struct exporter *e, struct request *r, const char *path, FILE *out)
@@ -233,7 +248,7 @@ static unsigned answer(struct exporter *e, struct request *r, const char *path, 
 		fprintf(out, "the books cannot be read: %s\n", strerror(-err));
 		return MHD_HTTP_SERVICE_UNAVAILABLE;
 	}
-	fputs("no such page; there are /metrics, /flows, /records, /events and /healthz\n",
+	fputs("no such page; there are /metrics, /flows, /records, /events, /offenders and /healthz\n",
 	      out);
 	return MHD_HTTP_NOT_FOUND;
 }

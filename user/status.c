@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `tollgate status` and `tollgate audit`, for people and as JSON. */
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/addr.h"
 #include "base/util.h"
 #include "flows.h"
+#include "offenders.h"
 #include "status.h"
 
 static uint64_t ends(const struct snapshot *s, int from, int to)
@@ -19,15 +18,6 @@ static uint64_t ends(const struct snapshot *s, int from, int to)
 			n += slot_ends(&s->slots[i], r);
 	}
 	return n;
-}
-
-static const char *offender_format(const struct offender *o, char ret[ADDR_STR_MAX])
-{
-	bool v4 = addr_is_v4(o->ip);
-
-	(void)inet_ntop(v4 ? AF_INET : AF_INET6, o->ip + (v4 ? 12 : 0), ret,
-			ADDR_STR_MAX);
-	return ret;
 }
 
 static void print_refused(FILE *out, const struct snapshot *s)
@@ -46,47 +36,16 @@ static void print_refused(FILE *out, const struct snapshot *s)
 	}
 }
 
-#define OFFENDERS_SHOWN 10
-
-static void print_offenders(FILE *out, const struct snapshot *s)
-{
-	char ip[ADDR_STR_MAX];
-
-	for (size_t i = 0; i < s->offenders_n && i < OFFENDERS_SHOWN; i++) {
-		const struct offender *o = &s->offenders[i];
-
-		fprintf(out, "offender   %s at %s: %s %" PRIu64 "\n",
-			offender_format(o, ip),
-			snapshot_name(s, TG_NAME_LISTENER, o->listener),
-			tg_end_names[o->reason], (uint64_t)o->refused);
-	}
-}
-
-static json_t *offenders_json(const struct snapshot *s)
-{
-	json_t *list = json_array();
-	char ip[ADDR_STR_MAX];
-
-	for (size_t i = 0; i < s->offenders_n; i++) {
-		const struct offender *o = &s->offenders[i];
-
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:f}", "source",
-					offender_format(o, ip), "listener",
-					snapshot_name(s, TG_NAME_LISTENER, o->listener),
-					"reason", tg_end_names[o->reason], "refused",
-					(json_int_t)o->refused, "at_most_too_high",
-					(json_int_t)o->over, "age_seconds",
-					(double)(s->taken_ns - o->last_ns) / 1e9));
-	}
-	return list;
-}
-
 static void print_faults(FILE *out, const struct snapshot *s)
 {
 	if (s->records_lost.records)
 		fprintf(out, "records    %" PRIu64 " lost (no exporter reads them?)\n",
 			(uint64_t)s->records_lost.records);
+	if (s->proxy_ring.lost)
+		fprintf(out,
+			"events     %" PRIu64
+			" of the proxy lost (no exporter reads them?)\n",
+			(uint64_t)s->proxy_ring.lost);
 	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++) {
 		if (s->faults[i])
 			fprintf(out, "fault      %s: %" PRIu64 "\n", tg_fault_names[i],
@@ -137,7 +96,7 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 		util_format_bytes(t->counts.tx_payload_bytes, tx),
 		(uint64_t)t->counts.tx_retransmitted_bytes);
 	print_refused(out, s);
-	print_offenders(out, s);
+	offenders_print(out, s);
 	print_faults(out, s);
 }
 

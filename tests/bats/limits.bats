@@ -87,4 +87,6 @@ refused() { [ "$(fresh_scrape | metric tollgate_refused_total "reason=\"$1\"" "s
 	within 10 refused source_connections client 1
 	relayed 2
 	tollgate status --json | jq -e '.offenders[0].source == "203.0.113.1"'
+	start_exporter
+	[ "$(at gate curl -fsS http://127.0.0.1:9980/offenders | jq -r '.[0].source')" = 203.0.113.1 ]
 }

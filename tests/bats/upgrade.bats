@@ -117,6 +117,42 @@ never_back() { # BEFORE AFTER
 	run -0 tollgate audit
 }
 
+# the proxy in the books, if it is not the one of this pid
+other_than() { tollgate status --json | jq -e ".proxy.pid != 0 and .proxy.pid != $1"; }
+
+@test "SIGUSR2 starts the program anew, again and again; what cannot start changes nothing" {
+	local i first=$proxy_pid
+	start long client "$PEER" load --connect 192.0.2.2:8080 --connections 20 --parallel 20 --mix fixed \
+		--bytes 3000000 --pause 200 --seed 7
+	within 20 eval '[ "$(at gate ss -Htn state established "dport = 3000" | wc -l)" = 20 ]'
+	for i in 1 2; do
+		kill -USR2 "$proxy_pid"
+		within 20 other_than "$proxy_pid"
+		within 20 gone "$proxy_pid"
+		proxy_pid=$(tollgate status --json | jq .proxy.pid)
+		PIDS+=("$proxy_pid")
+		equal 65534 "$(awk '$1 == "Uid:" { print $2 }' "/proc/$proxy_pid/status")" "its user"
+	done
+	sed -i 's/app.example.org/not a name/' "$DIR/gate.yaml"
+	kill -USR2 "$proxy_pid"
+	within 10 grep -q "not a name" "$DIR/proxy.log"
+	sed -i 's/not a name/app.example.org/' "$DIR/gate.yaml"
+	kill -USR2 "$proxy_pid"
+	within 20 gone "$proxy_pid"
+	proxy_pid=$(tollgate status --json | jq .proxy.pid)
+	PIDS+=("$proxy_pid")
+	wait "$long_pid"
+	equal "20 0 0" "$(sums long connections) $(sums long failed) $(sums long wrong)" "transfers"
+	equal 3 "$(fresh_scrape | metric tollgate_proxy_upgrades_total)" upgrades
+	# its helper ends with it
+	local helper
+	helper=$(cat "/proc/$proxy_pid/task/$proxy_pid/children")
+	[ "$(cat "/proc/${helper% }/comm")" = tollgate-start ]
+	kill -KILL "$proxy_pid"
+	within 10 gone "${helper% }"
+	gone "$first"
+}
+
 @test "no upgrade without a proxy, by nobody but root, and not to what cannot start" {
 	run at gate setpriv --reuid 65534 --clear-groups --bounding-set -all \
 		sh -c 'printf x | timeout 5 nc.openbsd -U "@tollgate-proxy.$0"' "$proxy_pid"

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "starter.h"
+
+#define ARGS_MAX 32
+
+/* They are for the proxy, though a terminal or a service manager tells the whole group.
+ */
+static const int not_ours[] = { SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGCHLD };
+
+static void set_signals(void (*handler)(int))
+{
+	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
+		(void)signal(not_ours[i], handler);
+}
+
+/* As we were started, and to take over. */
+static void run(const char *program, char **argv)
+{
+	char *args[ARGS_MAX + 2], takes_over[] = "--upgrade";
+	int n = 0;
+
+	for (; argv[n] && n < ARGS_MAX; n++)
+		args[n] = argv[n];
+	args[n++] = takes_over; /* twice is once */
+	args[n] = NULL;
+	set_signals(SIG_DFL);
+	(void)execv(program, args);
+	(void)log_errno(-errno, "cannot start %s", program);
+	_exit(1);
+}
+
+static void serve(int fd, const char *program, char **argv)
+{
+	char byte;
+
+	(void)prctl(PR_SET_NAME, "tollgate-start");
+	set_signals(SIG_IGN); /* SIGCHLD: nobody waits for them */
+	while (read(fd, &byte, 1) == 1) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			run(program, argv);
+		if (pid < 0)
+			(void)log_errno(-errno, "cannot start a successor");
+	}
+	_exit(0);
+}
+
+int starter_begin(char **argv)
+{
+	char program[PATH_MAX];
+	ssize_t n;
+	pid_t pid;
+	int fds[2];
+
+	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	if (n < 0 || pipe(fds) < 0)
+		return -errno;
+	program[n] = '\0'; /* the path: another file may be there by then */
+	pid = fork();
+	if (pid < 0) {
+		int err = -errno;
+
+		close(fds[0]);
+		close(fds[1]);
+		return err;
+	}
+	if (pid == 0) {
+		/* nothing of the proxy but its standard streams */
+		(void)dup2(fds[0], STDERR_FILENO + 1);
+		(void)close_range(STDERR_FILENO + 2, ~0u, 0);
+		(void)fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);
+		serve(STDERR_FILENO + 1, program, argv);
+	}
+	close(fds[0]);
+	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+	return fds[1];
+}
+
+int starter_ask(int fd)
+{
+	return fd >= 0 && write(fd, "u", 1) == 1 ? 0 : -EPIPE;
+}
