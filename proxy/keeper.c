@@ -23,6 +23,7 @@
 #include "pp.h"
 #include "resolve.h"
 #include "target.h"
+#include "worker.h"
 
 #define TTL_MIN_S     1
 #define TTL_MAX_S     3600
@@ -48,6 +49,7 @@ struct ward {
 };
 
 struct keeper {
+	struct proxy *proxy;
 	struct ev_loop *loop;
 	pthread_t thread;
 	bool started;
@@ -89,9 +91,12 @@ static void check_result(struct ward *w, bool passed)
 	if (++w->streak < (passed ? h->rise : h->fall))
 		return;
 	w->streak = 0;
-	if (target_set_up(t, passed, now))
-		log_info("backend %s of route %s is %s", w->backend->name, w->route->name,
-			 passed ? "up" : "down");
+	if (!target_set_up(t, passed, now))
+		return;
+	log_info("backend %s of route %s is %s", w->backend->name, w->route->name,
+		 passed ? "up" : "down");
+	if (passed)
+		workers_backend_up(w->keeper->proxy);
 }
 
 /* 2.2: checks of a proxy are LOCAL, so that nobody takes us for a client. */
@@ -306,7 +311,7 @@ static void *keeper_main(void *arg)
 	return NULL;
 }
 
-int keeper_start(struct keeper **ret)
+int keeper_start(struct proxy *p, struct keeper **ret)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 	int err = -ENOMEM;
@@ -314,6 +319,7 @@ int keeper_start(struct keeper **ret)
 	if (!k)
 		goto out;
 	pthread_mutex_init(&k->lock, NULL);
+	k->proxy = p;
 	k->wake = (struct ev_io){ .fd = -1, .fn = on_wake };
 	k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = k->wake_fd < 0 ? -errno : ev_loop_open(&k->loop);

@@ -9,9 +9,13 @@
 #include "config.h"
 
 struct keeper;
+struct proxy;
 
-/* Start the thread, with nothing to do yet.  0 and *ret, or a negative errno, logged. */
-int keeper_start(struct keeper **ret);
+/*
+ * Start the thread, with nothing to do yet; p is told when a backend comes up.  0 and
+ * *ret, or a negative errno, logged.
+ */
+int keeper_start(struct proxy *p, struct keeper **ret);
 
 /* From the main thread: keep the backends of this configuration, and no others. */
 void keeper_configure(struct keeper *k, struct config *c);

@@ -102,29 +102,13 @@ static bool listens_there(const struct config *old, const struct listener *l)
 	return false;
 }
 
-/* A socket of the old process for this listener, or -1. */
-static int inherit(struct daemon *d, const struct listener *l)
-{
-	for (unsigned i = 0; i < d->inherited_n; i++) {
-		struct inherited *in = &d->inherited[i];
-		int fd = in->fd;
-
-		if (fd < 0 || in->listener != l->id || in->ipv6_only != l->ipv6_only ||
-		    memcmp(&in->addr, &l->addr, sizeof(l->addr)) != 0)
-			continue;
-		in->fd = -1;
-		return fd;
-	}
-	return -1;
-}
-
 /* What there is; true if every worker has one. */
 static bool inherit_all(struct daemon *d, const struct listener *l, int *fds)
 {
 	bool all = true;
 
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
-		fds[i] = inherit(d, l);
+		fds[i] = upgrade_socket(d->inherited, d->inherited_n, l);
 		all &= fds[i] >= 0;
 	}
 	return all;
@@ -455,8 +439,11 @@ static int serve(struct daemon *d, struct config *c)
 	sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (sigfd < 0)
 		return log_errno(-errno, "signalfd");
-	set_limits(&d->proxy, c);
 	err = d->upgrade ? find_old(d) : 0;
+	d->proxy.workers_n =
+		upgrade_workers(d->inherited, d->inherited_n, d->proxy.workers_n);
+	book_set(&d->proxy.state->workers, d->proxy.workers_n);
+	set_limits(&d->proxy, c);
 	if (!err)
 		err = sandbox_enter(c->user, keep, 3);
 	d->proxy.limits = limits_new(&d->proxy.state->limits_full);
@@ -466,7 +453,7 @@ static int serve(struct daemon *d, struct config *c)
 	if (!err)
 		err = start_workers(d);
 	if (!err)
-		err = keeper_start(&d->keeper);
+		err = keeper_start(&d->proxy, &d->keeper);
 	if (!err)
 		err = activate(d, c);
 	if (!err)
@@ -514,7 +501,6 @@ static int daemon_main(struct daemon *d, char **argv)
 	d->proxy.state = writer_state(d->proxy.writer);
 	d->proxy.netns_cookie = host_netns_cookie();
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)cpus_allowed(&cpus);
-	book_set(&d->proxy.state->workers, d->proxy.workers_n);
 	err = serve(d, c);
 	keeper_stop(d->keeper);
 	config_put(c);

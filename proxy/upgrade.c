@@ -56,6 +56,44 @@ int upgrade_begin(int fd, struct inherited **ret, unsigned *n)
 		   : 0;
 }
 
+static bool is_same(const struct inherited *in, uint16_t id, bool ipv6_only,
+		    const struct addr *addr)
+{
+	return in->listener == id && in->ipv6_only == ipv6_only &&
+	       memcmp(&in->addr, addr, sizeof(*addr)) == 0;
+}
+
+int upgrade_socket(struct inherited *list, unsigned n, const struct listener *l)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int fd = list[i].fd;
+
+		if (fd < 0 || !is_same(&list[i], l->id, l->ipv6_only, &l->addr))
+			continue;
+		list[i].fd = -1;
+		return fd;
+	}
+	return -1;
+}
+
+unsigned upgrade_workers(const struct inherited *list, unsigned n, unsigned wanted)
+{
+	unsigned most = wanted;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned sockets = 0;
+
+		for (unsigned k = 0; k < n; k++)
+			sockets += is_same(&list[k], list[i].listener, list[i].ipv6_only,
+					   &list[i].addr);
+		most = sockets > most ? sockets : most;
+	}
+	if (most > wanted)
+		log_info("%u workers, as many as before; fewer from the next start on",
+			 most);
+	return most;
+}
+
 /* True if it was taken. */
 static bool take_session(struct proxy *p, struct config *c, unsigned number,
 			 struct handover_message *m)

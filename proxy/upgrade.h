@@ -24,6 +24,15 @@ struct inherited {
  */
 int upgrade_begin(int fd, struct inherited **ret, unsigned *n);
 
+/* A socket for this listener that was not asked for yet, now the caller's; or -1. */
+int upgrade_socket(struct inherited *list, unsigned n, const struct listener *l);
+
+/*
+ * How many workers there must be so that each socket has one, `wanted` at least: what
+ * waits in the queue of a socket that nobody takes would be lost.
+ */
+unsigned upgrade_workers(const struct inherited *list, unsigned n, unsigned wanted);
+
 /*
  * The successor: say that the workers could accept, and wait until they may.  0, or a
  * negative errno, logged: the old process goes on, and this one is to end.

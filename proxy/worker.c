@@ -21,8 +21,9 @@
 
 #define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
 #define RESUME_MS   100
-#define QUEUE_MAX   4096 /* what an accept queue may hold when its listener goes */
-#define ENDS_MAX    100	 /* sessions ended a turn when the drain is over */
+#define QUEUE_MAX   4096  /* what an accept queue may hold when its listener goes */
+#define PLACES_MANY 65536 /* of a backend that has come up: nobody counts them */
+#define ENDS_MAX    100	  /* sessions ended a turn when the drain is over */
 
 enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_CALL, MSG_ADOPT };
 
@@ -39,6 +40,7 @@ struct worker_message {
 	enum message_kind kind;
 	int64_t deadline_ms;
 	struct call *call;
+	unsigned places;
 	uint8_t *session;
 	struct config *config;
 	int fds[]; /* one a listener */
@@ -346,11 +348,12 @@ static void adopt(struct worker *w, struct worker_message *m)
 	free(m->session);
 }
 
-/* By another worker, which had nobody for it: nobody is told again. */
-static void place_told(struct worker *w)
+/* By another worker, which had nobody for it, or by the keeper: nobody is told again. */
+static void places_told(struct worker *w, unsigned n)
 {
 	w->places_told = w->places_free == 0;
-	worker_place_free(w);
+	w->places_free += n;
+	ev_task_add(w->loop, &w->places_task);
 }
 
 static void on_inbox(struct ev_io *io, uint32_t events)
@@ -375,7 +378,7 @@ static void on_inbox(struct ev_io *io, uint32_t events)
 		else if (m->kind == MSG_DRAIN)
 			drain(w, m->deadline_ms);
 		else if (m->kind == MSG_PLACE)
-			place_told(w);
+			places_told(w, m->places);
 		else if (m->kind == MSG_CALL)
 			called(w, m->call);
 		else
@@ -396,17 +399,24 @@ static void send_message(struct worker *w, struct worker_message *m)
 		     sizeof(one)); /* cannot fail below 2^64 messages */
 }
 
-static void tell_others(struct worker *w)
+static void tell_of_places(struct proxy *p, const struct worker *but, unsigned n)
 {
-	for (unsigned i = 0; i < w->proxy->workers_n; i++) {
-		struct worker *other = &w->proxy->workers[i];
+	for (unsigned i = 0; i < p->workers_n; i++) {
+		struct worker *w = &p->workers[i];
 		struct worker_message *m;
 
-		if (other == w || !(m = calloc(1, sizeof(*m))))
+		if (w == but || !(m = calloc(1, sizeof(*m))))
 			continue; /* its next release, or the deadline, will do */
 		m->kind = MSG_PLACE;
-		send_message(other, m);
+		m->places = n;
+		send_message(w, m);
 	}
+}
+
+void workers_backend_up(struct proxy *p)
+{
+	if (__atomic_load_n(&p->waiting, __ATOMIC_RELAXED))
+		tell_of_places(p, NULL, PLACES_MANY);
 }
 
 /* A task, so that a waiter that fails at once does not call the next from within. */
@@ -423,7 +433,7 @@ static void on_places(struct ev_task *task)
 	}
 	if (free > 0 && !w->places_told &&
 	    __atomic_load_n(&w->proxy->waiting, __ATOMIC_RELAXED))
-		tell_others(w);
+		tell_of_places(w->proxy, w, 1);
 	w->places_told = false;
 }
 

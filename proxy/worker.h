@@ -107,6 +107,9 @@ int worker_hand_over(struct worker *w, int fd);
  */
 int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
 
+/* From any thread: a backend has come up, for whoever waits for a place. */
+void workers_backend_up(struct proxy *p);
+
 /* Go on with a session of the old process; `data` is to be freed.  0 or -ENOMEM. */
 int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);
 

@@ -183,6 +183,26 @@ answered() { [ "$(head -1 "$DIR/$1.log")" = "$2" ]; }
 	run -0 tollgate audit
 }
 
+@test "who waits for a place gets it at a backend that comes up" {
+	start_backend one 3001
+	start_route 'backends: ["198.51.100.1:3001 limit=1", "198.51.100.1:3002 limit=4"]' 'retries: 0' \
+		'queue: { size: 4, timeout: 60s }' 'health: { interval: 50ms, timeout: 500ms, rise: 2, fall: 2 }'
+	within 10 is_up 3002 0
+	hold first
+	within 10 answered first one
+	hold second
+	hold third
+	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8080" | wc -l)" = 3 ]'
+	[ ! -s "$DIR/second.log" ]
+	start_backend two 3002
+	# it answers one after the other, but both are connected
+	within 10 eval '[ "$(at gate ss -Htn state established "dport = 3002" | wc -l)" = 2 ]'
+	kill -0 "$first_pid"
+	let_go first second third
+	within 10 sockets_closed
+	run -0 tollgate audit
+}
+
 @test "drain: a backend that is to go keeps its connections and gets no more" {
 	start_backend one 3001
 	start_backend two 3002

@@ -120,6 +120,16 @@ never_back() { # BEFORE AFTER
 # the proxy in the books, if it is not the one of this pid
 other_than() { tollgate status --json | jq -e ".proxy.pid != 0 and .proxy.pid != $1"; }
 
+@test "an upgrade keeps the workers there are, so that no queue is lost" {
+	sed -i '1i workers: 3' "$DIR/gate.yaml"
+	upgrade 1
+	sed -i 's/workers: 3/workers: 1/' "$DIR/gate.yaml"
+	upgrade 2
+	grep -q "3 workers, as many as before; fewer from the next start on" "$DIR/proxy2.log"
+	equal 3 "$(fresh_scrape | metric tollgate_proxy_workers)" workers
+	at client "$PEER" load --connect 192.0.2.2:8080 --connections 100 --bytes 1000
+}
+
 @test "SIGUSR2 starts the program anew, again and again; what cannot start changes nothing" {
 	local i first=$proxy_pid
 	start long client "$PEER" load --connect 192.0.2.2:8080 --connections 20 --parallel 20 --mix fixed \
