@@ -19,6 +19,9 @@ void session_start(struct worker *w, struct listener *l, int fd,
 /* End up to `max` sessions of the worker now. */
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
+/* A new configuration: those that live are counted by its limits. */
+void session_recount_all(struct worker *w);
+
 /* The next one of its worker. */
 struct session *session_next(const struct session *s);
 

@@ -258,25 +258,9 @@ static int unpack_heard(struct session *s, const uint8_t *data, size_t n)
 /* Counted here too, whatever the limits say: it was admitted by the other process. */
 static void count(struct session *s)
 {
-	struct worker *w = s->worker;
-	struct limits_table *t = w->proxy->limits;
-	uint32_t route = (uint32_t)s->listener->id << 16 | s->route->id;
-	/* of a check of a trusted balancer the source was not counted */
-	bool named = !s->trusted || memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
-
-	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&w->proxy->upstreams, 1, __ATOMIC_RELAXED);
-	for (int i = 0; i < 1 + named; i++) {
-		const struct addr *client = i ? &s->client : NULL;
-		int64_t now = ev_now_ms(w->loop);
-
-		limits_count(t, LIMITS_PROCESS, 0, &s->config->limits, client, now,
-			     &s->holds);
-		limits_count(t, LIMITS_LISTENER, s->listener->id, &s->listener->limits,
-			     client, now, &s->holds);
-		limits_count(t, LIMITS_ROUTE, route, &s->route->limits, client, now,
-			     &s->holds);
-	}
+	__atomic_fetch_add(&s->worker->proxy->sessions, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
+	session_count(s, s->config);
 	s->holds_place = target_take(s->backend->target, 0);
 }
 

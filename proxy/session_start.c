@@ -4,6 +4,7 @@
  * state its listener asks for.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "session_state.h"
@@ -32,6 +33,59 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 		reason = limits_admit(w->proxy->limits, LIMITS_LISTENER, l->id,
 				      &l->limits, client, now, holds);
 	return reason;
+}
+
+/* The limits of its listener and route in another configuration; NULL if not there. */
+static void limits_in(const struct session *s, const struct config *c,
+		      const struct limits **listener, const struct limits **route)
+{
+	*listener = *route = NULL;
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		if (l->id != s->listener->id)
+			continue;
+		*listener = &l->limits;
+		for (unsigned k = 0; s->route && k < l->routes_count; k++) {
+			if (l->routes[k].id == s->route->id)
+				*route = &l->routes[k].limits;
+		}
+	}
+}
+
+void session_count(struct session *s, const struct config *c)
+{
+	struct limits_table *t = s->worker->proxy->limits;
+	int64_t now = ev_now_ms(s->worker->loop);
+	const struct limits *listener, *route;
+	/* of a check of a trusted balancer the source was not counted */
+	bool named = !s->trusted || memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
+
+	limits_in(s, c, &listener, &route);
+	for (int i = 0; i < 1 + named; i++) {
+		const struct addr *client = i ? &s->client : NULL;
+
+		limits_count(t, LIMITS_PROCESS, 0, &c->limits, client, now, &s->holds);
+		if (listener)
+			limits_count(t, LIMITS_LISTENER, s->listener->id, listener,
+				     client, now, &s->holds);
+		if (route)
+			limits_count(t, LIMITS_ROUTE, session_route_id(s), route, client,
+				     now, &s->holds);
+	}
+}
+
+void session_recount_all(struct worker *w)
+{
+	for (struct session *s = w->sessions; s; s = s->next) {
+		limits_release(w->proxy->limits, &s->holds);
+		session_count(s, w->config);
+	}
+}
+
+uint32_t session_route_id(const struct session *s)
+{
+	return (uint32_t)s->listener->id << 16 | s->route->id;
 }
 
 void session_note_offender(struct worker *w, const struct listener *l, enum tg_end reason,

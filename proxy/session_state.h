@@ -169,6 +169,12 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 			  const struct config *c, const struct addr *client,
 			  struct limits_holds *holds);
 
+/* Count a session that lives already by the limits of `c`, whatever they say. */
+void session_count(struct session *s, const struct config *c);
+
+/* The number of its route for limits. */
+uint32_t session_route_id(const struct session *s);
+
 /* If the reason is a limit, the client goes to the list of offenders. */
 void session_note_offender(struct worker *w, const struct listener *l, enum tg_end reason,
 			   const struct addr *client);

@@ -275,7 +275,7 @@ static void upstream_try(struct session *s)
 static enum tg_end upstream_admit(struct session *s)
 {
 	struct limits_table *t = s->worker->proxy->limits;
-	uint32_t id = (uint32_t)s->listener->id << 16 | s->route->id;
+	uint32_t id = session_route_id(s);
 	int64_t now = ev_now_ms(s->worker->loop);
 	const struct limits *l = &s->route->limits;
 	enum tg_end reason;

@@ -281,6 +281,7 @@ static void configure(struct worker *w, struct worker_message *m)
 	for (struct acceptor *a = w->acceptors; a; a = a->next)
 		socket_watch(a->fd, &c->timeouts);
 	w->config = c;
+	session_recount_all(w);
 	config_put(old);
 }
 

@@ -298,6 +298,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
 {
 	struct request r = { .connection = connection,
 			     .type = "text/plain; charset=utf-8" };
+	bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 	unsigned status = MHD_HTTP_METHOD_NOT_ALLOWED;
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -309,12 +310,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
 	(void)upload_data;
 	(void)state;
 	*upload_size = 0;
-	if (strcmp(method, "GET") == 0 && strcmp(url, "/events") == 0)
+	if (reads && strcmp(url, "/events") == 0)
 		return stream(cls, &r);
 	out = open_memstream(&body, &size);
 	if (!out)
 		return MHD_NO;
-	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
+	if (reads)
 		status = answer(cls, &r, url, out);
 	else
 		fputs("only GET and HEAD\n", out);

@@ -78,6 +78,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 	equal ok "$(get http://127.0.0.1:9980/healthz)" health
 	equal 404 "$(get -o /dev/null -w '%{http_code}' http://127.0.0.1:9980/nosuch)" status
 	equal 405 "$(get -o /dev/null -w '%{http_code}' -X POST http://127.0.0.1:9980/metrics)" status
+	[[ $(get -I http://127.0.0.1:9980/events) == *"200 OK"*"text/event-stream"* ]]
 	page=$(fresh_scrape)
 	equal 1 "$(metric tollgate_connections_active 'listener="plain"' 'leg="downstream"' <<<"$page")" \
 		active

@@ -57,6 +57,28 @@ refused() { [ "$(fresh_scrape | metric tollgate_refused_total "reason=\"$1\"" "s
 	tollgate status | grep -q 'offender   192.0.2.1 at plain: source_connections 1'
 }
 
+@test "a limit that comes with a reload counts the connections there are" {
+	start_gate 'routes: [{ name: app, backends: ["198.51.100.1:3000"] }]'
+	keep 2 192.0.2.1
+	within 10 relayed 2
+	sed -i 's/routes: /limits: { connections: 5, per_source: 3 }\n    &/; s/name: app,/& limits: { connections: 4 },/' "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "read again" "$DIR/proxy.log"
+	keep 1 192.0.2.1
+	within 10 relayed 3
+	keep 1 192.0.2.1
+	within 10 refused source_connections client 1
+	at client ip addr add 192.0.2.9/24 dev eth
+	keep 2 192.0.2.9
+	within 10 refused route_connections proxy 1
+	within 10 relayed 4
+	: >"$DIR/go"
+	within 10 relayed 0
+	rm "$DIR/go"
+	keep 3 192.0.2.1
+	within 10 relayed 3
+}
+
 @test "new connections in a time: the window slides, and refusals are not counted" {
 	start_gate 'limits: { source_rate: 5/2s }' \
 		'routes: [{ name: app, limits: { rate: 1000/1s }, backends: ["198.51.100.1:3000"] }]'
