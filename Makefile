@@ -62,7 +62,7 @@ $(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
 
 $(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm -lcares -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm -lcares -luring -lpthread
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -186,6 +186,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct config, user, 1, 32),
 	CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct config, workers),
+	CYAML_FIELD_BOOL("no_io_uring", CYAML_FLAG_OPTIONAL, struct config, no_io_uring),
 	CYAML_FIELD_UINT("hello_bytes", CYAML_FLAG_OPTIONAL, struct config, hello_bytes),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config, limits,
 			    limits_fields),
@@ -213,7 +214,8 @@ const char *const config_keys[] = {
 	"slow_start",  "retries",    "keep_alive",  "half_close", "life",
 	"stuck",       "keepalive",  "idle_factor", "rate",	  "per_source",
 	"source_rate", "per_prefix", "prefix_rate", "prefix_v4",  "prefix_v6",
-	"dns",	       "servers",    "ja4",	    "zombies",	  NULL
+	"dns",	       "servers",    "ja4",	    "zombies",	  "no_io_uring",
+	NULL
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */

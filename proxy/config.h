@@ -169,6 +169,7 @@ struct dns {
 struct config {
 	char *user;	      /* whom the proxy becomes; default nobody */
 	uint32_t workers;     /* threads; 0: one a CPU */
+	bool no_io_uring;     /* small sends by a system call each */
 	uint32_t hello_bytes; /* the largest ClientHello, record headers included */
 	struct limits limits; /* of the whole process */
 	struct timeouts timeouts;

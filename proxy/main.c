@@ -499,6 +499,7 @@ static int daemon_main(struct daemon *d, char **argv)
 		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
 	}
 	d->proxy.state = writer_state(d->proxy.writer);
+	d->proxy.io_uring = !c->no_io_uring;
 	d->proxy.netns_cookie = host_netns_cookie();
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)cpus_allowed(&cpus);
 	err = serve(d, c);

@@ -118,6 +118,8 @@ void relay_pool_done(struct relay_pool *pool)
 	relay_pool_trim(pool);
 	free(pool->buffers);
 	pool->buffers = NULL;
+	outbox_free(pool->outbox);
+	pool->outbox = NULL;
 }
 
 uint8_t *relay_scratch(struct relay_pool *pool)
@@ -160,7 +162,7 @@ struct relay_buffer *relay_buffer_adopt(struct relay_pool *pool, const uint8_t *
 
 size_t relay_held(const struct relay_store *store)
 {
-	return (store->pipe ? store->pipe->fill : 0) +
+	return store->queued_bytes + (store->pipe ? store->pipe->fill : 0) +
 	       (store->buffer ? store->buffer->end - store->buffer->start : 0);
 }
 
@@ -172,6 +174,7 @@ void relay_store_clear(struct relay_pool *pool, struct relay_store *store)
 		buffer_put(pool, store->buffer);
 	store->pipe = NULL;
 	store->buffer = NULL;
+	store->queued_bytes = 0;
 }
 
 static enum relay_result failed(enum relay_result again, enum relay_result error,
@@ -228,6 +231,93 @@ static enum relay_result drain_buffer(struct relay_pool *pool, struct relay_stor
 	return RELAY_BUDGET;
 }
 
+/* Bytes that were read elsewhere are the store's from now on.  0 or -ENOMEM. */
+static int keep(struct relay_pool *pool, struct relay_store *store, const uint8_t *data,
+		size_t n)
+{
+	struct relay_buffer *b = pool->buffers;
+
+	if (!buffer_take(pool)) { /* beyond the cap, rather than to lose them */
+		store->buffer = relay_buffer_adopt(pool, data, n);
+		return store->buffer ? 0 : -ENOMEM;
+	}
+	pool->buffers = b->next;
+	memcpy(b->data, data, n);
+	b->start = 0;
+	b->end = n;
+	store->buffer = b;
+	return 0;
+}
+
+/* What became of an item: the store is as if it had sent by itself. */
+static enum relay_result settle(struct relay_pool *pool, struct relay_store *store,
+				const struct outbox_item *i, struct relay_moved *ret)
+{
+	size_t sent = i->result > 0 ? (size_t)i->result : 0;
+
+	store->queued = 0;
+	store->queued_bytes = (uint16_t)(i->len - sent);
+	ret->out += sent;
+	if (sent == i->len)
+		return RELAY_AGAIN_IN;
+	ret->err = keep(pool, store, i->data + sent, i->len - sent);
+	if (ret->err) /* they stay counted as held */
+		return RELAY_ERR_OUT;
+	store->queued_bytes = 0;
+	if (i->result >= 0)
+		return RELAY_BUDGET;
+	ret->err = (int)i->result;
+	return ret->err == -EAGAIN ? RELAY_AGAIN_OUT : RELAY_ERR_OUT;
+}
+
+enum relay_result relay_send_now(struct relay_pool *pool, struct relay_store *store,
+				 struct relay_moved *ret)
+{
+	struct outbox_item i = outbox_send_now(pool->outbox, store->queued);
+
+	return settle(pool, store, &i, ret);
+}
+
+void relay_flush(struct relay_pool *pool, const struct relay_flush_fns *fns)
+{
+	struct {
+		struct relay_store *store;
+		enum relay_result r;
+		int err;
+	} done[OUTBOX_ITEMS];
+	const struct outbox_item *items;
+	unsigned n, done_n = 0;
+
+	if (!pool->queued)
+		return;
+	pool->queued = 0;
+	items = outbox_flush(pool->outbox, &n);
+	for (unsigned i = 0; i < n; i++) {
+		struct relay_moved m = { 0 };
+		enum relay_result r;
+
+		if (!items[i].owner)
+			continue;
+		r = settle(pool, items[i].owner, &items[i], &m);
+		fns->moved(items[i].owner, m.out);
+		done[done_n].store = items[i].owner;
+		done[done_n].r = r;
+		done[done_n++].err = m.err;
+	}
+	for (unsigned i = 0; i < done_n; i++)
+		fns->result(done[i].store, done[i].r, done[i].err);
+}
+
+/* May what is read now wait for the end of the turn? */
+static uint8_t *room_for_queue(struct relay_pool *pool, unsigned hints)
+{
+	/* each item may turn out to want a buffer */
+	if (hints & (RELAY_ENDED | RELAY_URGENT) ||
+	    pool->buffers_held + pool->queued >= pool->buffers_max)
+		return NULL;
+	return outbox_room(pool->outbox, RELAY_BUFFER_BYTES);
+}
+
 /*
  * epoll(7): a read that does not fill its buffer has emptied the socket, and the next
  * byte is a new event.
@@ -237,18 +327,28 @@ static enum relay_result move_by_buffer(struct relay_pool *pool,
 					unsigned hints, struct relay_moved *ret)
 {
 	struct relay_buffer *b = pool->buffers;
+	uint8_t *room;
 	enum relay_result r;
 	ssize_t n;
 
 	if (!buffer_take(pool))
 		return move_by_peek(pool, src, dst, ret);
-	n = recv(src, b->data, RELAY_BUFFER_BYTES, MSG_DONTWAIT);
+	room = room_for_queue(pool, hints);
+	n = recv(src, room ? room : b->data, RELAY_BUFFER_BYTES, MSG_DONTWAIT);
 	if (n == 0)
 		return RELAY_EOF;
 	if (n < 0)
 		return failed(RELAY_AGAIN_IN, RELAY_ERR_IN, ret);
 	ret->in += (size_t)n;
 	store->bulk = n == RELAY_BUFFER_BYTES;
+	if (room && !store->bulk) {
+		store->queued = (uint16_t)outbox_add(pool->outbox, store, dst, (size_t)n);
+		store->queued_bytes = (uint16_t)n;
+		pool->queued++;
+		return RELAY_QUEUED;
+	}
+	if (room) /* the last time: a pipe is next */
+		memcpy(b->data, room, (size_t)n);
 	pool->buffers = b->next;
 	b->start = 0;
 	b->end = (size_t)n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Moving bytes from one socket to another.  A small exchange is read into the worker's
- * spare buffer and written at once: two system calls.  When a read fills the buffer the
+ * outbox and sent at the end of the turn together with others (outbox.h), or, without
+ * one, read into its spare buffer and written at once.  When a read fills the buffer the
  * direction is bulk, and its bytes move by splice(2) through a pooled pipe, uncopied.
  * What the destination does not take at once stays in that buffer or pipe, which is held
  * only as long; without either, bytes are peeked, sent and then taken, so that a shortage
@@ -16,6 +17,8 @@
 #include <sys/types.h>
 
 #include <linux/types.h>
+
+#include "outbox.h"
 
 #define RELAY_PIPE_BYTES   (256 * 1024)
 #define RELAY_BUFFER_BYTES (16 * 1024)
@@ -38,11 +41,15 @@ struct relay_buffer {
 struct relay_store {
 	struct relay_pipe *pipe;
 	struct relay_buffer *buffer;
-	bool bulk; /* its bytes come faster than a buffer at a time */
+	bool bulk;	       /* its bytes come faster than a buffer at a time */
+	uint16_t queued;       /* the number of its item in the outbox; 0: none */
+	uint16_t queued_bytes; /* less than a buffer */
 };
 
 /* One a worker. */
 struct relay_pool {
+	struct outbox *outbox;	  /* NULL: all is sent at once */
+	unsigned queued;	  /* items in it, each of which may want a buffer */
 	struct relay_pipe *pipes; /* idle */
 	struct relay_buffer *buffers;
 	unsigned pipes_held, buffers_held; /* that exist, idle or not */
@@ -64,6 +71,7 @@ uint8_t *relay_scratch(struct relay_pool *pool);
 
 enum relay_result {
 	RELAY_AGAIN_IN,	 /* the source has nothing now */
+	RELAY_QUEUED,	 /* the same, and what it had is in the outbox */
 	RELAY_AGAIN_OUT, /* the destination takes nothing now */
 	RELAY_EOF,	 /* the source has ended and everything was delivered */
 	RELAY_BUDGET,	 /* there may be more: call again after others had their turn */
@@ -91,6 +99,23 @@ enum relay_hint {
  */
 enum relay_result relay_move(struct relay_pool *pool, struct relay_store *store, int src,
 			     int dst, unsigned hints, struct relay_moved *ret);
+
+/*
+ * Send what waits in the outbox: of one store (which has something there) now, or of all.
+ * *ret is added to.  RELAY_AGAIN_IN if all of it was sent; else the rest is held by the
+ * store from now on: RELAY_BUDGET if the destination may take more, RELAY_AGAIN_OUT if it
+ * does not, or RELAY_ERR_OUT, with -ENOMEM if there was no place for the rest: then it is
+ * lost, and counted by relay_held().  relay_flush() calls `moved` for all stores before
+ * it calls `result` for the first.
+ */
+enum relay_result relay_send_now(struct relay_pool *pool, struct relay_store *store,
+				 struct relay_moved *ret);
+
+struct relay_flush_fns {
+	void (*moved)(struct relay_store *store, size_t out);
+	void (*result)(struct relay_store *store, enum relay_result r, int err);
+};
+void relay_flush(struct relay_pool *pool, const struct relay_flush_fns *fns);
 
 /*
  * A pipe (both its ends) or bytes from another process, for a store.  NULL without

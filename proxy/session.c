@@ -15,10 +15,8 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -26,7 +24,6 @@
 #include "session_state.h"
 
 #define DRAIN_STEP_MS 5
-#define DRAIN_MAX_MS  5000
 
 static const char *const state_names[] = { "header", "hello", "queue", "connect",
 					   "relay",  "drain", "over" };
@@ -36,8 +33,6 @@ const uint8_t session_end_sides[TG_END_MAX] = {
 	TG_ENDS(X)
 #undef X
 };
-
-static void session_pump(struct session *s);
 
 /* --- life --- */
 
@@ -64,11 +59,11 @@ static int64_t state_deadline_ms(const struct session *s)
 	case ST_CONNECT:
 		return t->connect_ms;
 	default:
-		return DRAIN_MAX_MS;
+		return SESSION_DRAIN_MS;
 	}
 }
 
-static void deadline_set(struct session *s, int64_t ms)
+void session_deadline(struct session *s, int64_t ms)
 {
 	ev_timer_set(s->worker->loop, &s->timer, ms);
 }
@@ -80,7 +75,7 @@ void session_to(struct session *s, enum session_state state)
 	/* HEADER and HELLO share one deadline: the client's whole opening */
 	if (!(s->state == ST_HEADER && state == ST_HELLO) && state != ST_RELAY) {
 		s->state = state;
-		deadline_set(s, state_deadline_ms(s));
+		session_deadline(s, state_deadline_ms(s));
 	}
 	s->state = state;
 }
@@ -118,12 +113,14 @@ void session_unlink(struct session *s)
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct worker *w = s->worker;
+	uint64_t lost_up, lost_down;
 	enum tg_side side;
-	uint64_t lost_up = opening_held(s) + relay_held(&s->request.store);
-	uint64_t lost_down = relay_held(&s->response.store);
 
 	if (s->state == ST_OVER)
 		return;
+	session_send_now(s);
+	lost_up = opening_held(s) + relay_held(&s->request.store);
+	lost_down = relay_held(&s->response.store);
 	session_to(s, ST_OVER);
 	/* a clean end must have delivered everything */
 	if (reason == TG_END_DONE && lost_up + lost_down > 0) {
@@ -158,10 +155,10 @@ static void drain_step(struct session *s)
 	int queued = 0;
 
 	if (ioctl(s->drain->fd, SIOCOUTQ, &queued) < 0 || queued == 0 ||
-	    s->drain->failed || waited >= DRAIN_MAX_MS)
+	    s->drain->failed || waited >= SESSION_DRAIN_MS)
 		session_end(s, s->why, true);
 	else
-		deadline_set(s, DRAIN_STEP_MS);
+		session_deadline(s, DRAIN_STEP_MS);
 }
 
 /*
@@ -182,8 +179,9 @@ static enum tg_end gone_reason(struct session *s, const struct leg *leg)
 	return TG_END_SILENT;
 }
 
-static void session_drain(struct session *s, struct leg *broken)
+void session_drain(struct session *s, struct leg *broken)
 {
+	session_send_now(s);
 	s->why = gone_reason(s, broken);
 	if (!s->first)
 		s->first = broken;
@@ -232,204 +230,6 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	}
 }
 
-/* --- relay --- */
-
-/* What was read while waiting for the hello goes first.  0, -EAGAIN or -errno. */
-static int opening_flush(struct session *s)
-{
-	struct opening *o = s->opening;
-
-	while (o->sent < o->len) {
-		ssize_t n = send(s->up.fd, o->head + o->sent, o->len - o->sent,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EAGAIN) {
-			s->up.writable = false;
-			return -EAGAIN;
-		}
-		if (n < 0)
-			return -errno;
-		o->sent += (size_t)n;
-		leg_add_tx(&s->up, (size_t)n);
-	}
-	opening_free(s);
-	return 0;
-}
-
-/*
- * The deadlines of a relay are looked at when the nearest is due, not moved with each
- * byte.  *reason says which one it is; returns the milliseconds until then, or -1.
- */
-static int64_t relay_deadline(const struct session *s, enum tg_end *reason)
-{
-	const struct timeouts *t = &s->config->timeouts;
-	int64_t now = ev_now_ms(s->worker->loop), quiet = now - s->active_ms;
-	int64_t next = -1;
-
-#define DEADLINE(ms, why)                           \
-	do {                                        \
-		int64_t left = (ms);                \
-		if (next < 0 || left < next) {      \
-			next = left > 0 ? left : 0; \
-			*reason = (why);            \
-		}                                   \
-	} while (0)
-	if (s->broken) {
-		DEADLINE(DRAIN_MAX_MS - quiet, TG_END_DONE);
-		return next;
-	}
-	if (s->route->idle_ms)
-		DEADLINE(s->route->idle_ms - quiet, TG_END_IDLE_TIMEOUT);
-	/* from the half-close on, and from the last byte after it */
-	if (s->request.eof != s->response.eof)
-		DEADLINE(t->half_close_ms -
-				 (now - (s->active_ms > s->half_ms ? s->active_ms
-								   : s->half_ms)),
-			 TG_END_HALF_CLOSE_TIMEOUT);
-	if (t->life_ms)
-		DEADLINE(t->life_ms - (now - s->began_ms), TG_END_LIFE_MAX);
-#undef DEADLINE
-	return next;
-}
-
-static void relay_arm(struct session *s)
-{
-	enum tg_end reason;
-	int64_t next = relay_deadline(s, &reason);
-
-	if (next >= 0)
-		deadline_set(s, next);
-	else
-		ev_timer_del(s->worker->loop, &s->timer);
-}
-
-static void relay_due(struct session *s)
-{
-	enum tg_end reason = TG_END_DONE;
-	int64_t next = relay_deadline(s, &reason);
-
-	if (next > 0)
-		deadline_set(s, next);
-	else if (next == 0 && s->broken)
-		session_drain(s, s->broken);
-	else if (next == 0)
-		session_end(s, reason, true);
-}
-
-static void dir_finish(struct session *s, struct flow_dir *d)
-{
-	d->eof = true;
-	if (!s->first)
-		s->first = d->from;
-	if (d->from == s->broken) { /* no FIN: the error was told to an earlier call */
-		session_drain(s, d->from);
-		return;
-	}
-	if (s->request.eof && s->response.eof)
-		return; /* close() sends the FIN as well */
-	/* half-close goes on to the other side; ENOTCONN: it is gone, its own event says
-	 * so */
-	(void)shutdown(d->to->fd, SHUT_WR);
-	d->to->shut_out = true;
-	s->half_ms = ev_now_ms(s->worker->loop);
-	relay_arm(s);
-}
-
-/* From now on it takes nothing, but what it sent before is passed on, for a while. */
-static void leg_broke(struct session *s, struct leg *leg)
-{
-	struct flow_dir *from = leg == &s->down ? &s->request : &s->response;
-	socklen_t len = sizeof(leg->err);
-
-	if (s->broken)
-		return;
-	if (!leg->err && getsockopt(leg->fd, SOL_SOCKET, SO_ERROR, &leg->err, &len) < 0)
-		leg->err = errno;
-	s->broken = leg;
-	if (!s->first)
-		s->first = leg;
-	leg->writable = false;
-	s->active_ms = ev_now_ms(s->worker->loop);
-	if (from->eof)
-		session_drain(s, leg);
-	else
-		deadline_set(s, DRAIN_MAX_MS);
-}
-
-/* Returns true if there may be more to do at once. */
-static bool dir_move(struct session *s, struct flow_dir *d)
-{
-	struct relay_moved m = { 0 };
-	enum relay_result r;
-	unsigned hints =
-		(d->from->ended ? RELAY_ENDED : 0) | (d->from->urgent ? RELAY_URGENT : 0);
-
-	if (d->eof || d->to == s->broken || !d->to->writable ||
-	    (!d->from->readable && !relay_held(&d->store)))
-		return false;
-	r = relay_move(&s->worker->pool, &d->store, d->from->fd, d->to->fd, hints, &m);
-	leg_add_rx(d->from, m.in);
-	leg_add_tx(d->to, m.out);
-	if (m.in || m.out)
-		s->active_ms = ev_now_ms(s->worker->loop);
-	switch (r) {
-	case RELAY_BUDGET:
-		return true;
-	case RELAY_AGAIN_IN:
-		d->from->readable = false;
-		return false;
-	case RELAY_AGAIN_OUT:
-		d->to->writable = false;
-		return false;
-	case RELAY_EOF:
-		dir_finish(s, d);
-		return false;
-	case RELAY_ERR_IN: /* nothing is held: all it ever sent has gone on */
-		d->from->err = -m.err;
-		session_drain(s, d->from);
-		return false;
-	case RELAY_ERR_OUT:
-		d->to->err = -m.err;
-		leg_broke(s, d->to);
-		return false;
-	}
-	return false;
-}
-
-static void session_pump(struct session *s)
-{
-	bool more = false;
-	int err;
-
-	if (s->broken != &s->up && (!s->sniff || opening_sniff(s))) {
-		err = s->opening ? opening_flush(s) : 0;
-		if (err && err != -EAGAIN)
-			leg_broke(s, &s->up);
-		else if (!err)
-			more |= dir_move(s, &s->request);
-	}
-	if (s->state != ST_RELAY)
-		return;
-	more |= dir_move(s, &s->response);
-	if (s->state != ST_RELAY)
-		return;
-	if (s->request.eof && s->response.eof)
-		session_end(s, TG_END_DONE, false);
-	else if (more)
-		ev_task_add(s->worker->loop, &s->task);
-	else if (s->down.failed)
-		leg_broke(s, &s->down);
-	else if (s->up.failed)
-		leg_broke(s, &s->up);
-}
-
-void session_relay(struct session *s)
-{
-	s->active_ms = ev_now_ms(s->worker->loop);
-	session_to(s, ST_RELAY);
-	session_resume(s);
-}
-
 static void on_task(struct ev_task *task)
 {
 	struct session *s = container_of(task, struct session, task);
@@ -457,11 +257,11 @@ static void on_timer(struct ev_timer *timer)
 		if (s->sniff) { /* as far as it goes it is no PROXY header */
 			s->sniff = false;
 			s->down.readable = true;
-			relay_arm(s);
+			session_relay_arm(s);
 			session_pump(s);
 			break;
 		}
-		relay_due(s);
+		session_relay_due(s);
 		break;
 	case ST_DRAIN:
 		drain_step(s);
@@ -496,14 +296,6 @@ void session_link(struct session *s, struct worker *w)
 	if (s->next)
 		s->next->prev = &s->next;
 	w->sessions = s;
-}
-
-void session_resume(struct session *s)
-{
-	relay_arm(s);
-	if (s->sniff)
-		deadline_set(s, s->config->timeouts.hello_ms);
-	session_pump(s); /* what is held may be all that is left to do */
 }
 
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max)

@@ -19,6 +19,9 @@ void session_start(struct worker *w, struct listener *l, int fd,
 /* End up to `max` sessions of the worker now. */
 void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
+/* At the end of a turn: send what waits in the outbox.  arg: the worker. */
+void session_settle(void *arg);
+
 /* A new configuration: those that live are counted by its limits. */
 void session_recount_all(struct worker *w);
 

@@ -66,15 +66,16 @@ static void say_socket(const struct session *s, const struct leg *leg,
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	struct addr local;
+	struct addr local = { .port = 0 };
 
 	if (leg->fd < 0)
 		return;
-	if (getsockname(leg->fd, (struct sockaddr *)&ss, &len) == 0) {
+	if (!leg->is_up && !addr_is_any(s->listener->addr.ip))
+		local = s->listener->addr;
+	else if (getsockname(leg->fd, (struct sockaddr *)&ss, &len) == 0)
 		addr_from_sockaddr((struct sockaddr *)&ss, &local);
-		memcpy(key->local, local.ip, sizeof(key->local));
-		key->local_port = local.port;
-	}
+	memcpy(key->local, local.ip, sizeof(key->local));
+	key->local_port = local.port;
 	memcpy(key->remote, remote->ip, sizeof(key->remote));
 	key->remote_port = remote->port;
 	key->proto = IPPROTO_TCP;

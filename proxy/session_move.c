@@ -144,6 +144,7 @@ int session_give(struct session *s, int fd, struct handover_message *m)
 
 	if (s->state != ST_RELAY || s->broken)
 		return 0; /* it ends here */
+	session_send_now(s);
 	data = session_pack(s, &len, fds, &fds_n);
 	if (!data)
 		return 0;

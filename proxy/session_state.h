@@ -2,8 +2,10 @@
 /*
  * What a session is made of, for the files that implement it: session_start.c (limits and
  * the first state), opening.c (what the client says before the relay), upstream.c (the
- * backend), session.c (the state machine), leg.c (a socket and its place in the books)
- * and session_move.c (to another process).  Nobody else includes this.
+ * backend), session.c (the state machine), session_relay.c (moving bytes), leg.c (a socket
+ * and its place in the books), session_event.c (what is told at the end), session_move.c
+ * (to another process) and session_walk.c (looking for zombies).  Nobody else includes
+ * this.
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
@@ -108,6 +110,7 @@ struct session {
 	struct addr up_addr; /* of the backend */
 	bool trusted;	     /* peer must send a PROXY header */
 	bool sniff;	     /* peer must not, and nothing was read yet */
+	bool watched;	     /* the kernel was told when the backend is stuck or silent */
 	struct limits_holds holds;
 	struct heard *heard;	 /* NULL: no hello was read */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
@@ -221,16 +224,35 @@ void session_link(struct session *s, struct worker *w);
 void session_unlink(struct session *s);
 void session_leg_init(struct session *s, struct leg *leg, int fd);
 
-/* Relay, with the deadlines of a relay. */
-void session_resume(struct session *s);
-
 /* Enter a state and arm its deadline. */
 void session_to(struct session *s, enum session_state state);
+
+/* The state's deadline is in `ms` from now. */
+void session_deadline(struct session *s, int64_t ms);
+
+/* One side is gone: when the other has acknowledged all there is, end. */
+#define SESSION_DRAIN_MS 5000 /* but not later */
+void session_drain(struct session *s, struct leg *broken);
+
+/* End with one reason, counted once; with RST on both sides if `reset`. */
+void session_end(struct session *s, enum tg_end reason, bool reset);
+
+/* --- session_relay.c --- */
 
 /* The backend is there: begin to relay. */
 void session_relay(struct session *s);
 
-/* End with one reason, counted once; with RST on both sides if `reset`. */
-void session_end(struct session *s, enum tg_end reason, bool reset);
+/* Relay, with the deadlines of a relay. */
+void session_resume(struct session *s);
+
+/* Move what can be moved; may end the session. */
+void session_pump(struct session *s);
+
+/* Arm the nearest deadline; or one has come. */
+void session_relay_arm(struct session *s);
+void session_relay_due(struct session *s);
+
+/* What waits in the outbox is sent: before the session is drained, moved or ended. */
+void session_send_now(struct session *s);
 
 #endif

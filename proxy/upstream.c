@@ -205,7 +205,6 @@ static int open_backend(struct session *s)
 	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	socket_watch(fd, &s->config->timeouts);
 	leg_label(s, &s->up, TG_LEG_UPSTREAM);
 	leg_take_slot(&s->up, s->backend->upstream);
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)

@@ -536,7 +536,13 @@ int worker_init(struct worker *w, struct proxy *p)
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
-	int err = ev_loop_run(w->loop);
+	int err;
+
+	w->pool.outbox = w->proxy->io_uring ? outbox_new() : NULL;
+	if (w->proxy->io_uring && !w->pool.outbox)
+		log_info("no io_uring for us: a system call for each small send");
+	ev_loop_settle(w->loop, session_settle, w);
+	err = ev_loop_run(w->loop);
 	if (err)
 		(void)log_errno(err, "a worker's event loop failed");
 	return NULL;

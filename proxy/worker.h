@@ -31,6 +31,7 @@ struct proxy {
 	unsigned sockets_max; /* by descriptors */
 	unsigned waiting;     /* for a place at a backend; relaxed atomic */
 	struct limits_table *limits;
+	bool io_uring;			 /* wanted */
 	uint64_t netns_cookie;		 /* of our sockets; 0 if the kernel has none */
 	unsigned pipes_max, buffers_max; /* a worker */
 };

@@ -26,6 +26,7 @@ build=(
 	libmicrohttpd-dev:/usr/include/microhttpd.h
 	libjansson-dev:/usr/include/jansson.h
 	libcurl4-openssl-dev:/usr/include/x86_64-linux-gnu/curl/curl.h
+	liburing-dev:/usr/include/liburing.h
 	libssl-dev:/usr/include/openssl/sha.h
 	libcap-dev:/usr/include/sys/capability.h
 	openssl:/usr/bin/openssl

@@ -67,6 +67,22 @@ records() { at gate curl -fsS http://127.0.0.1:9980/records | jq --arg book "$1"
 	residuals_are_zero
 }
 
+rings() { find "/proc/$proxy_pid/fd" -lname 'anon_inode:\[io_uring\]' | wc -l; }
+
+@test "the same without io_uring, and not a byte differs" {
+	[ "$(rings)" -ge 1 ]
+	stop "$proxy_pid"
+	start_plain 'no_io_uring: true'
+	[ "$(rings)" = 0 ]
+	start_peer server backend --listen 198.51.100.1:3000
+	at client timeout 600 "$PEER" load --connect 192.0.2.2:8080 --connections 800 --parallel 48 --mix assorted \
+		--seed "${SEED:-$RANDOM}" >"$DIR/sums"
+	within 30 sockets_closed
+	equal "800 0 0" "$(jq -r '"\(.connections) \(.failed) \(.wrong)"' "$DIR/sums")" "transfers"
+	equal 0 "$(ended 'reason="truncated"')" truncated
+	residuals_are_zero
+}
+
 @test "24 ends that are killed: each is reported with its side, and nothing else is" {
 	local i
 	start_peer good backend --listen 198.51.100.1:3000

@@ -24,6 +24,8 @@ struct ev_loop {
 	uint64_t pending[WHEEL_LEVELS]; /* slots that may hold timers */
 	struct ev_task *tasks, **tasks_tail;
 	struct ev_dead *dead;
+	void (*settle)(void *arg);
+	void *settle_arg;
 	/* the batch under way, so that ev_io_del() can take events out of it */
 	struct epoll_event batch[BATCH];
 	int batch_n;
@@ -75,6 +77,12 @@ void ev_loop_close(struct ev_loop *loop)
 void ev_loop_stop(struct ev_loop *loop)
 {
 	loop->stop = true;
+}
+
+void ev_loop_settle(struct ev_loop *loop, void (*fn)(void *arg), void *arg)
+{
+	loop->settle = fn;
+	loop->settle_arg = arg;
 }
 
 int64_t ev_now_ms(const struct ev_loop *loop)
@@ -282,6 +290,12 @@ static int wait_ms(const struct ev_loop *loop)
 	return delay > 3600000 ? 3600000 : (int)delay;
 }
 
+static void settle(struct ev_loop *loop)
+{
+	if (loop->settle)
+		loop->settle(loop->settle_arg);
+}
+
 int ev_loop_run(struct ev_loop *loop)
 {
 	while (!loop->stop) {
@@ -298,8 +312,10 @@ int ev_loop_run(struct ev_loop *loop)
 				io->fn(io, loop->batch[i].events);
 		}
 		loop->batch_n = 0;
+		settle(loop);
 		run_timers(loop);
 		run_tasks(loop);
+		settle(loop);
 		reap(loop);
 	}
 	return 0;

@@ -50,6 +50,12 @@ void ev_loop_close(struct ev_loop *loop);
 int ev_loop_run(struct ev_loop *loop);
 void ev_loop_stop(struct ev_loop *loop);
 
+/*
+ * Call fn when the events of a turn are done, and again after its timers and tasks: for
+ * what they have left to be done together.
+ */
+void ev_loop_settle(struct ev_loop *loop, void (*fn)(void *arg), void *arg);
+
 /* Milliseconds of CLOCK_MONOTONIC, read once a turn. */
 int64_t ev_now_ms(const struct ev_loop *loop);
 
