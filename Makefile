@@ -39,6 +39,7 @@ ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello
 TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/offenders.c user/flows.c $(ROUTING)
 EXPORTER := user/exporter.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/offenders.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
+RELAY := proxy/relay.c proxy/outbox.c
 CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
@@ -105,9 +106,9 @@ check: check-deps
 	$(Q)$(MAKE) --no-print-directory WERROR=1 all $(TOOLS)
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/check.sh
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) user/book/proxy_ring.c user/book/pin.c $(BASE))
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(RELAY) user/book/proxy_ring.c user/book/pin.c $(BASE))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -luring -lm
 
 $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
 		user/base/util.c)
