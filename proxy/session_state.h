@@ -2,10 +2,10 @@
 /*
  * What a session is made of, for the files that implement it: session_start.c (limits and
  * the first state), opening.c (what the client says before the relay), upstream.c (the
- * backend), session.c (the state machine), session_relay.c (moving bytes), leg.c (a socket
- * and its place in the books), session_event.c (what is told at the end), session_move.c
- * (to another process) and session_walk.c (looking for zombies).  Nobody else includes
- * this.
+ * backend), session.c (the state machine), session_relay.c (moving bytes), leg.c (a
+ * socket and its place in the books), session_event.c (what is told at the end),
+ * session_move.c (to another process) and session_walk.c (looking for zombies).  Nobody
+ * else includes this.
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
