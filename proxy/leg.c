@@ -37,7 +37,7 @@ void leg_add_tx(struct leg *leg, size_t n)
 void leg_move_to_header(struct leg *leg, size_t n)
 {
 	leg->rx -= n;
-	leg->rx_header += n;
+	leg->rx_header += (uint32_t)n;
 }
 
 /* The sums count when the label is the claim. */

@@ -145,17 +145,24 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	session_unlink(s);
 }
 
+/* In DRAIN: the leg that still has bytes to send. */
+static const struct leg *draining(const struct session *s)
+{
+	return s->broken == &s->down ? &s->up : &s->down;
+}
+
 /*
  * One side was reset.  Bytes of it that wait in the other side's send queue would be
  * thrown away by a reset of ours, so wait for their acknowledgement, but not for ever.
  */
 static void drain_step(struct session *s)
 {
-	int64_t waited = ev_now_ms(s->worker->loop) - s->drain_ms;
+	int64_t waited = ev_now_ms(s->worker->loop) - s->half_ms;
+	const struct leg *leg = draining(s);
 	int queued = 0;
 
-	if (ioctl(s->drain->fd, SIOCOUTQ, &queued) < 0 || queued == 0 ||
-	    s->drain->failed || waited >= SESSION_DRAIN_MS)
+	if (ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued == 0 || leg->failed ||
+	    waited >= SESSION_DRAIN_MS)
 		session_end(s, s->why, true);
 	else
 		session_deadline(s, DRAIN_STEP_MS);
@@ -182,11 +189,11 @@ static enum tg_end gone_reason(struct session *s, const struct leg *leg)
 void session_drain(struct session *s, struct leg *broken)
 {
 	session_send_now(s);
-	s->why = gone_reason(s, broken);
+	s->why = (uint8_t)gone_reason(s, broken);
 	if (!s->first)
 		s->first = broken;
-	s->drain = broken == &s->down ? &s->up : &s->down;
-	s->drain_ms = ev_now_ms(s->worker->loop);
+	s->broken = broken;
+	s->half_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_DRAIN);
 	drain_step(s);
 }
@@ -222,7 +229,7 @@ static void on_leg(struct ev_io *io, uint32_t events)
 		session_pump(s);
 		break;
 	case ST_DRAIN:
-		if (s->drain->failed)
+		if (draining(s)->failed)
 			drain_step(s);
 		break;
 	case ST_OVER:

@@ -206,8 +206,8 @@ static void unpack_leg(struct session *s, struct leg *leg, const struct packed_l
 	leg->slot = slot; /* counted as opened by the other process */
 	leg->rx = p->rx;
 	leg->tx = p->tx;
-	leg->rx_header = p->rx_header;
-	leg->tx_header = p->tx_header;
+	leg->rx_header = (uint32_t)p->rx_header;
+	leg->tx_header = (uint32_t)p->tx_header;
 	leg->ended = p->ended;
 	leg->urgent = p->urgent;
 	leg->shut_out = p->shut_out;

@@ -50,7 +50,8 @@ struct leg {
 	int err;       /* why it is gone: an errno, 0 if it is not or nobody asked */
 	struct leg_name name;
 	struct proxy_slot *slot; /* NULL until the row is known */
-	uint64_t rx, tx, rx_header, tx_header;
+	uint64_t rx, tx;
+	uint32_t rx_header, tx_header; /* a PROXY header each at most */
 };
 
 /* One direction. */
@@ -88,21 +89,18 @@ struct session {
 	struct backend *backend;
 	struct route *route;
 	enum session_state state;
-	uint64_t tried; /* bits of backends that failed */
 	uint8_t retries;
 	uint8_t failure;  /* enum tg_end: why the last one failed */
 	bool holds_place; /* at the backend */
 	bool adopted;	  /* from an old process */
+	uint64_t tried;	  /* bits of backends that failed */
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
 	struct ev_task task; /* the budget ran out */
 	int64_t began_ms;
 	int64_t active_ms;   /* last byte moved */
-	int64_t half_ms;     /* one direction ended */
-	int64_t drain_ms;    /* when the drain began */
-	struct leg *drain;   /* the leg that still has bytes to send */
-	enum tg_end why;     /* the reason after the drain */
+	int64_t half_ms;     /* one direction ended; in DRAIN: when that began */
 	struct leg *first;   /* that ended or failed, if any */
 	struct leg *broken;  /* reset; what it had sent before is still passed on */
 	struct addr peer;    /* the other end of the client's connection */
@@ -111,6 +109,7 @@ struct session {
 	bool trusted;	     /* peer must send a PROXY header */
 	bool sniff;	     /* peer must not, and nothing was read yet */
 	bool watched;	     /* the kernel was told when the backend is stuck or silent */
+	uint8_t why;	     /* enum tg_end: the reason after the drain */
 	struct limits_holds holds;
 	struct heard *heard;	 /* NULL: no hello was read */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */

@@ -128,7 +128,7 @@ static int send_header(struct session *s)
 	if (send(s->up.fd, buf, (size_t)n,
 		 MSG_NOSIGNAL | MSG_MORE * (opening_held(s) > 0)) != n)
 		return -EIO;
-	s->up.tx_header += (size_t)n;
+	s->up.tx_header += (uint32_t)n;
 	book_add(&s->up.slot->tx_header_bytes, (uint64_t)n);
 	return 0;
 }
