@@ -254,8 +254,8 @@ static void ward_add(struct keeper *k, struct route *r, struct backend *b,
 	if (r->health) /* not all at one time */
 		ev_timer_set(k->loop, &w->timer,
 			     number * 37 % (unsigned)r->health->interval_ms);
-	else
-		(void)target_set_up(b->target, true, 0);
+	else if (target_set_up(b->target, true, 0))
+		workers_backend_up(k->proxy);
 }
 
 static void configure(struct keeper *k, struct config *c)

@@ -324,8 +324,8 @@ static void set_limits(struct proxy *p, const struct config *c)
 
 	p->pipes_max = (unsigned)(pipes > 512 ? 512 : pipes);
 	p->buffers_max = BUFFERS_MAX;
-	/* epoll, eventfd and listening sockets of each worker */
-	other = FDS_RESERVED + n * (2 + c->listeners_count) + 2 * n * p->pipes_max;
+	/* epoll, eventfd, io_uring and listening sockets of each worker */
+	other = FDS_RESERVED + n * (3 + c->listeners_count) + 2 * n * p->pipes_max;
 	fds -= fds > other ? other : fds;
 	p->sockets_max = fds > 8 ? (unsigned)fds : 8;
 }
@@ -440,9 +440,9 @@ static int serve(struct daemon *d, struct config *c)
 	if (sigfd < 0)
 		return log_errno(-errno, "signalfd");
 	err = d->upgrade ? find_old(d) : 0;
-	d->proxy.workers_n =
-		upgrade_workers(d->inherited, d->inherited_n, d->proxy.workers_n);
-	book_set(&d->proxy.state->workers, d->proxy.workers_n);
+	if (!err)
+		d->proxy.workers_n =
+			upgrade_workers(d->inherited, d->inherited_n, d->proxy.workers_n);
 	set_limits(&d->proxy, c);
 	if (!err)
 		err = sandbox_enter(c->user, keep, 3);
@@ -465,6 +465,7 @@ static int serve(struct daemon *d, struct config *c)
 	if (!err && d->upgrade)
 		take_over(d, c);
 	if (!err) {
+		book_set(&d->proxy.state->workers, d->proxy.workers_n);
 		d->successor_fd = handover_listen();
 		if (d->successor_fd < 0)
 			(void)log_errno(d->successor_fd, "no upgrade will be possible");

@@ -2,10 +2,9 @@
 /*
  * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with QUEUE
  * before CONNECT when no backend has a place, and DRAIN before the end when one side is
- * gone: what it had sent goes out first.  Every state
- * has a deadline; every end has one reason, counted once.  Sockets are watched
- * edge-triggered: a flag remembers readiness until a call says EAGAIN, so a connection
- * costs two epoll_ctl calls in its life.
+ * gone: what it had sent goes out first.  Every state has a deadline; every end has one
+ * reason, counted once.  Sockets are watched edge-triggered: a flag remembers readiness
+ * until a call says EAGAIN, so a connection costs two epoll_ctl calls in its life.
  *
  * The book's rule: bytes are added to the leg's slot in the step that moved them, and the
  * leg's own sums are given to the kernel as the proxy's claim just before close().
@@ -118,7 +117,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 
 	if (s->state == ST_OVER)
 		return;
-	session_send_now(s);
+	(void)session_send_now(s); /* what is lost is counted below */
 	lost_up = opening_held(s) + relay_held(&s->request.store);
 	lost_down = relay_held(&s->response.store);
 	session_to(s, ST_OVER);
@@ -188,7 +187,10 @@ static enum tg_end gone_reason(struct session *s, const struct leg *leg)
 
 void session_drain(struct session *s, struct leg *broken)
 {
-	session_send_now(s);
+	if (session_send_now(s) < 0) {
+		session_end(s, TG_END_RESOURCES, true);
+		return;
+	}
 	s->why = (uint8_t)gone_reason(s, broken);
 	if (!s->first)
 		s->first = broken;

@@ -34,14 +34,21 @@ struct cookies;
 
 /* A walk over the sessions of a worker, in steps. */
 struct session_walk {
-	struct cookies *ret; /* of their sockets */
-	bool begun;	     /* false before the first step */
+	struct cookies *all;   /* their sockets */
+	struct cookies *alive; /* of these, those whose end nobody has told us of */
+	bool begun;	       /* false before the first step */
+};
+
+/* Sockets whose end was missed; sorted. */
+struct session_zombies {
+	const struct cookies *cookies;
+	unsigned ended; /* sessions, added to */
 };
 
 /* arg: a struct session_walk.  1 if there is more to walk, 0 at the end, or -ENOMEM. */
 int session_cookies(struct worker *w, void *arg);
 
-/* End relays one of whose sockets is among these; arg: sorted struct cookies.  0. */
+/* End relays one of whose sockets is among these; arg: struct session_zombies.  0. */
 int session_end_zombies(struct worker *w, void *arg);
 
 /* --- an upgrade, see handover.h; session_move.c --- */

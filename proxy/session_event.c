@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "ja4.h"
 #include "session_state.h"
 
 /* Whole names only, as many as have place. */
@@ -47,6 +48,18 @@ size_t session_heard_bytes(const struct heard *h)
 	return h ? sizeof(*h) + h->name_len + h->alpn_len + h->ja4_len : 0;
 }
 
+bool session_heard_is_right(const uint8_t *data, size_t n)
+{
+	struct heard h;
+
+	if (n < sizeof(h))
+		return n == 0;
+	memcpy(&h, data, sizeof(h));
+	return session_heard_bytes(&h) == n &&
+	       h.alpn_len <= sizeof(((struct proxy_event *)0)->alpn) &&
+	       h.ja4_len <= JA4_LEN;
+}
+
 static void say_heard(const struct heard *h, struct proxy_event *e)
 {
 	const uint8_t *p = h->bytes;
@@ -61,25 +74,32 @@ static void say_heard(const struct heard *h, struct proxy_event *e)
 	memcpy(e->ja4, p, h->ja4_len);
 }
 
-static void say_socket(const struct session *s, const struct leg *leg,
-		       const struct addr *remote, struct flow_key *key, __u64 *bytes)
+/* listener: of an accepted socket, else NULL. */
+static void say_ends(const struct worker *w, const struct listener *l, int fd,
+		     const struct addr *remote, struct flow_key *key)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct addr local = { .port = 0 };
 
-	if (leg->fd < 0)
-		return;
-	if (!leg->is_up && !addr_is_any(s->listener->addr.ip))
-		local = s->listener->addr;
-	else if (getsockname(leg->fd, (struct sockaddr *)&ss, &len) == 0)
+	if (l && !addr_is_any(l->addr.ip))
+		local = l->addr;
+	else if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
 		addr_from_sockaddr((struct sockaddr *)&ss, &local);
 	memcpy(key->local, local.ip, sizeof(key->local));
 	key->local_port = local.port;
 	memcpy(key->remote, remote->ip, sizeof(key->remote));
 	key->remote_port = remote->port;
 	key->proto = IPPROTO_TCP;
-	key->netns_cookie = s->worker->proxy->netns_cookie;
+	key->netns_cookie = w->proxy->netns_cookie;
+}
+
+static void say_socket(const struct session *s, const struct leg *leg,
+		       const struct addr *remote, struct flow_key *key, __u64 *bytes)
+{
+	if (leg->fd < 0)
+		return;
+	say_ends(s->worker, leg->is_up ? NULL : s->listener, leg->fd, remote, key);
 	bytes[TG_RX] = leg->rx;
 	bytes[TG_TX] = leg->tx;
 }
@@ -111,22 +131,17 @@ void session_tell(const struct session *s, enum tg_end reason, enum tg_side side
 	writer_event(s->worker->proxy->writer, &e);
 }
 
-void session_tell_refused(struct worker *w, const struct listener *l, enum tg_end reason,
-			  const struct addr *peer)
+void session_tell_refused(struct worker *w, const struct listener *l, int fd,
+			  enum tg_end reason, const struct addr *peer)
 {
 	uint64_t now = util_now_ns();
 	struct proxy_event e = { .opened_ns = now,
 				 .closed_ns = now,
-				 .down = { .local_port = l->addr.port,
-					   .remote_port = peer->port,
-					   .proto = IPPROTO_TCP,
-					   .netns_cookie = w->proxy->netns_cookie },
 				 .listener = l->id,
 				 .reason = (uint8_t)reason,
 				 .side = session_end_sides[reason] };
 
-	memcpy(e.down.local, l->addr.ip, sizeof(e.down.local));
-	memcpy(e.down.remote, peer->ip, sizeof(e.down.remote));
+	say_ends(w, l, fd, peer, &e.down);
 	say_client(&e, peer);
 	writer_event(w->proxy->writer, &e);
 }

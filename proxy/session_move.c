@@ -30,6 +30,7 @@ struct packed_dir {
 struct packed {
 	uint16_t listener, route, backend; /* ids by name, the same in both processes */
 	uint8_t sniff, first;		   /* 0 none, 1 the client, 2 the backend */
+	uint8_t retries, pad0[3];
 	uint32_t opening;
 	uint32_t heard;
 	struct addr peer, client, up_addr;
@@ -83,6 +84,7 @@ static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
 			    .route = s->route->id,
 			    .backend = s->backend->id,
 			    .sniff = s->sniff,
+			    .retries = s->retries,
 			    .first = (uint8_t)(!s->first	      ? 0
 					       : s->first == &s->down ? 1
 								      : 2),
@@ -144,7 +146,10 @@ int session_give(struct session *s, int fd, struct handover_message *m)
 
 	if (s->state != ST_RELAY || s->broken)
 		return 0; /* it ends here */
-	session_send_now(s);
+	if (session_send_now(s) < 0) {
+		session_end(s, TG_END_RESOURCES, true);
+		return 0;
+	}
 	data = session_pack(s, &len, fds, &fds_n);
 	if (!data)
 		return 0;
@@ -194,6 +199,7 @@ bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned
 	       p.response.buffer <= RELAY_BUFFER_BYTES &&
 	       len == sizeof(p) + p.request.buffer + p.response.buffer + p.opening +
 			       p.heard &&
+	       session_heard_is_right(data + len - p.heard, p.heard) &&
 	       fds_n == 2u + 2u * p.request.has_pipe + 2u * p.response.has_pipe &&
 	       find_place(c, &p, &l, &r, &b);
 }
@@ -247,13 +253,13 @@ static int unpack_opening(struct session *s, const uint8_t *data, size_t n)
 
 static int unpack_heard(struct session *s, const uint8_t *data, size_t n)
 {
-	if (n < sizeof(*s->heard))
+	if (!n)
 		return 0;
 	s->heard = malloc(n);
 	if (!s->heard)
 		return -ENOMEM;
 	memcpy(s->heard, data, n);
-	return session_heard_bytes(s->heard) == n ? 0 : -EBADMSG;
+	return 0;
 }
 
 /* Counted here too, whatever the limits say: it was admitted by the other process. */
@@ -284,6 +290,7 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 	s->adopted = true;
 	s->state = ST_RELAY;
 	s->sniff = p.sniff;
+	s->retries = p.retries;
 	s->peer = p.peer;
 	s->client = p.client;
 	s->up_addr = p.up_addr;

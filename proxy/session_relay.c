@@ -126,6 +126,35 @@ static void dir_finish(struct session *s, struct flow_dir *d)
 	session_relay_arm(s);
 }
 
+/* 1 if something was sent, 0 if nothing waited, -ENOMEM if some of it is lost. */
+static int dir_send_now(struct session *s, struct flow_dir *d)
+{
+	struct relay_moved m = { 0 };
+	enum relay_result r;
+
+	if (!d->store.queued)
+		return 0;
+	r = relay_send_now(&s->worker->pool, &d->store, &m);
+	leg_add_tx(d->to, m.out);
+	if (r == RELAY_AGAIN_OUT)
+		d->to->writable = false;
+	if (r == RELAY_ERR_OUT && m.err == -ENOMEM)
+		return -ENOMEM;
+	if (r == RELAY_ERR_OUT && !d->to->err)
+		d->to->err = -m.err; /* the socket tells it once */
+	return 1;
+}
+
+int session_send_now(struct session *s)
+{
+	int up = dir_send_now(s, &s->request), down = dir_send_now(s, &s->response);
+
+	/* nobody else looks again at what came behind it */
+	if (up || down)
+		ev_task_add(s->worker->loop, &s->task);
+	return up < 0 || down < 0 ? -ENOMEM : 0;
+}
+
 /* From now on it takes nothing, but what it sent before is passed on, for a while. */
 static void leg_broke(struct session *s, struct leg *leg)
 {
@@ -134,7 +163,10 @@ static void leg_broke(struct session *s, struct leg *leg)
 
 	if (s->broken)
 		return;
-	session_send_now(s);
+	if (session_send_now(s) < 0) {
+		session_end(s, TG_END_RESOURCES, true);
+		return;
+	}
 	if (!leg->err && getsockopt(leg->fd, SOL_SOCKET, SO_ERROR, &leg->err, &len) < 0)
 		leg->err = errno;
 	s->broken = leg;
@@ -264,23 +296,6 @@ void session_relay(struct session *s)
 	s->active_ms = ev_now_ms(s->worker->loop);
 	session_to(s, ST_RELAY);
 	session_resume(s);
-}
-
-static void dir_send_now(struct session *s, struct flow_dir *d)
-{
-	struct relay_moved m = { 0 };
-
-	if (!d->store.queued)
-		return;
-	if (relay_send_now(&s->worker->pool, &d->store, &m) == RELAY_AGAIN_OUT)
-		d->to->writable = false; /* an error is told by the socket, too */
-	leg_add_tx(d->to, m.out);
-}
-
-void session_send_now(struct session *s)
-{
-	dir_send_now(s, &s->request);
-	dir_send_now(s, &s->response);
 }
 
 void session_resume(struct session *s)

@@ -105,13 +105,13 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 				    .flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED };
 
 	(void)writer_label(w->proxy->writer, fd, &label); /* counted there */
+	session_tell_refused(w, l, fd, reason, peer);
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
 	book_add(&l->slot->ends[reason][session_end_sides[reason]], 1);
 	session_note_offender(w, l, reason, peer);
-	session_tell_refused(w, l, reason, peer);
 }
 
 static void session_begin(struct session *s)

@@ -189,6 +189,9 @@ void session_hear(struct session *s, const struct hello *h, const char *ja4);
 /* What a copy of it takes; 0 of NULL. */
 size_t session_heard_bytes(const struct heard *h);
 
+/* Are these n bytes, from another process, such a copy? */
+bool session_heard_is_right(const uint8_t *data, size_t n);
+
 /*
  * Tell of the end, before the sockets are closed.  lost_up, lost_down: bytes read from
  * the client, and from the backend, that the other end never got.
@@ -197,8 +200,8 @@ void session_tell(const struct session *s, enum tg_end reason, enum tg_side side
 		  uint64_t lost_up, uint64_t lost_down);
 
 /* The same of a connection that was refused before it became a session. */
-void session_tell_refused(struct worker *w, const struct listener *l, enum tg_end reason,
-			  const struct addr *peer);
+void session_tell_refused(struct worker *w, const struct listener *l, int fd,
+			  enum tg_end reason, const struct addr *peer);
 
 /* --- upstream.c --- */
 
@@ -251,7 +254,10 @@ void session_pump(struct session *s);
 void session_relay_arm(struct session *s);
 void session_relay_due(struct session *s);
 
-/* What waits in the outbox is sent: before the session is drained, moved or ended. */
-void session_send_now(struct session *s);
+/*
+ * What waits in the outbox is sent: before the session is drained, moved or ended.  0, or
+ * -ENOMEM if there is no memory for what was not taken: then the session must end.
+ */
+int session_send_now(struct session *s);
 
 #endif

@@ -1,13 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's sessions by the cookies of their sockets. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include "base/sockets.h"
 #include "session_state.h"
 
 #define STEP 512
 
-static int add(const struct leg *leg, struct cookies *ret)
+/*
+ * A socket that ended before our eyes may be gone in the kernel with bytes still to be
+ * read.  States other than RELAY have deadlines, and so has a relay of which a side
+ * broke.
+ */
+static bool should_live(const struct session *s, const struct leg *leg)
 {
-	return leg->fd < 0 ? 0 : cookies_add(ret, socket_cookie(leg->fd));
+	return s->state == ST_RELAY && !s->broken && !leg->ended && !leg->failed;
+}
+
+static int add(const struct session *s, const struct leg *leg, struct session_walk *walk)
+{
+	uint64_t cookie;
+	int err;
+
+	if (leg->fd < 0)
+		return 0;
+	cookie = socket_cookie(leg->fd);
+	err = cookies_add(walk->all, cookie);
+	if (!err && should_live(s, leg))
+		err = cookies_add(walk->alive, cookie);
+	return err;
 }
 
 /* Sessions that begin meanwhile are in front, and not seen. */
@@ -20,31 +43,37 @@ int session_cookies(struct worker *w, void *arg)
 		w->walk = w->sessions;
 	walk->begun = true;
 	for (int i = 0; i < STEP && w->walk && !err; i++) {
-		err = add(&w->walk->down, walk->ret);
+		err = add(w->walk, &w->walk->down, walk);
 		if (!err)
-			err = add(&w->walk->up, walk->ret);
+			err = add(w->walk, &w->walk->up, walk);
 		w->walk = w->walk->next;
 	}
 	return err ? err : w->walk != NULL;
 }
 
-static bool is_among(const struct leg *leg, const struct cookies *c)
+/* The list of the kernel's sockets took its time: ask for this one again. */
+static bool is_dead(const struct session *s, const struct leg *leg,
+		    const struct cookies *c)
 {
-	return leg->fd >= 0 && cookies_has(c, socket_cookie(leg->fd));
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return should_live(s, leg) && cookies_has(c, socket_cookie(leg->fd)) &&
+	       getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
 }
 
-/* Other states have deadlines of their own, and so has a relay of which one side broke.
- */
 int session_end_zombies(struct worker *w, void *arg)
 {
-	const struct cookies *zombies = arg;
+	struct session_zombies *z = arg;
 	struct session *next;
 
 	for (struct session *s = w->sessions; s; s = next) {
 		next = s->next;
-		if (s->state == ST_RELAY && !s->broken &&
-		    (is_among(&s->down, zombies) || is_among(&s->up, zombies)))
-			session_end(s, TG_END_ZOMBIE, true);
+		if (!is_dead(s, &s->down, z->cookies) && !is_dead(s, &s->up, z->cookies))
+			continue;
+		z->ended++;
+		session_end(s, TG_END_ZOMBIE, true);
 	}
 	return 0;
 }

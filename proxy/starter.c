@@ -4,13 +4,12 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "starter.h"
-
-#define ARGS_MAX 32
 
 /* They are for the proxy, though a terminal or a service manager tells the whole group.
  */
@@ -25,13 +24,18 @@ static void set_signals(void (*handler)(int))
 /* As we were started, and to take over. */
 static void run(const char *program, char **argv)
 {
-	char *args[ARGS_MAX + 2], takes_over[] = "--upgrade";
-	int n = 0;
+	char takes_over[] = "--upgrade", **args;
+	int n = 0, given = 0;
 
-	for (; argv[n] && n < ARGS_MAX; n++)
-		args[n] = argv[n];
-	args[n++] = takes_over; /* twice is once */
-	args[n] = NULL;
+	while (argv[n])
+		given |= strcmp(argv[n++], takes_over) == 0;
+	args = calloc((size_t)n + 2, sizeof(*args));
+	if (!args)
+		_exit(1);
+	args[0] = argv[0];
+	args[1] = takes_over;
+	for (int i = 1; i < n; i++)
+		args[i + !given] = argv[i];
 	set_signals(SIG_DFL);
 	(void)execv(program, args);
 	(void)log_errno(-errno, "cannot start %s", program);
@@ -76,6 +80,7 @@ int starter_begin(char **argv)
 	}
 	if (pid == 0) {
 		/* nothing of the proxy but its standard streams */
+		close(fds[1]);
 		(void)dup2(fds[0], STDERR_FILENO + 1);
 		(void)close_range(STDERR_FILENO + 2, ~0u, 0);
 		(void)fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);

@@ -349,11 +349,11 @@ static void adopt(struct worker *w, struct worker_message *m)
 	free(m->session);
 }
 
-/* By another worker, which had nobody for it, or by the keeper: nobody is told again. */
 static void places_told(struct worker *w, unsigned n)
 {
-	w->places_told = w->places_free == 0;
-	w->places_free += n;
+	w->places_told += n;
+	if (w->places_told > PLACES_MANY)
+		w->places_told = PLACES_MANY;
 	ev_task_add(w->loop, &w->places_task);
 }
 
@@ -416,31 +416,35 @@ static void tell_of_places(struct proxy *p, const struct worker *but, unsigned n
 
 void workers_backend_up(struct proxy *p)
 {
+	/* either we see who waits, or they see the backend: as upstream_release() */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&p->waiting, __ATOMIC_RELAXED))
 		tell_of_places(p, NULL, PLACES_MANY);
 }
 
-/* A task, so that a waiter that fails at once does not call the next from within. */
+/*
+ * A task, so that a waiter that fails at once does not call the next from within.  Others
+ * are told of what was given back here and has no taker, never of what we were told.
+ */
 static void on_places(struct ev_task *task)
 {
 	struct worker *w = container_of(task, struct worker, places_task);
-	unsigned free = w->places_free;
+	unsigned own = w->places_own, free = own + w->places_told;
 	struct waiter *x, *next;
 
-	w->places_free = 0;
+	w->places_own = w->places_told = 0;
 	for (x = w->waiting; x && free > 0; x = next) {
 		next = x->next;
 		free -= x->take(x);
 	}
-	if (free > 0 && !w->places_told &&
-	    __atomic_load_n(&w->proxy->waiting, __ATOMIC_RELAXED))
-		tell_of_places(w->proxy, w, 1);
-	w->places_told = false;
+	own = own < free ? own : free;
+	if (own > 0 && __atomic_load_n(&w->proxy->waiting, __ATOMIC_RELAXED))
+		tell_of_places(w->proxy, w, own);
 }
 
 void worker_place_free(struct worker *w)
 {
-	w->places_free++;
+	w->places_own++;
 	ev_task_add(w->loop, &w->places_task);
 }
 
@@ -577,6 +581,12 @@ void worker_join(struct worker *w)
 	ev_loop_close(w->loop);
 	if (w->inbox_fd >= 0)
 		close(w->inbox_fd);
+	while (w->inbox) { /* came too late, and of no use: places */
+		struct worker_message *m = w->inbox;
+
+		w->inbox = m->next;
+		free(m);
+	}
 	config_put(w->config);
 	pthread_mutex_destroy(&w->inbox_lock);
 }

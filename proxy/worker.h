@@ -2,7 +2,8 @@
 /*
  * A worker is one thread with its own event loop, listening sockets and sessions.  It is
  * told things by messages; nothing else crosses threads but the configuration snapshot
- * (immutable), the mapped book and the few atomic counters of struct proxy.
+ * (immutable), the mapped book, the few atomic counters of struct proxy, and what a
+ * worker_call() is given while its caller waits.
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -62,8 +63,8 @@ struct worker {
 	struct session *sessions;		/* list head */
 	struct session *walk;			/* the next of a walk over them */
 	struct waiter *waiting, **waiting_tail; /* oldest first */
-	unsigned places_free;			/* not offered yet */
-	bool places_told;			/* by another worker */
+	unsigned places_own;  /* at a backend, given back here and not offered yet */
+	unsigned places_told; /* of by another worker, or the keeper */
 	struct ev_task places_task;
 	struct ev_timer resume; /* accepting is paused until then */
 	struct ev_timer drain;

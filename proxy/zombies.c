@@ -11,7 +11,7 @@
 
 /* One look: what there was, in the order it was asked. */
 struct look {
-	struct cookies own, table, kernel;
+	struct cookies own, table, alive, kernel;
 };
 
 struct zombies {
@@ -39,9 +39,9 @@ void zombies_free(struct zombies *z)
 }
 
 /* In steps, so that the worker's connections have their turns in between. */
-static int walk(struct worker *w, struct cookies *ret)
+static int walk(struct worker *w, struct look *ret)
 {
-	struct session_walk steps = { .ret = ret };
+	struct session_walk steps = { .all = &ret->table, .alive = &ret->alive };
 	int more;
 
 	do {
@@ -55,11 +55,12 @@ static int look(struct proxy *p, struct look *ret)
 	int err = sockets_own(&ret->own);
 
 	for (unsigned i = 0; i < p->workers_n && !err; i++)
-		err = walk(&p->workers[i], &ret->table);
+		err = walk(&p->workers[i], ret);
 	if (!err)
 		err = sockets_tcp(&ret->kernel);
 	cookies_sort(&ret->own);
 	cookies_sort(&ret->table);
+	cookies_sort(&ret->alive);
 	cookies_sort(&ret->kernel);
 	return err;
 }
@@ -92,19 +93,20 @@ static int suspect(struct cookies *suspects, const struct cookies *all,
 static int judge(struct zombies *z, struct proxy *p, const struct look *l)
 {
 	struct cookies dead = { .v = NULL }, strays = { .v = NULL };
-	int err = suspect(&z->gone, &l->table, &l->kernel, false, NULL, &dead);
+	struct session_zombies zombies = { .cookies = &dead };
+	int err = suspect(&z->gone, &l->alive, &l->kernel, false, NULL, &dead);
 
 	if (!err)
 		err = suspect(&z->stray, &l->own, &l->kernel, true, &l->table, &strays);
-	if (dead.n)
-		log_warn("%zu sockets of sessions have ended in the kernel without a "
-			 "word: their sessions are ended (reason zombie)",
-			 dead.n);
 	if (strays.n && strays.n != p->state->stray_sockets)
 		log_warn("%zu sockets of this process belong to no session", strays.n);
 	book_set(&p->state->stray_sockets, strays.n);
 	for (unsigned i = 0; dead.n && i < p->workers_n && !err; i++)
-		err = worker_call(&p->workers[i], session_end_zombies, &dead);
+		err = worker_call(&p->workers[i], session_end_zombies, &zombies);
+	if (zombies.ended)
+		log_warn("%u sessions were ended whose sockets had gone in the kernel "
+			 "without a word (reason zombie)",
+			 zombies.ended);
 	cookies_free(&dead);
 	cookies_free(&strays);
 	return err;
@@ -124,6 +126,7 @@ void zombies_look(struct zombies *z, struct proxy *p, int64_t interval_ms)
 		err = judge(z, p, &l);
 	cookies_free(&l.own);
 	cookies_free(&l.table);
+	cookies_free(&l.alive);
 	cookies_free(&l.kernel);
 	if (!err)
 		book_add(&p->state->zombie_checks, 1);

@@ -183,6 +183,39 @@ answered() { [ "$(head -1 "$DIR/$1.log")" = "$2" ]; }
 	run -0 tollgate audit
 }
 
+ticks_of() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+
+@test "waiting for a place costs nothing, however many places others give back" {
+	local before
+	start_backend one 3001
+	start sink backend "$BIN/tests/tools/load" serve 198.51.100.1:3002 64 64
+	within 10 listening backend 3002
+	start_proxy <<-Y
+		workers: 12
+		listeners:
+		  - name: full
+		    address: "192.0.2.2:8080"
+		    routes: [{ name: full, backends: ["198.51.100.1:3001 limit=1"], queue: { size: 4, timeout: 60s } }]
+		  - name: free
+		    address: "192.0.2.2:8081"
+		    routes: [{ name: free, backends: ["198.51.100.1:3002"] }]
+	Y
+	start_exporter
+	hold first
+	within 10 answered first one
+	hold second
+	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8080" | wc -l)" = 2 ]'
+	at client "$BIN/tests/tools/load" open 192.0.2.2:8081 64 64 16 2000
+	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8081" | wc -l)" = 0 ]'
+	before=$(ticks_of "$proxy_pid")
+	sleep 1
+	[ $(($(ticks_of "$proxy_pid") - before)) -lt 20 ]
+	let_go first
+	within 10 answered second one
+	let_go second
+	within 10 sockets_closed
+}
+
 @test "who waits for a place gets it at a backend that comes up" {
 	start_backend one 3001
 	start_route 'backends: ["198.51.100.1:3001 limit=1", "198.51.100.1:3002 limit=4"]' 'retries: 0' \

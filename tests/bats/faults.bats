@@ -116,3 +116,26 @@ ended_in_all() { [ "$(fresh_scrape | metric tollgate_ended_total 'route="bad"')"
 	equal 2000 "$(fresh_scrape | metric tollgate_ended_total 'reason="done"')" "relayed to the end"
 	run -0 tollgate audit
 }
+
+@test "a client that sends and resets before the proxy looks: all it sent arrives, and the backend is told at once" {
+	start_plain 'workers: 1'
+	start_exporter
+	start sink backend nc.openbsd -ld 198.51.100.1 3000
+	within 10 listening backend 3000
+	# the backend answers the second SYN, when the proxy does not look
+	at backend nft 'add table inet late; add chain inet late in { type filter hook input priority 0; };
+		add rule inet late in tcp dport 3000 tcp flags syn drop'
+	# shellcheck disable=SC2016 # expands in the inner shell
+	start sender client sh -c '{ head -c 100 /dev/zero; until [ -e "$0" ]; do sleep 0.05; done; } |
+		nc.openbsd 192.0.2.2 8080' "$DIR/never"
+	within 10 eval '[ "$(at gate ss -Htn state syn-sent "dport = 3000" | wc -l)" = 1 ]'
+	at backend nft delete table inet late
+	kill -STOP "$proxy_pid"
+	within 10 eval '[ "$(at gate ss -Htn state established "dport = 3000" | wc -l)" = 1 ]'
+	at client ss -K "dport = 8080" >/dev/null
+	within 10 eval '[ "$(at gate ss -Htn "sport = 8080" | wc -l)" = 0 ]'
+	kill -CONT "$proxy_pid"
+	within 3 eval '[ "$(at backend ss -Htn state established "sport = 3000" | wc -l)" = 0 ]'
+	equal 1 "$(fresh_scrape | metric tollgate_ended_total 'reason="client_reset"' 'side="client"')" "client_reset"
+	equal 100 "$(fresh_scrape | metric tollgate_tcp_acknowledged_bytes_total 'leg="upstream"')" "bytes the backend has"
+}

@@ -18,7 +18,7 @@ setup() {
 		    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]
 		  - name: tls
 		    address: "192.0.2.2:8443"
-		    routes: [{ name: tls, sni: [app.example.org], backends: ["198.51.100.1:3001"] }]
+		    routes: [{ name: tls, sni: [app.example.org], backends: ["198.51.100.1:3009", "198.51.100.1:3001 backup"] }]
 		timeouts: { drain: 60s }
 	Y
 	start_exporter
@@ -100,7 +100,7 @@ never_back() { # BEFORE AFTER
 	within 10 eval 'tollgate events --book proxy --json | grep -q app.example.org'
 	run -0 --separate-stderr tollgate events --book proxy --json
 	jq -e '.reason == "done" and .side == "client" and .server_name == "app.example.org" and .alpn == ["h2", "http/1.1"] and
-		.tls_version == "1.3" and .upstream.remote == "198.51.100.1:3001" and .client == .downstream.remote' <<<"$output"
+		.tls_version == "1.3" and .upstream.remote == "198.51.100.1:3001" and .client == .downstream.remote and .retries == 1' <<<"$output"
 }
 
 @test "what cannot move stays with the old process until it ends" {

@@ -122,11 +122,44 @@ static void writers_do_not_disturb_each_other(void)
 	CHECK(!proxy_ring_take(&shared, 0, &e));
 }
 
+#define ROUNDS 300
+
+static void *writer_of_some(void *arg)
+{
+	struct proxy_event e = { .listener = (uint16_t)(uintptr_t)arg };
+
+	for (unsigned i = 0; i < 100; i++)
+		proxy_ring_put(&shared, &e);
+	return NULL;
+}
+
+static void nothing_is_lost_while_there_is_room(void)
+{
+	static struct proxy_event many[512];
+	pthread_t threads[WRITERS];
+	struct proxy_event e;
+	unsigned taken = 0;
+
+	memset(&state, 0, sizeof(state));
+	shared = (struct proxy_ring){ .state = &state, .events = many, .size = 512 };
+	for (unsigned round = 1; round <= ROUNDS; round++) {
+		for (uintptr_t i = 0; i < WRITERS; i++)
+			CHECK(pthread_create(&threads[i], NULL, writer_of_some,
+					     (void *)i) == 0);
+		while (taken < round * WRITERS * 100 && state.lost == 0)
+			taken += proxy_ring_take(&shared, 0, &e);
+		for (int i = 0; i < WRITERS; i++)
+			pthread_join(threads[i], NULL);
+	}
+	CHECK_INT(0, state.lost);
+}
+
 int main(void)
 {
 	RUN(events_come_in_order_around_the_end);
 	RUN(what_finds_no_place_is_counted);
 	RUN(an_event_that_is_never_finished_is_passed_over);
 	RUN(writers_do_not_disturb_each_other);
+	RUN(nothing_is_lost_while_there_is_room);
 	DONE();
 }

@@ -160,6 +160,36 @@ static void what_is_not_taken_is_held_and_goes_later(void)
 	end(2);
 }
 
+/* Of 15,000 bytes some go and some do not: what is left is sent when there is room. */
+static void a_part_that_is_taken_is_not_sent_again(void)
+{
+	static char data[15000], got[sizeof(data)];
+	size_t n = 0;
+	int small = 4608;
+
+	begin(2);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i % 251);
+	CHECK_INT(0,
+		  setsockopt(ways[0].dst, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
+	CHECK_INT(sizeof(data), send(ways[0].in, data, sizeof(data), 0));
+	CHECK_INT(3, send(ways[1].in, "abc", 3, 0));
+	CHECK_INT(RELAY_QUEUED, move(&ways[0]));
+	CHECK_INT(RELAY_QUEUED, move(&ways[1]));
+	flush();
+	CHECK_INT(RELAY_BUDGET, ways[0].result);
+	CHECK(ways[0].moved > 0 && ways[0].moved < sizeof(data));
+	CHECK_INT(sizeof(data), ways[0].moved + relay_held(&ways[0].store));
+	for (int i = 0; i < 100 && n < sizeof(data); i++) {
+		n += drain(ways[0].out, got + n, sizeof(got) - n);
+		(void)move(&ways[0]);
+	}
+	CHECK_INT(sizeof(data), n);
+	CHECK(memcmp(data, got, sizeof(data)) == 0);
+	CHECK_INT(sizeof(data), ways[0].moved);
+	end(2);
+}
+
 static void a_destination_that_is_gone_is_told_and_the_bytes_counted(void)
 {
 	begin(2);
@@ -231,6 +261,7 @@ int main(void)
 		DONE(); /* the others would test what is sent at once */
 	RUN(a_turn_is_sent_together);
 	RUN(what_is_not_taken_is_held_and_goes_later);
+	RUN(a_part_that_is_taken_is_not_sent_again);
 	RUN(a_destination_that_is_gone_is_told_and_the_bytes_counted);
 	RUN(what_was_sent_before_is_not_sent_again);
 	RUN(bulk_does_not_wait);

@@ -441,6 +441,8 @@ static int read_proxy(struct book *b, struct snapshot *s)
 	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &s->proxy) < 0 ||
 	    bpf_map_lookup_elem(b->fds[MAP_proxy_ring], &zero, &s->proxy_ring) < 0)
 		return -errno;
+	if (s->proxy_ring.read > s->proxy_ring.written) /* read while both moved */
+		s->proxy_ring.written = s->proxy_ring.read;
 	slots = mmap(NULL, size, PROT_READ, MAP_SHARED, b->fds[MAP_proxy_book], 0);
 	if (slots == MAP_FAILED)
 		return -errno;

@@ -34,16 +34,22 @@ void proxy_ring_close(struct proxy_ring *r)
 /* A number above those of all others, or 0 if the ring is full. */
 static uint64_t claim(struct proxy_ring *r)
 {
-	uint64_t written = __atomic_load_n(&r->state->written, __ATOMIC_RELAXED);
+	for (;;) {
+		/*
+		 * In this order `written` is never behind `read`, and what the reader has
+		 * done with a place comes before what is written there.
+		 */
+		uint64_t read = __atomic_load_n(&r->state->read, __ATOMIC_ACQUIRE);
+		uint64_t written = __atomic_load_n(&r->state->written, __ATOMIC_RELAXED);
+		bool full = written - read >= r->size;
 
-	do {
-		/* what the reader has done with it comes before what is written there */
-		if (written - __atomic_load_n(&r->state->read, __ATOMIC_ACQUIRE) >=
-		    r->size)
+		if (full && read == __atomic_load_n(&r->state->read, __ATOMIC_RELAXED))
 			return 0;
-	} while (!__atomic_compare_exchange_n(&r->state->written, &written, written + 1,
-					      true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	return written + 1;
+		if (!full &&
+		    __atomic_compare_exchange_n(&r->state->written, &written, written + 1,
+						true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return written + 1;
+	}
 }
 
 void proxy_ring_put(struct proxy_ring *r, const struct proxy_event *e)

@@ -29,8 +29,8 @@ void proxy_ring_put(struct proxy_ring *r, const struct proxy_event *e);
 
 /*
  * The next event.  False if there is none that is whole.  One that stays unfinished for
- * 10 s before `now_ns` (CLOCK_MONOTONIC) is of a killed proxy, and is passed over as
- * lost.
+ * 10 s before `now_ns` (CLOCK_MONOTONIC) is of a proxy that was killed, or stopped for as
+ * long right there, and is passed over as lost.
  */
 bool proxy_ring_take(struct proxy_ring *r, uint64_t now_ns, struct proxy_event *ret);
 

@@ -113,6 +113,7 @@ static int take_over(struct writer *w)
 	book_set(&st->draining, 0);
 	book_set(&st->pipes, 0);
 	book_set(&st->buffers, 0);
+	book_set(&st->stray_sockets, 0);
 	book_add(&st->starts, 1);
 	return 0;
 }
@@ -133,6 +134,7 @@ void writer_succeed(struct writer *w)
 	book_set(&st->started_unix, (uint64_t)time(NULL));
 	book_set(&st->heartbeat_ns, util_now_ns());
 	book_set(&st->draining, 0);
+	book_set(&st->stray_sockets, 0);
 	book_add(&st->upgrades, 1);
 }
 
