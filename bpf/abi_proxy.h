@@ -166,8 +166,9 @@ struct proxy_state {
 
 /*
  * `proxy_events`: one for every connection that the proxy ended or refused (those of a
- * proxy that was killed have none), in mapped memory.  A ring like `records`: lossy by contract, with one reader, the
- * exporter.  Event n, counted from 1, is in element (n - 1) modulo the size of the map.
+ * proxy that was killed have none), in mapped memory.  A ring like `records`: lossy by
+ * contract, with one reader, the exporter.  Event n, counted from 1, is in element (n -
+ * 1) modulo the size of the map.
  */
 #define TG_SERVER_NAME_LEN 256
 #define TG_JA4_LEN	   40
