@@ -49,9 +49,9 @@ struct daemon {
 	int old_fd;   /* to it, -1 if there is none */
 	struct inherited *inherited;
 	unsigned inherited_n;
-	int successor_fd; /* where one may come */
-	int starter_fd;	  /* -1: SIGUSR2 starts nobody */
-	bool succeeded;	  /* one has come, and these are our last connections */
+	int successor_fd;	/* where one may come */
+	struct starter starter; /* for SIGUSR2 */
+	bool succeeded;		/* one has come, and these are our last connections */
 };
 
 static void usage(FILE *out)
@@ -264,7 +264,7 @@ static void on_successor(struct daemon *d)
 
 static void start_successor(struct daemon *d)
 {
-	int err = starter_ask(d->starter_fd);
+	int err = starter_ask(&d->starter);
 
 	if (err)
 		(void)log_errno(err, "cannot start a successor; run --upgrade as root");
@@ -490,13 +490,14 @@ static int daemon_main(struct daemon *d, char **argv)
 		log_error("%s", why);
 		return EXIT_BAD;
 	}
-	d->starter_fd = starter_begin(argv);
-	if (d->starter_fd < 0)
-		(void)log_errno(d->starter_fd, "SIGUSR2 will start no successor");
+	err = starter_begin(argv, &d->starter);
+	if (err)
+		(void)log_errno(err, "SIGUSR2 will start no successor");
 	err = writer_open(d->pins, d->upgrade, &d->proxy.writer);
 	if (err) {
 		book_explain(err, d->pins);
 		config_put(c);
+		starter_end(&d->starter);
 		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
 	}
 	d->proxy.state = writer_state(d->proxy.writer);
@@ -514,6 +515,7 @@ static int daemon_main(struct daemon *d, char **argv)
 	limits_free(d->proxy.limits);
 	zombies_free(d->zombies);
 	writer_close(d->proxy.writer);
+	starter_end(&d->starter);
 	return err ? EXIT_BAD : EXIT_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -59,13 +60,14 @@ static void serve(int fd, const char *program, char **argv)
 	_exit(0);
 }
 
-int starter_begin(char **argv)
+int starter_begin(char **argv, struct starter *ret)
 {
 	char program[PATH_MAX];
 	ssize_t n;
 	pid_t pid;
 	int fds[2];
 
+	*ret = (struct starter){ .fd = -1 };
 	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 	if (n < 0 || pipe(fds) < 0)
 		return -errno;
@@ -88,10 +90,21 @@ int starter_begin(char **argv)
 	}
 	close(fds[0]);
 	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
-	return fds[1];
+	*ret = (struct starter){ .fd = fds[1], .pid = pid };
+	return 0;
 }
 
-int starter_ask(int fd)
+int starter_ask(const struct starter *s)
 {
-	return fd >= 0 && write(fd, "u", 1) == 1 ? 0 : -EPIPE;
+	return s->fd >= 0 && write(s->fd, "u", 1) == 1 ? 0 : -EPIPE;
+}
+
+void starter_end(struct starter *s)
+{
+	if (s->fd < 0)
+		return;
+	close(s->fd);
+	s->fd = -1;
+	while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }

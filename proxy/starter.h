@@ -7,13 +7,23 @@
 #ifndef PROXY_STARTER_H
 #define PROXY_STARTER_H
 
+#include <sys/types.h>
+
+struct starter {
+	int fd; /* -1: there is none */
+	pid_t pid;
+};
+
 /*
  * Fork it, before any thread and any privilege is gone.  argv: how this program was
- * started.  A descriptor for starter_ask(), or a negative errno.
+ * started.  0, or a negative errno.
  */
-int starter_begin(char **argv);
+int starter_begin(char **argv, struct starter *ret);
 
 /* Start a successor.  0, or -EPIPE if the starter is gone. */
-int starter_ask(int fd);
+int starter_ask(const struct starter *s);
+
+/* End it, and wait for that.  What it has started goes on. */
+void starter_end(struct starter *s);
 
 #endif

@@ -128,13 +128,13 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 			sleep 0.1
 		done
 		for ((i = 0; i < 3; i++)); do
-			curl -fsS --cacert build/run/cert.pem --resolve demo.tollgate.test:8443:127.0.0.1 \
+			curl -fsS --cacert "$BUILD/run/cert.pem" --resolve demo.tollgate.test:8443:127.0.0.1 \
 				https://demo.tollgate.test:8443/ >"$DIR/page"
 		done
 		grep -q Cipher "$DIR/page"
-		curl -fsS --cacert build/run/cert.pem --connect-to localhost:443:127.0.0.1:8080 \
+		curl -fsS --cacert "$BUILD/run/cert.pem" --connect-to localhost:443:127.0.0.1:8080 \
 			https://localhost/ >/dev/null
-		build/tollgate audit
+		"$BUILD/tollgate" audit
 		for ((i = 0; i < 100; i++)); do
 			grep -q LOCAL "$DIR/run.log" && break
 			sleep 0.1
@@ -144,7 +144,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 		exec 7>&-
 		after=$(ls -A /sys/fs/bpf; nft list tables; bpftool net show; bpftool cgroup show "$CGROUP")
 		[ "$before" = "$after" ]
-		[ ! -e build/run ]
+		[ ! -e "$BUILD/run" ]
 		mapfile -t left <"$CGROUP/cgroup.procs"
 		[ "${left[*]}" = $$ ]
 	S
