@@ -21,6 +21,13 @@ undo() {
 	set +e
 	[ -z "$run" ] || { kill "$run" && wait "$run"; } 2>/dev/null
 	[ -z "$holder" ] || { kill "$holder" && wait "$holder"; } 2>/dev/null
+	# what make had started may end a moment after make
+	for ((i = 0; i < 100; i++)); do
+		[ -n "$cgroup" ] || break
+		[ -n "$(cat "$cgroup/cgroup.procs")" ] || break
+		read -r -t 0.1 <> <(:)
+	done
+	[ "$i" -lt 100 ] || xargs ps -o pid,args -p <"$cgroup/cgroup.procs" >&2
 	# what is mounted deepest goes first
 	awk -v root="$root" 'index($5, root) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
 		while read -r point; do umount "$point"; done
