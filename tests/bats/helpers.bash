@@ -38,13 +38,20 @@ stage_down() {
 	for pid in "$client" "$gate" "$backend"; do
 		stop "$pid" KILL
 	done
-	# children of what was started, if they outlived it
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || :
-	done <"$CGROUP/cgroup.procs"
+	within 5 cgroup_empty
 	umount "$DIR/bpf"
-	# killed members leave the cgroup when they are reaped
 	within 5 find "$CGROUP" -depth -type d -exec rmdir {} +
+}
+
+# Kills children of what was started that outlived it, until there are none.
+cgroup_empty() {
+	local left
+	# all of them first: the file changes with each that goes
+	mapfile -t left < <(find "$CGROUP" -name cgroup.procs -exec cat {} +)
+	[ "${#left[@]}" = 0 ] || {
+		kill -KILL "${left[@]}" || :
+		return 1
+	}
 }
 
 # A process that keeps a new network namespace; prints its pid.
