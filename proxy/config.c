@@ -291,6 +291,24 @@ static void config_free(struct config *c)
 	(void)cyaml_free(cyaml_config(&said), &config_schema, c, 0);
 }
 
+struct listener *config_listener(struct config *c, uint16_t id)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		if (c->listeners[i].id == id)
+			return &c->listeners[i];
+	}
+	return NULL;
+}
+
+struct route *config_route(const struct listener *l, uint16_t id)
+{
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		if (l->routes[i].id == id)
+			return &l->routes[i];
+	}
+	return NULL;
+}
+
 struct config *config_get(struct config *c)
 {
 	__atomic_fetch_add(&c->refs, 1, __ATOMIC_RELAXED);

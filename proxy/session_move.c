@@ -169,18 +169,12 @@ int session_give(struct session *s, int fd, struct handover_message *m)
 static bool find_place(struct config *c, const struct packed *p, struct listener **l,
 		       struct route **r, struct backend **b)
 {
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		*l = &c->listeners[i];
-		for (unsigned k = 0; (*l)->id == p->listener && k < (*l)->routes_count;
-		     k++) {
-			*r = &(*l)->routes[k];
-			for (unsigned n = 0;
-			     (*r)->id == p->route && n < (*r)->backend_names_count; n++) {
-				*b = &(*r)->backends[n];
-				if ((*b)->id == p->backend)
-					return true;
-			}
-		}
+	*l = config_listener(c, p->listener);
+	*r = *l ? config_route(*l, p->route) : NULL;
+	for (unsigned n = 0; *r && n < (*r)->backend_names_count; n++) {
+		*b = &(*r)->backends[n];
+		if ((*b)->id == p->backend)
+			return true;
 	}
 	return false;
 }

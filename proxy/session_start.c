@@ -35,43 +35,25 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 	return reason;
 }
 
-/* The limits of its listener and route in another configuration; NULL if not there. */
-static void limits_in(const struct session *s, const struct config *c,
-		      const struct limits **listener, const struct limits **route)
-{
-	*listener = *route = NULL;
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		const struct listener *l = &c->listeners[i];
-
-		if (l->id != s->listener->id)
-			continue;
-		*listener = &l->limits;
-		for (unsigned k = 0; s->route && k < l->routes_count; k++) {
-			if (l->routes[k].id == s->route->id)
-				*route = &l->routes[k].limits;
-		}
-	}
-}
-
-void session_count(struct session *s, const struct config *c)
+void session_count(struct session *s, struct config *c)
 {
 	struct limits_table *t = s->worker->proxy->limits;
 	int64_t now = ev_now_ms(s->worker->loop);
-	const struct limits *listener, *route;
+	const struct listener *l = config_listener(c, s->listener->id);
+	const struct route *r = l && s->route ? config_route(l, s->route->id) : NULL;
 	/* of a check of a trusted balancer the source was not counted */
 	bool named = !s->trusted || memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
 
-	limits_in(s, c, &listener, &route);
 	for (int i = 0; i < 1 + named; i++) {
 		const struct addr *client = i ? &s->client : NULL;
 
 		limits_count(t, LIMITS_PROCESS, 0, &c->limits, client, now, &s->holds);
-		if (listener)
-			limits_count(t, LIMITS_LISTENER, s->listener->id, listener,
+		if (l)
+			limits_count(t, LIMITS_LISTENER, l->id, &l->limits, client, now,
+				     &s->holds);
+		if (r)
+			limits_count(t, LIMITS_ROUTE, session_route_id(s), &r->limits,
 				     client, now, &s->holds);
-		if (route)
-			limits_count(t, LIMITS_ROUTE, session_route_id(s), route, client,
-				     now, &s->holds);
 	}
 }
 

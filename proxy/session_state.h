@@ -172,7 +172,7 @@ enum tg_end session_admit(struct worker *w, const struct listener *l,
 			  struct limits_holds *holds);
 
 /* Count a session that lives already by the limits of `c`, whatever they say. */
-void session_count(struct session *s, const struct config *c);
+void session_count(struct session *s, struct config *c);
 
 /* The number of its route for limits. */
 uint32_t session_route_id(const struct session *s);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,30 +161,33 @@ static int on_record(const struct record *r, void *arg)
 	return ++e->turn % TURN_RECORDS == 0 || atomic_load(&e->stop);
 }
 
-static void take_proxy_events(struct events *e)
+/* True if there may be more. */
+static bool take_proxy_events(struct events *e)
 {
 	struct proxy_event event;
 
 	for (int i = 0; i < TURN_RECORDS; i++) {
 		if (!proxy_ring_take(&e->ring, util_now_ns(), &event))
-			return;
+			return false;
 		keep(e, event_json_proxy(e->book, &event));
 	}
+	return true;
 }
 
 static void *reader(void *arg)
 {
 	static const struct timespec pause = { .tv_sec = 1 };
 	struct events *e = arg;
+	bool more = false;
 	int n;
 
 	while (!atomic_load(&e->stop)) {
-		n = records_poll(e->records, POLL_MS);
+		n = records_poll(e->records, more ? 0 : POLL_MS);
 		if (n < 0) {
 			(void)log_errno(n, "cannot read the records; trying again");
 			(void)nanosleep(&pause, NULL);
 		}
-		take_proxy_events(e);
+		more = take_proxy_events(e);
 		e->on_new(e->arg);
 	}
 	return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records of ended connections as JSON lines: the last ones in memory, all of them to a
- * file if asked.  One thread reads the ring; the functions below may be called from any
- * other.
+ * Ended connections as JSON lines, of the kernel's records and the proxy's events: the
+ * last ones in memory, all of them to a file if asked.  One thread reads both rings; the
+ * functions below may be called from any other.
  */
 #ifndef USER_EVENTS_H
 #define USER_EVENTS_H
@@ -21,7 +21,7 @@ struct events_opts {
 
 struct events;
 
-/* Open the ring, which needs privilege.  0, or a negative errno as of book_open(). */
+/* Open the rings, which needs privilege.  0, or a negative errno as of book_open(). */
 int events_open(const char *pins, struct book *book, const struct events_opts *opts,
 		struct events **ret);
 

@@ -207,6 +207,7 @@ ticks_of() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8080" | wc -l)" = 2 ]'
 	at client "$BIN/tests/tools/load" open 192.0.2.2:8081 64 64 16 2000
 	within 10 eval '[ "$(at gate ss -Htn state established "sport = 8081" | wc -l)" = 0 ]'
+	# a second of silence is what is measured
 	before=$(ticks_of "$proxy_pid")
 	sleep 1
 	[ $(($(ticks_of "$proxy_pid") - before)) -lt 20 ]

@@ -32,6 +32,11 @@ keep() {
 	done
 }
 kept=0
+let_all_go() {
+	: >"$DIR/go"
+	within 10 relayed 0
+	rm "$DIR/go"
+}
 relayed() { [ "$(at gate ss -Htn state established "dport = 3000" | wc -l)" = "$1" ]; }
 refused() { [ "$(fresh_scrape | metric tollgate_refused_total "reason=\"$1\"" "side=\"$2\"")" = "$3" ]; }
 
@@ -45,9 +50,7 @@ refused() { [ "$(fresh_scrape | metric tollgate_refused_total "reason=\"$1\"" "s
 	keep 2 192.0.2.9
 	within 10 refused route_connections proxy 1
 	within 10 relayed 4
-	: >"$DIR/go"
-	within 10 relayed 0
-	rm "$DIR/go"
+	let_all_go
 	# what is over gives its place back
 	keep 1 192.0.2.1
 	within 10 relayed 1
@@ -72,9 +75,7 @@ refused() { [ "$(fresh_scrape | metric tollgate_refused_total "reason=\"$1\"" "s
 	keep 2 192.0.2.9
 	within 10 refused route_connections proxy 1
 	within 10 relayed 4
-	: >"$DIR/go"
-	within 10 relayed 0
-	rm "$DIR/go"
+	let_all_go
 	keep 3 192.0.2.1
 	within 10 relayed 3
 }

@@ -14,6 +14,7 @@
 
 #include "base/util.h"
 #include "book/book.h"
+#include "book/pin.h"
 #include "book/dump.h"
 
 #define PATH_BYTES	4096
@@ -141,7 +142,6 @@ static int check_shapes(const struct book *b)
 int book_open(const char *pins, struct book **ret)
 {
 	struct book *b = calloc(1, sizeof(*b));
-	char path[PATH_BYTES];
 	int err = 0, cpus;
 
 	if (!b)
@@ -149,16 +149,13 @@ int book_open(const char *pins, struct book **ret)
 	memset(b->fds, 0xff, sizeof(b->fds));
 	b->live_fd = b->list_fd = -1;
 	for (int i = 0; i < MAP_MAX && !err; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", pins, map_names[i]);
-		b->fds[i] = bpf_obj_get(path);
-		if (b->fds[i] < 0) /* there is a load, but not of our kind */
-			err = errno == ENOENT && i > MAP_meta ? -EPROTO : -errno;
+		err = pin_open(pins, map_names[i], &b->fds[i]);
+		if (err == -ENOENT && i > MAP_meta)
+			err = -EPROTO; /* there is a load, but not of our kind */
 	}
 	if (!err) {
-		(void)snprintf(path, sizeof(path), "%s/live", pins);
-		b->live_fd = bpf_obj_get(path);
-		(void)snprintf(path, sizeof(path), "%s/list", pins);
-		b->list_fd = bpf_obj_get(path);
+		(void)pin_open(pins, "live", &b->live_fd);
+		(void)pin_open(pins, "list", &b->list_fd);
 		cpus = libbpf_num_possible_cpus();
 		err = cpus < 0 ? cpus : check_shapes(b);
 		if (!err)

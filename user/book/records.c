@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "book/pin.h"
 #include "book/records.h"
 
 struct records {
@@ -27,18 +26,14 @@ static int on_sample(void *ctx, void *data, size_t size)
 int records_open(const char *pins, records_fn fn, void *arg, struct records **ret)
 {
 	struct records *r = calloc(1, sizeof(*r));
-	char path[4096];
-	int fd, err = 0;
+	int fd, err;
 
 	if (!r)
 		return -ENOMEM;
 	r->fn = fn;
 	r->arg = arg;
-	(void)snprintf(path, sizeof(path), "%s/records", pins);
-	fd = bpf_obj_get(path);
-	if (fd < 0) {
-		err = -errno;
-	} else {
+	err = pin_open(pins, "records", &fd);
+	if (!err) {
 		r->ring = ring_buffer__new(fd, on_sample, r, NULL);
 		if (!r->ring)
 			err = -errno;

@@ -94,6 +94,16 @@ static bool is_proxy(uint64_t pid)
 	return is && kill((pid_t)pid, 0) == 0;
 }
 
+/* From now on they are ours. */
+static void sign(struct proxy_state *st)
+{
+	book_set(&st->pid, (uint64_t)getpid());
+	book_set(&st->started_unix, (uint64_t)time(NULL));
+	book_set(&st->heartbeat_ns, util_now_ns());
+	book_set(&st->draining, 0);
+	book_set(&st->stray_sockets, 0);
+}
+
 static int take_over(struct writer *w)
 {
 	struct proxy_state *st = w->state;
@@ -106,14 +116,10 @@ static int take_over(struct writer *w)
 		return -EBUSY;
 	}
 	close_orphans(w);
-	book_set(&st->pid, (uint64_t)getpid());
-	book_set(&st->started_unix, (uint64_t)time(NULL));
-	book_set(&st->heartbeat_ns, util_now_ns());
 	book_set(&st->accept_paused, 0);
-	book_set(&st->draining, 0);
 	book_set(&st->pipes, 0);
 	book_set(&st->buffers, 0);
-	book_set(&st->stray_sockets, 0);
+	sign(st);
 	book_add(&st->starts, 1);
 	return 0;
 }
@@ -128,14 +134,8 @@ int writer_running(const struct writer *w, pid_t *ret)
 
 void writer_succeed(struct writer *w)
 {
-	struct proxy_state *st = w->state;
-
-	book_set(&st->pid, (uint64_t)getpid());
-	book_set(&st->started_unix, (uint64_t)time(NULL));
-	book_set(&st->heartbeat_ns, util_now_ns());
-	book_set(&st->draining, 0);
-	book_set(&st->stray_sockets, 0);
-	book_add(&st->upgrades, 1);
+	sign(w->state);
+	book_add(&w->state->upgrades, 1);
 }
 
 int writer_open(const char *pins, bool successor, struct writer **ret)
