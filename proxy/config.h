@@ -199,7 +199,10 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
  */
 int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX]);
 
-/* By id, which is the same in every configuration; NULL if it is not in this one. */
+/*
+ * By id, which is the same in every configuration; NULL if it is not in this one.  Of
+ * routes with one name the first.
+ */
 struct listener *config_listener(struct config *c, uint16_t id);
 struct route *config_route(const struct listener *l, uint16_t id);
 

@@ -170,11 +170,15 @@ static bool find_place(struct config *c, const struct packed *p, struct listener
 		       struct route **r, struct backend **b)
 {
 	*l = config_listener(c, p->listener);
-	*r = *l ? config_route(*l, p->route) : NULL;
-	for (unsigned n = 0; *r && n < (*r)->backend_names_count; n++) {
-		*b = &(*r)->backends[n];
-		if ((*b)->id == p->backend)
-			return true;
+	for (unsigned k = 0; *l && k < (*l)->routes_count; k++) {
+		*r = &(*l)->routes[k];
+		/* several may have one name, and so one id */
+		for (unsigned n = 0;
+		     (*r)->id == p->route && n < (*r)->backend_names_count; n++) {
+			*b = &(*r)->backends[n];
+			if ((*b)->id == p->backend)
+				return true;
+		}
 	}
 	return false;
 }

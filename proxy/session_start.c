@@ -40,7 +40,9 @@ void session_count(struct session *s, struct config *c)
 	struct limits_table *t = s->worker->proxy->limits;
 	int64_t now = ev_now_ms(s->worker->loop);
 	const struct listener *l = config_listener(c, s->listener->id);
-	const struct route *r = l && s->route ? config_route(l, s->route->id) : NULL;
+	const struct route *r = c == s->config	? s->route
+				: l && s->route ? config_route(l, s->route->id)
+						: NULL;
 	/* of a check of a trusted balancer the source was not counted */
 	bool named = !s->trusted || memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
 
