@@ -31,12 +31,13 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
-READER := user/book/book.c user/book/dump.c user/book/records.c user/book/names.c user/book/audit.c user/book/explain.c \
-	user/book/pin.c user/book/proxy_ring.c \
-	$(wildcard nft/*.c)
-WRITER := user/book/writer.c user/book/pin.c user/book/proxy_ring.c user/book/explain.c nft/batch.c nft/ruleset.c nft/counters.c
+# what finds and mends the hooks of a load, in every program that lives
+KEEP := user/keep.c user/repair.c user/attach.c user/adopt.c user/pins.c user/book/hooks.c user/book/boundary.c \
+	user/book/pin.c $(wildcard nft/*.c)
+READER := $(filter-out user/book/writer.c,$(wildcard user/book/*.c)) $(wildcard nft/*.c)
+WRITER := user/book/writer.c user/book/proxy_ring.c user/book/explain.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
-TOLLGATE := user/tollgate.c user/load.c user/pins.c user/attach.c user/follow.c user/status.c user/offenders.c user/flows.c $(ROUTING)
+TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/programs.c user/follow.c user/status.c user/offenders.c user/flows.c $(ROUTING)
 EXPORTER := user/exporter.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/offenders.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
 RELAY := proxy/relay.c proxy/outbox.c
@@ -53,15 +54,15 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c
 
 all: $(PROGRAMS)
 
-$(BUILD)/tollgate: $(call obj,$(TOLLGATE) $(READER) $(BASE))
+$(BUILD)/tollgate: $(call obj,$(sort $(TOLLGATE) $(READER) $(KEEP) $(BASE)))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lm -lcurl
 
-$(BUILD)/tollgate-exporter: $(call obj,$(EXPORTER) $(READER) $(BASE))
+$(BUILD)/tollgate-exporter: $(call obj,$(sort $(EXPORTER) $(READER) $(KEEP) $(BASE)))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd -lpthread
 
-$(BUILD)/tollgate-proxy: $(call obj,$(PROXY) $(WRITER) $(BASE))
+$(BUILD)/tollgate-proxy: $(call obj,$(sort $(PROXY) $(WRITER) $(KEEP) $(BASE)))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm -lcares -luring -lpthread
 
@@ -71,7 +72,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # the one file that includes the skeleton
-$(BUILD)/user/load.o: $(BUILD)/tollgate.skel.h
+$(BUILD)/user/programs.o: $(BUILD)/tollgate.skel.h
 
 $(BUILD)/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)

@@ -33,6 +33,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -100,10 +101,18 @@ struct tcp_sock {
 	__u64 bytes_acked;
 	struct minmax rtt_min;
 	__u8 bpf_sock_ops_cb_flags;
+	__u8 repair : 1;
 	struct request_sock *fastopen_rsk;
 };
 
-struct seq_file;
+struct seq_file {
+	void *private;
+};
+
+/* What an iterator over sockets begins its private part with (seq_file_net.h). */
+struct seq_net_private {
+	struct net *net;
+};
 
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -15,12 +15,12 @@
 /* Where the books are pinned if nobody says otherwise. */
 #define TG_PINS	       "/sys/fs/bpf/tollgate"
 
-#define TG_ABI_VERSION 3
+#define TG_ABI_VERSION 4
 
 /*
- * Capacities; each map reports the use of its own (README, "Limits").  The first four
- * are defaults that `tollgate load --size` changes; a quarter of the rows may be the
- * host's.
+ * Capacities; each map reports the use of its own (README, "Limits").  Those of flows,
+ * wire, rows, records, names and slots are defaults that `tollgate load --size` changes;
+ * a quarter of the rows may be the host's.
  */
 #define TG_FLOWS_MAX	    262144
 #define TG_WIRE_FLOWS_MAX   262144
@@ -28,9 +28,10 @@
 #define TG_RECORDS_BYTES    (1 << 20)
 #define TG_ODD_MAX	    64
 #define TG_LISTENERS_MAX    256
-#define TG_NAMES_MAX	    4096
-#define TG_SLOTS_MAX	    4096
+#define TG_NAMES_MAX	    16384
+#define TG_SLOTS_MAX	    8192
 #define TG_NAME_LEN	    64
+#define TG_TARGETS_MAX	    64
 #define TG_PROXY_EVENTS_MAX 4096
 
 enum tg_dir { TG_RX, TG_TX, TG_DIR_MAX };
@@ -81,9 +82,12 @@ enum tg_close {
 	X(WIRE_FULL, "wire_full")           \
 	X(TCP_ROWS_FULL, "tcp_rows_full")   \
 	X(WIRE_ROWS_FULL, "wire_rows_full") \
+	X(HOST_ROWS, "host_rows_full")      \
 	X(STORAGE, "no_socket_storage")     \
 	X(BACKWARDS, "counter_went_back")   \
 	X(SEQUENCE, "sequence_mismatch")    \
+	X(NO_MEMORY, "no_memory")           \
+	X(CALLBACKS, "callbacks_lost")      \
 	X(SHORT_L2, "short_l2")             \
 	X(SHORT_L3, "short_l3")             \
 	X(SHORT_L4, "short_l4")             \
@@ -99,13 +103,18 @@ enum tg_fault {
 		TG_FAULT_MAX
 };
 
-/* One TCP or other conversation as its local end sees it.  IPv4 is v4-mapped IPv6. */
+/*
+ * One TCP or other conversation as its local end sees it.  IPv4 is v4-mapped IPv6.  Two
+ * sockets may have one 4-tuple if they are bound to devices (SO_BINDTODEVICE, or a scope
+ * of link-local addresses): `device` tells them apart.
+ */
 struct flow_key {
 	__u8 local[16];
 	__u8 remote[16];
 	__be16 local_port;
 	__be16 remote_port;
-	__u32 proto;	    /* IPPROTO_* */
+	__u16 proto;	    /* IPPROTO_* */
+	__u16 device;	    /* ifindex (its lower half) the socket is bound to, or 0 */
 	__u64 netns_cookie; /* SO_NETNS_COOKIE of the socket's namespace */
 };
 _Static_assert(sizeof(struct flow_key) == 48, "flow_key is map ABI");
@@ -165,8 +174,9 @@ struct sock_state {
 	__u8 closed;	    /* this life is over and accounted */
 	__u8 released;	    /* the application has closed it */
 	__u8 adopted;	    /* it was open before the books were loaded */
-	__u8 waits;	    /* it is in its listener's `waiting` */
-	__u8 pad[2];
+	__u8 waits;	    /* it is in the `waiting` of a row */
+	__u8 here;	    /* it lives in the load's own network namespace */
+	__u8 pad;
 	__u32 compared;	    /* 1: the claim was looked at (atomic) */
 	__u32 unsent_bytes; /* these three are of the moment it closed */
 	__u32 rcv_nxt;
@@ -254,6 +264,7 @@ struct tcp_totals {
 	__u64 wire_unmatched; /* no packet seen: another device, or older than the load */
 	__u64 wire_rx_duplicate_bytes;	/* arrived more than once */
 	__u64 wire_rx_unaccepted_bytes; /* arrived, but the socket never took them */
+	__u64 wire_rx_outside_bytes;	/* of these, beyond any window: forged or stray */
 	__u64 wire_tx_unseen_bytes;	/* given to IP, never at the device */
 	__u64 wire_rx_residual_bytes;
 	__u64 wire_tx_residual_bytes;
@@ -296,7 +307,8 @@ struct wire_flow {
 	__u8 socket;	     /* a local socket owns this flow and will end it */
 	__u8 active;	     /* the local end sent the first frame */
 	__u8 fins;	     /* bit a direction */
-	__u8 pad[6];
+	__u16 missed; /* roll calls that did not meet its socket, one after the other */
+	__u32 pass;   /* the last one that did */
 	__u64 opened_ns; /* CLOCK_MONOTONIC, coarse */
 	__u64 seen_ns;
 	struct wire_counts counts[TG_POINT_MAX]; /* not in a row yet */
@@ -305,11 +317,15 @@ struct wire_flow {
 		__u64 first;   /* sequence numbers, widened to 64 bits */
 		__u64 highest; /* 0: none seen; the distance is what was unique */
 	} seq[TG_DIR_MAX];
+	__u64 outside_bytes; /* received payload beyond any window of TCP */
+	__u64 epoch;	     /* TG_CURSOR_EPOCH when it began */
 };
 
 /*
- * `records`: one for every TCP socket that closed and every other 4-tuple that became
- * idle.  Lossy by contract: what found no place is in `records_lost`, with its bytes.
+ * `records`: one for every TCP socket that closed; `wire_records`: one for every other
+ * 4-tuple that is over and had a packet each way, so that whoever sends datagrams cannot
+ * push connections out.  Lossy by contract: what found no place is in `records_lost`,
+ * with its bytes.
  */
 struct record {
 	struct flow_key key;
@@ -340,6 +356,9 @@ struct xdp_count {
 #define TG_RECORD_ENDED                                                \
 	(TG_CLOSE_MAX + 1) /* TCP: a RST of our end, or FINs both ways \
 			    */
+
+/* `records_lost`, by the ring that had no place. */
+enum tg_ring { TG_RING_TCP, TG_RING_WIRE, TG_RING_MAX };
 
 struct record_loss {
 	__u64 records;
@@ -395,11 +414,84 @@ enum tg_cursor {
 	TG_CURSOR_ODD,
 	TG_CURSOR_FLOWS, /* entries of `flows` and `wire` at the last visit */
 	TG_CURSOR_WIRE,
-	TG_CURSOR_RECORDS, /* bytes in the ring, at the last visit */
+	TG_CURSOR_RECORDS, /* bytes in the rings, at the last visit */
+	TG_CURSOR_WIRE_RECORDS,
+	TG_CURSOR_LIVE,	   /* lives that began and did not end, of the load's namespace */
+	TG_CURSOR_BEGUN,   /* lives that began there, ever */
+	TG_CURSOR_BOUND,   /* sockets ever seen that were bound to a device */
+	TG_CURSOR_FOLDING, /* rows in `folding` */
+	TG_CURSOR_EPOCH,   /* raised when a device is watched anew: frames were missed */
+	TG_CURSOR_NFT_LOST,   /* times the nft table was found gone, and made anew */
+	TG_CURSOR_REATTACHED, /* hooks that were attached again */
 	TG_CURSOR_MAX
 };
 
-enum tg_hook { TG_HOOK_SOCKOPS, TG_HOOK_TRACEPOINT };
+/*
+ * `watched`: what the load was asked to watch, by name, so that whoever lives can attach
+ * again what was remade: the directory of a cgroup, a device or a pattern of names.
+ */
+enum tg_target_kind {
+	TG_TARGET_NONE,
+	TG_TARGET_CGROUP,
+	TG_TARGET_DEVICE,
+	TG_TARGET_XDP,
+	TG_TARGET_KIND_MAX
+};
+
+#define TG_TARGET_LEN 512
+struct watched {
+	__u32 kind;
+	__u32 attach; /* of devices: 0 tcx or else clsact, 1 tcx, 2 clsact */
+	char name[TG_TARGET_LEN];
+};
+
+/* `hooks`: how each of them is, as whoever may look measured it (user/book/hooks.c). */
+#define TG_HOOKS(X)           \
+	X(NONE, "none")       \
+	X(SOCKOPS, "sockops") \
+	X(RELEASE, "release") \
+	X(STATE, "state")     \
+	X(WIRE_RX, "wire_rx") \
+	X(WIRE_TX, "wire_tx") \
+	X(XDP, "xdp")
+
+enum tg_hook_kind {
+#define X(name, label) TG_HOOK_##name,
+	TG_HOOKS(X)
+#undef X
+		TG_HOOK_KIND_MAX
+};
+
+#define TG_HOOKS_MAX   256
+#define TG_FOREIGN_LEN 128
+struct hook {
+	__u32 kind; /* enum tg_hook_kind; NONE: this element is not used */
+	__u32 attached;
+	__u32 first;   /* no program of others is asked before it */
+	__u32 foreign; /* programs of others beside it */
+	__u32 ifindex;
+	__u32 prog_id;
+	__u64 checked_ns;	    /* CLOCK_MONOTONIC */
+	char target[TG_TARGET_LEN]; /* the cgroup's directory, the device's name */
+	char foreign_names[TG_FOREIGN_LEN]; /* of these, a space between */
+};
+
+/*
+ * `accepted`, one element: what an operator has looked into (`tollgate audit --accept`).
+ * Residuals and counts up to these are not told again; 0 everywhere if nothing was.
+ */
+#define TG_CHECKS_MAX	 8
+#define TG_ACCEPTED_MAX	 32
+#define TG_ACCEPTED_TEXT 128
+struct accepted {
+	__u64 at_unix;
+	__u64 residual_bytes[TG_CHECKS_MAX]; /* by enum audit_check */
+	__u64 counts[TG_ACCEPTED_MAX];	     /* by enum gap_reason */
+	char text[TG_ACCEPTED_TEXT];
+};
+
+/* What tells the tcp book of open and close. */
+enum tg_teller { TG_BY_SOCKOPS, TG_BY_TRACEPOINT };
 
 /* `meta`, one element, written by `tollgate load`. */
 struct meta {
@@ -409,13 +501,17 @@ struct meta {
 	__u64 loaded_ns;     /* CLOCK_MONOTONIC */
 	__u64 loaded_unix;   /* seconds */
 	__u32 nft;	     /* this load made the nft table */
-	__u32 hook;	     /* enum tg_hook: what tells the tcp book of open and close */
+	__u32 hook;	     /* enum tg_teller */
 	__u64 cgroup_id;     /* of the counted cgroup; 0: any (by other loaders) */
 	__u64 idle_ns;	     /* a flow without socket ends after this; 0: 60 s */
 	__u64 host_rows_max; /* rows of the host in each map; 0: a quarter of them */
 	__u32 xdp;	     /* devices with the XDP program */
 	__u32 upgrades;
 	char version[16];
+	char nft_table[TG_NAME_LEN]; /* of family inet; empty: none was made */
+	__u16 ephemeral_min;	     /* ports from here on have no row of their own ... */
+	__u16 ephemeral_max;	     /* ... up to here; 0: none */
+	__u32 whole;		     /* the load came to its end */
 };
 
 #include "abi_proxy.h"

@@ -76,7 +76,11 @@ enum tg_side {
 	X(QUEUE_FULL, "queue_full", BACKEND)                        \
 	X(QUEUE_TIMEOUT, "queue_timeout", BACKEND)                  \
 	X(CLIENT_GONE, "client_gone_before_backend", CLIENT)        \
-	X(RESOURCES, "out_of_resources", PROXY)
+	X(RESOURCES, "out_of_resources", PROXY)                     \
+	X(LOOP, "loop", PROXY)                                      \
+	X(EXPRESSION, "expression_limit", CLIENT)                   \
+	X(EVICTED, "opening_evicted", CLIENT)                       \
+	X(LOCAL_PORTS, "local_ports", PROXY)
 
 enum tg_end {
 #define X(name, label, side) TG_END_##name,
@@ -89,11 +93,14 @@ enum tg_end {
 
 /*
  * The proxy book: one slot a row, mapped by the proxy, which adds with relaxed atomics.
- * A slot is taken by setting `used`; it is never given back.
+ * A slot is taken by setting `used`.  Those of rows that no configuration has any more
+ * are folded into the row of the past (listener, route and backend 0) and free again.
  */
+enum tg_slot { TG_SLOT_NEVER, TG_SLOT_USED, TG_SLOT_FREE };
+
 struct proxy_slot {
 	struct row_key row;
-	__u32 used;
+	__u32 used; /* enum tg_slot */
 	__u64 opened;
 	__u64 closed;
 	__u64 rx_payload_bytes; /* read from the socket, PROXY header not included */
@@ -155,13 +162,16 @@ struct proxy_state {
 	__u64 reloads_failed;
 	__u64 upgrades; /* times a successor took over */
 	__u64 draining;
-	__u64 label_errors;  /* sockets that could not be labelled */
-	__u64 slot_errors;   /* rows that found no slot: counted in slot 0 */
-	__u64 pipes;	     /* gauge: pipes held, pooled or in use */
-	__u64 buffers;	     /* gauge: relay buffers, the same */
-	__u64 zombie_checks; /* times sessions were compared with the kernel's sockets */
-	__u64 stray_sockets; /* gauge: of the proxy, but of no session */
-	__u64 limits_full;   /* sources that found no place in the table of limits */
+	__u64 label_errors;   /* sockets that could not be labelled */
+	__u64 slot_errors;    /* rows that found no slot: counted in slot 0 */
+	__u64 pipes;	      /* gauge: pipes held, pooled or in use */
+	__u64 buffers;	      /* gauge: relay buffers, the same */
+	__u64 zombie_checks;  /* times sessions were compared with the kernel's sockets */
+	__u64 stray_sockets;  /* gauge: of the proxy, but of no session */
+	__u64 limits_full;    /* sources that found no place in the table of limits */
+	__u64 netns_cookie;   /* of its sockets */
+	__u64 log_suppressed; /* lines that were not written because there were too many
+			       */
 };
 
 /*

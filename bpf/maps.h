@@ -15,6 +15,9 @@
 
 #define ADD(lvalue, n) ((void)__sync_fetch_and_add(&(lvalue), (n)))
 
+#define TG_E2BIG       7 /* errno: a full map; linux/errno.h clashes with tcp_sock.h */
+#define TG_EEXIST      17
+
 #define TG_MAP(mname, mtype, mkey, mval, mmax, mflags) \
 	struct {                                       \
 		__uint(type, mtype);                   \
@@ -45,10 +48,17 @@ TG_MAP(listeners, BPF_MAP_TYPE_HASH, struct listener_key, struct listener_val,
        TG_LISTENERS_MAX, 0);
 TG_MAP(cursors, BPF_MAP_TYPE_ARRAY, __u32, __u64, TG_CURSOR_MAX, 0);
 TG_MAP(odd, BPF_MAP_TYPE_ARRAY, __u32, struct odd, TG_ODD_MAX, 0);
-TG_MAP(records_lost, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct record_loss, 1, 0);
+TG_MAP(records_lost, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct record_loss, TG_RING_MAX,
+       0);
 TG_MAP(xdp_reasons, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct xdp_count, TG_FAULT_MAX, 0);
 TG_MAP(faults, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, TG_FAULT_MAX, 0);
-TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX, 0);
+TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX,
+       BPF_F_NO_PREALLOC);
+TG_MAP(watched, BPF_MAP_TYPE_ARRAY, __u32, struct watched, TG_TARGETS_MAX, 0);
+TG_MAP(hooks, BPF_MAP_TYPE_ARRAY, __u32, struct hook, TG_HOOKS_MAX, 0);
+TG_MAP(accepted, BPF_MAP_TYPE_ARRAY, __u32, struct accepted, 1, 0);
+/* rows that are about to be folded into those of the past (user/book/fold.c) */
+TG_MAP(folding, BPF_MAP_TYPE_HASH, struct row_key, __u64, TG_ROWS_MAX, BPF_F_NO_PREALLOC);
 TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(offenders, BPF_MAP_TYPE_ARRAY, __u32, struct offender, TG_OFFENDERS_MAX,
@@ -65,6 +75,11 @@ struct {
 	__uint(max_entries, TG_RECORDS_BYTES);
 } records SEC(".maps") __weak;
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TG_RECORDS_BYTES);
+} wire_records SEC(".maps") __weak;
+
 static __always_inline struct meta *meta_get(void)
 {
 	__u32 zero = 0;
@@ -80,22 +95,55 @@ static __always_inline void fault_inc(__u32 fault)
 		ADD(*n, 1);
 }
 
+/* An insert failed: is it the map that is full, or the host that has no memory? */
+static __always_inline void fault_insert(long err, __u32 full)
+{
+	if (err && err != -TG_EEXIST)
+		fault_inc(err == -TG_E2BIG ? full : TG_FAULT_NO_MEMORY);
+}
+
+static __always_inline __u64 cursor_get(__u32 which)
+{
+	__u64 *n = bpf_map_lookup_elem(&cursors, &which);
+
+	return n ? *(volatile __u64 *)n : 0;
+}
+
+static __always_inline void cursor_add(__u32 which, __s64 by)
+{
+	__u64 *n = bpf_map_lookup_elem(&cursors, &which);
+
+	if (n)
+		ADD(*n, by);
+}
+
+/* A row that is being folded takes no more: what comes for it is the overflow's. */
+static __always_inline int row_is_folding(const struct row_key *row)
+{
+	return cursor_get(TG_CURSOR_FOLDING) && bpf_map_lookup_elem(&folding, row);
+}
+
 /*
  * Make a row.  Rows of the proxy always may be made; host rows are bounded in each map,
  * so that a busy host cannot take the proxy's places.
  */
 static __always_inline void row_make(void *map, __u32 which, const struct row_key *row,
-				     const void *empty)
+				     const void *empty, __u32 full)
 {
 	__u64 *n = bpf_map_lookup_elem(&cursors, &which);
 	struct meta *m = meta_get();
 	int host = row->leg == TG_LEG_HOST || row->leg == TG_LEG_FORWARDED;
+	long err;
 
 	if (!n || !m)
 		return;
-	if (host && *n >= (m->host_rows_max ? m->host_rows_max : TG_ROWS_MAX / 4))
+	if (host && *n >= (m->host_rows_max ? m->host_rows_max : TG_ROWS_MAX / 4)) {
+		fault_inc(TG_FAULT_HOST_ROWS);
 		return;
-	if (bpf_map_update_elem(map, row, empty, BPF_NOEXIST) == 0 && host)
+	}
+	err = bpf_map_update_elem(map, row, empty, BPF_NOEXIST);
+	fault_insert(err, full);
+	if (!err && host)
 		ADD(*n, 1);
 }
 
@@ -104,32 +152,38 @@ static __always_inline void row_make(void *map, __u32 which, const struct row_ke
 static __always_inline struct tcp_totals *tcp_row(const struct row_key *row)
 {
 	static const struct tcp_totals empty;
-	struct tcp_totals *t = bpf_map_lookup_elem(&tcp_totals, row);
+	struct tcp_totals *t = NULL;
 	__u32 zero = 0;
 
-	if (!t) {
-		row_make(&tcp_totals, TG_CURSOR_ROWS_TCP, row, &empty);
+	if (!row_is_folding(row)) {
 		t = bpf_map_lookup_elem(&tcp_totals, row);
+		if (!t) {
+			row_make(&tcp_totals, TG_CURSOR_ROWS_TCP, row, &empty,
+				 TG_FAULT_TCP_ROWS_FULL);
+			t = bpf_map_lookup_elem(&tcp_totals, row);
+		}
 	}
 	if (t)
 		return t;
-	fault_inc(TG_FAULT_TCP_ROWS_FULL);
 	return bpf_map_lookup_elem(&tcp_overflow, &zero);
 }
 
 static __always_inline struct wire_totals *wire_row(const struct row_key *row)
 {
 	static const struct wire_totals empty;
-	struct wire_totals *t = bpf_map_lookup_elem(&wire_totals, row);
+	struct wire_totals *t = NULL;
 	__u32 zero = 0;
 
-	if (!t) {
-		row_make(&wire_totals, TG_CURSOR_ROWS_WIRE, row, &empty);
+	if (!row_is_folding(row)) {
 		t = bpf_map_lookup_elem(&wire_totals, row);
+		if (!t) {
+			row_make(&wire_totals, TG_CURSOR_ROWS_WIRE, row, &empty,
+				 TG_FAULT_WIRE_ROWS_FULL);
+			t = bpf_map_lookup_elem(&wire_totals, row);
+		}
 	}
 	if (t)
 		return t;
-	fault_inc(TG_FAULT_WIRE_ROWS_FULL);
 	return bpf_map_lookup_elem(&wire_overflow, &zero);
 }
 

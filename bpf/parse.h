@@ -17,6 +17,7 @@
 #define IP_OFFMASK    0x1fff
 #define IP_MF	      0x2000
 #define PARSE_EXT_MAX 4
+#define IP6_JUMBO     194 /* RFC 2675 2; 4 more bytes behind its length */
 
 #define TCP_FIN	      0x01
 #define TCP_SYN	      0x02
@@ -33,6 +34,10 @@ struct packet {
 	__u16 l2_bytes;	    /* up to the IP header */
 	__u16 header_bytes; /* up to the payload: what every segment repeats */
 	__u32 seq;
+	__u32 ack;
+	__u16 jumbo_bytes; /* of header_bytes: an option that no segment has on the link
+			    */
+	__u16 pad;
 	__u32 l3_bytes; /* IP header and on, by the IP length; 0 if that field is 0 */
 };
 
@@ -125,6 +130,11 @@ static __always_inline enum tg_fault parse_ip6(struct cursor *c, struct packet *
 		if ((const void *)(p + 8) > c->end)
 			return TG_FAULT_SHORT_L3;
 		next = p[0];
+		/* an aggregate over 64 KiB carries it (BIG TCP), its segments do not */
+		if (pkt->proto == 0 && p[1] == 0 && p[2] == IP6_JUMBO) {
+			pkt->jumbo_bytes = 8;
+			pkt->l3_bytes = 40u + parse_be32(p + 4);
+		}
 		if (pkt->proto == 44 && parse_be16(p + 2) & 0xfff9) {
 			pkt->proto = next; /* offset, or more to come */
 			return TG_FAULT_FRAGMENT;
@@ -173,10 +183,31 @@ static __always_inline enum tg_fault parse_l4(struct cursor *c, struct packet *p
 		if (hlen < 20)
 			return TG_FAULT_BAD_HEADER;
 		pkt->seq = parse_be32(p + 4);
+		pkt->ack = parse_be32(p + 8);
 		pkt->tcp_flags = p[13];
 	}
 	c->pos = p + hlen;
 	return TG_FAULT_NONE;
+}
+
+/* From the IP header on, of a packet whose link says `proto`. */
+static __always_inline enum tg_fault parse_l3(struct cursor *c, const void *data,
+					      __u16 proto, struct packet *ret)
+{
+	enum tg_fault fault;
+
+	ret->l2_bytes = (__u16)((const char *)c->pos - (const char *)data);
+	if (proto == ETH_P_IP)
+		fault = parse_ip4(c, ret);
+	else if (proto == ETH_P_IPV6)
+		fault = parse_ip6(c, ret);
+	else
+		return TG_FAULT_NOT_IP;
+	if (fault != TG_FAULT_NONE)
+		return fault;
+	fault = parse_l4(c, ret);
+	ret->header_bytes = (__u16)((const char *)c->pos - (const char *)data);
+	return fault;
 }
 
 /*
@@ -192,20 +223,16 @@ static __always_inline enum tg_fault parse_frame(const void *data, const void *d
 	__u16 proto;
 
 	fault = parse_l2(&c, &proto);
-	if (fault != TG_FAULT_NONE)
-		return fault;
-	ret->l2_bytes = (__u16)((const char *)c.pos - (const char *)data);
-	if (proto == ETH_P_IP)
-		fault = parse_ip4(&c, ret);
-	else if (proto == ETH_P_IPV6)
-		fault = parse_ip6(&c, ret);
-	else
-		return TG_FAULT_NOT_IP;
-	if (fault != TG_FAULT_NONE)
-		return fault;
-	fault = parse_l4(&c, ret);
-	ret->header_bytes = (__u16)((const char *)c.pos - (const char *)data);
-	return fault;
+	return fault != TG_FAULT_NONE ? fault : parse_l3(&c, data, proto, ret);
+}
+
+/* The same of a packet without a link header (wireguard, tun, ppp). */
+static __always_inline enum tg_fault parse_packet(const void *data, const void *data_end,
+						  __u16 proto, struct packet *ret)
+{
+	struct cursor c = { data, data_end };
+
+	return parse_l3(&c, data, proto, ret);
 }
 
 #endif

@@ -38,15 +38,15 @@ static __always_inline void hist_add(struct tcp_hist *h, __u32 shift, __u64 valu
 }
 
 /* Hand over, or account the loss. */
-static __always_inline struct record *record_reserve(const struct tcp_counts *counts)
+static __always_inline struct record *record_reserve(void *ring, __u32 book,
+						     const struct tcp_counts *counts)
 {
-	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	struct record *r = bpf_ringbuf_reserve(ring, sizeof(*r), 0);
 	struct record_loss *lost;
-	__u32 zero = 0;
 
 	if (r)
 		return r;
-	lost = bpf_map_lookup_elem(&records_lost, &zero);
+	lost = bpf_map_lookup_elem(&records_lost, &book);
 	if (lost) {
 		ADD(lost->records, 1);
 		ADD(lost->rx_payload_bytes, counts->rx_payload_bytes);

@@ -5,8 +5,8 @@
  *
  * Two hooks can tell of open and close, `meta.hook` says which: sockops, or the
  * tracepoint inet_sock_set_state.  Both run under the socket's lock, before the state
- * changes, and lead to the same functions.  With sockops the tracepoint serves adopted
- * sockets where the kernel cannot set their callback flags (before 6.12).
+ * changes, and lead to the same functions.  With sockops the tracepoint is the net below:
+ * it tells of the ends that sockops was not told of.
  */
 #include <linux/bpf.h>
 
@@ -23,47 +23,15 @@
 #include "tcp_account.h"
 #include "tcp_sock.h"
 #include "wire_flow.h"
+#include "wire_open.h"
 
 #define SOL_TCP			  6
 #define TCP_BPF_SOCK_OPS_CB_FLAGS 1008 /* since Linux 6.12 */
 
 char LICENSE[] SEC("license") __weak = "GPL";
 
-/*
- * From now on packets of this 4-tuple belong to a socket.  A passive flow exists since
- * its SYN, or it is not on a watched device; an active one begins here.
- */
-static __always_inline void wire_open(struct flow_key *key, __u8 role, __u8 state)
-{
-	static const struct wire_flow empty;
-	struct meta *m = meta_get();
-	struct wire_flow *f;
-	int fresh = 0;
-
-	if (!m || !m->wire || m->netns_cookie != key->netns_cookie)
-		return;
-	/* nothing was sent yet, so nobody looks for this element while it is filled */
-	if (role == TG_ROLE_CONNECTED)
-		fresh = bpf_map_update_elem(&wire, key, &empty, BPF_NOEXIST) == 0;
-	f = bpf_map_lookup_elem(&wire, key);
-	if (f && !fresh && state == BPF_TCP_SYN_SENT && !f->socket) {
-		/* of an earlier conversation that nobody ended */
-		flow_settle(key, f, ~0ull);
-		fresh = bpf_map_update_elem(&wire, key, &empty, BPF_NOEXIST) == 0;
-		f = bpf_map_lookup_elem(&wire, key);
-	}
-	if (!f) {
-		if (role == TG_ROLE_CONNECTED)
-			fault_inc(TG_FAULT_WIRE_FULL);
-		return;
-	}
-	if (fresh) {
-		f->key = *key;
-		f->active = 1;
-		f->opened_ns = f->seen_ns = bpf_ktime_get_ns();
-	}
-	f->socket = 1;
-}
+#define ROLL_CALL  16 /* one visit in so many looks for flows whose socket is gone */
+#define MISSED_MAX 3
 
 static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_state *st,
 					 const struct flow_key *key,
@@ -86,8 +54,8 @@ static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_
 		.row = *row,
 	};
 
-	if (bpf_map_update_elem(&flows, key, &flow, BPF_ANY) != 0)
-		fault_inc(TG_FAULT_FLOWS_FULL);
+	fault_insert(bpf_map_update_elem(&flows, key, &flow, BPF_ANY),
+		     TG_FAULT_FLOWS_FULL);
 }
 
 /*
@@ -105,11 +73,13 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 	if (!m)
 		return 0;
 	sock_key(tp, &key);
-	if (!st->waits)
+	if (key.device)
+		cursor_add(TG_CURSOR_BOUND, 1);
+	if (!st->waits && !st->opened)
 		waiting_begins(st, label);
 	if (key.netns_cookie != m->netns_cookie) {
-		row_of(label, st->role, &key, &row);
 		sock_counts(tp, st->role, state, &now);
+		row_of(label, st->role, &key, has_carried(&now), &row);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
 	wire_open(&key, st->role, state);
@@ -117,8 +87,9 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 }
 
 /* A new life of the socket, unless the one it has goes on (simultaneous open). */
-static __always_inline struct sock_state *life_begin(struct tcp_sock *tp, __u8 role)
+static __noinline struct sock_state *life_begin(struct tcp_sock *tp, __u8 role)
 {
+	struct meta *m = meta_get();
 	struct sock_state *st;
 	__u32 generation;
 
@@ -134,6 +105,11 @@ static __always_inline struct sock_state *life_begin(struct tcp_sock *tp, __u8 r
 	st->generation = generation;
 	st->role = role;
 	st->opened_ns = bpf_ktime_get_ns();
+	if (m && m->netns_cookie == tp_sk(tp)->__sk_common.skc_net.net->net_cookie) {
+		st->here = 1;
+		cursor_add(TG_CURSOR_BEGUN, 1);
+		cursor_add(TG_CURSOR_LIVE, 1);
+	}
 	return st;
 }
 
@@ -147,6 +123,16 @@ static __always_inline void life_established(struct tcp_sock *tp, struct sock_st
 				   : tp->srtt_us >> 3;
 }
 
+/*
+ * OR: the flags belong to every program of this cgroup and of those above and below.
+ * Others set them without looking, later than we do; then the tracepoint tells the end.
+ */
+static __always_inline void ask_for_end(struct bpf_sock_ops *ctx)
+{
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags |
+					       BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
 static __always_inline void ops_opened(struct bpf_sock_ops *ctx, struct tcp_sock *tp,
 				       __u8 role)
 {
@@ -154,9 +140,7 @@ static __always_inline void ops_opened(struct bpf_sock_ops *ctx, struct tcp_sock
 
 	if (!st)
 		return;
-	/* OR: the flags belong to every program of this cgroup */
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags |
-					       BPF_SOCK_OPS_STATE_CB_FLAG);
+	ask_for_end(ctx);
 	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		life_established(tp, st);
 	life_listed(tp, st,
@@ -195,10 +179,12 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
 	if (!st)
 		return 1;
-	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
+	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+		ask_for_end(ctx);
 		life_established(tp, st);
-	else
+	} else {
 		sock_closed(tp, st, ctx->args[0]);
+	}
 	return 1;
 }
 
@@ -207,10 +193,28 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 static __always_inline void trace_closed(struct tcp_sock *tp, struct sock_state *st,
 					 int old_state)
 {
-	if (old_state == BPF_TCP_SYN_SENT && !tp->segs_out && !st->adopted)
-		st->closed = 1;
-	else
+	if (old_state != BPF_TCP_SYN_SENT || tp->segs_out || st->adopted) {
 		sock_closed(tp, st, old_state);
+		return;
+	}
+	st->closed = 1;
+	if (st->here)
+		cursor_add(TG_CURSOR_LIVE, -1);
+}
+
+/*
+ * With sockops the callbacks tell of most ends, before the tracepoint; of those whose
+ * flags could not be set (adopted, before 6.12) or were taken away it is the net.
+ */
+static __always_inline void net_closed(struct tcp_sock *tp, int old_state)
+{
+	struct sock_state *st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
+
+	if (!st || st->closed)
+		return;
+	if (!st->adopted)
+		fault_inc(TG_FAULT_CALLBACKS);
+	sock_closed(tp, st, old_state);
 }
 
 /*
@@ -225,15 +229,14 @@ int BPF_PROG(tcp_state, struct sock *sk, int old_state, int new_state)
 	struct meta *m = meta_get();
 	struct tcp_sock *tp;
 
-	if (sk->sk_protocol != IPPROTO_TCP || !m)
+	if (sk->sk_protocol != IPPROTO_TCP || !m ||
+	    (m->hook == TG_BY_SOCKOPS && new_state != BPF_TCP_CLOSE))
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
-	if (m->hook == TG_HOOK_SOCKOPS) {
-		st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
-		if (st && st->adopted && new_state == BPF_TCP_CLOSE)
-			sock_closed(tp, st, old_state);
+	if (m->hook == TG_BY_SOCKOPS) {
+		net_closed(tp, old_state);
 		return 0;
 	}
 	if (new_state == BPF_TCP_SYN_SENT) {
@@ -277,7 +280,7 @@ int tcp_release(struct bpf_sock *bsk)
 	if (bsk->protocol != IPPROTO_TCP)
 		return 1;
 	label = bpf_sk_storage_get(&tcp_label, bsk, 0, 0);
-	if (!label || label->leg == TG_LEG_HOST)
+	if (!is_labelled(label))
 		return 1;
 	st = bpf_sk_storage_get(&tcp_sock, bsk, 0, 0);
 	if (!st)
@@ -286,7 +289,7 @@ int tcp_release(struct bpf_sock *bsk)
 	(void)__sync_fetch_and_add(&st->compared, 0); /* as in sock_closed() */
 	if (!st->closed)
 		return 1;
-	row_of(label, st->role, &key, &row_key);
+	row_of(label, st->role, &key, 1, &row_key);
 	row = tcp_row(&row_key);
 	if (!row || !check_claim(st, row, label, BPF_CORE_READ(tp, copied_seq), &verdict))
 		return 1;
@@ -301,9 +304,20 @@ int tcp_release(struct bpf_sock *bsk)
 struct bpf_map;
 
 struct sweep {
-	__u64 before; /* what was seen last before it is idle */
-	__u64 n;      /* wire flows */
+	__u64 before;	 /* what was seen last before it is idle */
+	__u64 n;	 /* wire flows */
+	__u32 roll_call; /* this one's number, 0 if it is none */
 };
+
+/* Whoever is called and missing three times is gone: its end was told by no hook. */
+static __always_inline int is_missing(struct wire_flow *f, __u32 roll_call)
+{
+	if ((__s32)(f->pass - roll_call) >= 0) {
+		f->missed = 0;
+		return 0;
+	}
+	return ++f->missed >= MISSED_MAX;
+}
 
 static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flow *f,
 		      struct sweep *s)
@@ -313,6 +327,8 @@ static long sweep_one(struct bpf_map *map, struct flow_key *key, struct wire_flo
 		bpf_map_delete_elem(&wire, key); /* it could not be, in time */
 	else if (!f->socket && !f->dead)
 		flow_settle(key, f, s->before);
+	else if (s->roll_call && !f->dead && is_missing(f, s->roll_call))
+		flow_settle(key, f, ~0ull);
 	return 0;
 }
 
@@ -330,12 +346,27 @@ static __always_inline void cursor_set(__u32 which, __u64 value)
 		*n = value;
 }
 
+/* The number of this visit if it is a roll call, which only works at home, or 0. */
+static __always_inline __u32 roll_call(struct bpf_iter__tcp *ctx)
+{
+	__u32 number = (__u32)ctx->meta->session_id;
+	struct meta *m = meta_get();
+	struct seq_net_private *p;
+	struct net *net;
+
+	if (!m || !m->wire || number % ROLL_CALL)
+		return 0;
+	p = BPF_CORE_READ(ctx->meta, seq, private);
+	net = BPF_CORE_READ(p, net);
+	return BPF_CORE_READ(net, net_cookie) == m->netns_cookie ? number : 0;
+}
+
 /* Wire flows that no socket owns: to their rows, and away if they are idle. */
-static __noinline int sweep(void)
+static __noinline int sweep(__u32 roll_call)
 {
 	struct meta *m = meta_get();
 	__u64 now = bpf_ktime_get_ns(), idle, n = 0;
-	struct sweep s = {};
+	struct sweep s = { .roll_call = roll_call };
 
 	if (!m)
 		return 0;
@@ -348,6 +379,8 @@ static __noinline int sweep(void)
 	bpf_for_each_map_elem(&flows, count_one, &n, 0);
 	cursor_set(TG_CURSOR_FLOWS, n);
 	cursor_set(TG_CURSOR_RECORDS, bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA));
+	cursor_set(TG_CURSOR_WIRE_RECORDS,
+		   bpf_ringbuf_query(&wire_records, BPF_RB_AVAIL_DATA));
 	return 0;
 }
 
@@ -358,6 +391,19 @@ static __always_inline int counts_equal(const struct tcp_counts *a,
 	return a->rx_segments == b->rx_segments && a->tx_segments == b->tx_segments &&
 	       a->rx_payload_bytes == b->rx_payload_bytes &&
 	       a->tx_payload_bytes == b->tx_payload_bytes;
+}
+
+/* Its flow on the link has a socket still. */
+static __noinline int flow_met(struct tcp_sock *tp, __u32 roll_call)
+{
+	struct wire_flow *f;
+	struct flow_key key;
+
+	sock_key(tp, &key);
+	f = bpf_map_lookup_elem(&wire, &key);
+	if (f)
+		f->pass = roll_call;
+	return 0;
 }
 
 /* A subprogram of its own: its frame and the sweep's together would be too large. */
@@ -375,15 +421,17 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list
 	sock_counts(tp, st->role, state, &now);
 	if (!list && st->opened && counts_equal(&now, &st->flushed))
 		return 0; /* most sockets of a busy host do nothing most of the time */
+	if (!list && st->waits == WAITS_BYTE && !has_carried(&now))
+		return 0;
 	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
-	row_of(label, st->role, &key, &row_key);
-	if (!label_pending(label)) {
-		waiting_ends(st, label);
+	row_of(label, st->role, &key, has_carried(&now), &row_key);
+	if (!label_pending(label) && (st->waits != WAITS_BYTE || has_carried(&now))) {
 		row = tcp_row(&row_key);
 		if (!row)
 			return 0;
 		sock_flush(st, &now, row);
+		waiting_ends(st, label);
 		f = bpf_map_lookup_elem(&wire, &key);
 		if (f && !f->dead)
 			wire_drain(f, &row_key);
@@ -396,22 +444,32 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list
 /*
  * One visit to every TCP socket of the reader's network namespace, and at the end to
  * the other wire flows.  The kernel holds the socket's lock around each call, so it
- * never races with sock_closed() of that socket.
+ * never races with sock_closed() of that socket.  Prints one byte for each life it met
+ * that is of the load's namespace: the reader compares their number with what should
+ * live.
  */
 static __always_inline int visit_one(struct bpf_iter__tcp *ctx, int list)
 {
 	struct sock_common *skc = ctx->sk_common;
 	struct sock_state *st;
 	struct tcp_sock *tp;
+	char met = '.';
+	__u32 number;
 
 	if (!skc)
-		return sweep();
+		return sweep(roll_call(ctx));
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (!tp)
 		return 0;
 	st = bpf_sk_storage_get(&tcp_sock, tp, 0, 0);
-	if (st && !st->closed)
-		visit(tp, st, list);
+	if (!st || st->closed)
+		return 0;
+	if (st->here)
+		bpf_seq_write(ctx->meta->seq, &met, 1);
+	number = (__u32)ctx->meta->session_id;
+	if (st->here && number % ROLL_CALL == 0)
+		flow_met(tp, number);
+	visit(tp, st, list);
 	return 0;
 }
 
@@ -457,7 +515,7 @@ static __noinline int adopt_totals(struct tcp_sock *tp, struct sock_state *st)
 	struct flow_key key;
 
 	sock_key(tp, &key);
-	row_of(NULL, st->role, &key, &row_key);
+	row_of(NULL, st->role, &key, has_carried(&st->baseline), &row_key);
 	row = tcp_row(&row_key);
 	if (row)
 		sock_flush(st, &st->baseline, row);
@@ -471,9 +529,9 @@ static __always_inline int is_connection(__u32 state)
 }
 
 /*
- * Run once by `tollgate load` in each network namespace, when the hooks are in place:
- * takes in what was open before.  Prints one byte a socket: '+' adopted, '-' adopted but
- * its end must be told by the tracepoint.
+ * Run by `tollgate load` in each network namespace, when the hooks are in place: takes in
+ * what was open before.  Prints one byte a socket.  Where its callback flag cannot be set
+ * the tracepoint tells of its end.
  */
 SEC("iter/tcp")
 int tcp_adopt(struct bpf_iter__tcp *ctx)
@@ -482,7 +540,7 @@ int tcp_adopt(struct bpf_iter__tcp *ctx)
 	struct meta *m = meta_get();
 	struct sock_state *st;
 	struct tcp_sock *tp;
-	char mark = '+';
+	char mark = '.';
 	int flags;
 
 	if (!skc || !m || !is_connection(skc->skc_state))
@@ -499,11 +557,10 @@ int tcp_adopt(struct bpf_iter__tcp *ctx)
 	st->adopted = 1;
 	sock_counts(tp, st->role, skc->skc_state, &st->baseline);
 	st->flushed = st->baseline;
-	if (m->hook == TG_HOOK_SOCKOPS) {
+	if (m->hook == TG_BY_SOCKOPS) {
 		flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
-		if (bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags,
-				   sizeof(flags)) < 0)
-			mark = '-';
+		(void)bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags,
+				     sizeof(flags));
 	}
 	bpf_seq_write(ctx->meta->seq, &mark, 1);
 	adopt_totals(tp, st);

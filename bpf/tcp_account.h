@@ -11,27 +11,60 @@
 #include "tcp_sock.h"
 #include "wire_flow.h"
 
-/* The row a socket belongs to, by the proxy's label or as the host's own. */
-static __always_inline void row_of(const struct sock_label *label, __u8 role,
-				   const struct flow_key *key, struct row_key *ret)
+static __always_inline int is_labelled(const struct sock_label *label)
+{
+	return label && label->leg != TG_LEG_HOST;
+}
+
+/* Ports that the kernel hands out name no service, and there are many of them. */
+static __always_inline int is_ephemeral(__u16 port)
+{
+	struct meta *m = meta_get();
+
+	return m && m->ephemeral_max && port >= m->ephemeral_min &&
+	       port <= m->ephemeral_max;
+}
+
+/* Of the host's sockets that have no row of their own (yet), by role. */
+static __always_inline void row_of_role(__u8 role, struct row_key *ret)
 {
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->proto = IPPROTO_TCP;
-	if (label && label->leg != TG_LEG_HOST) {
+	ret->role = role;
+}
+
+/*
+ * The row a socket belongs to, by the proxy's label or as the host's own.  A port has a
+ * row as soon as a byte was carried: or else whoever connects everywhere would take all.
+ */
+static __always_inline void row_of(const struct sock_label *label, __u8 role,
+				   const struct flow_key *key, int carried,
+				   struct row_key *ret)
+{
+	__u16 port;
+
+	row_of_role(role, ret);
+	if (is_labelled(label)) {
+		ret->role = 0;
 		ret->listener = label->listener;
 		ret->route = label->route;
 		ret->backend = label->backend;
 		ret->leg = label->leg;
 		return;
 	}
-	ret->role = role;
-	ret->port =
-		bpf_ntohs(role == TG_ROLE_ACCEPTED ? key->local_port : key->remote_port);
+	port = bpf_ntohs(role == TG_ROLE_ACCEPTED ? key->local_port : key->remote_port);
+	if (carried && !is_ephemeral(port))
+		ret->port = port;
+}
+
+static __always_inline int has_carried(const struct tcp_counts *n)
+{
+	return n->rx_payload_bytes || n->tx_payload_bytes;
 }
 
 static __always_inline int label_pending(const struct sock_label *label)
 {
-	return label && label->leg != TG_LEG_HOST && !(label->flags & TG_LABEL_FINAL);
+	return is_labelled(label) && !(label->flags & TG_LABEL_FINAL);
 }
 
 /* What was gained since *before, which follows; a number that goes back is not followed.
@@ -59,13 +92,21 @@ static __always_inline void counts_add(struct tcp_counts *t, const struct tcp_co
 	ADD(t->tx_segments, n->tx_segments);
 }
 
-/* The row where connections of a listener wait until their route is known. */
-static __always_inline struct tcp_totals *waiting_row(const struct sock_label *label)
-{
-	struct row_key key = { .listener = label->listener,
-			       .leg = TG_LEG_DOWNSTREAM,
-			       .proto = IPPROTO_TCP };
+/* Where a life waits until its row is known (sock_state.waits). */
+enum { WAITS_NOT, WAITS_ROUTE, WAITS_BYTE };
 
+/* The row where it waits: its listener's, or that of the host's sockets of its role. */
+static __always_inline struct tcp_totals *waiting_row(const struct sock_state *st,
+						      const struct sock_label *label)
+{
+	struct row_key key;
+
+	row_of_role(st->role, &key);
+	if (st->waits == WAITS_ROUTE) {
+		key.role = 0;
+		key.leg = TG_LEG_DOWNSTREAM;
+		key.listener = label ? label->listener : 0;
+	}
 	return tcp_row(&key);
 }
 
@@ -75,13 +116,13 @@ static __always_inline void waiting_begins(struct sock_state *st,
 	struct tcp_totals *row, *all;
 	__u32 zero = 0;
 
-	if (!label_pending(label))
+	if (is_labelled(label) && !label_pending(label))
 		return;
-	row = waiting_row(label);
+	st->waits = is_labelled(label) ? WAITS_ROUTE : WAITS_BYTE;
+	row = waiting_row(st, label);
 	all = bpf_map_lookup_elem(&tcp_all, &zero);
 	if (!row || !all)
 		return;
-	st->waits = 1;
 	ADD(row->waiting, 1);
 	ADD(all->waiting, 1);
 }
@@ -93,13 +134,13 @@ static __always_inline void waiting_ends(struct sock_state *st,
 	struct tcp_totals *row, *all;
 	__u32 zero = 0;
 
-	if (!st->waits || !label)
+	if (!st->waits)
 		return;
-	row = waiting_row(label);
+	row = waiting_row(st, label);
 	all = bpf_map_lookup_elem(&tcp_all, &zero);
 	if (!row || !all)
 		return;
-	st->waits = 0;
+	st->waits = WAITS_NOT;
 	ADD(row->waited, 1);
 	ADD(all->waited, 1);
 }
@@ -208,35 +249,68 @@ static __always_inline int check_claim(struct sock_state *st, struct tcp_totals 
 	return 1;
 }
 
+static __always_inline __u64 least(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * What arrived: each byte that the socket took must have crossed the device, and the
+ * highest number seen is where the socket came to.  What is more in either is explained
+ * only by payload that was seen: copies of bytes it has, bytes it refused.
+ */
+static __always_inline void check_arrived(struct tcp_sock *tp, struct tcp_totals *row,
+					  const struct wire_flow *f, __u64 rx,
+					  struct verdict *ret)
+{
+	/* the socket knows where its numbers begin; a SYN on the link may be anybody's */
+	__s32 moved = (__s32)(first_received(tp) - (__u32)f->seq[TG_RX].first);
+	__s64 unique =
+		f->seq[TG_RX].highest
+			? (__s64)(f->seq[TG_RX].highest - f->seq[TG_RX].first) - moved
+			: 0;
+	__u64 copies = f->drained[TG_RX].payload_bytes, seen, more, refused = 0;
+
+	copies -= least(copies, f->outside_bytes);
+	seen = least(unique > 0 ? (__u64)unique : 0, copies);
+	more = copies > rx ? copies - rx : 0;
+	if (seen > rx) /* beyond its window, after its reset, or forged */
+		refused = least(seen - rx, more);
+	ADD(row->wire_rx_outside_bytes, f->outside_bytes);
+	ADD(row->wire_rx_unaccepted_bytes, refused);
+	ADD(row->wire_rx_duplicate_bytes, more - refused);
+	ret->tcp[TG_RX] = rx + refused;
+	ret->other[TG_RX] = seen;
+	ADD(row->wire_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
+}
+
+/*
+ * What was sent.  Each transmission of unacknowledged bytes may be lost between IP and
+ * the device (no neighbour, a filter); bytes that were acknowledged did cross it once.
+ */
+static __always_inline void check_sent(struct tcp_sock *tp, struct tcp_totals *row,
+				       const struct wire_flow *f,
+				       const struct tcp_counts *now, struct verdict *ret)
+{
+	__u64 sent = f->drained[TG_TX].payload_bytes;
+	__u64 lost = tp->bytes_sent > sent ? tp->bytes_sent - sent : 0;
+
+	if (lost > now->tx_retransmitted_bytes + (__u32)(tp->snd_nxt - tp->snd_una))
+		lost = 0;
+	ADD(row->wire_tx_unseen_bytes, lost);
+	ret->tcp[TG_TX] = tp->bytes_sent;
+	ret->other[TG_TX] = sent + lost;
+	ADD(row->wire_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
+}
+
 /* What the link carried for this socket against the kernel's counters (tcp = wire). */
 static __always_inline void check_wire(struct tcp_sock *tp, struct tcp_totals *row,
 				       const struct wire_flow *f,
 				       const struct tcp_counts *now, struct verdict *ret)
 {
-	__u64 unique = f->seq[TG_RX].highest - f->seq[TG_RX].first;
-	__u64 copies = f->drained[TG_RX].payload_bytes;
-	__u64 sent = f->drained[TG_TX].payload_bytes, lost, refused = 0;
-
 	ADD(row->wire_matched, 1);
-	/*
-	 * Each transmission of unacknowledged bytes may be lost between IP and the device
-	 * (no neighbour, a filter); bytes that were acknowledged did cross it once.
-	 */
-	lost = tp->bytes_sent > sent ? tp->bytes_sent - sent : 0;
-	if (lost > now->tx_retransmitted_bytes + (__u32)(tp->snd_nxt - tp->snd_una))
-		lost = 0;
-	/* more than the socket took: beyond its window, after its reset, or forged */
-	if (unique > now->rx_payload_bytes)
-		refused = unique - now->rx_payload_bytes;
-	ADD(row->wire_tx_unseen_bytes, lost);
-	ADD(row->wire_rx_duplicate_bytes, copies > unique ? copies - unique : 0);
-	ADD(row->wire_rx_unaccepted_bytes, refused);
-	ret->tcp[TG_RX] = now->rx_payload_bytes + refused;
-	ret->tcp[TG_TX] = tp->bytes_sent;
-	ret->other[TG_RX] = unique;
-	ret->other[TG_TX] = sent + lost;
-	ADD(row->wire_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
-	ADD(row->wire_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
+	check_arrived(tp, row, f, now->rx_payload_bytes, ret);
+	check_sent(tp, row, f, now, ret);
 }
 
 /* The end of the socket's wire flow: dead, for the caller to delete; or NULL. */
@@ -256,12 +330,19 @@ static __always_inline struct wire_flow *wire_close(const struct flow_key *key,
 	return NULL;
 }
 
+/* Its packets cross a watched device, and none was missed while it was not watched. */
+static __always_inline int is_comparable(const struct wire_flow *f)
+{
+	return (f->drained[TG_RX].packets || f->drained[TG_TX].packets) &&
+	       f->epoch == cursor_get(TG_CURSOR_EPOCH);
+}
+
 static __always_inline void close_record(struct tcp_sock *tp, const struct sock_state *st,
 					 const struct flow_key *key,
 					 const struct row_key *row, enum tg_close reason,
 					 __u64 now_ns, const struct wire_flow *f)
 {
-	struct record *r = record_reserve(&st->flushed);
+	struct record *r = record_reserve(&records, TG_RING_TCP, &st->flushed);
 
 	if (!r)
 		return;
@@ -324,17 +405,19 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 		return 0;
 	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
-	row_of(label, st->role, &key, &row_key);
-	waiting_ends(st, label);
-	row = tcp_row(&row_key);
-	if (!row)
-		return 0;
 	{
 		struct tcp_counts now;
 
 		sock_counts(tp, st->role, old_state, &now);
+		row_of(label, st->role, &key, has_carried(&now), &row_key);
+		row = tcp_row(&row_key);
+		if (!row)
+			return 0;
 		sock_flush(st, &now, row);
 	}
+	waiting_ends(st, label);
+	if (st->here)
+		cursor_add(TG_CURSOR_LIVE, -1);
 	if (tp->bytes_sent < st->flushed.tx_payload_bytes)
 		fault_inc(TG_FAULT_SEQUENCE);
 	st->unsent_bytes = bytes_unsent(tp, old_state);
@@ -343,7 +426,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	st->closed = 1;
 	reason = close_reason(tp, old_state);
 	close_totals(tp, st, row, reason, now_ns);
-	if (label && label->leg != TG_LEG_HOST) {
+	if (is_labelled(label)) {
 		/*
 		 * Of sock_closed() and tcp_release() one comes second; the full
 		 * barriers make sure that at least one of two at the same time sees the
@@ -358,7 +441,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 			verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
 	}
 	f = wire_close(&key, &row_key, row);
-	if (f && !f->drained[TG_RX].packets && !f->drained[TG_TX].packets) {
+	if (f && !is_comparable(f)) {
 		ADD(row->wire_unmatched, 1);
 	} else if (f && !st->adopted) {
 		check_wire(tp, row, f, &st->flushed, &verdict);

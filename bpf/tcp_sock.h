@@ -67,6 +67,7 @@ static __always_inline void sock_key(struct tcp_sock *tp, struct flow_key *key)
 	key->local_port = tp->inet_conn.icsk_inet.inet_sport;
 	key->remote_port = skc->skc_dport;
 	key->proto = IPPROTO_TCP;
+	key->device = (__u16)skc->skc_bound_dev_if;
 	key->netns_cookie = skc->skc_net.net->net_cookie;
 }
 
@@ -112,6 +113,12 @@ static __always_inline void sock_counts(struct tcp_sock *tp, __u8 role, __u32 st
 	ret->tx_acked_bytes = acked < unique ? acked : unique;
 	ret->rx_segments = tp->segs_in;
 	ret->tx_segments = tp->segs_out;
+}
+
+/* The number of the first byte that can come, after the peer's SYN. */
+static __always_inline __u32 first_received(struct tcp_sock *tp)
+{
+	return tp->rcv_nxt - (__u32)tp->bytes_received;
 }
 
 /* Modulo 2^32; the FIN counts one, unless it was read like a byte. */

@@ -25,6 +25,7 @@
 
 #define HEADERS_MAX    256
 #define SEQUENCE_TRIES 8
+#define WINDOW_MAX     (1 << 30)
 #define PACKET_HOST    0    /* linux/if_packet.h */
 #define TCX_NEXT       (-1) /* also TC_ACT_UNSPEC: let the next program decide */
 #define IPPROTO_TCP    6
@@ -77,7 +78,9 @@ struct skb_lengths {
 static __always_inline void frame_measure(const struct skb_lengths *skb,
 					  const struct packet *pkt, struct frame *ret)
 {
-	__u32 l3 = pkt->l3_bytes, payload = 0, l3_headers = 0;
+	__u32 l3 = pkt->l3_bytes, payload = 0, l3_headers = 0,
+	      headers = pkt->header_bytes;
+	__u32 extra = skb->gso_size ? pkt->jumbo_bytes : 0;
 	__u64 segs = 1;
 
 	if (skb->gso_size || !l3 || l3 > skb->len - pkt->l2_bytes)
@@ -91,19 +94,27 @@ static __always_inline void frame_measure(const struct skb_lengths *skb,
 		if (!segs)
 			segs = 1;
 	}
-	if (pkt->header_bytes > pkt->l2_bytes)
-		l3_headers = pkt->header_bytes - pkt->l2_bytes;
+	headers -= extra;
+	if (headers > pkt->l2_bytes)
+		l3_headers = headers - pkt->l2_bytes;
 	ret->skb_bytes = l3;
 	ret->counts.packets = segs;
-	ret->counts.l3_bytes = l3 + (segs - 1) * l3_headers;
+	ret->counts.l3_bytes = l3 - extra + (segs - 1) * l3_headers;
 	ret->counts.frame_bytes =
-		skb->len + (segs - 1) * pkt->header_bytes + segs * skb->tag_bytes;
+		skb->len - extra + (segs - 1) * headers + segs * skb->tag_bytes;
 	ret->counts.payload_bytes = payload;
 }
 
-static __always_inline void key_fill(struct flow_key *key, const struct packet *pkt,
-				     int point)
+/* fe80::/10: such addresses mean something on one link only, and sockets say which. */
+static __always_inline int is_link_local(const __u8 addr[16])
 {
+	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
+static __always_inline void key_fill(struct flow_key *key, const struct packet *pkt,
+				     const struct frame *frame)
+{
+	int point = frame->point;
 	struct meta *m = meta_get();
 
 	if (point == TG_TX) {
@@ -118,7 +129,24 @@ static __always_inline void key_fill(struct flow_key *key, const struct packet *
 		key->remote_port = pkt->sport;
 	}
 	key->proto = pkt->proto;
+	if (is_link_local(pkt->src) || is_link_local(pkt->dst))
+		key->device = (__u16)frame->ifindex;
 	key->netns_cookie = m ? m->netns_cookie : 0;
+}
+
+/* The flow of a socket that is bound to this frame's device, if there ever was one. */
+static __always_inline struct wire_flow *flow_bound(struct flow_key *key,
+						    const struct frame *frame)
+{
+	struct wire_flow *f;
+
+	if (key->device || key->proto != IPPROTO_TCP || !cursor_get(TG_CURSOR_BOUND))
+		return NULL;
+	key->device = (__u16)frame->ifindex;
+	f = bpf_map_lookup_elem(&wire, key);
+	if (!f)
+		key->device = 0;
+	return f;
 }
 
 static __always_inline int is_ip4(const __u8 addr[16])
@@ -177,13 +205,15 @@ static __always_inline int opens_flow(const struct packet *pkt)
 }
 
 /* The flow of this key, made if this frame opens one; NULL if it belongs to none. */
-static __always_inline struct wire_flow *flow_find(void *ctx, const struct flow_key *key,
+static __always_inline struct wire_flow *flow_find(void *ctx, struct flow_key *key,
 						   const struct packet *pkt,
 						   const struct frame *frame)
 {
-	struct wire_flow *f = bpf_map_lookup_elem(&wire, key), *fresh;
+	struct wire_flow *f = flow_bound(key, frame), *fresh;
 	__u32 zero = 0;
 
+	if (!f)
+		f = bpf_map_lookup_elem(&wire, key);
 	if (f || !opens_flow(pkt))
 		return f;
 	fresh = bpf_map_lookup_elem(&wire_fresh, &zero);
@@ -193,17 +223,43 @@ static __always_inline struct wire_flow *flow_find(void *ctx, const struct flow_
 	fresh->active = frame->point == TG_TX;
 	fresh->leg = owner_find(ctx, frame, pkt, key, &fresh->listener);
 	fresh->opened_ns = fresh->seen_ns = bpf_ktime_get_coarse_ns();
-	bpf_map_update_elem(&wire, key, fresh, BPF_NOEXIST);
-	f = bpf_map_lookup_elem(&wire, key);
-	if (!f)
-		fault_inc(TG_FAULT_WIRE_FULL);
-	return f;
+	fresh->epoch = cursor_get(TG_CURSOR_EPOCH);
+	fault_insert(bpf_map_update_elem(&wire, key, fresh, BPF_NOEXIST),
+		     TG_FAULT_WIRE_FULL);
+	return bpf_map_lookup_elem(&wire, key);
+}
+
+static __always_inline void sequence_begins(struct wire_flow *f, __u64 dir, __u32 first)
+{
+	f->seq[dir].first = 1ull << 32 | first;
+	f->seq[dir].highest = 1ull << 32 | first;
+}
+
+/*
+ * Where each end's numbers begin.  Whoever is asked says which SYN he means, by what he
+ * acknowledges: another one may follow, or have come before, and is nobody's (RFC 9293
+ * 3.10.7.3, 3.10.7.4).
+ */
+static __always_inline void sequence_syn(struct wire_flow *f, __u64 dir,
+					 const struct packet *pkt)
+{
+	int answers = pkt->tcp_flags & TCP_ACK;
+
+	if (dir == TG_TX) {
+		if (!f->seq[TG_TX].highest || !f->socket)
+			sequence_begins(f, TG_TX, pkt->seq + 1);
+		if (answers && !f->socket && (__u32)f->seq[TG_RX].first != pkt->ack)
+			sequence_begins(f, TG_RX, pkt->ack);
+	} else if (!f->seq[TG_RX].highest) {
+		if (!answers || (__u32)f->seq[TG_TX].first == pkt->ack)
+			sequence_begins(f, TG_RX, pkt->seq + 1);
+	}
 }
 
 /*
  * RFC 9293 3.4: sequence space, modulo 2^32, here widened; a SYN takes one number.  Two
  * CPUs may see frames of one direction: the highest number is raised by comparing and
- * exchanging.
+ * exchanging.  No window is larger than 2^30 (RFC 7323 2.3): what is beyond is not TCP's.
  */
 static __always_inline void flow_sequence(struct wire_flow *f, __u64 dir,
 					  const struct packet *pkt, __u64 payload)
@@ -216,15 +272,19 @@ static __always_inline void flow_sequence(struct wire_flow *f, __u64 dir,
 		f->fins |= 1 << dir;
 	if (pkt->tcp_flags & TCP_RST)
 		return; /* may carry any sequence number, never data we keep */
-	if (!f->seq[dir].highest || (pkt->tcp_flags & TCP_SYN && !f->socket)) {
-		f->seq[dir].first = 1ull << 32 | start;
-		f->seq[dir].highest = 1ull << 32 | start;
-	}
+	if (pkt->tcp_flags & TCP_SYN)
+		sequence_syn(f, dir, pkt);
+	else if (!f->seq[dir].highest)
+		sequence_begins(f, dir, start);
 	if (!payload)
 		return; /* an ACK after a FIN stands one number beyond the data */
 	for (int i = 0; i < SEQUENCE_TRIES; i++) {
 		at = f->seq[dir].highest;
 		growth = (__s32)(start + (__u32)payload - (__u32)at);
+		if (growth > WINDOW_MAX && dir == TG_RX) {
+			ADD(f->outside_bytes, payload);
+			return;
+		}
 		if (growth <= 0 || __sync_val_compare_and_swap(&f->seq[dir].highest, at,
 							       at + growth) == at)
 			return;
@@ -315,7 +375,7 @@ static __always_inline __u16 account(void *ctx, const struct packet *pkt,
 	int charged = 0;
 	__u8 leg;
 
-	key_fill(&key, pkt, frame->point);
+	key_fill(&key, pkt, frame);
 	f = flow_find(ctx, &key, pkt, frame);
 	if (f && !f->dead && key_equal(&f->key, &key)) {
 		flow_add(f, pkt, frame);
@@ -377,7 +437,22 @@ __noinline int parse_skb(struct __sk_buff *skb, struct packet *ret)
 	return parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, ret);
 }
 
-static __always_inline int on_skb(struct __sk_buff *skb, int point)
+__noinline int parse_skb_l3(struct __sk_buff *skb, struct packet *ret)
+{
+	if (!ret)
+		return TG_FAULT_SHORT_L2;
+	__builtin_memset(ret, 0, sizeof(*ret));
+	return parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end,
+			    bpf_ntohs(skb->protocol), ret);
+}
+
+static __always_inline int parse_any(struct __sk_buff *skb, struct packet *ret, int link)
+{
+	return link ? parse_skb(skb, ret) : parse_skb_l3(skb, ret);
+}
+
+/* link: frames of this device have a link header, Ethernet's */
+static __always_inline int on_skb(struct __sk_buff *skb, int point, int link)
 {
 	struct skb_lengths lengths = { .len = skb->len,
 				       .gso_size = skb->gso_size,
@@ -390,11 +465,11 @@ static __always_inline int on_skb(struct __sk_buff *skb, int point)
 	enum tg_fault fault;
 	__u32 listener;
 
-	fault = (enum tg_fault)parse_skb(skb, &pkt);
+	fault = (enum tg_fault)parse_any(skb, &pkt, link);
 	/* headers may lie in fragments of the skb */
 	if (fault >= TG_FAULT_SHORT_L2 && fault <= TG_FAULT_SHORT_L4 &&
 	    bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX) == 0)
-		fault = (enum tg_fault)parse_skb(skb, &pkt);
+		fault = (enum tg_fault)parse_any(skb, &pkt, link);
 	frame_measure(&lengths, &pkt, &frame);
 	if (fault != TG_FAULT_NONE)
 		fault_inc(fault);
@@ -412,13 +487,26 @@ static __always_inline int on_skb(struct __sk_buff *skb, int point)
 SEC("tc")
 int wire_ingress(struct __sk_buff *skb)
 {
-	return on_skb(skb, TG_RX);
+	return on_skb(skb, TG_RX, 1);
 }
 
 SEC("tc")
 int wire_egress(struct __sk_buff *skb)
 {
-	return on_skb(skb, TG_TX);
+	return on_skb(skb, TG_TX, 1);
+}
+
+/* The same for devices without Ethernet: names of at most 15 characters. */
+SEC("tc")
+int wire_in_l3(struct __sk_buff *skb)
+{
+	return on_skb(skb, TG_RX, 0);
+}
+
+SEC("tc")
+int wire_out_l3(struct __sk_buff *skb)
+{
+	return on_skb(skb, TG_TX, 0);
 }
 
 static __always_inline void reason_add(__u32 reason, __u32 len)

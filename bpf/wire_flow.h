@@ -72,11 +72,13 @@ static __always_inline void flow_record(const struct flow_key *key,
 		.tx_segments = f->drained[TG_TX].packets,
 	};
 	struct record *r;
+	__u64 least;
 
-	/* a SYN that was refused or not answered is no connection */
-	if (key->proto == 6 && (counts.rx_segments < 2 || counts.tx_segments < 2))
+	/* what was never answered is no conversation; a refused SYN is no connection */
+	least = key->proto == 6 ? 2 : 1;
+	if (counts.rx_segments < least || counts.tx_segments < least)
 		return;
-	r = record_reserve(&counts);
+	r = record_reserve(&wire_records, TG_RING_WIRE, &counts);
 	if (!r)
 		return;
 	__builtin_memset(r, 0, sizeof(*r));

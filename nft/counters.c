@@ -16,6 +16,7 @@
 #define TRIES_MAX    10
 
 struct counters {
+	const char *table;
 	struct nft_counter *v;
 	size_t n;
 	size_t cap;
@@ -47,6 +48,7 @@ static int counters_push(struct counters *list, struct nftnl_obj *o)
 static int on_object(const struct nlmsghdr *nlh, void *arg)
 {
 	struct nftnl_obj *o = nftnl_obj_alloc();
+	struct counters *list = arg;
 	const char *table;
 	int r = MNL_CB_OK, err;
 
@@ -56,7 +58,8 @@ static int on_object(const struct nlmsghdr *nlh, void *arg)
 	}
 	if (nftnl_obj_nlmsg_parse(nlh, o) == 0) {
 		table = nftnl_obj_get_str(o, NFTNL_OBJ_TABLE);
-		err = table && strcmp(table, "tollgate") == 0 ? counters_push(arg, o) : 0;
+		err = table && strcmp(table, list->table) == 0 ? counters_push(list, o)
+							       : 0;
 		if (err < 0) {
 			errno = -err;
 			r = MNL_CB_ERROR;
@@ -69,14 +72,13 @@ static int on_object(const struct nlmsghdr *nlh, void *arg)
 /* Ask for the counters of our table only. */
 static void build_request(struct nlmsghdr *nlh, void *arg)
 {
-	(void)arg;
-	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, "tollgate");
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, ((struct counters *)arg)->table);
 	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
 }
 
-int nft_counters_read(struct nft_counter **ret, size_t *ret_n)
+int nft_counters_read(const char *table, struct nft_counter **ret, size_t *ret_n)
 {
-	struct counters list = { 0 };
+	struct counters list = { .table = table };
 	int err;
 
 	/* another program changed rules meanwhile: the list may have holes (netlink(7))

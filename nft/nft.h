@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The nft book: one table `inet tollgate`, written and read by netlink.  Nothing outside
- * that table is ever touched.  Every call needs CAP_NET_ADMIN and works on the calling
+ * The nft book: one table of family inet for each load, named as its directory of pins,
+ * `tollgate` by default, written and read by netlink.  Nothing outside that table is ever
+ * touched.  Every call needs CAP_NET_ADMIN and works on the calling
  * thread's network namespace.
  *
  * Counters are named objects, so that they outlive the rules that feed them.  Each packet
@@ -36,20 +37,28 @@ struct nft_counter {
 };
 
 /*
- * Create the table with its base chains in one transaction.  ifindexes: the devices
- * whose packets are counted, n of them; none means every device.  0, -EEXIST if the
- * table exists, or another negative errno.
+ * Create the table with its base chains in one transaction.  devices: names of those
+ * whose packets are counted, or beginnings of names with a '*' behind, n of them; none
+ * means every device.  owner: whose it is, kept with it.  0, -EEXIST if the table exists,
+ * or another negative errno.
  */
-int nft_table_create(const unsigned *ifindexes, size_t n);
+int nft_table_create(const char *table, const char *owner, const char *const *devices,
+		     size_t n);
 
 /* Remove the table in one transaction.  0, or a negative errno (-ENOENT: no table). */
-int nft_table_delete(void);
+int nft_table_delete(const char *table);
+
+/*
+ * 0 if the table is there, with the owner it was made for in ret ("" if it has none that
+ * we wrote); -ENOENT, or another negative errno.
+ */
+int nft_table_owner(const char *table, char *ret, size_t cap);
 
 /*
  * Count for these listeners, in one transaction: makes missing counters, replaces the
  * rules, keeps the counters of listeners that are gone.  0, or a negative errno.
  */
-int nft_listeners_set(const struct nft_listener *listeners, size_t n);
+int nft_listeners_set(const char *table, const struct nft_listener *listeners, size_t n);
 
 /*
  * Packets and bytes of one listener, all its counters of one direction together.  0, or
@@ -71,6 +80,6 @@ const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_
 
 /* All counters of the table.  0 and a heap array the caller frees, or a negative errno.
  */
-int nft_counters_read(struct nft_counter **ret, size_t *ret_n);
+int nft_counters_read(const char *table, struct nft_counter **ret, size_t *ret_n);
 
 #endif

@@ -13,26 +13,29 @@
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <net/if.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "batch.h"
 #include "nft.h"
 
-#define TABLE	      "tollgate"
 #define LISTENERS_MAX 64 /* keeps the transaction within its buffer */
 
 #define TCP_RST	      0x04
 #define TCP_ACK	      0x10
 
-static int add_table(struct nft_batch *b)
+static int add_table(struct nft_batch *b, const char *table, const char *owner)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct nlmsghdr *nlh;
 
 	if (!t)
 		return -ENOMEM;
-	nftnl_table_set_str(t, NFTNL_TABLE_NAME, TABLE);
+	nftnl_table_set_str(t, NFTNL_TABLE_NAME, table);
+	(void)nftnl_table_set_data(t, NFTNL_TABLE_USERDATA, owner,
+				   (uint32_t)strlen(owner) + 1);
 	nlh = nft_batch_add(b, NFT_MSG_NEWTABLE, NFPROTO_INET, NLM_F_CREATE | NLM_F_EXCL);
 	nftnl_table_nlmsg_build_payload(nlh, t);
 	nft_batch_next(b);
@@ -41,14 +44,14 @@ static int add_table(struct nft_batch *b)
 }
 
 /* hook < 0: a chain that is only jumped to */
-static int add_chain(struct nft_batch *b, const char *name, int hook)
+static int add_chain(struct nft_batch *b, const char *table, const char *name, int hook)
 {
 	struct nftnl_chain *c = nftnl_chain_alloc();
 	struct nlmsghdr *nlh;
 
 	if (!c)
 		return -ENOMEM;
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, TABLE);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, table);
 	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
 	if (hook >= 0) {
 		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, (uint32_t)hook);
@@ -65,14 +68,14 @@ static int add_chain(struct nft_batch *b, const char *name, int hook)
 	return 0;
 }
 
-static int add_counter(struct nft_batch *b, const char *name)
+static int add_counter(struct nft_batch *b, const char *table, const char *name)
 {
 	struct nftnl_obj *o = nftnl_obj_alloc();
 	struct nlmsghdr *nlh;
 
 	if (!o)
 		return -ENOMEM;
-	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, TABLE);
+	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, table);
 	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
 	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, 0);
@@ -217,14 +220,14 @@ static int match_listener(struct nftnl_rule *r, const struct nft_listener *l, in
 	return match_payload(r, &port);
 }
 
-static struct nftnl_rule *rule_new(const char *chain)
+static struct nftnl_rule *rule_new(const char *table, const char *chain)
 {
 	struct nftnl_rule *r = nftnl_rule_alloc();
 
 	if (!r)
 		return NULL;
 	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, TABLE);
+	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
 	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain);
 	return r;
 }
@@ -241,11 +244,11 @@ static void rule_commit(struct nft_batch *b, struct nftnl_rule *r)
 
 enum rule_kind { RULE_ALL, RULE_RESET, RULE_REFUSED };
 
-static int add_listener_rule(struct nft_batch *b, const struct nft_listener *l, int tx,
-			     enum rule_kind kind)
+static int add_listener_rule(struct nft_batch *b, const char *table,
+			     const struct nft_listener *l, int tx, enum rule_kind kind)
 {
 	static const char *const infix[] = { "", "-reset", "-refused" };
-	struct nftnl_rule *r = rule_new(tx ? "tx" : "rx");
+	struct nftnl_rule *r = rule_new(table, tx ? "tx" : "rx");
 	char counter[96];
 	int err = -ENOMEM;
 
@@ -253,7 +256,7 @@ static int add_listener_rule(struct nft_batch *b, const struct nft_listener *l, 
 		return -ENOMEM;
 	(void)snprintf(counter, sizeof(counter), "%s%s-%s", l->name, infix[kind],
 		       tx ? "tx" : "rx");
-	err = add_counter(b, counter);
+	err = add_counter(b, table, counter);
 	if (!err)
 		err = match_listener(r, l, tx);
 	if (!err && kind == RULE_RESET)
@@ -270,9 +273,9 @@ static int add_listener_rule(struct nft_batch *b, const struct nft_listener *l, 
 	return err;
 }
 
-static int add_refused_rx(struct nft_batch *b)
+static int add_refused_rx(struct nft_batch *b, const char *table)
 {
-	struct nftnl_rule *r = rule_new("rx");
+	struct nftnl_rule *r = rule_new(table, "rx");
 	int err = -ENOMEM;
 
 	if (!r)
@@ -288,17 +291,25 @@ static int add_refused_rx(struct nft_batch *b)
 	return err;
 }
 
-/* ifindex 0: every device */
-static int add_device_rule(struct nft_batch *b, int tx, unsigned ifindex)
+/* device NULL: every one; a '*' at its end: whatever begins so */
+static int add_device_rule(struct nft_batch *b, const char *table, int tx,
+			   const char *device)
 {
-	struct nftnl_rule *r = rule_new(tx ? "output" : "input");
+	struct nftnl_rule *r = rule_new(table, tx ? "output" : "input");
+	char name[IFNAMSIZ] = "";
+	size_t len = device ? strlen(device) : 0;
 	int err = 0;
 
 	if (!r)
 		return -ENOMEM;
-	if (ifindex)
-		err = match_meta(r, tx ? NFT_META_OIF : NFT_META_IIF, &ifindex,
-				 sizeof(ifindex));
+	if (len && len < sizeof(name)) {
+		/* the register holds the name and zeros: all of it, or its beginning */
+		memcpy(name, device, len);
+		len = device[len - 1] == '*' ? len - 1 : sizeof(name);
+		if (len)
+			err = match_meta(r, tx ? NFT_META_OIFNAME : NFT_META_IIFNAME,
+					 name, (uint32_t)len);
+	}
 	if (!err)
 		err = go_to(r, NFT_JUMP, tx ? "tx" : "rx");
 	if (!err)
@@ -307,30 +318,31 @@ static int add_device_rule(struct nft_batch *b, int tx, unsigned ifindex)
 	return err;
 }
 
-int nft_table_create(const unsigned *ifindexes, size_t n)
+int nft_table_create(const char *table, const char *owner, const char *const *devices,
+		     size_t n)
 {
 	struct nft_batch *b = nft_batch_new();
 	int err;
 
 	if (!b)
 		return -ENOMEM;
-	err = add_table(b);
+	err = add_table(b, table, owner);
 	if (!err)
-		err = add_counter(b, "refused-rx");
+		err = add_counter(b, table, "refused-rx");
 	if (!err)
-		err = add_chain(b, "rx", -1);
+		err = add_chain(b, table, "rx", -1);
 	if (!err)
-		err = add_chain(b, "tx", -1);
+		err = add_chain(b, table, "tx", -1);
 	if (!err)
-		err = add_chain(b, "input", NF_INET_LOCAL_IN);
+		err = add_chain(b, table, "input", NF_INET_LOCAL_IN);
 	if (!err)
-		err = add_chain(b, "output", NF_INET_LOCAL_OUT);
+		err = add_chain(b, table, "output", NF_INET_LOCAL_OUT);
 	if (!err)
-		err = add_refused_rx(b);
+		err = add_refused_rx(b, table);
 	for (size_t i = 0; !err && i < (n ? n : 1); i++) {
-		err = add_device_rule(b, 0, n ? ifindexes[i] : 0);
+		err = add_device_rule(b, table, 0, n ? devices[i] : NULL);
 		if (!err)
-			err = add_device_rule(b, 1, n ? ifindexes[i] : 0);
+			err = add_device_rule(b, table, 1, n ? devices[i] : NULL);
 	}
 	if (!err)
 		err = nft_batch_commit(b);
@@ -338,7 +350,7 @@ int nft_table_create(const unsigned *ifindexes, size_t n)
 	return err;
 }
 
-int nft_table_delete(void)
+int nft_table_delete(const char *table)
 {
 	struct nft_batch *b = nft_batch_new();
 	struct nftnl_table *t = nftnl_table_alloc();
@@ -346,7 +358,7 @@ int nft_table_delete(void)
 	int err = -ENOMEM;
 
 	if (b && t) {
-		nftnl_table_set_str(t, NFTNL_TABLE_NAME, TABLE);
+		nftnl_table_set_str(t, NFTNL_TABLE_NAME, table);
 		nlh = nft_batch_add(b, NFT_MSG_DELTABLE, NFPROTO_INET, 0);
 		nftnl_table_nlmsg_build_payload(nlh, t);
 		nft_batch_next(b);
@@ -357,9 +369,52 @@ int nft_table_delete(void)
 	return err;
 }
 
-static int flush_chain(struct nft_batch *b, const char *chain)
+struct wanted_table {
+	const char *name;
+	bool found;
+	char *owner;
+	size_t cap;
+};
+
+static int on_table(const struct nlmsghdr *nlh, void *arg)
 {
-	struct nftnl_rule *r = rule_new(chain);
+	struct nftnl_table *t = nftnl_table_alloc();
+	struct wanted_table *w = arg;
+	const char *name, *owner;
+	uint32_t len = 0;
+
+	if (!t) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	if (nftnl_table_nlmsg_parse(nlh, t) == 0 &&
+	    nftnl_table_get_u32(t, NFTNL_TABLE_FAMILY) == NFPROTO_INET &&
+	    (name = nftnl_table_get_str(t, NFTNL_TABLE_NAME)) &&
+	    strcmp(name, w->name) == 0) {
+		w->found = true;
+		owner = nftnl_table_get_data(t, NFTNL_TABLE_USERDATA, &len);
+		(void)snprintf(w->owner, w->cap, "%.*s", owner ? (int)len : 0,
+			       owner ? owner : "");
+	}
+	nftnl_table_free(t);
+	return MNL_CB_OK;
+}
+
+int nft_table_owner(const char *table, char *ret, size_t cap)
+{
+	struct wanted_table w = { .name = table, .owner = ret, .cap = cap };
+	int err;
+
+	do {
+		w.found = false;
+		err = nft_dump(NFT_MSG_GETTABLE, NFPROTO_INET, NULL, on_table, &w);
+	} while (err == -EINTR);
+	return err ? err : w.found ? 0 : -ENOENT;
+}
+
+static int flush_chain(struct nft_batch *b, const char *table, const char *chain)
+{
+	struct nftnl_rule *r = rule_new(table, chain);
 	struct nlmsghdr *nlh;
 
 	if (!r)
@@ -380,23 +435,24 @@ static int rank_of(const struct nft_listener *l)
 	return addr_is_v4(l->addr.ip) ? 1 : 2;
 }
 
-static int add_listener(struct nft_batch *b, const struct nft_listener *l)
+static int add_listener(struct nft_batch *b, const char *table,
+			const struct nft_listener *l)
 {
 	int err;
 
-	err = add_listener_rule(b, l, 0, RULE_RESET);
+	err = add_listener_rule(b, table, l, 0, RULE_RESET);
 	if (!err)
-		err = add_listener_rule(b, l, 0, RULE_ALL);
+		err = add_listener_rule(b, table, l, 0, RULE_ALL);
 	if (!err)
-		err = add_listener_rule(b, l, 1, RULE_REFUSED);
+		err = add_listener_rule(b, table, l, 1, RULE_REFUSED);
 	if (!err)
-		err = add_listener_rule(b, l, 1, RULE_RESET);
+		err = add_listener_rule(b, table, l, 1, RULE_RESET);
 	if (!err)
-		err = add_listener_rule(b, l, 1, RULE_ALL);
+		err = add_listener_rule(b, table, l, 1, RULE_ALL);
 	return err;
 }
 
-int nft_listeners_set(const struct nft_listener *listeners, size_t n)
+int nft_listeners_set(const char *table, const struct nft_listener *listeners, size_t n)
 {
 	struct nft_batch *b;
 	int err;
@@ -406,17 +462,17 @@ int nft_listeners_set(const struct nft_listener *listeners, size_t n)
 	b = nft_batch_new();
 	if (!b)
 		return -ENOMEM;
-	err = flush_chain(b, "rx");
+	err = flush_chain(b, table, "rx");
 	if (!err)
-		err = flush_chain(b, "tx");
+		err = flush_chain(b, table, "tx");
 	if (!err)
-		err = add_refused_rx(b);
+		err = add_refused_rx(b, table);
 	/* the first match counts: specific addresses before wildcards, as the wire book
 	 */
 	for (int rank = 0; rank < RANKS; rank++) {
 		for (size_t i = 0; !err && i < n; i++) {
 			if (rank_of(&listeners[i]) == rank)
-				err = add_listener(b, &listeners[i]);
+				err = add_listener(b, table, &listeners[i]);
 		}
 	}
 	if (!err)

@@ -20,6 +20,7 @@
 #include "base/util.h"
 #include "book/explain.h"
 #include "config.h"
+#include "keep.h"
 #include "keeper.h"
 #include "handover.h"
 #include "listener.h"
@@ -51,6 +52,7 @@ struct daemon {
 	unsigned inherited_n;
 	int successor_fd;	/* where one may come */
 	struct starter starter; /* for SIGUSR2 */
+	struct keep keep;	/* attaches again what was detached */
 	bool succeeded;		/* one has come, and these are our last connections */
 };
 
@@ -493,11 +495,15 @@ static int daemon_main(struct daemon *d, char **argv)
 	err = starter_begin(argv, &d->starter);
 	if (err)
 		(void)log_errno(err, "SIGUSR2 will start no successor");
+	err = keep_begin(d->pins, &d->keep);
+	if (err)
+		(void)log_errno(err, "nobody attaches again what is detached");
 	err = writer_open(d->pins, d->upgrade, &d->proxy.writer);
 	if (err) {
 		book_explain(err, d->pins);
 		config_put(c);
 		starter_end(&d->starter);
+		keep_end(&d->keep);
 		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
 	}
 	d->proxy.state = writer_state(d->proxy.writer);
@@ -516,6 +522,7 @@ static int daemon_main(struct daemon *d, char **argv)
 	zombies_free(d->zombies);
 	writer_close(d->proxy.writer);
 	starter_end(&d->starter);
+	keep_end(&d->keep);
 	return err ? EXIT_BAD : EXIT_OK;
 }
 

@@ -18,44 +18,116 @@
 #include <bpf/libbpf.h>
 
 #include "attach.h"
+#include "base/links.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "book/hooks.h"
 
 #define BPF_TCX_INGRESS_ATTACH 46 /* enum bpf_attach_type of Linux 6.6 */
 #define BPF_TCX_EGRESS_ATTACH  47
-#define CLSACT_PREF	       49151 /* before what tc picks by itself, clear of hand-made ones */
-#define PATH_BYTES	       4096
+#ifndef BPF_F_BEFORE
+#define BPF_F_BEFORE (1u << 3) /* Linux 6.6 */
+#endif
+#define PATH_BYTES 4096
 
-/* The programs read Ethernet headers; loopback has one of zeros. */
-int attach_check_device(const char *option, const char *name, unsigned *ret_ifindex)
+/* Types of devices (linux/if_arp.h) whose frames begin with the IP header. */
+static bool is_l3(unsigned short type)
+{
+	switch (type) {
+	case ARPHRD_NONE: /* wireguard, tun */
+	case ARPHRD_PPP:
+	case ARPHRD_RAWIP:
+	case ARPHRD_TUNNEL:
+	case ARPHRD_TUNNEL6:
+	case ARPHRD_SIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int find_failed(const char *option, const char *name, int err)
+{
+	if (option)
+		log_error("--%s %s: no such device; 'ip link' lists them", option, name);
+	return err;
+}
+
+int attach_find_device(const char *option, const char *name, struct device *ret)
 {
 	struct ifreq req = { 0 };
+	unsigned short type;
 	int fd, err = 0;
 
-	if (strlen(name) >= sizeof(req.ifr_name)) {
-		log_error("--%s %s: no such device", option, name);
-		return -ENODEV;
-	}
+	if (strlen(name) >= sizeof(req.ifr_name))
+		return find_failed(option, name, -ENODEV);
 	memcpy(req.ifr_name, name, strlen(name));
-	*ret_ifindex = if_nametoindex(name);
-	if (!*ret_ifindex) {
-		log_error("--%s %s: no such device; 'ip link' lists them", option, name);
-		return -ENODEV;
-	}
+	*ret = (struct device){ .ifindex = if_nametoindex(name) };
+	memcpy(ret->name, name, strlen(name));
+	if (!ret->ifindex)
+		return find_failed(option, name, -ENODEV);
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return log_errno(-errno, "cannot open a socket");
 	if (ioctl(fd, SIOCGIFHWADDR, &req) < 0) {
-		err = log_errno(-errno, "--%s %s: cannot read its type", option, name);
-	} else if (req.ifr_hwaddr.sa_family != ARPHRD_ETHER &&
-		   req.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK) {
-		log_error("--%s %s: neither Ethernet nor loopback (type %u); the wire "
-			  "book cannot read its frames",
-			  option, name, req.ifr_hwaddr.sa_family);
-		err = -EOPNOTSUPP;
+		err = log_errno(-errno, "device %s: cannot read its type", name);
+	} else {
+		type = req.ifr_hwaddr.sa_family;
+		ret->l3 = is_l3(type);
+		if (!ret->l3 && type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
+			err = -EOPNOTSUPP;
+		if (err && option)
+			log_error(
+				"--%s %s: neither Ethernet nor loopback nor bare IP (type "
+				"%u); the wire book cannot read its frames",
+				option, name, type);
 	}
 	close(fd);
 	return err;
+}
+
+static bool is_driver(const char *device, const char *driver)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq req = { .ifr_data = (void *)&info };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is;
+
+	if (fd < 0)
+		return false;
+	memcpy(req.ifr_name, device, strnlen(device, sizeof(req.ifr_name) - 1));
+	is = ioctl(fd, SIOCETHTOOL, &req) == 0 && strcmp(info.driver, driver) == 0;
+	close(fd);
+	return is;
+}
+
+/* Is `upper` made of `lower`? */
+static bool is_made_of(const struct device *upper, const struct device *lower)
+{
+	struct link_facts facts;
+
+	if (link_facts_read(lower->ifindex, &facts) == 0 &&
+	    facts.master == upper->ifindex)
+		return true;
+	/* the other end of a veth is no lower device, though it is called so */
+	return link_facts_read(upper->ifindex, &facts) == 0 &&
+	       facts.link == lower->ifindex && !facts.link_elsewhere &&
+	       !is_driver(upper->name, "veth");
+}
+
+int attach_find_overlap(const struct device *devices, size_t n, const char **ret_upper,
+			const char **ret_lower)
+{
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < n; k++) {
+			if (i == k || !is_made_of(&devices[i], &devices[k]))
+				continue;
+			*ret_upper = devices[i].name;
+			*ret_lower = devices[k].name;
+			return -EEXIST;
+		}
+	}
+	return 0;
 }
 
 /* bpf(BPF_LINK_CREATE) for tcx: libbpf 1.1 has no call for it. */
@@ -68,18 +140,17 @@ static int tcx_link(int prog_fd, unsigned ifindex, int attach_type)
 	attr.link_create.prog_fd = (unsigned)prog_fd;
 	attr.link_create.target_ifindex = ifindex;
 	attr.link_create.attach_type = (unsigned)attach_type;
+	attr.link_create.flags = BPF_F_BEFORE; /* of nobody: before all others */
 	fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static int pin(const char *pins, int fd, const char *format, const char *dir,
-	       unsigned ifindex)
+static int pin(const char *pins, int fd, const char *prefix, unsigned ifindex)
 {
-	char name[64], path[PATH_BYTES];
+	char path[PATH_BYTES];
 
-	(void)snprintf(name, sizeof(name), "%s-%s%s%u", format, dir, dir[0] ? "-" : "",
-		       ifindex);
-	(void)snprintf(path, sizeof(path), "%s/%s", pins, name);
+	(void)snprintf(path, sizeof(path), "%s/%s%u", pins, prefix, ifindex);
+	(void)unlink(path); /* of a device that had this number before */
 	if (bpf_obj_pin(fd, path) < 0)
 		return log_errno(-errno, "cannot pin %s", path);
 	return 0;
@@ -93,7 +164,7 @@ static int attach_tcx(const char *pins, unsigned ifindex, bool tx, int prog_fd)
 		      tx ? BPF_TCX_EGRESS_ATTACH : BPF_TCX_INGRESS_ATTACH);
 	if (fd < 0)
 		return fd;
-	err = pin(pins, fd, "link-wire", tx ? "tx" : "rx", ifindex);
+	err = pin(pins, fd, tx ? HOOKS_PIN_WIRE_TX : HOOKS_PIN_WIRE_RX, ifindex);
 	close(fd);
 	return err;
 }
@@ -121,8 +192,10 @@ static int attach_clsact(const char *pins, unsigned ifindex, bool tx, int prog_f
 {
 	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
 			    .attach_point = tx ? BPF_TC_EGRESS : BPF_TC_INGRESS);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, undo, .handle = 1, .priority = CLSACT_PREF);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1,
+			    .priority = HOOKS_CLSACT_PREF);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, undo, .handle = 1,
+			    .priority = HOOKS_CLSACT_PREF);
 	int err;
 
 	err = bpf_tc_hook_create(&hook);
@@ -132,7 +205,7 @@ static int attach_clsact(const char *pins, unsigned ifindex, bool tx, int prog_f
 	err = bpf_tc_attach(&hook, &opts);
 	if (err < 0)
 		return err;
-	err = pin(pins, prog_fd, "clsact", tx ? "tx" : "rx", ifindex);
+	err = pin(pins, prog_fd, tx ? HOOKS_PIN_CLSACT_TX : HOOKS_PIN_CLSACT_RX, ifindex);
 	if (err < 0)
 		(void)bpf_tc_detach(&hook, &undo); /* nobody would find it later */
 	return err;
@@ -140,7 +213,7 @@ static int attach_clsact(const char *pins, unsigned ifindex, bool tx, int prog_f
 
 int attach_clsact_replace(const char *pins, const char *name, int prog_fd)
 {
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF,
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = HOOKS_CLSACT_PREF,
 			    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
 	struct bpf_tc_hook hook;
 	char path[PATH_BYTES];
@@ -158,7 +231,8 @@ int attach_clsact_replace(const char *pins, const char *name, int prog_fd)
 
 void attach_undo(const char *name)
 {
-	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = CLSACT_PREF);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1,
+			    .priority = HOOKS_CLSACT_PREF);
 	struct bpf_tc_hook hook;
 
 	/* a device that is gone took its filters along; an empty clsact does nothing */
@@ -194,21 +268,6 @@ const char *attach_xdp_mode(unsigned ifindex)
 						       : "native";
 }
 
-static bool is_veth(const char *device)
-{
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq req = { .ifr_data = (void *)&info };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool is;
-
-	if (fd < 0)
-		return false;
-	memcpy(req.ifr_name, device, strnlen(device, sizeof(req.ifr_name) - 1));
-	is = ioctl(fd, SIOCETHTOOL, &req) == 0 && strcmp(info.driver, "veth") == 0;
-	close(fd);
-	return is;
-}
-
 static void warn_of_xdp(const char *device, const char *mode)
 {
 	if (strcmp(mode, "generic") == 0)
@@ -216,7 +275,7 @@ static void warn_of_xdp(const char *device, const char *mode)
 			"--xdp %s: generic, the driver has no XDP: every frame is copied, "
 			"and aggregates count once",
 			device);
-	else if (is_veth(device))
+	else if (is_driver(device, "veth"))
 		log_warn("--xdp %s: on a veth this turns segmentation offload towards it "
 			 "off; bulk traffic costs several times the CPU",
 			 device);
@@ -234,7 +293,7 @@ int attach_xdp(const char *pins, const char *device, unsigned ifindex, int prog_
 		fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, &generic);
 	if (fd < 0)
 		return -errno;
-	err = pin(pins, fd, "link-xdp", "", ifindex);
+	err = pin(pins, fd, HOOKS_PIN_XDP, ifindex);
 	close(fd);
 	if (!err)
 		warn_of_xdp(device, attach_xdp_mode(ifindex));

@@ -10,14 +10,34 @@
 #define USER_ATTACH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum load_attach { LOAD_AUTO, LOAD_TCX, LOAD_CLSACT };
 
-/* The ifindex of the Ethernet or loopback device that an option names; -ENODEV or
- * -EOPNOTSUPP, logged. */
-int attach_check_device(const char *option, const char *name, unsigned *ret_ifindex);
+struct device {
+	char name[16]; /* IF_NAMESIZE */
+	unsigned ifindex;
+	bool l3; /* its frames begin with the IP header: wireguard, tun, ppp */
+};
 
-/* Attach one direction and pin it below `pins`.  0, or a negative errno. */
+/*
+ * A device that exists.  option: what to call it in a message, NULL for none.  0;
+ * -ENODEV; or -EOPNOTSUPP for one whose frames nobody here can read.
+ */
+int attach_find_device(const char *option, const char *name, struct device *ret);
+
+/*
+ * Would a frame cross two of these devices, because one is the other's lower device
+ * (VLAN, macvlan), port (bridge) or member (bond)?  Both would count it.  -EEXIST and the
+ * two names, or 0.
+ */
+int attach_find_overlap(const struct device *devices, size_t n, const char **ret_upper,
+			const char **ret_lower);
+
+/*
+ * Attach one direction in front of all other programs, and pin it below `pins`.  0, or a
+ * negative errno.
+ */
 int attach_wire(const char *pins, unsigned ifindex, bool tx, int prog_fd,
 		enum load_attach how);
 

@@ -26,6 +26,7 @@
 #include "book/explain.h"
 #include "events.h"
 #include "flows.h"
+#include "keep.h"
 #include "offenders.h"
 #include "metrics.h"
 #include "sse.h"
@@ -76,32 +77,20 @@ static void usage(FILE *out)
 static int refresh(struct exporter *e)
 {
 	struct snapshot *s;
-	struct audit a = { 0 };
-	uint64_t sum = 1;
-	int err = 0;
+	struct audit a;
+	int err;
 
 	if (e->s && util_now_ns() - e->s->taken_ns < CACHE_NS)
 		return 0;
-	for (int i = 0; i < AUDIT_TRIES && sum > 0; i++) {
-		(void)sandbox_raise(
-			CAP_NET_ADMIN); /* snapshot_take reports if it was needed */
-		err = snapshot_take(e->book, BOOK_NFT, &s);
-		(void)sandbox_lower(CAP_NET_ADMIN);
-		if (err)
-			return err;
-		err = audit_snapshot(s, &a);
-		if (err) {
-			snapshot_free(s);
-			return err;
-		}
-		sum = 0;
-		for (int k = 0; k < AUDIT_MAX; k++)
-			sum += a.residual[k];
-		snapshot_free(e->s);
-		audit_free(&e->audit);
-		e->s = s;
-		e->audit = a;
-	}
+	(void)sandbox_raise(CAP_NET_ADMIN); /* the audit tells if it was needed */
+	err = audit_run(e->book, AUDIT_TRIES, &s, &a);
+	(void)sandbox_lower(CAP_NET_ADMIN);
+	if (err)
+		return err;
+	snapshot_free(e->s);
+	audit_free(&e->audit);
+	e->s = s;
+	e->audit = a;
 	return 0;
 }
 
@@ -194,21 +183,25 @@ static unsigned page_offenders(struct exporter *e, struct request *r, FILE *out)
 	return MHD_HTTP_OK;
 }
 
+/* The verdict is the first word; each has its own status. */
 static unsigned page_health(struct exporter *e, struct request *r, FILE *out)
 {
+	static const unsigned statuses[AUDIT_VERDICT_MAX] = {
+		[AUDIT_AGREES] = MHD_HTTP_OK,
+		[AUDIT_DIFFERS] = MHD_HTTP_INTERNAL_SERVER_ERROR,
+		[AUDIT_INCOMPLETE] = MHD_HTTP_SERVICE_UNAVAILABLE,
+	};
+	char sentence[AUDIT_SENTENCE_MAX];
+
 	(void)r;
-	if (e->s->nft_err) {
-		fprintf(out, "degraded: the nft book cannot be read: %s\n",
-			strerror(-e->s->nft_err));
-		return MHD_HTTP_OK;
-	}
-	if (events_file_errors(e->events)) {
-		fprintf(out, "degraded: %llu events could not be written to their file\n",
+	fprintf(out, "%s\n", audit_sentence(&e->audit, sentence));
+	for (unsigned i = 0; i < e->audit.gaps.n; i++)
+		fprintf(out, "%s %s: %s\n", gap_names[e->audit.gaps.list[i].reason],
+			e->audit.gaps.list[i].target, e->audit.gaps.list[i].text);
+	if (events_file_errors(e->events))
+		fprintf(out, "%llu events could not be written to their file\n",
 			(unsigned long long)events_file_errors(e->events));
-		return MHD_HTTP_OK;
-	}
-	fputs("ok\n", out);
-	return MHD_HTTP_OK;
+	return statuses[e->audit.verdict];
 }
 
 static unsigned page_index(struct exporter *e, struct request *r, FILE *out)
@@ -504,14 +497,19 @@ int main(int argc, char **argv)
 		.events = { .keep = 1000, .file_size = 64 << 20, .file_keep = 5 }
 	};
 	struct exporter e = { 0 };
+	struct keep keep;
 	int err;
 
 	log_init("tollgate-exporter");
 	err = parse_options(argc, argv, &o);
 	if (err >= 0)
 		return err;
+	err = keep_begin(o.pins, &keep);
+	if (err)
+		(void)log_errno(err, "nobody attaches again what is detached");
 	err = open_all(o.pins, &o.events, &e);
 	if (err) {
+		keep_end(&keep);
 		book_explain(err, o.pins);
 		return EXIT_NOT_LOADED;
 	}
@@ -521,5 +519,6 @@ int main(int argc, char **argv)
 	snapshot_free(e.s);
 	audit_free(&e.audit);
 	book_close(e.book);
+	keep_end(&keep);
 	return err;
 }

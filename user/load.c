@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Loading, upgrading and unloading the kernel side.  Links are pinned beside the maps, so
- * nothing needs a living process; unloading is unpinning.
+ * nothing needs a living process; unloading is unpinning.  A load is made beside its
+ * place and moved there when it is whole, so that what is found there always is.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,70 +19,50 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "adopt.h"
 #include "attach.h"
 #include "base/host.h"
 #include "base/log.h"
-#include "base/sandbox.h"
 #include "base/util.h"
+#include "book/hooks.h"
+#include "book/pin.h"
 #include "bpf/abi.h"
 #include "load.h"
 #include "nft/nft.h"
 #include "pins.h"
-#include "tollgate.skel.h"
+#include "programs.h"
+#include "repair.h"
 #include "version.h"
+
+#define DEVICES_MAX 256 /* that patterns may stand for */
 
 /* One load in progress; what is set is what must be undone. */
 struct load {
 	const struct load_opts *opts;
-	struct tollgate_bpf *skel;
+	char dir[PIN_PATH_BYTES]; /* where it is pinned; empty: nowhere yet */
+	bool mounted;		  /* we mounted the file system below it */
+	struct programs *programs;
 	struct bpf_link *sockops_link;
 	struct bpf_link *release_link;
 	struct bpf_link *state_link;
 	struct bpf_link *iter_link;
 	struct bpf_link *list_link;
-	unsigned ifindex[LOAD_DEVICES_MAX];
-	unsigned xdp_ifindex[LOAD_DEVICES_MAX];
+	struct device devices[DEVICES_MAX];
+	size_t devices_n;
+	struct device xdp[DEVICES_MAX];
+	size_t xdp_n;
+	char cgroup[TG_TARGET_LEN];
 	int cgroup_fd; /* -1: not open */
 	uint64_t cgroup_id;
-	bool made_dir;
+	char table[TG_NAME_LEN];
 	bool nft;
 };
-
-static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	char *text = NULL, *line, *rest;
-
-	/* libbpf calls its own expected probes warnings; our callers say what matters */
-	if (level == LIBBPF_DEBUG || !log_enabled(LOG_DEBUG))
-		return 0;
-	/* a verifier's log is one message of many lines, and its end is what counts */
-	if (vasprintf(&text, fmt, ap) < 0)
-		return 0;
-	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		log_debug("%s", line);
-	free(text);
-	return 0;
-}
-
-static int check_privilege(void)
-{
-	static const cap_value_t need[] = { CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN };
-	static const char *const names[] = { "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN" };
-	const char *missing = sandbox_missing(need, names, 3);
-
-	if (!missing)
-		return 0;
-	log_error("%s is missing: run as root, or with CAP_BPF, CAP_PERFMON and "
-		  "CAP_NET_ADMIN",
-		  missing);
-	return -EPERM;
-}
 
 static int pin_link(const struct load *ld, struct bpf_link *link, const char *name)
 {
 	char path[PIN_PATH_BYTES];
 
-	if (bpf_link__pin(link, pin_path(path, ld->opts->pins, name)) < 0)
+	if (bpf_link__pin(link, pin_path(path, ld->dir, name)) < 0)
 		return log_errno(-errno, "cannot pin %s", path);
 	return 0;
 }
@@ -103,99 +86,61 @@ static int open_cgroup(struct load *ld, const char *cgroup)
 	ld->cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ld->cgroup_fd < 0 || fstat(ld->cgroup_fd, &st) < 0)
 		return log_errno(-errno, "cannot open cgroup %s", cgroup);
+	if (!realpath(cgroup, root) || strlen(root) >= sizeof(ld->cgroup)) {
+		log_error("--cgroup %s: its path is longer than %d", cgroup,
+			  TG_TARGET_LEN - 1);
+		return -ENAMETOOLONG;
+	}
+	memcpy(ld->cgroup, root, strlen(root) + 1);
 	/* the number of its directory is the kernel's id of a cgroup; 1 is the root */
 	ld->cgroup_id = st.st_ino == 1 ? 0 : st.st_ino;
 	return 0;
 }
 
-/* With sockops the tracepoint is for adopted sockets, and goes if none needs it. */
+static int explain_attach(const struct load *ld, int err)
+{
+	if (err == -EPERM) {
+		log_error(
+			"cannot attach to cgroup %s: a program there, or above it, admits "
+			"no others (attached without BPF_F_ALLOW_MULTI); 'bpftool cgroup "
+			"tree' shows it",
+			ld->cgroup);
+		return -EBUSY;
+	}
+	return log_errno(err, "cannot attach the tcp book");
+}
+
+/* With sockops the tracepoint is the net below (tcp.bpf.c). */
 static int attach_hooks(struct load *ld)
 {
 	int err = 0;
 
-	ld->release_link =
-		bpf_program__attach_cgroup(ld->skel->progs.tcp_release, ld->cgroup_fd);
+	ld->release_link = bpf_program__attach_cgroup(
+		programs_find(ld->programs, "tcp_release"), ld->cgroup_fd);
 	if (ld->release_link)
-		ld->state_link = bpf_program__attach(ld->skel->progs.tcp_state);
-	if (ld->state_link && ld->opts->hook == TG_HOOK_SOCKOPS)
-		ld->sockops_link = bpf_program__attach_cgroup(ld->skel->progs.tcp_sockops,
-							      ld->cgroup_fd);
-	if (!ld->state_link || (ld->opts->hook == TG_HOOK_SOCKOPS && !ld->sockops_link))
-		return log_errno(-errno, "cannot attach the tcp book");
+		ld->state_link =
+			bpf_program__attach(programs_find(ld->programs, "tcp_state"));
+	if (ld->state_link && ld->opts->hook == TG_BY_SOCKOPS)
+		ld->sockops_link = bpf_program__attach_cgroup(
+			programs_find(ld->programs, "tcp_sockops"), ld->cgroup_fd);
+	if (!ld->state_link || (ld->opts->hook == TG_BY_SOCKOPS && !ld->sockops_link))
+		return explain_attach(ld, -errno);
 	err = pin_link(ld, ld->release_link, "link-release");
+	if (!err)
+		err = pin_link(ld, ld->state_link, "link-state");
 	if (!err && ld->sockops_link)
 		err = pin_link(ld, ld->sockops_link, "link-sockops");
 	return err;
-}
-
-/* In one network namespace: run the iterator and count its marks. */
-struct adoption {
-	int link_fd;
-	uint64_t adopted;
-	uint64_t by_tracepoint;
-};
-
-static int adopt_here(void *arg)
-{
-	struct adoption *a = arg;
-	char buf[4096];
-	ssize_t n;
-	int fd;
-
-	fd = bpf_iter_create(a->link_fd);
-	if (fd < 0)
-		return -errno;
-	while ((n = read(fd, buf, sizeof(buf))) > 0 ||
-	       (n < 0 && (errno == EAGAIN || errno == EINTR))) {
-		for (ssize_t i = 0; i < n; i++) {
-			a->adopted++;
-			a->by_tracepoint += buf[i] == '-';
-		}
-	}
-	n = n < 0 ? -errno : 0;
-	close(fd);
-	return (int)n;
-}
-
-static int adopt(struct load *ld)
-{
-	struct adoption a = { 0 };
-	struct bpf_link *link;
-	int err = 0;
-
-	if (ld->opts->adopt != LOAD_ADOPT_NONE) {
-		link = bpf_program__attach_iter(ld->skel->progs.tcp_adopt, NULL);
-		if (!link)
-			return log_errno(-errno, "cannot attach the adopting iterator");
-		a.link_fd = bpf_link__fd(link);
-		err = ld->opts->adopt == LOAD_ADOPT_HERE
-			      ? adopt_here(&a)
-			      : host_each_netns(adopt_here, &a);
-		bpf_link__destroy(link);
-		if (err == -EPERM && ld->opts->adopt == LOAD_ADOPT_ALL) {
-			log_warn("no permission to enter other network namespaces; their "
-				 "connections are not adopted");
-			err = 0;
-		}
-		if (err < 0)
-			return log_errno(err, "cannot visit the sockets that are open");
-	}
-	if (a.adopted)
-		log_info("%llu connections older than the books adopted",
-			 (unsigned long long)a.adopted);
-	if (ld->opts->hook == TG_HOOK_TRACEPOINT || a.by_tracepoint)
-		return pin_link(ld, ld->state_link, "link-state");
-	bpf_link__destroy(ld->state_link);
-	ld->state_link = NULL;
-	return 0;
 }
 
 static int attach_tcp(struct load *ld)
 {
 	int err;
 
-	ld->iter_link = bpf_program__attach_iter(ld->skel->progs.tcp_live, NULL);
-	ld->list_link = bpf_program__attach_iter(ld->skel->progs.tcp_list, NULL);
+	ld->iter_link =
+		bpf_program__attach_iter(programs_find(ld->programs, "tcp_live"), NULL);
+	ld->list_link =
+		bpf_program__attach_iter(programs_find(ld->programs, "tcp_list"), NULL);
 	if (!ld->iter_link || !ld->list_link)
 		return log_errno(-errno, "cannot attach the socket iterators");
 	err = pin_link(ld, ld->iter_link, "live");
@@ -203,31 +148,40 @@ static int attach_tcp(struct load *ld)
 		err = pin_link(ld, ld->list_link, "list");
 	if (!err)
 		err = attach_hooks(ld);
-	return err ? err : adopt(ld);
+	return err ? err : adopt_run(ld->dir, ld->opts->adopt, NULL);
+}
+
+static int attach_device(struct load *ld, const struct device *d)
+{
+	const struct bpf_program *rx = programs_find(ld->programs, "wire_ingress");
+	const struct bpf_program *tx = programs_find(ld->programs, "wire_egress");
+	int err;
+
+	if (d->l3) {
+		rx = programs_find(ld->programs, "wire_in_l3");
+		tx = programs_find(ld->programs, "wire_out_l3");
+	}
+	err = attach_wire(ld->dir, d->ifindex, false, bpf_program__fd(rx),
+			  ld->opts->attach);
+	if (!err)
+		err = attach_wire(ld->dir, d->ifindex, true, bpf_program__fd(tx),
+				  ld->opts->attach);
+	return err ? log_errno(err, "--device %s: cannot attach the wire book", d->name)
+		   : 0;
 }
 
 static int attach_devices(struct load *ld)
 {
-	const struct load_opts *o = ld->opts;
 	int err = 0;
 
-	for (size_t i = 0; !err && i < o->devices_n; i++) {
-		err = attach_wire(o->pins, ld->ifindex[i], false,
-				  bpf_program__fd(ld->skel->progs.wire_ingress),
-				  o->attach);
-		if (!err)
-			err = attach_wire(o->pins, ld->ifindex[i], true,
-					  bpf_program__fd(ld->skel->progs.wire_egress),
-					  o->attach);
+	for (size_t i = 0; !err && i < ld->devices_n; i++)
+		err = attach_device(ld, &ld->devices[i]);
+	for (size_t i = 0; !err && i < ld->xdp_n; i++) {
+		err = attach_xdp(
+			ld->dir, ld->xdp[i].name, ld->xdp[i].ifindex,
+			bpf_program__fd(programs_find(ld->programs, "wire_xdp")));
 		if (err < 0)
-			return log_errno(err, "--device %s: cannot attach the wire book",
-					 o->devices[i]);
-	}
-	for (size_t i = 0; !err && i < o->xdp_n; i++) {
-		err = attach_xdp(o->pins, o->xdp[i], ld->xdp_ifindex[i],
-				 bpf_program__fd(ld->skel->progs.wire_xdp));
-		if (err < 0)
-			return log_errno(err, "--xdp %s: cannot attach", o->xdp[i]);
+			return log_errno(err, "--xdp %s: cannot attach", ld->xdp[i].name);
 	}
 	return err;
 }
@@ -235,14 +189,14 @@ static int attach_devices(struct load *ld)
 /* A quarter of the smaller table of rows. */
 static uint64_t host_rows_max(const struct load *ld)
 {
-	uint64_t tcp = bpf_map__max_entries(ld->skel->maps.tcp_totals);
-	uint64_t wire = bpf_map__max_entries(ld->skel->maps.wire_totals);
+	uint64_t tcp = bpf_map__max_entries(programs_map(ld->programs, "tcp_totals"));
+	uint64_t wire = bpf_map__max_entries(programs_map(ld->programs, "wire_totals"));
 	uint64_t n = (tcp < wire ? tcp : wire) / 4;
 
 	return n ? n : 1;
 }
 
-static int write_meta(struct load *ld)
+static int write_meta(struct load *ld, bool whole)
 {
 	struct meta m = { .abi_version = TG_ABI_VERSION,
 			  .wire = (__u32)ld->opts->devices_n,
@@ -254,112 +208,207 @@ static int write_meta(struct load *ld)
 			  .host_rows_max = host_rows_max(ld),
 			  .netns_cookie = host_netns_cookie(),
 			  .loaded_ns = util_now_ns(),
-			  .loaded_unix = (__u64)time(NULL) };
-	__u32 zero = 0;
+			  .loaded_unix = (__u64)time(NULL),
+			  .whole = whole };
 
 	(void)snprintf(m.version, sizeof(m.version), "%s", TOLLGATE_VERSION);
-	if (bpf_map__update_elem(ld->skel->maps.meta, &zero, sizeof(zero), &m, sizeof(m),
-				 BPF_ANY) < 0)
-		return log_errno(-errno, "cannot write the meta map");
-	return 0;
+	if (ld->opts->nft)
+		memcpy(m.nft_table, ld->table, sizeof(m.nft_table));
+	(void)host_ephemeral_ports(&m.ephemeral_min, &m.ephemeral_max); /* else none */
+	return programs_write(ld->programs, "meta", 0, &m, sizeof(m));
 }
 
-/* Maps only: an unlinked program stays alive through the link that uses it. */
-static int pin_maps(struct load *ld)
+/* What was asked for, by name, for whoever has to attach it again. */
+static int write_watched(struct load *ld)
 {
-	char path[PIN_PATH_BYTES];
+	const struct load_opts *o = ld->opts;
+	__u32 n = 1 + (__u32)o->devices_n + (__u32)o->xdp_n;
+	int err = 0;
+
+	if (n > TG_TARGETS_MAX) {
+		log_error(
+			"more than %d devices are named; a pattern ('eth*') stands for many",
+			TG_TARGETS_MAX - 1);
+		return -E2BIG;
+	}
+	for (__u32 i = 0; i < n && !err; i++) {
+		struct watched t = { .kind = TG_TARGET_CGROUP, .attach = o->attach };
+		const char *name = ld->cgroup;
+
+		if (i > o->devices_n) {
+			t.kind = TG_TARGET_XDP;
+			name = o->xdp[i - 1 - o->devices_n];
+		} else if (i > 0) {
+			t.kind = TG_TARGET_DEVICE;
+			name = o->devices[i - 1];
+		}
+		(void)snprintf(t.name, sizeof(t.name), "%s", name);
+		err = programs_write(ld->programs, "watched", i, &t, sizeof(t));
+	}
+	return err;
+}
+
+static int pin_all(struct load *ld)
+{
+	char path[PIN_PATH_BYTES], name[64];
+	struct bpf_program *prog;
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, ld->skel->obj)
+	bpf_object__for_each_map(map, programs_object(ld->programs))
 	{
 		if (bpf_map__is_internal(map))
 			continue;
-		pin_path(path, ld->opts->pins, bpf_map__name(map));
+		pin_path(path, ld->dir, bpf_map__name(map));
 		if (bpf_map__pin(map, path) < 0)
+			return log_errno(-errno, "cannot pin %s", path);
+	}
+	/* for whoever attaches them again (repair.c) */
+	bpf_object__for_each_program(prog, programs_object(ld->programs))
+	{
+		(void)snprintf(name, sizeof(name), "prog-%s", bpf_program__name(prog));
+		if (bpf_obj_pin(bpf_program__fd(prog), pin_path(path, ld->dir, name)) < 0)
 			return log_errno(-errno, "cannot pin %s", path);
 	}
 	return 0;
 }
 
+static bool is_stale_table(const struct load *ld)
+{
+	char owner[PIN_PATH_BYTES];
+
+	return nft_table_owner(ld->table, owner, sizeof(owner)) == 0 &&
+	       strcmp(owner, ld->opts->pins) == 0;
+}
+
 static int load_nft(struct load *ld)
 {
+	const char *const *devices = (const char *const *)ld->opts->devices;
 	int err;
 
-	err = nft_table_create(ld->ifindex, ld->opts->devices_n);
+	err = nft_table_create(ld->table, ld->opts->pins, devices, ld->opts->devices_n);
+	/* of a load of these pins that was killed, for there is none now */
+	if (err == -EEXIST && is_stale_table(ld)) {
+		log_warn(
+			"nft table 'inet %s' is left from a load that was killed, and is "
+			"replaced",
+			ld->table);
+		err = nft_table_delete(ld->table);
+		if (!err)
+			err = nft_table_create(ld->table, ld->opts->pins, devices,
+					       ld->opts->devices_n);
+	}
 	if (err == -EEXIST) {
 		log_error(
-			"nft table 'inet tollgate' exists already in this network "
-			"namespace; 'tollgate unload' or 'nft delete table inet tollgate' "
-			"removes it");
+			"nft table 'inet %s' exists already in this network namespace and "
+			"is not of a load of %s; 'nft delete table inet %s' removes it, or "
+			"give these books another name with --pins",
+			ld->table, ld->opts->pins, ld->table);
 		return err;
 	}
 	if (err < 0)
-		return log_errno(err, "cannot create nft table 'inet tollgate'");
+		return log_errno(err, "cannot create nft table 'inet %s'", ld->table);
 	ld->nft = true;
 	return 0;
+}
+
+/* A device by name must be there; of a pattern there may be none yet. */
+static int find_devices(const char *option, const char *const *names, size_t n,
+			struct device *list, size_t *ret_n)
+{
+	struct if_nameindex *all = if_nameindex();
+	int err = all ? 0 : log_errno(-errno, "cannot list the devices");
+
+	for (size_t i = 0; !err && i < n; i++) {
+		size_t len = strlen(names[i]);
+		bool pattern = len && names[i][len - 1] == '*';
+
+		if (!pattern && *ret_n < DEVICES_MAX)
+			err = attach_find_device(option, names[i], &list[(*ret_n)++]);
+		for (struct if_nameindex *d = all; pattern && d->if_index; d++) {
+			if (*ret_n < DEVICES_MAX &&
+			    hooks_device_fits(names[i], d->if_name) &&
+			    attach_find_device(NULL, d->if_name, &list[*ret_n]) == 0)
+				++*ret_n;
+		}
+	}
+	if_freenameindex(all);
+	return err;
 }
 
 static int check_devices(struct load *ld)
 {
 	const struct load_opts *o = ld->opts;
-	int err = 0;
+	const char *upper, *lower;
+	int err;
 
-	for (size_t i = 0; !err && i < o->devices_n; i++)
-		err = attach_check_device("device", o->devices[i], &ld->ifindex[i]);
-	for (size_t i = 0; !err && i < o->xdp_n; i++)
-		err = attach_check_device("xdp", o->xdp[i], &ld->xdp_ifindex[i]);
+	err = find_devices("device", (const char *const *)o->devices, o->devices_n,
+			   ld->devices, &ld->devices_n);
+	if (!err)
+		err = find_devices("xdp", (const char *const *)o->xdp, o->xdp_n, ld->xdp,
+				   &ld->xdp_n);
+	if (!err && attach_find_overlap(ld->devices, ld->devices_n, &upper, &lower) < 0) {
+		log_error(
+			"--device %s and --device %s: the same frames cross both (%s is a "
+			"part of %s) and would count twice; watch one of them",
+			upper, lower, lower, upper);
+		err = -EINVAL;
+	}
+	for (size_t i = 0; !err && i < ld->xdp_n; i++) {
+		if (!ld->xdp[i].l3)
+			continue;
+		log_error("--xdp %s: its frames have no Ethernet header, which XDP reads",
+			  ld->xdp[i].name);
+		err = -EOPNOTSUPP;
+	}
 	return err;
 }
 
-static int open_programs(struct load *ld)
+/* Somebody asked us to stop: what was done is undone. */
+static int interrupted(int err)
 {
-	ld->skel = tollgate_bpf__open();
-	if (!ld->skel)
-		return log_errno(-errno, "cannot open the programs");
-	for (size_t i = 0; i < ld->opts->sizes_n; i++) {
-		const struct load_size *size = &ld->opts->sizes[i];
-		struct bpf_map *map =
-			bpf_object__find_map_by_name(ld->skel->obj, size->map);
+	static const int asked[] = { SIGINT, SIGTERM, SIGHUP };
+	sigset_t pending;
 
-		if (!map || bpf_map__set_max_entries(map, size->entries) < 0)
-			return log_errno(-EINVAL, "cannot set the size of %s", size->map);
+	if (err || sigpending(&pending) < 0)
+		return err;
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		if (!sigismember(&pending, asked[i]))
+			continue;
+		log_error("interrupted: nothing is loaded");
+		return -EINTR;
 	}
-	return 0;
-}
-
-static int load_programs(struct load *ld)
-{
-	if (tollgate_bpf__load(ld->skel) < 0)
-		return log_errno(-errno, "the kernel refused the programs "
-					 "(--log-level debug shows why)");
 	return 0;
 }
 
 static int load_steps(struct load *ld)
 {
-	int err;
+	const struct load_opts *o = ld->opts;
+	int err = open_cgroup(ld, o->cgroup);
 
-	err = check_devices(ld);
-	if (!err) {
-		err = pins_make(ld->opts->pins);
-		ld->made_dir = !err;
-	}
 	if (!err)
-		err = open_programs(ld);
+		err = check_devices(ld);
 	if (!err)
-		err = load_programs(ld);
+		err = programs_open(o->sizes, o->sizes_n, &ld->programs);
 	if (!err)
-		err = open_cgroup(ld, ld->opts->cgroup);
+		err = interrupted(programs_load(ld->programs));
 	if (!err)
-		err = write_meta(ld);
+		err = pins_begin(ld->opts->pins, ld->dir, &ld->mounted);
 	if (!err)
-		err = pin_maps(ld);
+		err = write_watched(ld);
+	if (!err)
+		err = write_meta(ld, false);
+	if (!err)
+		err = pin_all(ld);
 	if (!err && ld->opts->nft)
 		err = load_nft(ld);
 	if (!err)
-		err = attach_devices(ld);
+		err = interrupted(attach_devices(ld));
 	/* last: from here on connections are in the books */
-	return err ? err : attach_tcp(ld);
+	if (!err)
+		err = interrupted(attach_tcp(ld));
+	if (!err)
+		err = write_meta(ld, true);
+	return err ? err : pins_commit(ld->dir, ld->opts->pins);
 }
 
 static void load_free(struct load *ld)
@@ -371,218 +420,64 @@ static void load_free(struct load *ld)
 	bpf_link__destroy(ld->list_link);
 	if (ld->cgroup_fd >= 0)
 		close(ld->cgroup_fd);
-	tollgate_bpf__destroy(ld->skel);
+	programs_free(ld->programs);
+	free(ld);
+}
+
+static struct load *load_new(const struct load_opts *opts)
+{
+	struct load *ld = calloc(1, sizeof(*ld));
+
+	if (!ld) {
+		(void)log_errno(-ENOMEM, "load");
+		return NULL;
+	}
+	ld->opts = opts;
+	ld->cgroup_fd = -1;
+	return ld;
+}
+
+/* Each instance has a table of its own, named as the last part of its path. */
+static int name_table(struct load *ld)
+{
+	const char *base = strrchr(ld->opts->pins, '/');
+
+	base = base ? base + 1 : ld->opts->pins;
+	if (!*base || strlen(base) >= sizeof(ld->table)) {
+		log_error("--pins %s: its last part names the nft table and has 1 to %zu "
+			  "characters",
+			  ld->opts->pins, sizeof(ld->table) - 1);
+		return -EINVAL;
+	}
+	memcpy(ld->table, base, strlen(base) + 1);
+	return 0;
 }
 
 int load_run(const struct load_opts *opts)
 {
-	struct load ld = { .opts = opts, .cgroup_fd = -1 };
+	struct load *ld = load_new(opts);
+	sigset_t stop, before;
 	int err;
 
-	libbpf_set_print(on_libbpf);
-	err = check_privilege();
+	if (!ld)
+		return -ENOMEM;
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGHUP);
+	sigprocmask(SIG_BLOCK, &stop, &before);
+	err = programs_check_privilege();
+	if (!err)
+		err = name_table(ld);
+	if (!err)
+		err = load_steps(ld);
+	if (err < 0 && ld->nft)
+		(void)nft_table_delete(ld->table);
 	if (err < 0)
-		return err;
-	err = load_steps(&ld);
-	if (err < 0 && ld.nft)
-		(void)nft_table_delete();
-	if (err < 0 && ld.made_dir)
-		(void)pins_remove(opts->pins);
-	load_free(&ld);
-	return err;
-}
-
-/* --- upgrade --- */
-
-/* Take over a map that is pinned; one that this version added is made and pinned. */
-static int reuse_map(const struct load *ld, struct bpf_map *map)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-	char path[PIN_PATH_BYTES];
-	int fd, err = 0;
-
-	fd = bpf_obj_get(pin_path(path, ld->opts->pins, bpf_map__name(map)));
-	if (fd < 0)
-		return errno == ENOENT ? bpf_map__set_pin_path(map, path) : -errno;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		err = -errno;
-	else if (info.type != bpf_map__type(map) ||
-		 info.key_size != bpf_map__key_size(map) ||
-		 info.value_size != bpf_map__value_size(map)) {
-		log_error("--upgrade: this version keeps other figures in %s; 'tollgate "
-			  "unload' and 'load' again",
-			  path);
-		err = -EPROTO;
-	} else {
-		err = bpf_map__reuse_fd(map, fd);
-	}
-	close(fd);
-	return err;
-}
-
-static int reuse_maps(struct load *ld)
-{
-	struct bpf_map *map;
-	int err;
-
-	bpf_object__for_each_map(map, ld->skel->obj)
-	{
-		if (bpf_map__is_internal(map))
-			continue;
-		err = reuse_map(ld, map);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int update_link(const struct load *ld, const char *name,
-		       const struct bpf_program *prog)
-{
-	char path[PIN_PATH_BYTES];
-	int fd, err = 0;
-
-	fd = bpf_obj_get(pin_path(path, ld->opts->pins, name));
-	if (fd < 0)
-		return log_errno(-errno, "cannot open %s", path);
-	/* ENOLINK: its device is gone, and with it the need */
-	if (bpf_link_update(fd, bpf_program__fd(prog), NULL) < 0 && errno != ENOLINK)
-		err = log_errno(-errno, "cannot replace the program of %s", path);
-	close(fd);
-	return err;
-}
-
-/* A tracing link knows no update: the new one is there before the old one goes, and the
- * second of two sees that the work is done. */
-static int replace_state(struct load *ld)
-{
-	char path[PIN_PATH_BYTES];
-
-	ld->state_link = bpf_program__attach(ld->skel->progs.tcp_state);
-	if (!ld->state_link)
-		return log_errno(-errno, "cannot attach the tracepoint");
-	(void)unlink(pin_path(path, ld->opts->pins, "link-state"));
-	return pin_link(ld, ld->state_link, "link-state");
-}
-
-static bool starts(const char *name, const char *prefix)
-{
-	return strncmp(name, prefix, strlen(prefix)) == 0;
-}
-
-static int upgrade_pin(struct load *ld, const char *name)
-{
-	const struct bpf_program *rx = ld->skel->progs.wire_ingress;
-	const struct bpf_program *tx = ld->skel->progs.wire_egress;
-
-	if (strcmp(name, "link-sockops") == 0)
-		return update_link(ld, name, ld->skel->progs.tcp_sockops);
-	if (strcmp(name, "link-release") == 0)
-		return update_link(ld, name, ld->skel->progs.tcp_release);
-	if (strcmp(name, "live") == 0)
-		return update_link(ld, name, ld->skel->progs.tcp_live);
-	if (strcmp(name, "list") == 0)
-		return update_link(ld, name, ld->skel->progs.tcp_list);
-	if (strcmp(name, "link-state") == 0)
-		return replace_state(ld);
-	if (starts(name, "link-xdp-"))
-		return update_link(ld, name, ld->skel->progs.wire_xdp);
-	if (starts(name, "link-wire-"))
-		return update_link(ld, name, starts(name, "link-wire-rx-") ? rx : tx);
-	if (starts(name, "clsact-"))
-		return attach_clsact_replace(
-			ld->opts->pins, name,
-			bpf_program__fd(starts(name, "clsact-rx-") ? rx : tx));
-	return 0; /* a map */
-}
-
-/* Names first: a pin that is replaced must not be met twice. */
-static int upgrade_pins(struct load *ld)
-{
-	struct dirent **names;
-	int n, err = 0;
-
-	n = scandir(ld->opts->pins, &names, NULL, alphasort);
-	if (n < 0)
-		return log_errno(-errno, "cannot read %s", ld->opts->pins);
-	for (int i = 0; i < n; i++) {
-		if (!err)
-			err = upgrade_pin(ld, names[i]->d_name);
-		free(names[i]);
-	}
-	free(names);
-	return err;
-}
-
-static int mark_upgrade(struct load *ld, struct meta *m)
-{
-	__u32 zero = 0;
-
-	m->upgrades++;
-	memset(m->version, 0, sizeof(m->version));
-	(void)snprintf(m->version, sizeof(m->version), "%s", TOLLGATE_VERSION);
-	if (bpf_map__update_elem(ld->skel->maps.meta, &zero, sizeof(zero), m, sizeof(*m),
-				 BPF_ANY) < 0)
-		return log_errno(-errno, "cannot write the meta map");
-	return 0;
-}
-
-int upgrade_run(const struct load_opts *opts)
-{
-	struct load ld = { .opts = opts, .cgroup_fd = -1 };
-	struct meta m;
-	int err;
-
-	libbpf_set_print(on_libbpf);
-	err = check_privilege();
-	if (!err && access(opts->pins, F_OK) < 0) {
-		err = -errno;
-		log_error("not loaded: there is no %s to upgrade", opts->pins);
-	}
+		pins_abandon(ld->dir, ld->mounted);
+	load_free(ld);
 	if (!err)
-		err = pins_meta(opts->pins, &m);
-	if (!err && m.abi_version != TG_ABI_VERSION) {
-		log_error("--upgrade: the books in %s have another shape (%u, not %u); "
-			  "'tollgate unload' and 'load' again",
-			  opts->pins, m.abi_version, TG_ABI_VERSION);
-		err = -EPROTO;
-	}
-	if (!err)
-		err = open_programs(&ld);
-	if (!err)
-		err = reuse_maps(&ld);
-	if (!err)
-		err = load_programs(&ld);
-	if (!err)
-		err = upgrade_pins(&ld);
-	if (!err)
-		err = mark_upgrade(&ld, &m);
-	load_free(&ld);
-	return err;
-}
-
-int unload_run(const char *pins)
-{
-	struct meta meta;
-	int err, nft_err;
-
-	libbpf_set_print(on_libbpf);
-	err = check_privilege();
-	if (err < 0)
-		return err;
-	if (access(pins, F_OK) < 0) {
-		err = -errno;
-		if (err == -ENOENT)
-			log_error("not loaded: there is no %s", pins);
-		return err;
-	}
-	err = pins_meta(pins, &meta);
-	if (err < 0)
-		return err;
-	err = pins_remove(pins);
-	nft_err = meta.nft ? nft_table_delete() : 0;
-	if (nft_err < 0 && nft_err != -ENOENT)
-		err = log_errno(nft_err, "cannot remove nft table 'inet tollgate'");
-	return err;
+		err = repair_run(opts->pins); /* only to write down how the hooks are */
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return err < 0 ? err : 0;
 }

@@ -6,20 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "adopt.h"
 #include "attach.h"
 #include "bpf/abi.h"
+#include "programs.h"
 
 #define LOAD_DEVICES_MAX 64
 
-#define LOAD_SIZES_MAX	 8
-
-/* Whose open connections to adopt: every network namespace's, or this one's. */
-enum load_adopt { LOAD_ADOPT_ALL, LOAD_ADOPT_HERE, LOAD_ADOPT_NONE };
-
-struct load_size {
-	char map[32];
-	uint32_t entries; /* of `records`: bytes, a power of two from 4096 */
-};
+#define LOAD_SIZES_MAX	 16
 
 struct load_opts {
 	const char *pins;
@@ -30,8 +24,8 @@ struct load_opts {
 	size_t xdp_n;
 	struct load_size sizes[LOAD_SIZES_MAX];
 	size_t sizes_n;
-	enum tg_hook hook;
-	enum load_adopt adopt;
+	enum tg_teller hook;
+	enum adopt_whose adopt;
 	int64_t idle_ms;	 /* after which a flow without socket ends; 0: 60 s */
 	enum load_attach attach; /* how to attach to devices; AUTO: tcx, else clsact */
 	bool nft;		 /* install the nft table */
@@ -45,11 +39,12 @@ struct load_opts {
 int load_run(const struct load_opts *opts);
 
 /*
- * Replace every program of a load by this version's and keep every map: no connection
- * and no byte is missed.  0; -ENOENT if nothing is loaded; -EPROTO if the maps have
+ * Replace every program of a load by this version's, or none, and keep every map: no
+ * connection and no byte is missed.  What is not attached any more is attached again.  0;
+ * -ENOENT if nothing is loaded; -EPROTO if the maps have
  * another shape; or another negative errno, logged.
  */
-int upgrade_run(const struct load_opts *opts);
+int upgrade_run(const char *pins);
 
 /*
  * Detach and remove what load_run() made under `pins`, and the nft table.  0, -ENOENT if

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "book/hooks.h"
 #include "metrics.h"
 #include "metrics_page.h"
 #include "version.h"
@@ -178,53 +179,88 @@ static void residuals(const struct page *p, const struct audit *a)
 	}
 }
 
+/* A label set of which one is 1, as OpenMetrics has it for states. */
+static void verdicts(const struct page *p, const struct audit *a)
+{
+	page_family(
+		p, "verdict", false,
+		"1 for what the audit of the books says: agrees, differs, incomplete.");
+	for (int i = 0; i < AUDIT_VERDICT_MAX; i++)
+		fprintf(p->out, "tollgate_verdict{verdict=\"%s\"} %d\n",
+			audit_verdicts[i], (int)a->verdict == i);
+	page_family(p, "incomplete", false,
+		    "What the books cannot know, by reason and what it is missing of.");
+	for (unsigned i = 0; i < a->gaps.n; i++) {
+		const struct gap *g = &a->gaps.list[i];
+
+		fprintf(p->out, "tollgate_incomplete{reason=\"%s\",target=\"",
+			gap_names[g->reason]);
+		page_put_value(p->out, g->target);
+		fprintf(p->out, "\"} %" PRIu64 "\n", g->count);
+	}
+}
+
+static void hooks(const struct page *p)
+{
+	const struct snapshot *s = p->s;
+
+	page_family(p, "attached", false,
+		    "1 if the hook is attached where it should be, by its link.");
+	for (size_t i = 0; i < s->hooks_n; i++) {
+		fprintf(p->out, "tollgate_attached{hook=\"%s\",target=\"",
+			tg_hook_names[s->hooks[i].kind]);
+		page_put_value(p->out, s->hooks[i].target);
+		fprintf(p->out, "\"} %d\n", s->hooks[i].attached != 0);
+	}
+	page_simple(p, "reattached", true,
+		    "Hooks that were found detached and attached again.", s->reattached);
+	page_simple(p, "nft_table_lost", true,
+		    "Times the nft table was found gone, and made anew.", s->nft_lost);
+	page_simple(p, "callbacks_lost", true,
+		    "Ends of sockets whose callback another program took away; the "
+		    "tracepoint told them.",
+		    s->faults[TG_FAULT_CALLBACKS]);
+}
+
 static void records_of(const struct page *p)
 {
-	const struct record_loss *l = &p->s->records_lost;
+	static const char *const books[TG_RING_MAX] = { "tcp", "wire" };
+	const struct record_loss *l = p->s->records_lost;
 
-	page_simple(p, "records_lost", true,
-		    "Records of ended connections that found no place in the ring.",
-		    l->records);
+	page_family(p, "records_lost", true,
+		    "Records of ended connections that found no place in the ring.");
+	for (int i = 0; i < TG_RING_MAX; i++)
+		fprintf(p->out, "tollgate_records_lost_total{book=\"%s\"} %" PRIu64 "\n",
+			books[i], (uint64_t)l[i].records);
 	page_simple(
 		p, "proxy_events_lost", true,
 		"Ended connections of the proxy whose events found no place in the ring.",
 		p->s->proxy_ring.lost);
 	page_family(p, "records_lost_payload_bytes", true, "Payload in lost records.");
-	fprintf(p->out,
-		"tollgate_records_lost_payload_bytes_total{direction=\"rx\"} %" PRIu64
-		"\n"
-		"tollgate_records_lost_payload_bytes_total{direction=\"tx\"} %" PRIu64
-		"\n",
-		(uint64_t)l->rx_payload_bytes, (uint64_t)l->tx_payload_bytes);
+	for (int i = 0; i < TG_RING_MAX; i++)
+		fprintf(p->out,
+			"tollgate_records_lost_payload_bytes_total{book=\"%s\",direction="
+			"\"rx\"} %" PRIu64 "\n"
+			"tollgate_records_lost_payload_bytes_total{book=\"%s\",direction="
+			"\"tx\"} %" PRIu64 "\n",
+			books[i], (uint64_t)l[i].rx_payload_bytes, books[i],
+			(uint64_t)l[i].tx_payload_bytes);
 }
 
 static void maps(const struct page *p)
 {
 	const struct snapshot *s = p->s;
-	const struct {
-		const char *name;
-		size_t n, max;
-	} all[] = {
-		{ "flows", s->flows_entries, s->flows_capacity },
-		{ "tcp_totals", s->tcp_n, s->tcp_capacity },
-		{ "records", s->records_bytes, s->records_capacity },
-		{ "wire", s->wire_entries, s->wire_flows_capacity },
-		{ "wire_totals", s->wire_n, s->wire_capacity },
-		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
-		{ "names", s->names_n, TG_NAMES_MAX },
-		{ "proxy_book", s->slots_n, TG_SLOTS_MAX },
-		{ "proxy_events", s->proxy_ring.written - s->proxy_ring.read,
-		  s->proxy_events_capacity },
-	};
+	struct map_fill all[MAP_FILLS];
+	size_t n = snapshot_fills(s, all);
 
 	page_family(p, "map_entries", false,
 		    "Entries in a map of the books; of records: bytes.");
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+	for (size_t i = 0; i < n; i++)
 		fprintf(p->out, "tollgate_map_entries{map=\"%s\"} %zu\n", all[i].name,
 			all[i].n);
 	page_family(p, "map_capacity", false,
 		    "Entries a map of the books can hold; of records: bytes.");
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+	for (size_t i = 0; i < n; i++)
 		fprintf(p->out, "tollgate_map_capacity{map=\"%s\"} %zu\n", all[i].name,
 			all[i].max);
 	page_family(
@@ -247,6 +283,8 @@ void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
 	metrics_proxy(&p);
 	metrics_packets(&p);
 	residuals(&p, a);
+	verdicts(&p, a);
+	hooks(&p);
 	records_of(&p);
 	page_simple(&p, "events_file_errors", true,
 		    "Records that could not be written to --events-file.",

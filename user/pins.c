@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -12,6 +14,7 @@
 #include "attach.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "base/util.h"
 #include "pins.h"
 
 const char *pin_path(char buf[PIN_PATH_BYTES], const char *pins, const char *name)
@@ -20,10 +23,10 @@ const char *pin_path(char buf[PIN_PATH_BYTES], const char *pins, const char *nam
 	return buf;
 }
 
-int pins_make(const char *pins)
+/* The file system, or a message. */
+static int check_parent(const char *pins, bool *ret_mounted)
 {
-	char parent[PIN_PATH_BYTES];
-	char *slash;
+	char parent[PIN_PATH_BYTES], *slash;
 	int r;
 
 	(void)snprintf(parent, sizeof(parent), "%s", pins);
@@ -40,7 +43,8 @@ int pins_make(const char *pins)
 			return log_errno(-errno, "cannot mount a bpf file system on %s",
 					 parent);
 		log_info("mounted a bpf file system on %s", parent);
-		r = 1;
+		*ret_mounted = true;
+		return 0;
 	}
 	if (r < 0)
 		return log_errno(r, "--pins %s: cannot look at %s", pins, parent);
@@ -50,14 +54,86 @@ int pins_make(const char *pins)
 			  pins, parent, parent);
 		return -EINVAL;
 	}
-	if (mkdir(pins, 0700) < 0) {
-		if (errno != EEXIST)
-			return log_errno(-errno, "cannot make %s", pins);
+	return 0;
+}
+
+bool pins_is_empty(const char *pins)
+{
+	struct dirent *e;
+	bool empty = true;
+	DIR *d = opendir(pins);
+
+	if (!d)
+		return false;
+	while (empty && (e = readdir(d)))
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	closedir(d);
+	return empty;
+}
+
+#define LOADING "%s-loading-" /* and the pid */
+
+unsigned pins_remove_stale(const char *pins)
+{
+	char prefix[PIN_PATH_BYTES], path[PIN_PATH_BYTES], parent[PIN_PATH_BYTES];
+	const char *base = strrchr(pins, '/') + 1;
+	struct dirent *e;
+	unsigned n = 0;
+	uint64_t pid;
+	DIR *d;
+
+	(void)snprintf(parent, sizeof(parent), "%.*s", (int)(base - pins), pins);
+	(void)snprintf(prefix, sizeof(prefix), LOADING, base);
+	d = opendir(parent);
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, prefix, strlen(prefix)) != 0 ||
+		    util_parse_u64(e->d_name + strlen(prefix), INT32_MAX, &pid) < 0 ||
+		    (kill((pid_t)pid, 0) == 0 || errno != ESRCH))
+			continue;
+		(void)snprintf(path, sizeof(path), "%.2000s%.255s", parent, e->d_name);
+		log_warn("%s: what a load left that was killed is removed", path);
+		n += pins_remove(path) == 0;
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+int pins_begin(const char *pins, char ret[PIN_PATH_BYTES], bool *ret_mounted)
+{
+	int err;
+
+	*ret_mounted = false;
+	err = check_parent(pins, ret_mounted);
+	if (err)
+		return err;
+	if (access(pins, F_OK) == 0 && !pins_is_empty(pins)) {
 		log_error("already loaded: %s exists; 'tollgate unload' removes it",
 			  pins);
 		return -EEXIST;
 	}
-	return 0;
+	(void)pins_remove_stale(pins);
+	(void)snprintf(ret, PIN_PATH_BYTES, LOADING "%d", pins, (int)getpid());
+	return mkdir(ret, 0700) < 0 ? log_errno(-errno, "cannot make %s", ret) : 0;
+}
+
+int pins_commit(const char *dir, const char *pins)
+{
+	if (rename(dir, pins) == 0)
+		return 0;
+	if (errno == ENOTEMPTY || errno == EEXIST) {
+		log_error("already loaded: somebody was faster in %s", pins);
+		return -EEXIST;
+	}
+	return log_errno(-errno, "cannot rename %s to %s", dir, pins);
+}
+
+void pins_abandon(const char *dir, bool mounted)
+{
+	if (dir[0])
+		(void)pins_remove(dir);
+	if (mounted && umount("/sys/fs/bpf") < 0)
+		log_warn("cannot unmount /sys/fs/bpf again; continuing");
 }
 
 int pins_remove(const char *pins)

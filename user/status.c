@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "flows.h"
+#include "book/hooks.h"
 #include "offenders.h"
 #include "status.h"
 
@@ -38,9 +39,15 @@ static void print_refused(FILE *out, const struct snapshot *s)
 
 static void print_faults(FILE *out, const struct snapshot *s)
 {
-	if (s->records_lost.records)
-		fprintf(out, "records    %" PRIu64 " lost (no exporter reads them?)\n",
-			(uint64_t)s->records_lost.records);
+	static const char *const rings[TG_RING_MAX] = { "of sockets", "of the link" };
+
+	for (int i = 0; i < TG_RING_MAX; i++) {
+		if (s->records_lost[i].records)
+			fprintf(out,
+				"records    %" PRIu64
+				" %s lost (no exporter reads them?)\n",
+				(uint64_t)s->records_lost[i].records, rings[i]);
+	}
 	if (s->proxy_ring.lost)
 		fprintf(out,
 			"events     %" PRIu64
@@ -51,9 +58,96 @@ static void print_faults(FILE *out, const struct snapshot *s)
 			fprintf(out, "fault      %s: %" PRIu64 "\n", tg_fault_names[i],
 				s->faults[i]);
 	}
+	if (s->reattached || s->nft_lost)
+		fprintf(out,
+			"mended     %" PRIu64
+			" hooks attached again, nft table made anew "
+			"%" PRIu64 " times\n",
+			s->reattached, s->nft_lost);
 }
 
-void status_print(FILE *out, const struct snapshot *s, const char *pins)
+static void print_hooks(FILE *out, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->hooks_n; i++) {
+		const struct hook *h = &s->hooks[i];
+
+		fprintf(out, "hook       %-8s %s: %s%s%s%s\n", tg_hook_names[h->kind],
+			h->target,
+			!h->attached ? "NOT ATTACHED"
+			: h->first   ? "attached"
+				     : "attached, but not first",
+			h->foreign ? ", beside " : "", h->foreign_names,
+			h->checked_ns ? "" : " (never looked at)");
+	}
+}
+
+static void print_verdict(FILE *out, const struct audit *a)
+{
+	char sentence[AUDIT_SENTENCE_MAX];
+
+	fprintf(out, "verdict    %s\n", audit_sentence(a, sentence));
+	for (unsigned i = 1; i < a->gaps.n; i++)
+		fprintf(out, "           %s: %s\n", gap_names[a->gaps.list[i].reason],
+			a->gaps.list[i].text);
+	if (a->accepted.at_unix)
+		fprintf(out, "accepted   %s\n", a->accepted.text);
+}
+
+static json_t *gaps_json(const struct gaps *g)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < g->n; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:I, s:s}", "reason",
+						gap_names[g->list[i].reason], "target",
+						g->list[i].target, "count",
+						(json_int_t)g->list[i].count, "text",
+						g->list[i].text));
+	return list;
+}
+
+static json_t *accepted_json(const struct accepted *a)
+{
+	return a->at_unix ? json_pack("{s:I, s:s}", "at_unix", (json_int_t)a->at_unix,
+				      "text", a->text)
+			  : json_null();
+}
+
+static json_t *hooks_json(const struct snapshot *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->hooks_n; i++) {
+		const struct hook *h = &s->hooks[i];
+
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:b, s:b, s:I, s:s, s:I, s:I}", "hook",
+				  tg_hook_names[h->kind], "target", h->target, "attached",
+				  h->attached != 0, "first", h->first != 0, "foreign",
+				  (json_int_t)h->foreign, "foreign_names",
+				  h->foreign_names, "ifindex", (json_int_t)h->ifindex,
+				  "prog_id", (json_int_t)h->prog_id));
+	}
+	return list;
+}
+
+/* How full the tables are; a warning from 80 % on. */
+static void print_fill(FILE *out, const struct snapshot *s)
+{
+	struct map_fill fill[MAP_FILLS];
+	size_t n = snapshot_fills(s, fill);
+
+	for (size_t i = 0; i < n; i++) {
+		if (fill[i].max && fill[i].n * 5 >= fill[i].max * 4)
+			fprintf(out, "FILLING    %s: %zu of %zu\n", fill[i].name,
+				fill[i].n, fill[i].max);
+	}
+}
+
+void status_print(FILE *out, const struct snapshot *s, const struct audit *a,
+		  const char *pins)
 {
 	const struct tcp_totals *t = &s->tcp_all;
 	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX],
@@ -63,19 +157,18 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 
 	if (loaded && localtime_r(&loaded, &tm))
 		(void)strftime(when, sizeof(when), "since %F %T", &tm);
-	fprintf(out, "books      %s, %s\n", pins, when);
-	if (s->meta.wire)
-		fprintf(out, "wire book  on %u device%s\n", s->meta.wire,
-			s->meta.wire == 1 ? "" : "s");
-	else
+	print_verdict(out, a);
+	fprintf(out, "books      %s, %s, version %s\n", pins, when,
+		s->meta.version[0] ? s->meta.version : "?");
+	if (!s->meta.wire)
 		fputs("wire book  off (load with --device to watch one)\n", out);
 	fprintf(out, "tcp book   by %s%s\n",
-		s->meta.hook == TG_HOOK_SOCKOPS ? "sockops" : "tracepoint",
+		s->meta.hook == TG_BY_SOCKOPS ? "sockops" : "tracepoint",
 		s->meta.upgrades ? ", upgraded" : "");
 	fprintf(out, "nft book   %s\n",
 		s->nft_err	? "cannot be read (no privilege?)"
 		: s->nft_n == 0 ? "off"
-				: "on");
+				: s->meta.nft_table);
 	if (snapshot_proxy_up(s))
 		fprintf(out,
 			"proxy      running, pid %" PRIu64 ", %" PRIu64 " workers%s%s\n",
@@ -95,12 +188,35 @@ void status_print(FILE *out, const struct snapshot *s, const char *pins)
 		util_format_bytes(t->counts.rx_payload_bytes, rx),
 		util_format_bytes(t->counts.tx_payload_bytes, tx),
 		(uint64_t)t->counts.tx_retransmitted_bytes);
+	print_hooks(out, s);
 	print_refused(out, s);
+	print_fill(out, s);
 	offenders_print(out, s);
 	print_faults(out, s);
 }
 
-json_t *status_json(const struct snapshot *s)
+/* Of the first hook of this kind, "" if there is none. */
+static const char *target_of(const struct snapshot *s, enum tg_hook_kind kind)
+{
+	for (size_t i = 0; i < s->hooks_n; i++) {
+		if (s->hooks[i].kind == kind)
+			return s->hooks[i].target;
+	}
+	return "";
+}
+
+static json_t *devices_json(const struct snapshot *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->hooks_n; i++) {
+		if (s->hooks[i].kind == TG_HOOK_WIRE_RX)
+			json_array_append_new(list, json_string(s->hooks[i].target));
+	}
+	return list;
+}
+
+json_t *status_json(const struct snapshot *s, const struct audit *a)
 {
 	const struct tcp_totals *t = &s->tcp_all;
 	json_t *refused = json_object(), *faults = json_object(), *o;
@@ -135,6 +251,21 @@ json_t *status_json(const struct snapshot *s)
 		(json_int_t)t->counts.tx_payload_bytes, "tx_retransmitted_bytes",
 		(json_int_t)t->counts.tx_retransmitted_bytes, "refused", refused,
 		"offenders", offenders_json(s), "faults", faults);
+	json_object_set_new(o, "schema", json_integer(1));
+	json_object_set_new(o, "verdict", json_string(audit_verdicts[a->verdict]));
+	json_object_set_new(o, "incomplete", gaps_json(&a->gaps));
+	json_object_set_new(o, "accepted", accepted_json(&a->accepted));
+	json_object_set_new(o, "hooks", hooks_json(s));
+	json_object_set_new(o, "cgroup", json_string(target_of(s, TG_HOOK_RELEASE)));
+	json_object_set_new(o, "devices", devices_json(s));
+	json_object_set_new(o, "netns", json_integer((json_int_t)s->meta.netns_cookie));
+	json_object_set_new(o, "at_home", json_boolean(s->at_home));
+	json_object_set_new(
+		o, "hook",
+		json_string(s->meta.hook == TG_BY_SOCKOPS ? "sockops" : "tracepoint"));
+	json_object_set_new(o, "nft_table", json_string(s->meta.nft_table));
+	json_object_set_new(o, "reattached", json_integer((json_int_t)s->reattached));
+	json_object_set_new(o, "nft_table_lost", json_integer((json_int_t)s->nft_lost));
 	return o;
 }
 
@@ -198,37 +329,50 @@ static json_t *audit_json_odd(const struct audit *a)
 	return list;
 }
 
-void audit_print(FILE *out, const struct audit *a)
+static void audit_print_rows(FILE *out, const struct audit *a, int check)
 {
+	for (unsigned k = 0; k < a->lines_n; k++) {
+		const struct audit_line *l = &a->lines[k];
+
+		if ((int)l->check != check)
+			continue;
+		fprintf(out, "  %s%s\n   ", l->residual ? "DIFFERS " : "", l->what);
+		for (unsigned c = 0; c < l->columns_n; c++)
+			fprintf(out, " %s %" PRIu64, l->columns[c].name,
+				l->columns[c].value);
+		fputc('\n', out);
+	}
+}
+
+void audit_print(FILE *out, const struct audit *a, bool rows)
+{
+	char sentence[AUDIT_SENTENCE_MAX];
+
+	fprintf(out, "%s\n", audit_sentence(a, sentence));
+	for (unsigned i = 0; i < a->gaps.n; i++)
+		fprintf(out, "  %s %s: %s\n", gap_names[a->gaps.list[i].reason],
+			a->gaps.list[i].target, a->gaps.list[i].text);
 	for (int i = 0; i < AUDIT_MAX; i++) {
 		if (a->compared[i])
 			fprintf(out, "%-15s residual %" PRIu64 " bytes\n", audit_names[i],
 				a->residual[i]);
 		else
 			fprintf(out, "%-15s nothing to compare\n", audit_names[i]);
-		for (unsigned k = 0; k < a->lines_n; k++) {
-			const struct audit_line *l = &a->lines[k];
-
-			if ((int)l->check != i)
-				continue;
-			fprintf(out, "  %s%s\n   ", l->residual ? "DIFFERS " : "",
-				l->what);
-			for (unsigned c = 0; c < l->columns_n; c++)
-				fprintf(out, " %s %" PRIu64, l->columns[c].name,
-					l->columns[c].value);
-			fputc('\n', out);
-		}
+		if (rows || a->residual[i])
+			audit_print_rows(out, a, i);
 	}
 	if (a->odd_book)
 		fprintf(out, "odd one out: %s\n", a->odd_book);
-	audit_print_odd(out, a);
+	if (rows || a->odd_book)
+		audit_print_odd(out, a);
+	if (a->accepted.at_unix)
+		fprintf(out, "accepted earlier, and not told again: %s\n",
+			a->accepted.text);
 	if (a->flowtables[0])
 		fprintf(out,
 			"note: flowtable %s: nft counters stand still for forwarded flows "
 			"it takes over\n",
 			a->flowtables);
-	if (a->nft_err)
-		fprintf(out, "the nft book cannot be read: %s\n", strerror(-a->nft_err));
 }
 
 json_t *audit_json(const struct audit *a)
@@ -252,9 +396,11 @@ json_t *audit_json(const struct audit *a)
 				json_integer((json_int_t)l->columns[c].value));
 		json_array_append_new(checks, o);
 	}
-	return json_pack("{s:o, s:o, s:s?, s:I, s:o, s:s}", "residual_bytes", residuals,
-			 "checks", checks, "odd_book", a->odd_book,
-			 "odd_connections_total", (json_int_t)a->odd_total,
+	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:s?, s:I, s:o, s:s}", "schema",
+			 1, "verdict", audit_verdicts[a->verdict], "incomplete",
+			 gaps_json(&a->gaps), "accepted", accepted_json(&a->accepted),
+			 "residual_bytes", residuals, "checks", checks, "odd_book",
+			 a->odd_book, "odd_connections_total", (json_int_t)a->odd_total,
 			 "odd_connections", audit_json_odd(a), "flowtables",
 			 a->flowtables);
 }

@@ -254,9 +254,14 @@ monotonic() {
 	kill -0 "$traffic_pid" # all that was while traffic flowed
 	wait "$traffic_pid"
 	within 10 sockets_closed
-	# packets that nft counts and the wire book does not: its programs are taken away
-	rm "$PINS/link-wire-rx-$(at gate ip -o link show front | cut -d: -f1)"
-	at client "$PEER" load --connect 192.0.2.2:8080 --connections 1 --bytes 1000
+	# a book that somebody has written into
+	at gate nft reset counters table inet tollgate
 	run -1 tollgate audit --json
-	jq -e '.residual_bytes.wire_nft > 1000' <<<"$output"
+	jq -e '.residual_bytes.wire_nft > 1000 and .verdict == "differs"' <<<"$output"
+	# it was looked into: only what comes after it is told
+	run -0 tollgate audit --accept "counters were reset by hand"
+	at client "$PEER" load --connect 192.0.2.2:8080 --connections 1 --bytes 1000
+	within 10 sockets_closed
+	run -0 tollgate audit
+	[[ $output == agrees* && $output == *"reset by hand"* ]]
 }

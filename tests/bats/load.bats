@@ -30,7 +30,7 @@ leftovers() {
 	run -1 load --device front
 	[[ $output == *"already loaded"*"tollgate unload"* ]]
 	run -0 tollgate status
-	[[ $output == *"wire book  on 1 device"* ]]
+	[[ $output == *"wire_rx  front: attached"* && $output == *"wire_tx  front: attached"* ]]
 }
 
 @test "a failure half-way undoes what was done" {

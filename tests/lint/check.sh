@@ -51,9 +51,9 @@ only() { # INCLUDE FILES WHY
 	each < <(printf '%s\n' "${c[@]}" | grep -vE "$2" | xargs -r grep -nE "#include [<\"]$1" |
 		sed "s#\$#: only $2 may include it#")
 }
-only 'tollgate.skel.h' '^user/load\.c$'
+only 'tollgate.skel.h' '^user/programs\.c$'
 only '(libnftnl|linux/netfilter)' '^nft/'
-only 'libmnl' '^(nft/|user/base/sockets\.c$)'
+only 'libmnl' '^(nft/|user/base/(sockets|links)\.c$)'
 only '(cyaml/)' '^proxy/config\.c$'
 only 'yaml\.h' '^proxy/config_where\.c$'
 only 'pcre2\.h' '^proxy/pattern\.c$'
@@ -63,10 +63,10 @@ only 'ares\.h' '^proxy/resolve\.c$'
 only 'microhttpd\.h' '^user/(exporter|sse)\.[ch]$'
 only 'curl/curl\.h' '^user/follow\.c$'
 only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
-only 'bpf/(bpf|libbpf)\.h' '^(user/((load|pins|attach)\.c|book/)|tests/)'
+only 'bpf/(bpf|libbpf)\.h' '^(user/((load|load_upgrade|programs|pins|attach|adopt|repair|keep)\.c|book/)|tests/)'
 
 # every header compiles by itself
-for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/(maps|parse|record|tcp_account|tcp_sock|wire_flow)\.h)$'); do
+for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/(maps|parse|record|tcp_account|tcp_sock|wire_flow|wire_open)\.h)$'); do
 	cc -std=gnu17 -D_GNU_SOURCE -I. -Iuser -Iproxy -Inft -fsyntax-only -x c "$h" 2>/dev/null ||
 		say "$h: does not compile alone"
 done
@@ -90,7 +90,7 @@ while read -r page source; do
 			say "$page: does not explain --$option"
 	done
 done <<PAGES
-user/tollgate.8 user/tollgate.c
+user/tollgate.8 user/options.c
 user/tollgate-exporter.8 user/exporter.c
 proxy/tollgate-proxy.8 proxy/main.c
 PAGES

@@ -156,12 +156,61 @@ int host_each_netns(int (*fn)(void *arg), void *arg)
 		err = visit_below(&v, "/proc", "/ns/net", fn, arg);
 	if (!err)
 		err = visit_below(&v, "/run/netns", "", fn, arg);
-	if (setns(own, CLONE_NEWNET) < 0 && !err && v.n > 1)
+	if (v.n > 1 && setns(own, CLONE_NEWNET) < 0 && err >= 0)
 		err = -errno;
 	if (!err && v.refused && v.n == 1)
 		err = -EPERM;
 	close(own);
 	free(v.list);
+	return err;
+}
+
+struct wanted_netns {
+	uint64_t cookie;
+	int fd;
+};
+
+/* 1 ends the search. */
+static int is_wanted(void *arg)
+{
+	struct wanted_netns *w = arg;
+
+	if (host_netns_cookie() != w->cookie)
+		return 0;
+	w->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	return w->fd < 0 ? -errno : 1;
+}
+
+int host_enter_netns(uint64_t cookie)
+{
+	struct wanted_netns w = { .cookie = cookie, .fd = -1 };
+	int err;
+
+	if (host_netns_cookie() == cookie)
+		return 0;
+	err = host_each_netns(is_wanted, &w);
+	if (err != 1)
+		return err < 0 ? err : -ESRCH;
+	err = setns(w.fd, CLONE_NEWNET) < 0 ? -errno : 0;
+	close(w.fd);
+	return err;
+}
+
+int host_ephemeral_ports(uint16_t *ret_min, uint16_t *ret_max)
+{
+	unsigned min, max;
+	int err = -EINVAL;
+	FILE *f;
+
+	f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%u %u", &min, &max) == 2 && min <= max && max <= UINT16_MAX) {
+		*ret_min = (uint16_t)min;
+		*ret_max = (uint16_t)max;
+		err = 0;
+	}
+	fclose(f);
 	return err;
 }
 

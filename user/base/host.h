@@ -24,6 +24,16 @@ uint64_t host_netns_cookie(void);
 int host_each_netns(int (*fn)(void *arg), void *arg);
 
 /*
+ * Make the calling thread's network namespace the one with this cookie.  0, also if it is
+ * there already; -ESRCH if no process and no name below /run/netns has it; -EPERM without
+ * CAP_SYS_ADMIN; or another negative errno.
+ */
+int host_enter_netns(uint64_t cookie);
+
+/* The ports the kernel hands out (ip(7), ip_local_port_range).  0 or a negative errno. */
+int host_ephemeral_ports(uint16_t *ret_min, uint16_t *ret_max);
+
+/*
  * A counter of /proc/net/netstat of this network namespace, "ListenOverflows" say.  0,
  * -ENOENT if the kernel has none of that name, or another negative errno.
  */

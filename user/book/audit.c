@@ -12,8 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
 
 #include "book/audit.h"
+#include "book/pin.h"
 
 #define RETRY_MS 20
 
@@ -22,6 +26,9 @@ const char *const audit_names[AUDIT_MAX] = {
 	AUDIT_CHECKS(X)
 #undef X
 };
+
+const char *const audit_verdicts[AUDIT_VERDICT_MAX] = { "agrees", "differs",
+							"incomplete" };
 
 static uint64_t distance(uint64_t a, uint64_t b)
 {
@@ -97,20 +104,54 @@ static const struct proxy_slot *slot_of(const struct snapshot *s, const struct r
 }
 
 /*
- * The sums of a row and of its slot may be compared when both saw the same number of
- * connections end and none is open, and none ended without the proxy's word.
+ * A row and its slot from the outside, whatever the kernel programs saw of its sockets.
+ * When all is quiet both hold the same bytes.  While connections live the proxy, which is
+ * read first, cannot have read more than its sockets received by then: if it has, the tcp
+ * book has lost sockets.  Rows of killed proxies have bytes that nobody claims.
  */
 static uint64_t sums_differ(const struct tcp_totals *t, const struct proxy_slot *p)
 {
-	uint64_t closed = tcp_closed(t);
+	uint64_t rx, tx;
 
-	if (!p || t->unclaimed || t->opened != closed || p->opened != closed ||
-	    p->closed != closed)
+	if (!p || t->unclaimed)
 		return 0;
-	return distance(t->counts.rx_payload_bytes - t->unread_bytes,
-			p->rx_payload_bytes + p->rx_header_bytes) +
-	       distance(t->counts.tx_payload_bytes + t->unsent_bytes,
-			p->tx_payload_bytes + p->tx_header_bytes);
+	rx = p->rx_payload_bytes + p->rx_header_bytes;
+	tx = p->tx_payload_bytes + p->tx_header_bytes;
+	if (!tcp_live(t) && p->opened == p->closed)
+		return distance(t->counts.rx_payload_bytes - t->unread_bytes, rx) +
+		       distance(t->counts.tx_payload_bytes + t->unsent_bytes, tx);
+	return rx > t->counts.rx_payload_bytes ? rx - t->counts.rx_payload_bytes : 0;
+}
+
+static bool has_row(const struct snapshot *s, const struct row_key *k)
+{
+	for (size_t i = 0; i < s->tcp_n; i++) {
+		if (memcmp(&s->tcp[i].key, k, sizeof(*k)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Bytes of the proxy in a row of which the tcp book has never heard. */
+static void check_unheard(const struct snapshot *s, struct audit *a)
+{
+	if (s->faults[TG_FAULT_TCP_ROWS_FULL])
+		return; /* they may be in the overflow; the gap is told */
+	for (size_t i = 0; i < s->slots_n; i++) {
+		const struct proxy_slot *p = &s->slots[i];
+		uint64_t bytes = p->rx_payload_bytes + p->rx_header_bytes +
+				 p->tx_payload_bytes + p->tx_header_bytes;
+		struct audit_line *line;
+		char what[160];
+
+		if (!bytes || p->row.leg == TG_LEG_HOST || has_row(s, &p->row))
+			continue;
+		row_what(s, &p->row, what, sizeof(what));
+		line = line_add(a, AUDIT_PROXY_TCP, "%s", what);
+		column(line, "proxy_rx", p->rx_payload_bytes + p->rx_header_bytes);
+		column(line, "proxy_tx", p->tx_payload_bytes + p->tx_header_bytes);
+		residual(a, AUDIT_PROXY_TCP, line, bytes);
+	}
 }
 
 static void check_proxy_tcp(const struct snapshot *s, struct audit *a)
@@ -142,6 +183,7 @@ static void check_proxy_tcp(const struct snapshot *s, struct audit *a)
 			 t->proxy_rx_residual_bytes + t->proxy_tx_residual_bytes +
 				 sums_differ(t, p));
 	}
+	check_unheard(s, a);
 	a->residual[AUDIT_PROXY_TCP] += s->tcp_overflow.proxy_rx_residual_bytes +
 					s->tcp_overflow.proxy_tx_residual_bytes;
 }
@@ -166,6 +208,7 @@ static void check_tcp_wire(const struct snapshot *s, struct audit *a)
 		column(line, "retransmitted", t->counts.tx_retransmitted_bytes);
 		column(line, "arrived_twice", t->wire_rx_duplicate_bytes);
 		column(line, "arrived_not_accepted", t->wire_rx_unaccepted_bytes);
+		column(line, "arrived_outside_window", t->wire_rx_outside_bytes);
 		column(line, "sent_not_at_device", t->wire_tx_unseen_bytes);
 		column(line, "residual_rx", t->wire_rx_residual_bytes);
 		column(line, "residual_tx", t->wire_tx_residual_bytes);
@@ -188,7 +231,7 @@ static void check_boundary(const struct snapshot *s, struct audit *a,
 	line = line_add(a, AUDIT_WIRE_NFT, "listener %s %s", name, tx ? "tx" : "rx");
 	if (nft_listener_sum(s->nft_before, s->nft_before_n, name, tx, &before) < 0 ||
 	    nft_listener_sum(s->nft, s->nft_n, name, tx, &after) < 0) {
-		/* the rules were taken away under us: everything since is missing */
+		/* its counters were taken away under us, but not the table */
 		residual(a, AUDIT_WIRE_NFT, line, b->dir[tx].skb_bytes);
 		return;
 	}
@@ -215,7 +258,8 @@ static void check_boundary(const struct snapshot *s, struct audit *a,
 static void check_wire_nft(const struct snapshot *s, struct audit *a)
 {
 	a->nft_err = s->nft_err;
-	if (!s->meta.wire || !s->meta.nft || s->nft_err)
+	/* without the table there is nothing to compare, and a gap that says so */
+	if (!s->meta.wire || !s->meta.nft || s->nft_err || !s->nft_n || !s->nft_before_n)
 		return;
 	for (size_t i = 0; i < s->listeners_n; i++) {
 		const struct listener_row *l = &s->listeners[i];
@@ -306,6 +350,70 @@ static void list_odd(const struct snapshot *s, struct audit *a)
 	}
 }
 
+/* What was looked into and explained is not told for ever. */
+static void take_off_accepted(const struct snapshot *s, struct audit *a)
+{
+	a->accepted = s->accepted;
+	for (int i = 0; i < AUDIT_MAX; i++) {
+		uint64_t known = s->accepted.residual_bytes[i];
+
+		a->residual[i] -= a->residual[i] < known ? a->residual[i] : known;
+	}
+}
+
+static enum audit_verdict verdict(const struct audit *a)
+{
+	for (int i = 0; i < AUDIT_MAX; i++) {
+		if (a->residual[i])
+			return AUDIT_DIFFERS;
+	}
+	return a->gaps.n ? AUDIT_INCOMPLETE : AUDIT_AGREES;
+}
+
+const char *audit_sentence(const struct audit *a, char buf[AUDIT_SENTENCE_MAX])
+{
+	const char *word = audit_verdicts[a->verdict];
+	int n = snprintf(buf, AUDIT_SENTENCE_MAX, "%s", word);
+
+	for (int i = 0; i < AUDIT_MAX && n < AUDIT_SENTENCE_MAX; i++) {
+		if (a->residual[i])
+			n += snprintf(buf + n, (size_t)(AUDIT_SENTENCE_MAX - n),
+				      "%s %" PRIu64 " bytes in %s",
+				      buf[n - 1] == 's' && n == (int)strlen(word) ? ":"
+										  : ",",
+				      a->residual[i], audit_names[i]);
+	}
+	if (a->verdict == AUDIT_INCOMPLETE)
+		(void)snprintf(buf + n, (size_t)(AUDIT_SENTENCE_MAX - n), ": %s%s",
+			       a->gaps.list[0].text, a->gaps.n > 1 ? " (and more)" : "");
+	return buf;
+}
+
+int audit_accept(const char *pins, const struct snapshot *s, const char *text)
+{
+	struct accepted all = { .at_unix = (__u64)time(NULL) };
+	struct snapshot raw = *s;
+	struct audit a;
+	__u32 zero = 0;
+	int fd, err;
+
+	memset(&raw.accepted, 0, sizeof(raw.accepted)); /* the residuals as they are */
+	err = audit_snapshot(&raw, &a);
+	if (err)
+		return err;
+	memcpy(all.residual_bytes, a.residual, sizeof(a.residual));
+	gaps_accept(s, &all);
+	(void)snprintf(all.text, sizeof(all.text), "%s", text);
+	audit_free(&a);
+	err = pin_open(pins, "accepted", &fd);
+	if (err)
+		return err;
+	if (bpf_map_update_elem(fd, &zero, &all, BPF_ANY) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 int audit_snapshot(const struct snapshot *s, struct audit *ret)
 {
 	struct audit a = { 0 };
@@ -317,6 +425,9 @@ int audit_snapshot(const struct snapshot *s, struct audit *ret)
 	check_tcp_wire(s, &a);
 	check_wire_nft(s, &a);
 	check_totals(s, &a);
+	take_off_accepted(s, &a);
+	gaps_find(s, &a.gaps);
+	a.verdict = verdict(&a);
 	list_odd(s, &a);
 	a.odd_book = odd_book(&a);
 	memcpy(a.flowtables, s->flowtables, sizeof(a.flowtables));
@@ -331,12 +442,11 @@ void audit_free(struct audit *a)
 	a->lines_n = 0;
 }
 
-int audit_run(struct book *b, unsigned tries, struct audit *ret)
+int audit_run(struct book *b, unsigned tries, struct snapshot **ret_s, struct audit *ret)
 {
 	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000 };
 	struct audit a = { 0 };
 	struct snapshot *s;
-	uint64_t sum;
 	int err;
 
 	for (;;) {
@@ -344,17 +454,17 @@ int audit_run(struct book *b, unsigned tries, struct audit *ret)
 		if (err)
 			return err;
 		err = audit_snapshot(s, &a);
-		snapshot_free(s);
-		if (err)
+		if (err) {
+			snapshot_free(s);
 			return err;
-		sum = 0;
-		for (int i = 0; i < AUDIT_MAX; i++)
-			sum += a.residual[i];
-		if (sum == 0 || tries-- <= 1)
+		}
+		if (a.verdict == AUDIT_AGREES || tries-- <= 1)
 			break;
 		audit_free(&a);
+		snapshot_free(s);
 		(void)nanosleep(&pause, NULL);
 	}
+	*ret_s = s;
 	*ret = a;
 	return 0;
 }

@@ -70,9 +70,16 @@ struct snapshot {
 	struct odd odd[TG_ODD_MAX]; /* newest first */
 	size_t odd_n;
 	uint64_t odd_total; /* ever noted */
-	struct record_loss records_lost;
-	uint64_t records_bytes; /* in the ring, not read yet */
-	size_t records_capacity;
+	struct record_loss records_lost[TG_RING_MAX];
+	uint64_t records_bytes[TG_RING_MAX]; /* in the ring, not read yet */
+	size_t records_capacity[TG_RING_MAX];
+	struct hook hooks[TG_HOOKS_MAX]; /* as they were measured last (hooks.h) */
+	size_t hooks_n;
+	struct accepted accepted;
+	uint64_t reattached;   /* hooks that were attached again */
+	uint64_t nft_lost;     /* times the nft table was found gone */
+	uint64_t sockets_lost; /* lives whose end no hook told, of this namespace */
+	bool at_home;	       /* read in the network namespace of the load */
 	struct xdp_count xdp_reasons[TG_FAULT_MAX];
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;
@@ -82,6 +89,8 @@ struct snapshot {
 	struct proxy_state proxy;
 	struct proxy_ring_state proxy_ring;
 	size_t proxy_events_capacity;
+	size_t slots_capacity;
+	size_t names_capacity;
 	struct named *names;
 	size_t names_n;
 	uint64_t faults[TG_FAULT_MAX];
@@ -102,6 +111,9 @@ enum book_want { BOOK_FLOWS = 1, BOOK_NFT = 2 };
 int book_open(const char *pins, struct book **ret);
 void book_close(struct book *b);
 
+/* What `tollgate load` wrote when the book was opened. */
+const struct meta *book_meta(const struct book *b);
+
 /*
  * Visit every live socket of this network namespace, then read what `want` asks for
  * besides the totals.  0 and a snapshot to free with snapshot_free(), or a negative
@@ -119,6 +131,14 @@ uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason);
 
 /* Whether the proxy wrote its heartbeat in the last 5 s. */
 bool snapshot_proxy_up(const struct snapshot *s);
+
+/* How full the tables of the books are. */
+struct map_fill {
+	const char *name;
+	size_t n, max; /* entries; of rings: bytes */
+};
+#define MAP_FILLS 12
+size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS]);
 
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */
 const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsigned id);

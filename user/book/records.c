@@ -39,8 +39,14 @@ int records_open(const char *pins, records_fn fn, void *arg, struct records **re
 			err = -errno;
 		close(fd);
 	}
+	if (!err)
+		err = pin_open(pins, "wire_records", &fd);
+	if (!err) {
+		err = ring_buffer__add(r->ring, fd, on_sample, r);
+		close(fd);
+	}
 	if (err) {
-		free(r);
+		records_close(r);
 		return err;
 	}
 	*ret = r;

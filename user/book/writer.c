@@ -12,24 +12,23 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
+#include "base/host.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "book/boundary.h"
 #include "book/pin.h"
 #include "book/proxy_ring.h"
 #include "book/writer.h"
-#include "nft/nft.h"
 
-#define BASELINE_TRIES 100
-#define LISTENERS_MAX  64 /* as many as the nft book takes */
+#define LISTENERS_MAX 64 /* as many as the nft book takes */
 
 struct writer {
 	int label_fd;
-	int names_fd;
-	int listeners_fd;
-	int boundary_fd;
+	struct boundary boundary;
+	bool at_home; /* our sockets live where the load watches */
 	struct proxy_slot *slots;
+	size_t slots_max;
 	struct hello_book *hellos;
 	struct offender *offenders;
 	pthread_mutex_t offenders_lock;
@@ -47,7 +46,7 @@ void writer_close(struct writer *w)
 		munmap(w->state, sizeof(*w->state));
 	}
 	if (w->slots)
-		munmap(w->slots, sizeof(*w->slots) * TG_SLOTS_MAX);
+		munmap(w->slots, sizeof(*w->slots) * w->slots_max);
 	if (w->hellos)
 		munmap(w->hellos, sizeof(*w->hellos) * TG_LISTENERS_MAX);
 	if (w->offenders)
@@ -55,23 +54,18 @@ void writer_close(struct writer *w)
 	proxy_ring_close(&w->ring);
 	if (w->label_fd >= 0)
 		close(w->label_fd);
-	if (w->names_fd >= 0)
-		close(w->names_fd);
-	if (w->listeners_fd >= 0)
-		close(w->listeners_fd);
-	if (w->boundary_fd >= 0)
-		close(w->boundary_fd);
+	boundary_done(&w->boundary);
 	free(w);
 }
 
 /* What a killed proxy left open is over: its sockets died with it. */
 static void close_orphans(struct writer *w)
 {
-	for (int i = 0; i < TG_SLOTS_MAX && w->slots[i].used; i++) {
+	for (size_t i = 0; i < w->slots_max && w->slots[i].used; i++) {
 		struct proxy_slot *s = &w->slots[i];
 		uint64_t open = s->opened - s->closed;
 
-		if (!open)
+		if (!open || s->used != TG_SLOT_USED)
 			continue;
 		book_add(&s->closed, open);
 		if (s->row.leg == TG_LEG_DOWNSTREAM)
@@ -102,6 +96,7 @@ static void sign(struct proxy_state *st)
 	book_set(&st->heartbeat_ns, util_now_ns());
 	book_set(&st->draining, 0);
 	book_set(&st->stray_sockets, 0);
+	book_set(&st->netns_cookie, host_netns_cookie());
 }
 
 static int take_over(struct writer *w)
@@ -138,6 +133,24 @@ void writer_succeed(struct writer *w)
 	book_add(&w->state->upgrades, 1);
 }
 
+/* In another network namespace than the load there is no packet of ours to compare. */
+static int find_home(const char *pins, struct writer *w)
+{
+	struct meta m;
+	__u32 zero = 0;
+	int fd, err = pin_open(pins, "meta", &fd);
+
+	if (err)
+		return err;
+	if (bpf_map_lookup_elem(fd, &zero, &m) < 0)
+		err = -errno;
+	else if (m.abi_version && m.abi_version != TG_ABI_VERSION)
+		err = -EPROTO;
+	close(fd);
+	w->at_home = !err && (!m.netns_cookie || m.netns_cookie == host_netns_cookie());
+	return err;
+}
+
 int writer_open(const char *pins, bool successor, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
@@ -146,17 +159,15 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!w)
 		return -ENOMEM;
 	pthread_mutex_init(&w->offenders_lock, NULL);
-	w->label_fd = w->names_fd = w->listeners_fd = w->boundary_fd = -1;
-	err = pin_open(pins, "tcp_label", &w->label_fd);
+	w->label_fd = -1;
+	err = boundary_open(pins, &w->boundary);
 	if (!err)
-		err = pin_open(pins, "names", &w->names_fd);
+		err = pin_open(pins, "tcp_label", &w->label_fd);
 	if (!err)
-		err = pin_open(pins, "listeners", &w->listeners_fd);
-	if (!err)
-		err = pin_open(pins, "wire_boundary", &w->boundary_fd);
+		err = find_home(pins, w);
 	if (!err)
 		err = pin_map(pins, "proxy_book", sizeof(*w->slots), (void **)&w->slots,
-			      NULL);
+			      &w->slots_max);
 	if (!err)
 		err = pin_map(pins, "hello_book", sizeof(*w->hellos), (void **)&w->hellos,
 			      NULL);
@@ -258,10 +269,11 @@ int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint
 	for (unsigned id = 1; id < max; id++) {
 		struct name_key key = { .kind = (uint16_t)kind, .id = (uint16_t)id };
 
-		if (bpf_map_lookup_elem(w->names_fd, &key, &val) < 0) {
+		if (bpf_map_lookup_elem(w->boundary.names_fd, &key, &val) < 0) {
 			memset(&val, 0, sizeof(val));
 			(void)snprintf(val.name, sizeof(val.name), "%s", name);
-			if (bpf_map_update_elem(w->names_fd, &key, &val, BPF_NOEXIST) < 0)
+			if (bpf_map_update_elem(w->boundary.names_fd, &key, &val,
+						BPF_NOEXIST) < 0)
 				return -ENOSPC;
 		}
 		if (strncmp(val.name, name, sizeof(val.name) - 1) == 0) {
@@ -274,10 +286,10 @@ int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint
 
 struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row)
 {
-	for (int i = 1; i < TG_SLOTS_MAX; i++) {
+	for (size_t i = 1; i < w->slots_max; i++) {
 		struct proxy_slot *s = &w->slots[i];
 
-		if (!s->used) {
+		if (s->used == TG_SLOT_NEVER) {
 			s->row = *row;
 			/* readers look at `used` first */
 			__atomic_store_n(&s->used, 1, __ATOMIC_RELEASE);
@@ -307,103 +319,6 @@ static void listener_to_key(const struct writer_listener *l, struct listener_key
 	ret->port = l->addr.port;
 }
 
-/* The rules follow the map, so that both books count for the same addresses. */
-static int nft_apply(struct writer *w)
-{
-	struct nft_listener list[LISTENERS_MAX];
-	struct name_val names[LISTENERS_MAX];
-	struct listener_key key, *prev = NULL;
-	struct listener_val val;
-	size_t n = 0;
-
-	while (bpf_map_get_next_key(w->listeners_fd, prev, &key) == 0) {
-		struct name_key name = { .kind = TG_NAME_LISTENER };
-
-		if (n == LISTENERS_MAX)
-			return -E2BIG;
-		prev = &key;
-		if (bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0)
-			continue;
-		name.id = (uint16_t)val.id;
-		if (bpf_map_lookup_elem(w->names_fd, &name, &names[n]) < 0)
-			continue;
-		memcpy(list[n].addr.ip, key.addr, 16);
-		list[n].addr.port = key.port;
-		list[n].dual = (int)val.dual;
-		list[n].name = names[n].name;
-		n++;
-	}
-	return nft_listeners_set(list, n);
-}
-
-static int read_boundary(struct writer *w, uint32_t id, struct wire_boundary *ret)
-{
-	int cpus = libbpf_num_possible_cpus();
-	struct wire_boundary *v;
-	int err = 0;
-
-	if (cpus < 0)
-		return cpus;
-	v = calloc((size_t)cpus, sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	memset(ret, 0, sizeof(*ret));
-	if (bpf_map_lookup_elem(w->boundary_fd, &id, v) < 0)
-		err = -errno;
-	for (int c = 0; !err && c < cpus; c++) {
-		for (int d = 0; d < TG_DIR_MAX; d++) {
-			ret->dir[d].skbs += v[c].dir[d].skbs;
-			ret->dir[d].skb_bytes += v[c].dir[d].skb_bytes;
-		}
-	}
-	free(v);
-	return err;
-}
-
-static int read_pair(const char *name, struct nft_counter ret[TG_DIR_MAX])
-{
-	struct nft_counter *all;
-	size_t n;
-	int err;
-
-	err = nft_counters_read(&all, &n);
-	if (err)
-		return err;
-	for (int d = 0; d < TG_DIR_MAX && !err; d++)
-		err = nft_listener_sum(all, n, name, d == TG_TX, &ret[d]);
-	free(all);
-	return err;
-}
-
-/*
- * The wire book and nft begin at two moments; a packet in between would be a difference
- * for ever.  Remember it: read nft, wire, nft until nothing moved meanwhile.
- */
-static int measure_before(struct writer *w, const char *name, struct listener_val *val)
-{
-	struct nft_counter first[TG_DIR_MAX], second[TG_DIR_MAX];
-	struct wire_boundary b;
-	int err;
-
-	for (int i = 0; i < BASELINE_TRIES; i++) {
-		err = read_pair(name, first);
-		if (!err)
-			err = read_boundary(w, val->id, &b);
-		if (!err)
-			err = read_pair(name, second);
-		if (err)
-			return err;
-		if (memcmp(first, second, sizeof(first)) == 0)
-			break;
-	}
-	for (int d = 0; d < TG_DIR_MAX; d++) {
-		val->before[d].skbs = (int64_t)(second[d].packets - b.dir[d].skbs);
-		val->before[d].skb_bytes =
-			(int64_t)(second[d].bytes - b.dir[d].skb_bytes);
-	}
-	return 0;
-}
-
 static bool is_listed(const struct listener_key *key, const struct writer_listener *l,
 		      size_t n)
 {
@@ -424,12 +339,13 @@ static void forget_others(struct writer *w, const struct writer_listener *l, siz
 	size_t keys_n = 0;
 
 	while (keys_n < TG_LISTENERS_MAX &&
-	       bpf_map_get_next_key(w->listeners_fd, keys_n ? &keys[keys_n - 1] : NULL,
+	       bpf_map_get_next_key(w->boundary.listeners_fd,
+				    keys_n ? &keys[keys_n - 1] : NULL,
 				    &keys[keys_n]) == 0)
 		keys_n++;
 	for (size_t i = 0; i < keys_n; i++) {
 		if (!is_listed(&keys[i], l, n))
-			(void)bpf_map_delete_elem(w->listeners_fd, &keys[i]);
+			(void)bpf_map_delete_elem(w->boundary.listeners_fd, &keys[i]);
 	}
 }
 
@@ -441,7 +357,7 @@ static void forget_fresh(struct writer *w, const struct writer_listener *l,
 	for (size_t i = 0; i < n; i++) {
 		listener_to_key(&l[i], &key);
 		if (fresh[i])
-			(void)bpf_map_delete_elem(w->listeners_fd, &key);
+			(void)bpf_map_delete_elem(w->boundary.listeners_fd, &key);
 	}
 }
 
@@ -466,21 +382,28 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 			return -ENOSPC;
 		}
 		listener_to_key(&l[i], &key);
-		fresh[i] = bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0 ||
-			   val.id != id || val.dual != (uint32_t)l[i].dual;
+		fresh[i] =
+			bpf_map_lookup_elem(w->boundary.listeners_fd, &key, &val) < 0 ||
+			val.id != id || val.dual != (uint32_t)l[i].dual;
 		if (!fresh[i])
 			continue;
 		memset(&val, 0, sizeof(val));
 		val.id = id;
 		val.dual = (uint32_t)l[i].dual;
-		if (bpf_map_update_elem(w->listeners_fd, &key, &val, BPF_ANY) < 0)
+		if (bpf_map_update_elem(w->boundary.listeners_fd, &key, &val, BPF_ANY) <
+		    0)
 			return log_errno(-errno, "cannot register listener '%s'",
 					 l[i].name);
 	}
-	err = nft_apply(w);
+	if (!w->at_home) {
+		log_warn("the books were loaded in another network namespace: continuing "
+			 "without wire and nft book");
+		return 0;
+	}
+	err = boundary_apply(&w->boundary);
 	if (err == -ENOENT) {
-		log_warn(
-			"no nft table 'inet tollgate' here: continuing without the nft book");
+		log_warn("no nft table 'inet %s' here: continuing without the nft book",
+			 w->boundary.table);
 		return 0;
 	}
 	if (err) {
@@ -490,11 +413,9 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 	}
 	for (size_t i = 0; i < n; i++) {
 		listener_to_key(&l[i], &key);
-		if (!fresh[i] || bpf_map_lookup_elem(w->listeners_fd, &key, &val) < 0)
+		if (!fresh[i])
 			continue;
-		err = measure_before(w, l[i].name, &val);
-		if (!err && bpf_map_update_elem(w->listeners_fd, &key, &val, BPF_ANY) < 0)
-			err = -errno;
+		err = boundary_measure(&w->boundary, &key, l[i].name);
 		if (err) {
 			forget_fresh(w, l, fresh, n);
 			return log_errno(err, "cannot compare the books of listener '%s'",

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From pinned maps to a snapshot.  Hash maps are read in batches, per-CPU values summed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/host.h"
+#include "base/util.h"
+#include "book/book.h"
+#include "book/book_maps.h"
+#include "book/dump.h"
+
+#define PROXY_SILENT_NS 5000000000u
+
+static uint64_t read_cursor(struct book *b, __u32 which)
+{
+	uint64_t n = 0;
+
+	return bpf_map_lookup_elem(b->fds[MAP_cursors], &which, &n) < 0 ? 0 : n;
+}
+
+/*
+ * A reader of this namespace visits the sockets; the program prints a byte for each life
+ * it met.  0 and their number, or a negative errno.
+ */
+static int visit(int link_fd, uint64_t *ret)
+{
+	char buf[4096];
+	ssize_t n;
+	int fd;
+
+	fd = bpf_iter_create(link_fd);
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf, sizeof(buf));
+		*ret += n > 0 ? (uint64_t)n : 0;
+	} while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return (int)n;
+}
+
+/*
+ * What began and did not end must be met, but for what began during the visit: the rest
+ * ended without a word.  At least so many, for some that were met may have ended since.
+ */
+static int visit_sockets(struct book *b, int link_fd, struct snapshot *s)
+{
+	uint64_t begun = read_cursor(b, TG_CURSOR_BEGUN), met = 0;
+	int64_t lost;
+	int err;
+
+	if (link_fd < 0)
+		return 0;
+	err = visit(link_fd, &met);
+	begun = read_cursor(b, TG_CURSOR_BEGUN) - begun;
+	lost = (int64_t)(read_cursor(b, TG_CURSOR_LIVE) - met - begun);
+	s->sockets_lost = !err && s->at_home && lost > 0 ? (uint64_t)lost : 0;
+	return err;
+}
+
+static int read_tcp(struct book *b, struct snapshot *s)
+{
+	size_t size = sizeof(struct tcp_totals);
+	struct dump d;
+	int err;
+
+	err = read_percpu(b->fds[MAP_tcp_all], 0, b->cpus, &s->tcp_all_before, size);
+	if (err)
+		return err;
+	err = map_dump(b->fds[MAP_tcp_totals], sizeof(struct row_key), size * b->cpus,
+		       &d);
+	if (err)
+		return err;
+	s->tcp = calloc(d.n + 1, sizeof(*s->tcp));
+	if (s->tcp) {
+		for (size_t i = 0; i < d.n; i++) {
+			s->tcp[i].key = ((struct row_key *)d.keys)[i];
+			sum_cpus(&s->tcp[i].totals, (char *)d.values + i * size * b->cpus,
+				 size, b->cpus);
+		}
+		s->tcp_n = d.n;
+	}
+	free(d.keys);
+	free(d.values);
+	if (!s->tcp)
+		return -ENOMEM;
+	err = read_percpu(b->fds[MAP_tcp_overflow], 0, b->cpus, &s->tcp_overflow, size);
+	return err ? err
+		   : read_percpu(b->fds[MAP_tcp_all], 0, b->cpus, &s->tcp_all, size);
+}
+
+static int read_wire(struct book *b, struct snapshot *s)
+{
+	size_t size = sizeof(struct wire_totals);
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_wire_totals], sizeof(struct row_key), size * b->cpus,
+		       &d);
+	if (err)
+		return err;
+	s->wire = calloc(d.n + 1, sizeof(*s->wire));
+	if (s->wire) {
+		for (size_t i = 0; i < d.n; i++) {
+			s->wire[i].key = ((struct row_key *)d.keys)[i];
+			sum_cpus(&s->wire[i].totals,
+				 (char *)d.values + i * size * b->cpus, size, b->cpus);
+		}
+		s->wire_n = d.n;
+	}
+	free(d.keys);
+	free(d.values);
+	if (!s->wire)
+		return -ENOMEM;
+	return read_percpu(b->fds[MAP_wire_overflow], 0, b->cpus, &s->wire_overflow,
+			   size);
+}
+
+/* Listeners, and what crossed the boundary of each. */
+static int read_listeners(struct book *b, struct snapshot *s)
+{
+	struct listener_row *rows;
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_listeners], sizeof(struct listener_key),
+		       sizeof(struct listener_val), &d);
+	if (err)
+		return err;
+	rows = calloc(d.n + 1, sizeof(*rows));
+	for (size_t i = 0; rows && i < d.n; i++) {
+		rows[i].key = ((struct listener_key *)d.keys)[i];
+		rows[i].val = ((struct listener_val *)d.values)[i];
+	}
+	s->listeners = rows;
+	s->listeners_n = rows ? d.n : 0;
+	free(d.keys);
+	free(d.values);
+	err = rows ? 0 : -ENOMEM;
+	for (size_t i = 0; !err && i < s->listeners_n; i++) {
+		__u32 id = rows[i].val.id;
+
+		if (id < TG_LISTENERS_MAX)
+			err = read_percpu(b->fds[MAP_wire_boundary], id, b->cpus,
+					  &s->boundary[id], sizeof(s->boundary[id]));
+	}
+	return err;
+}
+
+static int read_names(struct book *b, struct snapshot *s)
+{
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_names], sizeof(struct name_key),
+		       sizeof(struct name_val), &d);
+	if (err)
+		return err;
+	s->names = calloc(d.n + 1, sizeof(*s->names));
+	for (size_t i = 0; s->names && i < d.n; i++) {
+		s->names[i].key = ((struct name_key *)d.keys)[i];
+		s->names[i].val = ((struct name_val *)d.values)[i];
+		s->names_n++;
+	}
+	free(d.keys);
+	free(d.values);
+	return s->names ? 0 : -ENOMEM;
+}
+
+/* A flow's whole life: what is in a row already, and what is not yet. */
+static void wire_of(const struct wire_flow *w, struct live_flow *ret)
+{
+	for (int d = 0; d < TG_DIR_MAX; d++) {
+		const struct wire_counts *a = &w->drained[d], *b = &w->counts[d];
+
+		ret->wire[d].packets = a->packets + b->packets;
+		ret->wire[d].l3_bytes = a->l3_bytes + b->l3_bytes;
+		ret->wire[d].frame_bytes = a->frame_bytes + b->frame_bytes;
+		ret->wire[d].payload_bytes = a->payload_bytes + b->payload_bytes;
+	}
+	ret->has_wire = true;
+}
+
+static void flow_of_wire(const struct flow_key *key, const struct wire_flow *w,
+			 struct live_flow *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->key = *key;
+	ret->flow.opened_ns = w->opened_ns;
+	ret->flow.seen_ns = w->seen_ns;
+	ret->flow.role = w->active ? TG_ROLE_CONNECTED : TG_ROLE_ACCEPTED;
+	ret->flow.row.listener = w->listener;
+	ret->flow.row.leg = w->leg;
+	ret->flow.row.proto = (__u8)key->proto;
+	wire_of(w, ret);
+	ret->flow.counts.rx_payload_bytes = ret->wire[TG_RX].payload_bytes;
+	ret->flow.counts.tx_payload_bytes = ret->wire[TG_TX].payload_bytes;
+	ret->flow.counts.rx_segments = ret->wire[TG_RX].packets;
+	ret->flow.counts.tx_segments = ret->wire[TG_TX].packets;
+}
+
+/* What is no TCP connection is known to the wire book only. */
+static int add_wire_flows(struct book *b, struct snapshot *s)
+{
+	struct live_flow *grown;
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_wire], sizeof(struct flow_key),
+		       sizeof(struct wire_flow), &d);
+	if (err)
+		return err;
+	grown = reallocarray(s->flows, s->flows_n + d.n + 1, sizeof(*grown));
+	if (grown) {
+		s->flows = grown;
+		for (size_t i = 0; i < d.n; i++) {
+			const struct flow_key *key = &((struct flow_key *)d.keys)[i];
+			const struct wire_flow *w = &((struct wire_flow *)d.values)[i];
+
+			if (!w->socket)
+				flow_of_wire(key, w, &s->flows[s->flows_n++]);
+		}
+	}
+	free(d.keys);
+	free(d.values);
+	return grown ? 0 : -ENOMEM;
+}
+
+static int read_flows(struct book *b, struct snapshot *s)
+{
+	struct dump d;
+	int err;
+
+	err = map_dump(b->fds[MAP_flows], sizeof(struct flow_key), sizeof(struct flow),
+		       &d);
+	if (err)
+		return err;
+	s->flows = calloc(d.n + 1, sizeof(*s->flows));
+	for (size_t i = 0; s->flows && i < d.n; i++) {
+		struct live_flow *f = &s->flows[s->flows_n++];
+		struct wire_flow w;
+
+		f->key = ((struct flow_key *)d.keys)[i];
+		f->flow = ((struct flow *)d.values)[i];
+		if (s->meta.wire &&
+		    bpf_map_lookup_elem(b->fds[MAP_wire], &f->key, &w) == 0)
+			wire_of(&w, f);
+	}
+	free(d.keys);
+	free(d.values);
+	if (!s->flows)
+		return -ENOMEM;
+	return s->meta.wire ? add_wire_flows(b, s) : 0;
+}
+
+/* The last connections whose books differed, newest first. */
+static int read_odd(struct book *b, struct snapshot *s)
+{
+	uint64_t next = read_cursor(b, TG_CURSOR_ODD);
+
+	s->odd_total = next;
+	for (; next && s->odd_n < TG_ODD_MAX; next--) {
+		__u32 index = (__u32)((next - 1) % TG_ODD_MAX);
+
+		if (bpf_map_lookup_elem(b->fds[MAP_odd], &index, &s->odd[s->odd_n]) < 0)
+			return -errno;
+		s->odd_n++;
+	}
+	return 0;
+}
+
+static int by_refused(const void *a, const void *b)
+{
+	const struct offender *x = a, *y = b;
+
+	return x->refused > y->refused ? -1 : x->refused < y->refused;
+}
+
+static int read_offenders(struct book *b, struct snapshot *s)
+{
+	for (__u32 i = 0; i < TG_OFFENDERS_MAX; i++) {
+		struct offender *o = &s->offenders[s->offenders_n];
+
+		if (bpf_map_lookup_elem(b->fds[MAP_offenders], &i, o) < 0)
+			return -errno;
+		s->offenders_n += o->used;
+	}
+	qsort(s->offenders, s->offenders_n, sizeof(*s->offenders), by_refused);
+	return 0;
+}
+
+/* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
+static int read_proxy(struct book *b, struct snapshot *s)
+{
+	size_t max = b->capacity[MAP_proxy_book], size = sizeof(struct proxy_slot) * max;
+	const struct proxy_slot *slots;
+	size_t n = 0;
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &s->proxy) < 0 ||
+	    bpf_map_lookup_elem(b->fds[MAP_proxy_ring], &zero, &s->proxy_ring) < 0)
+		return -errno;
+	if (s->proxy_ring.read > s->proxy_ring.written) /* read while both moved */
+		s->proxy_ring.written = s->proxy_ring.read;
+	slots = mmap(NULL, size, PROT_READ, MAP_SHARED, b->fds[MAP_proxy_book], 0);
+	if (slots == MAP_FAILED)
+		return -errno;
+	while (n < max && slots[n].used != TG_SLOT_NEVER)
+		n++;
+	s->slots = calloc(n + 1, sizeof(*s->slots));
+	for (size_t i = 0; s->slots && i < n; i++) {
+		if (slots[i].used == TG_SLOT_USED)
+			s->slots[s->slots_n++] = slots[i];
+	}
+	munmap((void *)slots, size);
+	if (!s->slots)
+		return -ENOMEM;
+	for (__u32 id = 0; id < TG_LISTENERS_MAX; id++) {
+		if (bpf_map_lookup_elem(b->fds[MAP_hello_book], &id, &s->hellos[id]) < 0)
+			return -errno;
+	}
+	return read_offenders(b, s);
+}
+
+static int read_faults(struct book *b, struct snapshot *s)
+{
+	int err = 0;
+
+	for (__u32 i = 0; i < TG_FAULT_MAX && !err; i++)
+		err = read_percpu(b->fds[MAP_faults], i, b->cpus, &s->faults[i],
+				  sizeof(s->faults[i]));
+	for (__u32 i = 0; i < TG_FAULT_MAX && !err && s->meta.xdp; i++)
+		err = read_percpu(b->fds[MAP_xdp_reasons], i, b->cpus, &s->xdp_reasons[i],
+				  sizeof(s->xdp_reasons[i]));
+	for (__u32 i = 0; i < TG_RING_MAX && !err; i++)
+		err = read_percpu(b->fds[MAP_records_lost], i, b->cpus,
+				  &s->records_lost[i], sizeof(s->records_lost[i]));
+	return err;
+}
+
+/* How its hooks are, and what an operator has accepted. */
+static int read_health(struct book *b, struct snapshot *s)
+{
+	__u32 zero = 0;
+
+	for (__u32 i = 0; i < TG_HOOKS_MAX; i++) {
+		if (bpf_map_lookup_elem(b->fds[MAP_hooks], &i, &s->hooks[i]) < 0)
+			return -errno;
+		if (s->hooks[i].kind == TG_HOOK_NONE ||
+		    s->hooks[i].kind >= TG_HOOK_KIND_MAX)
+			break;
+		s->hooks_n++;
+	}
+	if (bpf_map_lookup_elem(b->fds[MAP_accepted], &zero, &s->accepted) < 0)
+		return -errno;
+	s->accepted.text[sizeof(s->accepted.text) - 1] = '\0';
+	s->reattached = read_cursor(b, TG_CURSOR_REATTACHED);
+	s->nft_lost = read_cursor(b, TG_CURSOR_NFT_LOST);
+	return 0;
+}
+
+/* 0, also where it cannot be read: nft_err says why. */
+static void read_nft(struct snapshot *s, struct nft_counter **ret, size_t *ret_n)
+{
+	if (s->nft_err || !s->meta.nft_table[0])
+		return;
+	s->nft_err =
+		s->at_home ? nft_counters_read(s->meta.nft_table, ret, ret_n) : -ENXIO;
+}
+
+static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
+{
+	__u32 zero = 0;
+	int err;
+
+	if (bpf_map_lookup_elem(b->fds[MAP_meta], &zero, &s->meta) < 0)
+		return -errno;
+	s->meta.nft_table[sizeof(s->meta.nft_table) - 1] = '\0';
+	s->at_home = !s->meta.netns_cookie || s->meta.netns_cookie == host_netns_cookie();
+	/* the proxy first: what it has read, the sockets have by the time they are
+	 * visited */
+	err = read_proxy(b, s);
+	if (!err)
+		err = visit_sockets(b, want & BOOK_FLOWS ? b->list_fd : b->live_fd, s);
+	if (!err)
+		err = read_tcp(b, s);
+	if (!err && want & BOOK_NFT)
+		read_nft(s, &s->nft_before, &s->nft_before_n);
+	if (!err)
+		err = read_wire(b, s);
+	if (!err)
+		err = read_listeners(b, s);
+	if (!err && want & BOOK_NFT)
+		read_nft(s, &s->nft, &s->nft_n);
+	if (!err && want & BOOK_NFT && !s->nft_err && s->at_home)
+		s->nft_err = nft_flowtables(s->flowtables, sizeof(s->flowtables));
+	if (!err)
+		err = read_names(b, s);
+	if (!err)
+		err = read_faults(b, s);
+	if (!err && want & BOOK_FLOWS)
+		err = read_flows(b, s);
+	if (!err)
+		err = read_odd(b, s);
+	if (!err)
+		err = read_health(b, s);
+	s->flows_entries = read_cursor(b, TG_CURSOR_FLOWS);
+	s->wire_entries = read_cursor(b, TG_CURSOR_WIRE);
+	s->records_bytes[TG_RING_TCP] = read_cursor(b, TG_CURSOR_RECORDS);
+	s->records_bytes[TG_RING_WIRE] = read_cursor(b, TG_CURSOR_WIRE_RECORDS);
+	s->records_capacity[TG_RING_TCP] = b->capacity[MAP_records];
+	s->records_capacity[TG_RING_WIRE] = b->capacity[MAP_wire_records];
+	s->slots_capacity = b->capacity[MAP_proxy_book];
+	s->names_capacity = b->capacity[MAP_names];
+	s->proxy_events_capacity = b->capacity[MAP_proxy_events];
+	s->flows_capacity = b->capacity[MAP_flows];
+	s->tcp_capacity = b->capacity[MAP_tcp_totals];
+	s->wire_flows_capacity = b->capacity[MAP_wire];
+	s->wire_capacity = b->capacity[MAP_wire_totals];
+	return err;
+}
+
+int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	uint64_t start = util_now_ns();
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = snapshot_fill(b, want, s);
+	if (err) {
+		snapshot_free(s);
+		return err;
+	}
+	s->taken_ns = util_now_ns();
+	s->cost_ns = s->taken_ns - start;
+	*ret = s;
+	return 0;
+}
+
+size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
+{
+	const struct map_fill all[] = {
+		{ "flows", s->flows_entries, s->flows_capacity },
+		{ "tcp_totals", s->tcp_n, s->tcp_capacity },
+		{ "records", s->records_bytes[TG_RING_TCP],
+		  s->records_capacity[TG_RING_TCP] },
+		{ "wire_records", s->records_bytes[TG_RING_WIRE],
+		  s->records_capacity[TG_RING_WIRE] },
+		{ "wire", s->wire_entries, s->wire_flows_capacity },
+		{ "wire_totals", s->wire_n, s->wire_capacity },
+		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
+		{ "names", s->names_n, s->names_capacity },
+		{ "proxy_book", s->slots_n, s->slots_capacity },
+		{ "proxy_events", s->proxy_ring.written - s->proxy_ring.read,
+		  s->proxy_events_capacity },
+	};
+
+	memcpy(ret, all, sizeof(all));
+	return ARRAY_SIZE(all);
+}
+
+uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason)
+{
+	uint64_t n = 0;
+
+	for (int side = 0; side < TG_SIDE_MAX; side++)
+		n += slot->ends[reason][side];
+	return n;
+}
+
+bool snapshot_proxy_up(const struct snapshot *s)
+{
+	return s->proxy.pid && s->taken_ns < s->proxy.heartbeat_ns + PROXY_SILENT_NS;
+}
+
+void snapshot_free(struct snapshot *s)
+{
+	if (!s)
+		return;
+	free(s->tcp);
+	free(s->wire);
+	free(s->listeners);
+	free(s->flows);
+	free(s->slots);
+	free(s->names);
+	free(s->nft_before);
+	free(s->nft);
+	free(s);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a load was attached to comes and goes: a service's cgroup is remade at each
+ * restart, devices are, `nft flush ruleset` takes our table.  Here it is found by name
+ * and attached again, from the pins alone.
+ */
+#ifndef USER_REPAIR_H
+#define USER_REPAIR_H
+
+/*
+ * Look at every hook of the load pinned in `pins`, attach again what is not attached and
+ * can be, put ours first again, make the nft table anew if it is gone; and write down how
+ * the hooks are (book/hooks.h).  Needs root, in the network namespace of the load.  One
+ * process at a time; who comes second has nothing to do.  The number of things that were
+ * mended, or a negative errno; what is done and what cannot be is logged.
+ */
+int repair_run(const char *pins);
+
+#endif
