@@ -37,8 +37,8 @@ KEEP := user/keep.c user/repair.c user/attach.c user/adopt.c user/pins.c user/bo
 READER := $(filter-out user/book/writer.c,$(wildcard user/book/*.c)) $(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/proxy_ring.c user/book/explain.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
-TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/programs.c user/follow.c user/status.c user/offenders.c user/flows.c $(ROUTING)
-EXPORTER := user/exporter.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/offenders.c user/flows.c
+TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/programs.c user/follow.c user/why.c user/status.c user/offenders.c user/flows.c $(ROUTING)
+EXPORTER := user/exporter.c user/http.c user/pages.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/offenders.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
 RELAY := proxy/relay.c proxy/outbox.c
 CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
@@ -60,7 +60,7 @@ $(BUILD)/tollgate: $(call obj,$(sort $(TOLLGATE) $(READER) $(KEEP) $(BASE)))
 
 $(BUILD)/tollgate-exporter: $(call obj,$(sort $(EXPORTER) $(READER) $(KEEP) $(BASE)))
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd -lz -lpthread
 
 $(BUILD)/tollgate-proxy: $(call obj,$(sort $(PROXY) $(WRITER) $(KEEP) $(BASE)))
 	@echo "  LINK    $@"

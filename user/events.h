@@ -7,6 +7,7 @@
 #ifndef USER_EVENTS_H
 #define USER_EVENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,14 +32,41 @@ int events_open(const char *pins, struct book *book, const struct events_opts *o
  * logged.
  */
 int events_start(struct events *e, void (*on_new)(void *arg), void *arg);
-void events_close(struct events *e); /* stops the thread; NULL is fine */
+void events_stop(struct events *e);  /* ends the thread, if there is one */
+void events_close(struct events *e); /* NULL is fine */
 
-/* Records are numbered from 1.  The newest, 0 if there is none yet; *ret_oldest: the
- * oldest that is in memory. */
-uint64_t events_newest(struct events *e, uint64_t *ret_oldest);
+/*
+ * Records are numbered from 1, over all books; each book keeps its last opts.keep, so that
+ * one that tells much does not push another's out.  The newest, 0 if there is none yet.
+ */
+uint64_t events_newest(struct events *e);
 
-/* A copy of that record's line without newline, to free; NULL if it is not in memory. */
-char *events_line(struct events *e, uint64_t number);
+/* Which records are wanted; 0 and NULL: any. */
+struct events_filter {
+	const char *book;     /* "proxy", "tcp" or "wire" */
+	const char *listener; /* name */
+	double since;	      /* closed at or after this second of the epoch */
+	bool by_ip;
+	uint8_t ip[16]; /* of the client, or of either end */
+	__be16 port;	/* of either end */
+};
+
+/*
+ * The first wanted record behind number `after`: a copy of its line without newline, to
+ * free, and its number in *ret_number.  NULL if there is none.  *ret_lost, if that is not
+ * NULL: records between the two that are not in memory any more (of any book).
+ */
+char *events_next(struct events *e, const struct events_filter *f, uint64_t after,
+		  uint64_t *ret_number, uint64_t *ret_lost);
+
+/* The number behind which `last` wanted records follow. */
+uint64_t events_before_last(struct events *e, const struct events_filter *f, uint64_t last);
+
+/* Of this run of the exporter: numbers of another mean other records. */
+uint64_t events_epoch(const struct events *e);
+
+/* Open the file anew, because it was moved away; by the reading thread, soon. */
+void events_reopen(struct events *e);
 
 /* Lines that could not be written to the file. */
 uint64_t events_file_errors(struct events *e);

@@ -54,9 +54,39 @@ static uint64_t (*sort_key(const struct flows_opts *opts))(const struct live_flo
 	return NULL;
 }
 
-int flows_check(const struct flows_opts *opts)
+static bool is_state(const char *name)
 {
-	return sort_key(opts) ? 0 : -EINVAL;
+	for (unsigned i = 0; i < 32; i++) {
+		if (strcasecmp(name, tcp_state_name(i)) == 0)
+			return strcmp(name, "?") != 0;
+	}
+	return false;
+}
+
+static bool is_protocol(const char *name)
+{
+	if (strcasecmp(name, "all") == 0)
+		return true;
+	for (unsigned i = 0; i < 256; i++) {
+		if (strcasecmp(name, protocol_name(i)) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum flows_bad flows_check(const struct flows_opts *opts)
+{
+	if (!sort_key(opts))
+		return FLOWS_BAD_SORT;
+	if (opts->state && !is_state(opts->state))
+		return FLOWS_BAD_STATE;
+	return opts->protocol && !is_protocol(opts->protocol) ? FLOWS_BAD_PROTOCOL
+							      : FLOWS_FINE;
+}
+
+static bool is_end(const struct flows_opts *o, const uint8_t ip[16], __be16 port)
+{
+	return (!o->by_ip || memcmp(o->ip, ip, 16) == 0) && (!o->port || o->port == port);
 }
 
 static bool wanted(const struct snapshot *s, const struct live_flow *f,
@@ -71,6 +101,9 @@ static bool wanted(const struct snapshot *s, const struct live_flow *f,
 	     (f->key.proto == 6 && f->flow.state == 0)))
 		return false;
 
+	if ((o->by_ip || o->port) && !is_end(o, f->key.local, f->key.local_port) &&
+	    !is_end(o, f->key.remote, f->key.remote_port))
+		return false;
 	if (o->listener &&
 	    strcmp(o->listener, snapshot_name(s, TG_NAME_LISTENER, k->listener)))
 		return false;
@@ -89,9 +122,9 @@ static int compare(const void *a, const void *b, void *arg)
 	return x < y ? -1 : x > y;
 }
 
-/* The wanted flows in order; NULL without memory. */
-static const struct live_flow **select_flows(const struct snapshot *s,
-					     const struct flows_opts *o, size_t *ret_n)
+const struct live_flow **flows_select(const struct snapshot *s,
+				      const struct flows_opts *o, size_t *ret_n,
+				      bool *ret_more)
 {
 	const struct live_flow **list = calloc(s->flows_n + 1, sizeof(*list));
 	uint64_t (*key)(const struct live_flow *) = sort_key(o);
@@ -104,7 +137,14 @@ static const struct live_flow **select_flows(const struct snapshot *s,
 			list[n++] = &s->flows[i];
 	}
 	qsort_r(list, n, sizeof(*list), compare, (void *)&key);
-	*ret_n = o->limit && o->limit < n ? o->limit : n;
+	if (o->offset) {
+		size_t skip = o->offset < n ? o->offset : n;
+
+		n -= skip;
+		memmove(list, list + skip, n * sizeof(*list));
+	}
+	*ret_more = o->limit && o->limit < n;
+	*ret_n = *ret_more ? o->limit : n;
 	return list;
 }
 
@@ -126,13 +166,18 @@ static double age_seconds(const struct snapshot *s, const struct live_flow *f)
 	return (double)(s->taken_ns - f->flow.opened_ns) / 1e9;
 }
 
-static json_t *flow_json(const struct snapshot *s, const struct live_flow *f, double wall)
+json_t *flow_json(const struct snapshot *s, const struct live_flow *f)
 {
+	struct timespec ts;
+	double wall;
 	char local[ADDR_STR_MAX], remote[ADDR_STR_MAX];
 	const struct row_key *k = &f->flow.row;
 	const struct tcp_counts *c = &f->flow.counts;
 	json_t *o;
 
+	clock_gettime(CLOCK_REALTIME, &ts);
+	wall = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9 -
+	       (double)(util_now_ns() - s->taken_ns) / 1e9;
 	o = json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, "
 		"s:I, s:I, s:f, s:f, s:I, s:s, s:I, s:I, s:I, s:b}",
@@ -168,21 +213,18 @@ static json_t *flow_json(const struct snapshot *s, const struct live_flow *f, do
 json_t *flows_json(const struct snapshot *s, const struct flows_opts *opts)
 {
 	const struct live_flow **list;
-	struct timespec ts;
 	json_t *array = json_array();
-	double wall;
+	bool more;
 	size_t n;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	wall = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-	list = select_flows(s, opts, &n);
+	list = flows_select(s, opts, &n, &more);
 	if (!list || !array) {
 		free(list);
 		json_decref(array);
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(array, flow_json(s, list[i], wall));
+		json_array_append_new(array, flow_json(s, list[i]));
 	free(list);
 	return array;
 }
@@ -205,9 +247,10 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 	char local[ADDR_STR_MAX], remote[ADDR_STR_MAX], age[32];
 	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX], owner[160];
 	const struct live_flow **list;
+	bool more;
 	size_t n;
 
-	list = select_flows(s, opts, &n);
+	list = flows_select(s, opts, &n, &more);
 	if (!list)
 		return 0;
 	fprintf(out, "%-24s %-24s %-11s %-28s %10s %10s %8s %8s\n", "LOCAL", "REMOTE",
@@ -239,6 +282,8 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 			(double)f->flow.srtt_us / 1000,
 			age_format(age_seconds(s, f), age, sizeof(age)));
 	}
+	if (more)
+		fputs("... and more\n", out);
 	free(list);
 	return n;
 }

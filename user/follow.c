@@ -16,11 +16,18 @@
 #define LINE_MAX_BYTES 65536
 #define WHEN_BYTES     16
 
+#define ID_BYTES       64
+#define AGAIN_S	       1 /* to the next try, when an exporter has gone */
+
 struct stream {
 	const struct follow_opts *opts;
+	void (*fn)(const json_t *o, void *arg); /* NULL: print */
+	void *arg;
 	char line[LINE_MAX_BYTES];
 	size_t len;
-	bool broken; /* what came is not from an exporter, or nobody reads us */
+	char id[ID_BYTES]; /* of the last event; empty: none yet */
+	bool heard;	   /* an exporter has answered */
+	bool broken;	   /* what came is not from an exporter, or nobody reads us */
 };
 
 static const char *text(const json_t *o, const char *key)
@@ -83,6 +90,10 @@ static void on_line(struct stream *s, char *line)
 	json_t *o;
 	size_t len;
 
+	s->heard = true;
+	if (strncmp(line, "id: ", 4) == 0)
+		(void)snprintf(s->id, sizeof(s->id), "%.*s",
+			       (int)strcspn(line + 4, "\r\n"), line + 4);
 	if (strncmp(line, "data: ", 6) == 0)
 		line += 6;
 	if (line[0] == '[')
@@ -96,9 +107,13 @@ static void on_line(struct stream *s, char *line)
 	o = json_loads(line, 0, NULL);
 	if (!o)
 		return;
-	if (json_object_get(o, "records"))
+	if (json_is_integer(json_object_get(o, "records")))
 		log_warn("%llu records were missed: the exporter keeps no more",
 			 (unsigned long long)number(o, "records"));
+	else if (json_object_get(o, "records"))
+		log_warn("records may have been missed: another exporter has begun");
+	else if (s->fn)
+		s->fn(o, s->arg);
 	else if (s->opts->book && strcmp(s->opts->book, text(o, "book")) != 0)
 		; /* another's */
 	else if (s->opts->json)
@@ -146,31 +161,111 @@ static int explain(CURLcode code, const char *url, long status, const char *why)
 	return -EIO;
 }
 
-int follow_run(const struct follow_opts *opts)
+/* "key=value" behind what is there, if there is a value. */
+static void add_argument(CURL *curl, char *url, size_t cap, const char *key,
+			 const char *value)
 {
-	char url[1024], why[CURL_ERROR_SIZE] = "";
-	struct stream *s = calloc(1, sizeof(*s));
-	CURL *curl = curl_easy_init();
-	CURLcode code = CURLE_FAILED_INIT;
-	long status = 0;
-	int err = -ENOMEM;
+	size_t len = strlen(url);
+	char *escaped;
 
-	if (s && curl) {
-		s->opts = opts;
-		(void)snprintf(url, sizeof(url), "%s/%s?last=%lu", opts->exporter,
-			       opts->follow ? "events" : "records", opts->last);
-		curl_easy_setopt(curl, CURLOPT_URL, url);
-		curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-		curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-		curl_easy_setopt(curl, CURLOPT_WRITEDATA, s);
-		curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
-		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-		code = curl_easy_perform(curl);
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-		err = code == CURLE_OK || s->broken ? 0 : explain(code, url, status, why);
+	if (!value || !*value)
+		return;
+	escaped = curl_easy_escape(curl, value, 0);
+	if (escaped)
+		(void)snprintf(url + len, cap - len, "&%s=%s", key, escaped);
+	curl_free(escaped);
+}
+
+static void make_url(CURL *curl, const struct follow_opts *o, char *url, size_t cap)
+{
+	bool local = strncmp(o->exporter, "unix:", 5) == 0;
+	char port[32] = "", since[32] = "";
+
+	(void)snprintf(url, cap, "%s/%s?last=%lu", local ? "http://exporter" : o->exporter,
+		       o->follow ? "events" : "records", o->last);
+	if (local)
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, o->exporter + 5);
+	if (o->port)
+		(void)snprintf(port, sizeof(port), "%lu", o->port);
+	if (o->since)
+		(void)snprintf(since, sizeof(since), "%lu", o->since);
+	add_argument(curl, url, cap, "book", o->book);
+	add_argument(curl, url, cap, "address", o->address);
+	add_argument(curl, url, cap, "listener", o->listener);
+	add_argument(curl, url, cap, "port", port);
+	add_argument(curl, url, cap, "since", since);
+}
+
+/* One request, from where we are on. */
+static int ask(struct stream *s, bool again)
+{
+	char url[2048], why[CURL_ERROR_SIZE] = "", header[ID_BYTES + 32];
+	struct curl_slist *headers = NULL;
+	CURL *curl = curl_easy_init();
+	long status = 0;
+	CURLcode code;
+	int err;
+
+	if (!curl)
+		return log_errno(-ENOMEM, "cannot ask");
+	make_url(curl, s->opts, url, sizeof(url));
+	if (s->id[0]) {
+		(void)snprintf(header, sizeof(header), "Last-Event-ID: %s", s->id);
+		headers = curl_slist_append(NULL, header);
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	}
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, s);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	s->len = 0;
+	code = curl_easy_perform(curl);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	err = code == CURLE_OK || s->broken ? 0
+	      : again			    ? -ENOENT
+					    : explain(code, url, status, why);
+	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
+	return err;
+}
+
+static int run(const struct follow_opts *opts, void (*fn)(const json_t *o, void *arg),
+	       void *arg)
+{
+	static const struct timespec pause = { .tv_sec = AGAIN_S };
+	struct stream *s = calloc(1, sizeof(*s));
+	bool told = false;
+	int err;
+
+	if (!s)
+		return log_errno(-ENOMEM, "cannot ask");
+	s->opts = opts;
+	s->fn = fn;
+	s->arg = arg;
+	err = ask(s, false);
+	while (opts->follow && s->heard && !s->broken) {
+		if (!told)
+			log_warn("the exporter has gone; waiting for it to come back");
+		told = true;
+		(void)nanosleep(&pause, NULL);
+		err = ask(s, true);
+		if (!err)
+			told = false; /* it was back, and went again */
+	}
 	free(s);
 	return err;
+}
+
+int follow_run(const struct follow_opts *opts)
+{
+	return run(opts, NULL, NULL);
+}
+
+int follow_each(const struct follow_opts *opts, void (*fn)(const json_t *o, void *arg),
+		void *arg)
+{
+	return run(opts, fn, arg);
 }

@@ -13,6 +13,7 @@
 #include "attach.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "base/rundir.h"
 #include "book/pin.h"
 #include "bpf/abi.h"
 #include "load.h"
@@ -342,6 +343,7 @@ static int unload_remains(const char *pins)
 int unload_run(const char *pins)
 {
 	struct meta meta;
+	uint32_t number;
 	int err;
 
 	err = programs_check_privilege();
@@ -352,6 +354,7 @@ int unload_run(const char *pins)
 	err = pins_meta(pins, &meta);
 	if (err < 0)
 		return err;
+	number = pin_map_id(pins, "meta");
 	/* of a namespace that is gone, the table is gone too */
 	err = meta.nft_table[0] || meta.wire ? host_enter_netns(meta.netns_cookie) : 0;
 	if (err && err != -ESRCH)
@@ -365,5 +368,6 @@ int unload_run(const char *pins)
 		(void)log_errno(err, "cannot remove nft table 'inet %s'", meta.nft_table);
 	else
 		err = 0;
+	rundir_remove(number);
 	return pins_remove(pins) < 0 ? -EIO : err;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "options.h"
 #include "version.h"
 
+#define COUNT_MAX   1000000
 #define IDLE_MS_MAX (7 * 24 * 3600 * 1000ll)
 
 static void usage(FILE *out)
@@ -24,6 +26,8 @@ static void usage(FILE *out)
 		"  audit          compare the four books; exit 1 if they differ, 4 if\n"
 		"                 something is missing\n"
 		"  events         ended connections, as the exporter has recorded them\n"
+		"  why ADDRESS    why its last connections were refused or ended, and what to\n"
+		"                 do about it\n"
 		"  check FILE     check a proxy configuration\n"
 		"\n"
 		"      --pins DIR         where the books are pinned (%s)\n"
@@ -51,8 +55,9 @@ static void usage(FILE *out)
 		"      --watch            show again every second until Ctrl-C (audit too)\n"
 		"      --protocol NAME    tcp, udp, icmp ... or all, by the wire book (tcp)\n"
 		"      --listener NAME, --route NAME, --state STATE   only these\n"
+		"      --address IP, --port N   only with this at either end (events too)\n"
 		"      --sort KEY         %s (opened)\n"
-		"      --limit N          at most N\n"
+		"      --limit N, --offset N    at most N, behind the first N\n"
 		"audit:\n"
 		"      --rows             every row, not only those that differ\n"
 		"      --accept TEXT      what is there now was looked into: tell only what\n"
@@ -61,7 +66,9 @@ static void usage(FILE *out)
 		"      --follow           go on with what ends from now on, until Ctrl-C\n"
 		"      --last N           begin with the last N (10)\n"
 		"      --book NAME        only of the book proxy, tcp or wire\n"
-		"      --exporter URL     whom to ask (" FOLLOW_EXPORTER ")\n"
+		"      --since TIME       only what ended since then (seconds since 1970)\n"
+		"      --listener NAME    only of this one\n"
+		"      --exporter URL     whom to ask, unix:PATH too (" FOLLOW_EXPORTER ")\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission,\n"
 		"4 incomplete: what could be compared agrees, but something is missing.\n",
@@ -94,7 +101,11 @@ enum {
 	OPT_BOOK,
 	OPT_EXPORTER,
 	OPT_ROWS,
-	OPT_ACCEPT
+	OPT_ACCEPT,
+	OPT_ADDRESS,
+	OPT_PORT,
+	OPT_OFFSET,
+	OPT_SINCE
 };
 
 static const struct option long_options[] = {
@@ -124,6 +135,10 @@ static const struct option long_options[] = {
 	{ "exporter", required_argument, NULL, OPT_EXPORTER },
 	{ "rows", no_argument, NULL, OPT_ROWS },
 	{ "accept", required_argument, NULL, OPT_ACCEPT },
+	{ "address", required_argument, NULL, OPT_ADDRESS },
+	{ "port", required_argument, NULL, OPT_PORT },
+	{ "offset", required_argument, NULL, OPT_OFFSET },
+	{ "since", required_argument, NULL, OPT_SINCE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -182,16 +197,68 @@ static int parse_size(struct options *o, const char *text)
 	return 0;
 }
 
-static int parse_count(const char *option, unsigned long *ret)
+static int parse_count(const char *option, uint64_t max, unsigned long *ret)
 {
 	uint64_t n;
 
-	if (util_parse_u64(optarg, 1000000, &n) < 0) {
-		log_error("--%s %s: not a number up to 1000000", option, optarg);
+	if (util_parse_u64(optarg, max, &n) < 0) {
+		log_error("--%s %s: not a number up to %llu", option, optarg,
+			  (unsigned long long)max);
 		return -EINVAL;
 	}
 	*ret = n;
 	return 0;
+}
+
+static int parse_address(struct options *o)
+{
+	if (addr_parse_ip(optarg, o->flows.ip) < 0) {
+		log_error("--address %s: not an address such as 203.0.113.9 or 2001:db8::9",
+			  optarg);
+		return -EINVAL;
+	}
+	o->flows.by_ip = true;
+	o->address = optarg;
+	return 0;
+}
+
+/* What to show, of flows and events. */
+static int parse_filter(struct options *o, int opt)
+{
+	unsigned long n = 0;
+
+	switch (opt) {
+	case OPT_ADDRESS:
+		return parse_address(o);
+	case OPT_PORT:
+		if (parse_count("port", UINT16_MAX, &n) < 0)
+			return -EINVAL;
+		o->flows.port = htons((uint16_t)n);
+		return 0;
+	case OPT_OFFSET:
+		return parse_count("offset", COUNT_MAX, &o->flows.offset);
+	case OPT_SINCE:
+		return parse_count("since", INT64_MAX, &o->events.since);
+	case OPT_LISTENER:
+		o->flows.listener = optarg;
+		return 0;
+	case OPT_ROUTE:
+		o->flows.route = optarg;
+		return 0;
+	case OPT_STATE:
+		o->flows.state = optarg;
+		return 0;
+	case OPT_PROTOCOL:
+		o->flows.protocol = optarg;
+		return 0;
+	case OPT_SORT:
+		o->flows.sort = optarg;
+		return 0;
+	case OPT_LIMIT:
+		return parse_count("limit", COUNT_MAX, &o->flows.limit);
+	default:
+		return -ENOENT;
+	}
 }
 
 static int parse_load_option(struct options *o, int opt)
@@ -251,6 +318,8 @@ static int parse_load_option(struct options *o, int opt)
 static int parse_option(struct options *o, int opt)
 {
 	static const char *const books[] = { "proxy", "tcp", "wire", NULL };
+	int err;
+
 	switch (opt) {
 	case OPT_PINS:
 		o->pins = optarg;
@@ -266,28 +335,11 @@ static int parse_option(struct options *o, int opt)
 	case OPT_WATCH:
 		o->watch = true;
 		return 0;
-	case OPT_LISTENER:
-		o->flows.listener = optarg;
-		return 0;
-	case OPT_ROUTE:
-		o->flows.route = optarg;
-		return 0;
-	case OPT_STATE:
-		o->flows.state = optarg;
-		return 0;
-	case OPT_PROTOCOL:
-		o->flows.protocol = optarg;
-		return 0;
-	case OPT_SORT:
-		o->flows.sort = optarg;
-		return 0;
-	case OPT_LIMIT:
-		return parse_count("limit", &o->flows.limit);
 	case OPT_FOLLOW:
 		o->events.follow = true;
 		return 0;
 	case OPT_LAST:
-		return parse_count("last", &o->events.last);
+		return parse_count("last", COUNT_MAX, &o->events.last);
 	case OPT_BOOK:
 		o->events.book = optarg;
 		return parse_word("book", books, optarg) < 0 ? -EINVAL : 0;
@@ -301,7 +353,8 @@ static int parse_option(struct options *o, int opt)
 		o->accept = optarg;
 		return 0;
 	default:
-		return parse_load_option(o, opt);
+		err = parse_filter(o, opt);
+		return err == -ENOENT ? parse_load_option(o, opt) : err;
 	}
 }
 

@@ -19,6 +19,7 @@ struct client {
 	uint64_t beat_ns;
 	bool asleep;
 	bool used;
+	bool lost;	/* to be told: another exporter was here */
 	char *text; /* being handed over */
 	size_t text_len;
 	size_t text_done;
@@ -53,31 +54,33 @@ void sse_free(struct sse *s)
 /* The next thing to say to this client into its text; false if there is nothing. */
 static bool next_text(struct client *c)
 {
-	uint64_t oldest, newest = events_newest(c->sse->events, &oldest), lost = 0;
+	static const struct events_filter all;
+	struct events *e = c->sse->events;
+	uint64_t number, lost;
 	char *line;
 	int n;
 
-	if (c->sent >= newest) {
+	if (c->lost) {
+		c->lost = false;
+		n = asprintf(&c->text, "event: lost\ndata: {\"records\":null,\"why\":\"another "
+				       "exporter has begun\"}\n\n");
+	} else if ((line = events_next(e, &all, c->sent, &number, &lost))) {
+		if (lost) /* first this; then the record, which comes next */
+			n = asprintf(&c->text,
+				     "event: lost\ndata: {\"records\":%llu}\n\n",
+				     (unsigned long long)lost);
+		else
+			n = asprintf(&c->text, "id: %016llx-%llu\ndata: %s\n\n",
+				     (unsigned long long)events_epoch(e),
+				     (unsigned long long)number, line);
+		if (n >= 0)
+			c->sent = lost ? number - 1 : number;
+		free(line);
+	} else {
 		if (util_now_ns() - c->beat_ns < BEAT_NS)
 			return false;
 		c->beat_ns = util_now_ns();
 		n = asprintf(&c->text, ":\n\n");
-	} else {
-		if (c->sent + 1 < oldest) {
-			lost = oldest - c->sent - 1;
-			c->sent = oldest - 1;
-		}
-		line = events_line(c->sse->events, c->sent + 1);
-		if (lost)
-			n = asprintf(&c->text,
-				     "event: lost\ndata: {\"records\":%llu}\n\n",
-				     (unsigned long long)lost);
-		else if (line)
-			n = asprintf(&c->text, "id: %llu\ndata: %s\n\n",
-				     (unsigned long long)++c->sent, line);
-		else
-			n = -1; /* overtaken: next time it is lost */
-		free(line);
 	}
 	if (n < 0) {
 		c->text = NULL;
@@ -129,7 +132,7 @@ static void on_end(void *cls)
 }
 
 struct MHD_Response *sse_response(struct sse *s, struct MHD_Connection *connection,
-				  uint64_t after)
+				  uint64_t after, bool lost)
 {
 	struct MHD_Response *response = NULL;
 	struct client *c = NULL;
@@ -143,6 +146,7 @@ struct MHD_Response *sse_response(struct sse *s, struct MHD_Connection *connecti
 		*c = (struct client){ .sse = s,
 				      .connection = connection,
 				      .sent = after,
+				      .lost = lost,
 				      .beat_ns = util_now_ns() - BEAT_NS,
 				      .used = true };
 	pthread_mutex_unlock(&s->lock);

@@ -22,6 +22,7 @@
 #include "options.h"
 #include "proxy/config.h"
 #include "status.h"
+#include "why.h"
 
 #define AUDIT_TRIES 20
 
@@ -185,9 +186,20 @@ static int cmd_flows(struct options *o)
 	static const struct timespec second = { .tv_sec = 1 };
 	int err;
 
-	if (flows_check(&o->flows) < 0) {
+	switch (flows_check(&o->flows)) {
+	case FLOWS_BAD_SORT:
 		log_error("--sort %s: not one of %s", o->flows.sort, flows_sorts);
 		return EXIT_USAGE;
+	case FLOWS_BAD_STATE:
+		log_error("--state %s: not a state of TCP such as ESTABLISHED or TIME_WAIT",
+			  o->flows.state);
+		return EXIT_USAGE;
+	case FLOWS_BAD_PROTOCOL:
+		log_error("--protocol %s: not tcp, udp, icmp, icmpv6, sctp, a number or all",
+			  o->flows.protocol);
+		return EXIT_USAGE;
+	default:
+		break;
 	}
 	for (;;) {
 		if (o->watch && isatty(STDOUT_FILENO))
@@ -264,8 +276,30 @@ static int cmd_events(struct options *o)
 	int err;
 
 	o->events.json = o->json;
+	o->events.listener = o->flows.listener;
+	o->events.address = o->address;
+	o->events.port = ntohs(o->flows.port);
 	err = follow_run(&o->events);
 	return err == -ENOENT ? EXIT_NOT_LOADED : err ? EXIT_BAD : EXIT_OK;
+}
+
+static int cmd_why(struct options *o)
+{
+	const struct why_opts opts = { .exporter = o->events.exporter,
+				       .address = o->args[0],
+				       .last = o->events.last,
+				       .json = o->json };
+	int err;
+
+	if (o->args_n != 1) {
+		log_error("why: name one address");
+		return EXIT_USAGE;
+	}
+	err = why_run(&opts);
+	return err == -ENOENT	? EXIT_NOT_LOADED
+	       : err == -EINVAL ? EXIT_USAGE
+	       : err		? EXIT_BAD
+				: EXIT_OK;
 }
 
 static int cmd_check(struct options *o)
@@ -295,7 +329,7 @@ static const struct {
 	{ "load", cmd_load, 0 },     { "unload", cmd_unload, 0 },
 	{ "status", cmd_status, 0 }, { "flows", cmd_flows, 0 },
 	{ "audit", cmd_audit, 0 },   { "check", cmd_check, 1 },
-	{ "events", cmd_events, 0 },
+	{ "events", cmd_events, 0 }, { "why", cmd_why, 1 },
 };
 
 int main(int argc, char **argv)

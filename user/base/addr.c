@@ -152,3 +152,23 @@ bool prefix_has(const struct prefix *p, const uint8_t ip[16])
 		return false;
 	return rest == 0 || (uint8_t)((p->ip[whole] ^ ip[whole]) >> (8 - rest)) == 0;
 }
+
+int addr_parse_ip(const char *text, uint8_t ret[16])
+{
+	size_t len = strlen(text);
+	char host[INET6_ADDRSTRLEN];
+	struct prefix p;
+
+	if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len >= sizeof(host) || memchr(text, '/', len))
+		return -EINVAL;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	if (prefix_parse(host, &p) < 0)
+		return -EINVAL;
+	memcpy(ret, p.ip, 16);
+	return 0;
+}

@@ -27,6 +27,9 @@ bool addr_is_any(const uint8_t ip[16]);
 /* "1.2.3.4:80", "[::1]:80".  0, or -EINVAL with *ret untouched. */
 int addr_parse(const char *text, struct addr *ret);
 
+/* "1.2.3.4", "::1" or "[::1]", without a port.  0, or -EINVAL with *ret untouched. */
+int addr_parse_ip(const char *text, uint8_t ret[16]);
+
 /* Write "1.2.3.4:80" or "[::1]:80" into buf; returns buf. */
 char *addr_format(const struct addr *a, char buf[ADDR_STR_MAX]);
 

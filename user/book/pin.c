@@ -19,6 +19,20 @@ int pin_open(const char *pins, const char *name, int *ret)
 	return *ret < 0 ? -errno : 0;
 }
 
+uint32_t pin_map_id(const char *pins, const char *name)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+	int fd;
+
+	if (pin_open(pins, name, &fd) < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		info.id = 0;
+	close(fd);
+	return info.id;
+}
+
 int pin_map(const char *pins, const char *name, size_t value_size, void **ret,
 	    size_t *ret_n)
 {

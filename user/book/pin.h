@@ -4,6 +4,7 @@
 #define USER_BOOK_PIN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Open the pin `name` below `pins`.  0 and a descriptor, or a negative errno. */
 int pin_open(const char *pins, const char *name, int *ret);
@@ -15,5 +16,8 @@ int pin_open(const char *pins, const char *name, int *ret);
  */
 int pin_map(const char *pins, const char *name, size_t value_size, void **ret,
 	    size_t *ret_n);
+
+/* The kernel's number of the map that is pinned as `name`; 0 if there is none. */
+uint32_t pin_map_id(const char *pins, const char *name);
 
 #endif
