@@ -44,7 +44,7 @@ RELAY := proxy/relay.c proxy/outbox.c
 CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load steal) $(BUILD)/tests/bpf/lossy.bpf.o
+TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load steal segments tricks attach) $(addprefix $(BUILD)/tests/bpf/,lossy.bpf.o foreign.bpf.o)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -116,10 +116,14 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load steal): $(BUILD)/tests/tools/%: \
+$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load steal segments tricks): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/tools/attach: $(call obj,tests/tools/attach.c)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf
 
 $(BUILD)/tests/proxy-protocol/conform: $(call obj,tests/proxy-protocol/conform.c user/base/addr.c \
 		user/base/util.c)

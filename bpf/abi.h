@@ -176,7 +176,7 @@ struct sock_state {
 	__u8 adopted;	    /* it was open before the books were loaded */
 	__u8 waits;	    /* it is in the `waiting` of a row */
 	__u8 here;	    /* it lives in the load's own network namespace */
-	__u8 pad;
+	__u8 silent;	    /* it connected without a SYN (TCP_REPAIR) */
 	__u32 compared;	    /* 1: the claim was looked at (atomic) */
 	__u32 unsent_bytes; /* these three are of the moment it closed */
 	__u32 rcv_nxt;

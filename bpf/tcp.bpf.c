@@ -78,7 +78,7 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 	if (!st->waits && !st->opened)
 		waiting_begins(st, label);
 	if (key.netns_cookie != m->netns_cookie) {
-		sock_counts(tp, st->role, state, &now);
+		sock_counts(tp, syn_sent(st), state, &now);
 		row_of(label, st->role, &key, has_carried(&now), &row);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
@@ -104,6 +104,7 @@ static __noinline struct sock_state *life_begin(struct tcp_sock *tp, __u8 role)
 	__builtin_memset(st, 0, sizeof(*st));
 	st->generation = generation;
 	st->role = role;
+	st->silent = BPF_CORE_READ_BITFIELD(tp, repair);
 	st->opened_ns = bpf_ktime_get_ns();
 	if (m && m->netns_cookie == tp_sk(tp)->__sk_common.skc_net.net->net_cookie) {
 		st->here = 1;
@@ -418,7 +419,7 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list
 	__u8 state;
 
 	state = tp_sk(tp)->__sk_common.skc_state;
-	sock_counts(tp, st->role, state, &now);
+	sock_counts(tp, syn_sent(st), state, &now);
 	if (!list && st->opened && counts_equal(&now, &st->flushed))
 		return 0; /* most sockets of a busy host do nothing most of the time */
 	if (!list && st->waits == WAITS_BYTE && !has_carried(&now))
@@ -493,7 +494,7 @@ int tcp_list(struct bpf_iter__tcp *ctx)
  */
 static __always_inline __u8 adopted_role(struct tcp_sock *tp, __u32 state)
 {
-	__u64 numbers = unique_sent(tp, TG_ROLE_ACCEPTED, state);
+	__u64 numbers = unique_sent(tp, 0, state);
 	__u64 payload = tp->bytes_sent - tp->bytes_retrans;
 	struct sock *sk = tp_sk(tp);
 
@@ -555,7 +556,7 @@ int tcp_adopt(struct bpf_iter__tcp *ctx)
 	if (!st)
 		return 0;
 	st->adopted = 1;
-	sock_counts(tp, st->role, skc->skc_state, &st->baseline);
+	sock_counts(tp, syn_sent(st), skc->skc_state, &st->baseline);
 	st->flushed = st->baseline;
 	if (m->hook == TG_BY_SOCKOPS) {
 		flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;

@@ -408,7 +408,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	{
 		struct tcp_counts now;
 
-		sock_counts(tp, st->role, old_state, &now);
+		sock_counts(tp, syn_sent(st), old_state, &now);
 		row_of(label, st->role, &key, has_carried(&now), &row_key);
 		row = tcp_row(&row_key);
 		if (!row)

@@ -90,19 +90,25 @@ static __always_inline __u32 fin_sent(struct tcp_sock *tp, __u32 state)
  * Payload that left, each byte once: what was acknowledged and what is in flight, less
  * our SYN if this end connected and our FIN if it left.
  */
-static __always_inline __u64 unique_sent(struct tcp_sock *tp, __u8 role, __u32 state)
+static __always_inline __u64 unique_sent(struct tcp_sock *tp, __u32 syn, __u32 state)
 {
 	__u64 numbers = tp->bytes_acked + (__u32)(tp->snd_nxt - tp->snd_una);
-	__u64 flags = (role == TG_ROLE_CONNECTED) + fin_sent(tp, state);
+	__u64 flags = syn + fin_sent(tp, state);
 
 	return numbers > flags ? numbers - flags : 0;
 }
 
-static __always_inline void sock_counts(struct tcp_sock *tp, __u8 role, __u32 state,
+/* 1 if a SYN of our own is among the numbers that were sent. */
+static __always_inline __u32 syn_sent(const struct sock_state *st)
+{
+	return st->role == TG_ROLE_CONNECTED && !st->silent;
+}
+
+static __always_inline void sock_counts(struct tcp_sock *tp, __u32 syn, __u32 state,
 					struct tcp_counts *ret)
 {
-	__u64 syn = role == TG_ROLE_CONNECTED, acked = tp->bytes_acked;
-	__u64 unique = unique_sent(tp, role, state);
+	__u64 acked = tp->bytes_acked;
+	__u64 unique = unique_sent(tp, syn, state);
 
 	ret->rx_payload_bytes = tp->bytes_received - fin_received(tp);
 	ret->tx_payload_bytes = unique;

@@ -59,7 +59,7 @@ static void keep_on(int fd, const char *pins)
 	p[1].fd = links_watch();
 	p[1].events = POLLIN;
 	while (load_number(pins, &cookie) == number) {
-		(void)repair_run(pins);
+		(void)repair_run(pins, false);
 		if (poll(p, 2, LOOK_MS) > 0 && p[0].revents)
 			return;
 		if (p[1].fd >= 0)

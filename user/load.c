@@ -477,7 +477,8 @@ int load_run(const struct load_opts *opts)
 		pins_abandon(ld->dir, ld->mounted);
 	load_free(ld);
 	if (!err)
-		err = repair_run(opts->pins); /* only to write down how the hooks are */
+		err = repair_run(opts->pins,
+				 false); /* only to write down how the hooks are */
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return err < 0 ? err : 0;
 }

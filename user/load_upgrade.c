@@ -2,6 +2,7 @@
 /* Upgrading a load in place, and taking it away. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,8 +318,18 @@ int upgrade_run(const char *pins)
 		err = mark_upgrade(&u, &m);
 	programs_free(u.programs);
 	if (!err)
-		err = repair_run(pins);
+		err = repair_run(pins, true);
 	return err < 0 ? err : 0;
+}
+
+/* The nft table of a load of these pins that was killed. */
+static bool remove_stale_table(const char *pins)
+{
+	const char *base = strrchr(pins, '/');
+	char owner[PIN_PATH_BYTES];
+
+	return base && nft_table_owner(base + 1, owner, sizeof(owner)) == 0 &&
+	       strcmp(owner, pins) == 0 && nft_table_delete(base + 1) == 0;
 }
 
 /* A directory without books: empty, or left by a load that was killed. */
@@ -326,6 +337,8 @@ static int unload_remains(const char *pins)
 {
 	unsigned stale = pins_remove_stale(pins);
 
+	if (access(pins, F_OK) < 0 || pins_is_empty(pins))
+		stale += remove_stale_table(pins);
 	if (access(pins, F_OK) < 0) {
 		if (stale)
 			return 0;

@@ -33,6 +33,7 @@ struct repair {
 	struct watched targets[TG_TARGETS_MAX];
 	struct hook hooks[TG_HOOKS_MAX];
 	size_t hooks_n;
+	bool reorder;
 	unsigned mended;
 	bool missed; /* frames passed while nobody counted them */
 };
@@ -236,20 +237,24 @@ static void mend_device(struct repair *r, const struct hook *h)
 /* Taken off and put in front again; for the moment between nothing is counted. */
 static void mend_order(struct repair *r, const struct hook *h)
 {
+	bool tx = h->kind == TG_HOOK_WIRE_TX;
 	char name[64], path[PIN_PATH_BYTES];
 	int fd;
 
+	log_warn("device %s: %s before %s: ours goes first again", h->target,
+		 h->foreign_names, tg_hook_names[h->kind]);
 	(void)snprintf(name, sizeof(name), "%s%u",
-		       h->kind == TG_HOOK_WIRE_TX ? HOOKS_PIN_WIRE_TX : HOOKS_PIN_WIRE_RX,
-		       h->ifindex);
-	if (pin_open(r->pins, name, &fd) < 0)
-		return; /* clsact is behind tcx, whatever we do */
-	log_warn("device %s: %s stands before %s and could hide frames: ours goes first "
-		 "again",
-		 h->target, h->foreign_names, tg_hook_names[h->kind]);
+		       tx ? HOOKS_PIN_WIRE_TX : HOOKS_PIN_WIRE_RX, h->ifindex);
+	if (pin_open(r->pins, name, &fd) == 0) {
+		(void)bpf_link_detach(fd);
+		close(fd);
+	} else {
+		(void)snprintf(name, sizeof(name), "%s%u",
+			       tx ? HOOKS_PIN_CLSACT_TX : HOOKS_PIN_CLSACT_RX,
+			       h->ifindex);
+		attach_undo(name);
+	}
 	(void)unlink(pin_path(path, r->pins, name));
-	(void)bpf_link_detach(fd);
-	close(fd);
 	mend_device(r, h);
 }
 
@@ -342,8 +347,10 @@ static void mend_hooks(struct repair *r)
 			continue; /* a tracepoint does not go away */
 		if (h->attached && h->first)
 			continue;
-		if (h->attached)
+		if (h->attached && r->reorder)
 			mend_order(r, h);
+		else if (h->attached)
+			continue; /* told, not fought over */
 		else if (h->kind == TG_HOOK_SOCKOPS || h->kind == TG_HOOK_RELEASE)
 			mend_cgroup(r, h);
 		else
@@ -373,7 +380,7 @@ static int repair_locked(struct repair *r)
 	return err ? err : (int)r->mended;
 }
 
-int repair_run(const char *pins)
+int repair_run(const char *pins, bool reorder)
 {
 	struct repair *r = calloc(1, sizeof(*r));
 	int dir = open(pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
@@ -384,6 +391,7 @@ int repair_run(const char *pins)
 		err = errno == EWOULDBLOCK ? 0 : -errno; /* somebody is at it */
 	} else {
 		r->pins = pins;
+		r->reorder = reorder;
 		err = repair_locked(r);
 	}
 	if (dir >= 0)

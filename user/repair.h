@@ -7,13 +7,17 @@
 #ifndef USER_REPAIR_H
 #define USER_REPAIR_H
 
+#include <stdbool.h>
+
 /*
  * Look at every hook of the load pinned in `pins`, attach again what is not attached and
- * can be, put ours first again, make the nft table anew if it is gone; and write down how
- * the hooks are (book/hooks.h).  Needs root, in the network namespace of the load.  One
- * process at a time; who comes second has nothing to do.  The number of things that were
- * mended, or a negative errno; what is done and what cannot be is logged.
+ * can be, make the nft table anew if it is gone; and write down how the hooks are
+ * (book/hooks.h).  With `reorder` ours are put before programs of others again, which an
+ * operator must want: two programs that both want to be first would never rest.  Needs
+ * root, in the network namespace of the load.  One process at a time; who comes second
+ * has nothing to do.  The number of things that were mended, or a negative errno; what is
+ * done and what cannot be is logged.
  */
-int repair_run(const char *pins);
+int repair_run(const char *pins, bool reorder);
 
 #endif

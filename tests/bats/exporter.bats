@@ -67,7 +67,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 	[[ $output == *"# TYPE tollgate_tcp_payload_bytes_total counter"* ]]
 }
 
-@test "/flows is JSON, /healthz says ok, other paths and methods are refused" {
+@test "/flows is JSON, /healthz says agrees, other paths and methods are refused" {
 	one_listener
 	mkfifo "$DIR/fifo"
 	start talker client sh -c "exec nc.openbsd -N 192.0.2.2 8080 <'$DIR/fifo'"
@@ -75,7 +75,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 	printf 12345 >&7
 	within 10 eval 'get http://127.0.0.1:9980/flows | jq -e "any(.[]; .listener == \"plain\" and
 		.leg == \"downstream\" and .route == \"app\" and .rx_payload_bytes == 5)"'
-	equal ok "$(get http://127.0.0.1:9980/healthz)" health
+	equal agrees "$(get http://127.0.0.1:9980/healthz)" health
 	equal 404 "$(get -o /dev/null -w '%{http_code}' http://127.0.0.1:9980/nosuch)" status
 	equal 405 "$(get -o /dev/null -w '%{http_code}' -X POST http://127.0.0.1:9980/metrics)" status
 	[[ $(get -I http://127.0.0.1:9980/events) == *"200 OK"*"text/event-stream"* ]]

@@ -4,7 +4,8 @@
  * counter behind it must have seen, by protocol, one JSON object a line.
  *
  *   frames shapes DEVICE SRC4 DST4 SRC6 DST6
- *   frames syns DEVICE SRC4 DST4 PORT COUNT MAC  SYNs from COUNT ports
+ *   frames syns DEVICE SRC4 DST4 PORT COUNT MAC       SYNs from COUNT ports
+ *   frames datagrams DEVICE SRC4 DST4 PORT COUNT MAC  as many UDP datagrams
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -302,6 +303,22 @@ static void syns(uint16_t port, uint64_t count)
 	}
 }
 
+static void datagrams(uint16_t port, uint64_t count)
+{
+	struct frame f = { 0 };
+
+	for (uint64_t i = 0; i < count; i++) {
+		ethernet(&f, ETH_P_IP);
+		ip4(&f, IPPROTO_UDP, 0, 0);
+		put16(&f, (uint16_t)(10000 + i));
+		put16(&f, port);
+		put16(&f, 8 + 32);
+		put16(&f, 0);
+		put_zeros(&f, 32);
+		finish(&f, "udp");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct frame f = { 0 };
@@ -325,13 +342,18 @@ int main(int argc, char **argv)
 		shapes_4(&f);
 		shapes_6(&f);
 		shapes_bad(&f);
-	} else if (strcmp(argv[1], "syns") == 0 && argc == 8 &&
+	} else if (argc == 8 &&
 		   sscanf(argv[7], "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", to.sll_addr,
 			  to.sll_addr + 1, to.sll_addr + 2, to.sll_addr + 3,
 			  to.sll_addr + 4, to.sll_addr + 5) == 6 &&
 		   util_parse_u64(argv[5], 65535, &port) == 0 &&
-		   util_parse_u64(argv[6], 20000, &count) == 0) {
-		syns((uint16_t)port, count);
+		   util_parse_u64(argv[6], 50000, &count) == 0) {
+		if (strcmp(argv[1], "syns") == 0)
+			syns((uint16_t)port, count);
+		else if (strcmp(argv[1], "datagrams") == 0)
+			datagrams((uint16_t)port, count);
+		else
+			return 2;
 	} else {
 		return 2;
 	}

@@ -137,13 +137,75 @@ static void ja4_of_protocols_that_are_no_text(void)
 		      { "\xab\xcd", "ad" },
 		      { "\x30\xab", "3b" },
 		      { "\x30\x31\xab\xcd", "3d" },
-		      { "0\xab\xcd\x31", "01" } };
+		      { "0\xab\xcd\x31", "01" },
+		      { " ", "20" },
+		      { " a", "21" },
+		      { "a ", "60" } };
 	char ja4[JA4_LEN + 1];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		ja4_of(cipher, types, nothing, cases[i].alpn, 0, ja4);
 		CHECK(memcmp(ja4 + 8, cases[i].want, 2) == 0);
 	}
+}
+
+/* "If there are no extensions in the sorted extensions list": server_name and ALPN are
+ * counted and are not in that list. */
+static void ja4_without_extensions_in_the_list(void)
+{
+	static const uint16_t name[] = { 0, 1 }, alpn[] = { 0x10, 1 };
+	static const uint16_t both[] = { 0x0a0a, 0, 0x10, 0xfafa, 1 };
+	static const uint16_t cipher[] = { 0x002f, 0 };
+	/* of socks-https-example.pcap in the test data of the reference */
+	static const uint16_t old_ciphers[] = { 0x0039, 0x0038, 0x0035, 0x0016, 0x0013,
+						0x000a, 0x0033, 0x0032, 0x002f, 0x009a,
+						0x0099, 0x0096, 0x0005, 0x0004, 0x0015,
+						0x0012, 0x0009, 0x0014, 0x0011, 0x0008,
+						0x0006, 0x0003, 0x00ff, 0 };
+	char ja4[JA4_LEN + 1];
+
+	ja4_of(cipher, name, nothing, "", 0, ja4);
+	CHECK_STR("t12d010100_ba72b8082249_000000000000", ja4);
+	ja4_of(cipher, alpn, nothing, "h2", 0, ja4);
+	CHECK_STR("t12i0101h2_ba72b8082249_000000000000", ja4);
+	ja4_of(cipher, both, nothing, "h2", 0, ja4);
+	CHECK_STR("t12d0102h2_ba72b8082249_000000000000", ja4);
+	ja4_of(old_ciphers, name, nothing, "", 0, ja4);
+	CHECK_STR("d230100_6a57a6f57151_000000000000", ja4 + 3);
+}
+
+/* "The version is the highest value in the extension", whatever legacy_version says, and
+ * "Unknown = 00". */
+static void ja4_of_versions_that_are_none_of_tls(void)
+{
+	static const uint16_t types[] = { 0x2b, 1 }, cipher[] = { 0x002f, 0 };
+	static const struct {
+		unsigned version;
+		const char *want;
+	} cases[] = { { 0x0305, "t00" }, { 0x7f1c, "t00" }, { 0x0002, "ts2" },
+		      { 0x0300, "ts3" }, { 0x0301, "t10" }, { 0xfeff, "td1" },
+		      { 0xfefd, "td2" }, { 0xfefc, "td3" } };
+	char ja4[JA4_LEN + 1];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ja4_of(cipher, types, nothing, "", cases[i].version, ja4);
+		ja4[3] = '\0';
+		CHECK_STR(cases[i].want, ja4);
+	}
+}
+
+/* 255 bytes are the longest name there is (RFC 7301 3.1). */
+static void ja4_of_the_longest_protocol(void)
+{
+	static const uint16_t types[] = { 0x10, 1 }, cipher[] = { 0x002f, 0 };
+	char ja4[JA4_LEN + 1], alpn[256];
+
+	memset(alpn, 'a', 255);
+	alpn[254] = 'z';
+	alpn[255] = '\0';
+	ja4_of(cipher, types, nothing, alpn, 0, ja4);
+	ja4[10] = '\0';
+	CHECK_STR("t12i0101az", ja4);
 }
 
 static void ja4_counts_to_99_and_gives_up_at_257(void)
@@ -166,6 +228,9 @@ int main(void)
 	RUN(ja4_of_the_published_example);
 	RUN(ja4_without_extensions_names_and_protocols);
 	RUN(ja4_of_protocols_that_are_no_text);
+	RUN(ja4_without_extensions_in_the_list);
+	RUN(ja4_of_versions_that_are_none_of_tls);
+	RUN(ja4_of_the_longest_protocol);
 	RUN(ja4_counts_to_99_and_gives_up_at_257);
 	DONE();
 }

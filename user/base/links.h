@@ -23,4 +23,10 @@ int links_watch(void);
 /* Read what a watch has to say, and throw it away. */
 void links_watch_drain(int fd);
 
+/*
+ * How many filters of clsact (tc(8)) are asked before the one with this preference and
+ * handle, ingress or egress; -ENOENT if that one is not there; or another negative errno.
+ */
+int links_filters_before(unsigned ifindex, bool egress, unsigned pref, unsigned handle);
+
 #endif

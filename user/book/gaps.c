@@ -62,6 +62,9 @@ static unsigned count_all(const struct snapshot *s, struct counted ret[COUNTED_M
 		{ GAP_MAP_FULL, "wire_totals", s->faults[TG_FAULT_WIRE_ROWS_FULL],
 		  "frames found no row and are summed in the overflow; load with --size "
 		  "wire_totals=N" },
+		{ GAP_MAP_FULL, "flows", s->faults[TG_FAULT_FLOWS_FULL],
+		  "connections found no place in the directory (their totals are whole); "
+		  "load with --size flows=N" },
 		{ GAP_SOCKETS_LOST, "tcp", s->sockets_lost,
 		  "sockets ended and no hook told of it: what they carried last is in no "
 		  "book" },
@@ -155,6 +158,8 @@ static void find_hooks(const struct snapshot *s, struct gaps *g)
 
 static void find_nft(const struct snapshot *s, struct gaps *g)
 {
+	char table[TG_NAME_LEN + 8];
+
 	if (!s->meta.nft || !s->meta.nft_table[0])
 		return;
 	if (s->nft_err && s->nft_err != -ENXIO) {
@@ -163,8 +168,9 @@ static void find_nft(const struct snapshot *s, struct gaps *g)
 			strerror(-s->nft_err));
 		return;
 	}
+	(void)snprintf(table, sizeof(table), "inet %s", s->meta.nft_table);
 	if (!s->nft_err && !s->nft_n)
-		gap_add(g, GAP_NFT_TABLE_MISSING, s->meta.nft_table, 1,
+		gap_add(g, GAP_NFT_TABLE_MISSING, table, 1,
 			"nft table 'inet %s' is gone (nft flush ruleset?): 'tollgate load "
 			"--upgrade', or a living proxy or exporter, makes it anew",
 			s->meta.nft_table);

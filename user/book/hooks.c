@@ -11,14 +11,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/links.h"
 #include "base/util.h"
 #include "book/hooks.h"
 #include "book/pin.h"
 
-#define PROGS_MAX	   64
-#define TCX_INGRESS	   46 /* enum bpf_attach_type of Linux 6.6 */
-#define TCX_EGRESS	   47
-#define FILTERS_BEFORE_MAX HOOKS_CLSACT_PREF
+#define PROGS_MAX   64
+#define TCX_INGRESS 46 /* enum bpf_attach_type of Linux 6.6 */
+#define TCX_EGRESS  47
 
 const char *const tg_hook_names[TG_HOOK_KIND_MAX] = {
 #define X(name, label) [TG_HOOK_##name] = label,
@@ -176,7 +176,6 @@ static void measure_state(struct measuring *m)
 
 /* --- a device's --- */
 
-/* bpf_tc_query() knows one filter: is there one with a smaller preference? */
 static bool clsact_is(const char *pins, unsigned ifindex, bool tx, uint32_t *ret_id)
 {
 	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
@@ -196,6 +195,7 @@ static void measure_wire(struct measuring *m, const char *device, unsigned ifind
 {
 	struct hook *h = hook_add(m, tx ? TG_HOOK_WIRE_TX : TG_HOOK_WIRE_RX, device);
 	struct bpf_link_info info;
+	bool by_clsact = false;
 	char pin[64];
 	int before;
 
@@ -209,10 +209,18 @@ static void measure_wire(struct measuring *m, const char *device, unsigned ifind
 		h->attached = info.xdp.ifindex == ifindex;
 		h->prog_id = info.prog_id;
 	} else {
+		by_clsact = true;
 		h->attached = clsact_is(m->pins, ifindex, tx, &h->prog_id);
 	}
 	before = count_foreign(h, (int)ifindex, tx ? TCX_EGRESS : TCX_INGRESS, 0);
 	h->first = before <= 0;
+	if (!by_clsact || !h->attached || !h->first)
+		return;
+	before = links_filters_before(ifindex, tx, HOOKS_CLSACT_PREF, 1);
+	h->first = before <= 0;
+	if (!h->first)
+		(void)snprintf(h->foreign_names, sizeof(h->foreign_names),
+			       "%d filters of clsact", before);
 }
 
 static void measure_xdp(struct measuring *m, const char *device, unsigned ifindex)

@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What the configuration's reader says to somebody who wrote the obvious thing: the words
+# that help him on, and the place.  Nothing is loaded and nothing runs.
+
+load helpers
+
+setup() { DIR=$BATS_TEST_TMPDIR; }
+
+# refused_with WORD...: `check` of standard input fails in one line that has all of these
+refused_with() {
+	local word
+	cat >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
+	equal 1 "${#lines[@]}" "lines"
+	for word; do
+		[[ ${output,,} == *"${word,,}"* ]] || {
+			echo "no '$word' in: $output"
+			return 1
+		}
+	done
+}
+
+# listener ADDRESS: of that address as it stands in the file, and a route
+listener() {
+	printf '%s\n' 'listeners:' '  - name: web' "    address: $1" \
+		'    routes: [{ name: app, backends: ["198.51.100.1:3000"] }]'
+}
+
+# route LINE...: a TLS listener whose route has these lines
+route() {
+	printf '%s\n' 'listeners:' '  - name: web' '    address: "192.0.2.2:8443"' '    routes:' '      - name: app' \
+		'        backends: ["198.51.100.1:3000"]'
+	printf '        %s\n' "$@"
+}
+
+@test "an address that begins with [ and is not quoted: quote it" {
+	refused_with 'c.yaml:3:' quote '"[::]:443"' < <(listener '[::]:443')
+}
+
+@test "an address that begins with * and is not quoted: quote it" {
+	refused_with 'c.yaml:3:' quote < <(listener '*:443')
+}
+
+@test "a wildcard name that is not quoted: quote it" {
+	refused_with 'c.yaml:7:' quote '"*.example.org"' < <(route 'sni: [*.example.org]')
+}
+
+@test "one name where a list is wanted: how the list is written" {
+	refused_with 'c.yaml:7:' 'a list' '[a.example.org]' < <(route 'sni: a.example.org')
+}
+
+@test "one backend where a list is wanted: how the list is written" {
+	refused_with 'c.yaml:6:' 'a list' '["198.51.100.1:3000"]' \
+		< <(route 'sni: ["*"]' | sed 's/backends: \[\(.*\)\]/backends: \1/')
+}
+
+@test "a value that is none of the words: which words there are" {
+	refused_with 'c.yaml:7:' "'on'" none v1 v2 v2-tlvs < <(route 'send_proxy: on')
+	refused_with 'c.yaml:7:' "'best'" round_robin least_connections source_hash random < <(route 'balance: best')
+	refused_with 'c.yaml:7:' "'http'" tcp tls < <(route 'health: { type: http }')
+}
+
+@test "an alias or a merge key: aliases are not allowed" {
+	refused_with 'c.yaml:9:' 'alias' < <(route 'priority: 1' | sed 's/- name: app/- \&r\n        name: app/' &&
+		printf '%s\n' '      - <<: *r' '        name: second')
+	refused_with 'alias' < <(route 'sni: &names ["a.example.org"]' && printf '%s\n' '      - name: second' \
+		'        backends: ["198.51.100.1:3000"]' '        sni: *names')
+}
+
+@test "an expression in double quotes: single quotes" {
+	refused_with 'c.yaml:7:' 'single quotes' < <(route 'sni: ["~^a\d+$"]')
+}
+
+@test "an empty list: in words, not in numbers of a schema" {
+	refused_with 'c.yaml:7:' sni empty < <(route 'sni: []')
+	[[ ${output,,} != *"entries"* && ${output,,} != *"min"* && ${output,,} != *"count"* ]]
+	refused_with 'c.yaml:6:' backends empty < <(route 'sni: ["*"]' | sed 's/backends: .*/backends: []/')
+	refused_with 'c.yaml:1:' listeners empty <<<'listeners: []'
+}
+
+@test "a listener's address without a number: 0.0.0.0 or [::] for all" {
+	refused_with 'c.yaml:3:' "'localhost:443'" 0.0.0.0 '[::]' < <(listener '"localhost:443"')
+	refused_with 'c.yaml:3:' "':443'" 0.0.0.0 '[::]' < <(listener '":443"')
+	refused_with 'c.yaml:3:' "'443'" 0.0.0.0 '[::]' < <(listener '443')
+	refused_with 'c.yaml:3:' "'*:443'" 0.0.0.0 '[::]' < <(listener '"*:443"')
+}
+
+@test "an address with a zone: zones are not taken" {
+	refused_with 'c.yaml:3:' zone < <(listener '"[fe80::1%eth0]:443"')
+	refused_with 'c.yaml:6:' zone < <(route 'sni: ["*"]' | sed 's/198.51.100.1:3000/[fe80::1%eth0]:3000/')
+}
+
+@test "a file without --config: --config is missing" {
+	listener '"192.0.2.2:8080"' >"$DIR/c.yaml"
+	run -2 "$BIN/tollgate-proxy" "$DIR/c.yaml"
+	[[ ${lines[0]} == *"--config is missing"* ]]
+	run -2 "$BIN/tollgate-proxy"
+	[[ ${lines[0]} == *"--config is missing"* ]]
+}
+
+@test "check shows what it understood: listeners, routes, names and addresses" {
+	route 'sni: [a.example.org]' >"$DIR/c.yaml"
+	run -0 "$BIN/tollgate" check "$DIR/c.yaml"
+	for word in web 192.0.2.2:8443 app a.example.org 198.51.100.1:3000; do
+		[[ $output == *"$word"* ]]
+	done
+}
