@@ -34,17 +34,18 @@ BASE := $(wildcard user/base/*.c)
 # what finds and mends the hooks of a load, in every program that lives
 KEEP := user/keep.c user/repair.c user/attach.c user/adopt.c user/pins.c user/book/hooks.c user/book/boundary.c \
 	user/book/pin.c $(wildcard nft/*.c)
-READER := $(filter-out user/book/writer.c,$(wildcard user/book/*.c)) $(wildcard nft/*.c)
-WRITER := user/book/writer.c user/book/proxy_ring.c user/book/explain.c
+READER := $(filter-out $(addprefix user/book/,writer.c places.c name_ids.c fold.c),$(wildcard user/book/*.c)) $(wildcard nft/*.c)
+WRITER := user/book/writer.c user/book/places.c user/book/name_ids.c user/book/fold.c user/book/dump.c \
+	user/book/proxy_ring.c user/book/explain.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
-TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/programs.c user/follow.c user/why.c user/status.c user/offenders.c user/flows.c $(ROUTING)
-EXPORTER := user/exporter.c user/http.c user/pages.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/offenders.c user/flows.c
+TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/programs.c user/follow.c user/why.c user/check.c user/status.c user/offenders.c user/flows.c $(ROUTING)
+EXPORTER := user/exporter.c user/http.c user/pages.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/continuity.c user/offenders.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
 RELAY := proxy/relay.c proxy/outbox.c
 CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load steal segments tricks attach) $(addprefix $(BUILD)/tests/bpf/,lossy.bpf.o foreign.bpf.o)
+TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load steal segments tricks attach hostile) $(BUILD)/tests/tools/moment.so $(addprefix $(BUILD)/tests/bpf/,lossy.bpf.o foreign.bpf.o)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -116,10 +117,16 @@ $(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/ad
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
 
-$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load steal segments tricks): $(BUILD)/tests/tools/%: \
+$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load steal segments tricks hostile): $(BUILD)/tests/tools/%: \
 		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+# preloaded into the program under test
+$(BUILD)/tests/tools/moment.so: tests/tools/moment.c
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 -g $(WARN) -fPIC -shared -o $@ $< -ldl
 
 $(BUILD)/tests/tools/attach: $(call obj,tests/tools/attach.c)
 	@echo "  LINK    $@"

@@ -30,7 +30,8 @@
 #define TG_LISTENERS_MAX    256
 #define TG_NAMES_MAX	    16384
 #define TG_SLOTS_MAX	    8192
-#define TG_NAME_LEN	    64
+#define TG_NAME_LEN	    264
+#define TG_TABLE_LEN	    64
 #define TG_TARGETS_MAX	    64
 #define TG_PROXY_EVENTS_MAX 4096
 
@@ -183,8 +184,10 @@ struct sock_state {
 	__u32 fin_received;
 	struct tcp_counts baseline; /* of an adopted socket: what it had counted before */
 	struct tcp_counts flushed;  /* since then; the totals hold flushed - baseline */
+	struct row_key row;	    /* that has them, when it closed */
+	__u32 listed;		    /* the wire book knows of this life */
 };
-_Static_assert(sizeof(struct sock_state) == 136, "sock_state is map ABI");
+_Static_assert(sizeof(struct sock_state) == 152, "sock_state is map ABI");
 
 /*
  * One live connection, for people to look at; never the source of a total.  Listed when
@@ -255,6 +258,13 @@ struct tcp_totals {
 	__u64 unclaimed;
 	__u64 unclaimed_rx_bytes; /* of sockets nobody claimed: a killed proxy's */
 	__u64 unclaimed_tx_bytes;
+	/*
+	 * Of sockets that TCP had closed before the proxy said which row they are of:
+	 * what the row where it says so lacks, and what the other has too much; of both a
+	 * signed number.
+	 */
+	__u64 late_rx_bytes;
+	__u64 late_tx_bytes;
 	__u64 unread_bytes;	       /* received, never read by the proxy */
 	__u64 unsent_bytes;	       /* written by the proxy, never sent */
 	__u64 proxy_rx_residual_bytes; /* sum of |difference| per socket */
@@ -508,10 +518,10 @@ struct meta {
 	__u32 xdp;	     /* devices with the XDP program */
 	__u32 upgrades;
 	char version[16];
-	char nft_table[TG_NAME_LEN]; /* of family inet; empty: none was made */
-	__u16 ephemeral_min;	     /* ports from here on have no row of their own ... */
-	__u16 ephemeral_max;	     /* ... up to here; 0: none */
-	__u32 whole;		     /* the load came to its end */
+	char nft_table[TG_TABLE_LEN]; /* of family inet; empty: none was made */
+	__u16 ephemeral_min; /* ports from here on have no row of their own ... */
+	__u16 ephemeral_max; /* ... up to here; 0: none */
+	__u32 whole;	     /* the load came to its end */
 };
 
 #include "abi_proxy.h"

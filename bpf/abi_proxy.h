@@ -96,11 +96,15 @@ enum tg_end {
  * A slot is taken by setting `used`.  Those of rows that no configuration has any more
  * are folded into the row of the past (listener, route and backend 0) and free again.
  */
-enum tg_slot { TG_SLOT_NEVER, TG_SLOT_USED, TG_SLOT_FREE };
+/* CLAIMED: by a proxy that is about to write its row. */
+enum tg_slot { TG_SLOT_NEVER, TG_SLOT_USED, TG_SLOT_FREE, TG_SLOT_CLAIMED };
 
 struct proxy_slot {
 	struct row_key row;
 	__u32 used; /* enum tg_slot */
+	/* proxy_state.configuration when it was last in force: else its gauges are over
+	 */
+	__u64 configured;
 	__u64 opened;
 	__u64 closed;
 	__u64 rx_payload_bytes; /* read from the socket, PROXY header not included */
@@ -114,6 +118,7 @@ struct proxy_slot {
 	__u64 ejections;
 	__u64 retries; /* connections that went on to another backend */
 	__u64 lookups_failed;
+	__u64 addresses; /* gauge: of its name that are known */
 	/* counted on the downstream leg only */
 	__u64 ends[TG_END_MAX][TG_SIDE_MAX];
 };
@@ -170,8 +175,11 @@ struct proxy_state {
 	__u64 stray_sockets;  /* gauge: of the proxy, but of no session */
 	__u64 limits_full;    /* sources that found no place in the table of limits */
 	__u64 netns_cookie;   /* of its sockets */
-	__u64 log_suppressed; /* lines that were not written because there were too many
-			       */
+	__u64 log_suppressed; /* lines kept back because there were too many alike */
+	__u64 configuration;  /* raised whenever another one comes into force */
+	__u64 folds; /* odd while rows are folded: who reads waits (user/book/places.h) */
+	__u64 folds_broken; /* that a proxy was killed in: sums of the past may be wrong
+			     */
 };
 
 /*

@@ -117,6 +117,13 @@ static __always_inline void cursor_add(__u32 which, __s64 by)
 		ADD(*n, by);
 }
 
+static __always_inline int row_is(const struct row_key *a, const struct row_key *b)
+{
+	return a->listener == b->listener && a->route == b->route &&
+	       a->backend == b->backend && a->port == b->port && a->leg == b->leg &&
+	       a->role == b->role && a->proto == b->proto;
+}
+
 /* A row that is being folded takes no more: what comes for it is the overflow's. */
 static __always_inline int row_is_folding(const struct row_key *row)
 {

@@ -82,7 +82,10 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 		row_of(label, st->role, &key, has_carried(&now), &row);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
-	wire_open(&key, st->role, state);
+	/* a simultaneous open is told twice */
+	if (!st->listed)
+		wire_open(&key, st->role, state);
+	st->listed = 1;
 	return 0;
 }
 
@@ -294,6 +297,7 @@ int tcp_release(struct bpf_sock *bsk)
 	row = tcp_row(&row_key);
 	if (!row || !check_claim(st, row, label, BPF_CORE_READ(tp, copied_seq), &verdict))
 		return 1;
+	late_label(st, &row_key, row);
 	/* the addresses are gone from a socket that TCP has closed, the ports are not */
 	key.local_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport);
 	key.remote_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_dport);

@@ -216,6 +216,14 @@ static __always_inline void verdict_note(const struct verdict *v, enum tg_odd ch
 	}
 }
 
+static __always_inline void add_unclaimed(const struct sock_state *st,
+					  struct tcp_totals *row)
+{
+	ADD(row->unclaimed, 1);
+	ADD(row->unclaimed_rx_bytes, st->flushed.rx_payload_bytes);
+	ADD(row->unclaimed_tx_bytes, st->flushed.tx_payload_bytes);
+}
+
 /*
  * The proxy's word for this socket against the kernel's.  Called when the socket is
  * closed by TCP and released by the application, in either order: a peer's FIN can end
@@ -231,9 +239,7 @@ static __always_inline int check_claim(struct sock_state *st, struct tcp_totals 
 	if (__sync_val_compare_and_swap(&st->compared, 0, 1) != 0)
 		return 0;
 	if (!(label->flags & TG_LABEL_CLAIMED)) {
-		ADD(row->unclaimed, 1);
-		ADD(row->unclaimed_rx_bytes, rx);
-		ADD(row->unclaimed_tx_bytes, tx);
+		add_unclaimed(st, row);
 		return 0;
 	}
 	unread = bytes_unread(st->rcv_nxt, copied_seq, st->fin_received);
@@ -247,6 +253,26 @@ static __always_inline int check_claim(struct sock_state *st, struct tcp_totals 
 	ADD(row->proxy_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
 	ADD(row->proxy_tx_residual_bytes, difference(ret->tcp[TG_TX], ret->other[TG_TX]));
 	return 1;
+}
+
+/* Its bytes are in one row, and the proxy counts them in another. */
+static __always_inline void late_label(const struct sock_state *st,
+				       const struct row_key *row_key,
+				       struct tcp_totals *row)
+{
+	__u64 rx = st->flushed.rx_payload_bytes - st->baseline.rx_payload_bytes;
+	__u64 tx = st->flushed.tx_payload_bytes - st->baseline.tx_payload_bytes;
+	struct tcp_totals *had;
+
+	if (row_is(&st->row, row_key))
+		return;
+	had = tcp_row(&st->row);
+	if (!had)
+		return;
+	ADD(row->late_rx_bytes, rx);
+	ADD(row->late_tx_bytes, tx);
+	ADD(had->late_rx_bytes, -rx);
+	ADD(had->late_tx_bytes, -tx);
 }
 
 static __always_inline __u64 least(__u64 a, __u64 b)
@@ -388,6 +414,23 @@ static __always_inline void close_totals(struct tcp_sock *tp, const struct sock_
 		hist_add(&row->hist[TG_HIST_RTT], TG_HIST_RTT_SHIFT, tp->srtt_us >> 3);
 }
 
+/* The proxy's word is there already; it may name another row than a moment ago. */
+static __noinline int claimed_now(struct tcp_sock *tp, struct sock_state *st,
+				  struct sock_label *label, struct flow_key *key,
+				  struct verdict *verdict)
+{
+	struct tcp_totals *row;
+	struct row_key row_key;
+
+	row_of(label, st->role, key, 1, &row_key);
+	row = tcp_row(&row_key);
+	if (!row || !check_claim(st, row, label, tp->copied_seq, verdict))
+		return 0;
+	late_label(st, &row_key, row);
+	verdict_note(verdict, TG_ODD_PROXY_TCP, key, &row_key);
+	return 0;
+}
+
 /* Both hooks come here, each at most once a life. */
 static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 				  __u32 old_state)
@@ -423,6 +466,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	st->unsent_bytes = bytes_unsent(tp, old_state);
 	st->rcv_nxt = tp->rcv_nxt;
 	st->fin_received = fin_received(tp);
+	st->row = row_key;
 	st->closed = 1;
 	reason = close_reason(tp, old_state);
 	close_totals(tp, st, row, reason, now_ns);
@@ -434,11 +478,13 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 		 */
 		(void)__sync_fetch_and_add(&st->compared, 0);
 		label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
-		if (label &&
-		    (st->released || !tp_sk(tp)->sk_socket ||
-		     label->flags & TG_LABEL_CLAIMED) &&
-		    check_claim(st, row, label, tp->copied_seq, &verdict))
-			verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
+		if (is_queued(tp_sk(tp)))
+			/* accept() may come and read what is there, or never: who claims
+			 * it then is compared all the same */
+			add_unclaimed(st, row);
+		else if (label && (st->released || !tp_sk(tp)->sk_socket ||
+				   label->flags & TG_LABEL_CLAIMED))
+			claimed_now(tp, st, label, &key, &verdict);
 	}
 	f = wire_close(&key, &row_key, row);
 	if (f && !is_comparable(f)) {

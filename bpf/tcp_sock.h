@@ -163,6 +163,12 @@ static __always_inline int close_of_error(int err)
 	}
 }
 
+/* It waits for accept(): it has no application yet, and did not have one. */
+static __always_inline int is_queued(struct sock *sk)
+{
+	return !sk->sk_socket && !(sk->__sk_common.skc_flags >> SOCK_DEAD & 1);
+}
+
 /*
  * RFC 9293 3.3.2: the state left behind says who closed first; an error says that a
  * reset or a timeout ended it.  Called before the state changes.
@@ -181,7 +187,7 @@ static __always_inline enum tg_close close_reason(struct tcp_sock *tp, __u32 old
 	case BPF_TCP_ESTABLISHED:
 	case BPF_TCP_CLOSE_WAIT:
 		/* a listener took its queue along: the child never had an application */
-		if (!sk->sk_socket && !(sk->__sk_common.skc_flags >> SOCK_DEAD & 1))
+		if (is_queued(sk))
 			return TG_CLOSE_NEVER_ACCEPTED;
 		return bytes_unread(tp->rcv_nxt, tp->copied_seq, fin_received(tp))
 			       ? TG_CLOSE_RESET_UNREAD

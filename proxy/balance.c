@@ -102,7 +102,9 @@ static unsigned by_connections(const struct route *r, const struct turns *t,
 static unsigned by_source(const struct route *r, uint64_t candidates,
 			  const struct addr *client)
 {
-	uint64_t who = util_hash(client->ip, sizeof(client->ip));
+	/* who has a network of IPv6 has all of it, and must not choose his backend by it
+	 */
+	uint64_t who = util_hash(client->ip, addr_is_v4(client->ip) ? 16 : 8);
 	unsigned best = (unsigned)__builtin_ctzll(candidates);
 	double best_score = -1;
 

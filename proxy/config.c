@@ -5,7 +5,6 @@
  * libcyaml.
  */
 #include <errno.h>
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,7 @@ static const cyaml_strval_t send_proxy_values[] = {
 };
 
 static const cyaml_schema_value_t string_schema = {
-	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 255),
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 511),
 };
 
 static const cyaml_strval_t balance_values[] = {
@@ -43,6 +42,11 @@ static const cyaml_strval_t keep_alive_values[] = {
 	{ "standard", KEEP_ALIVE_STANDARD },
 	{ "extended", KEEP_ALIVE_EXTENDED },
 	{ "immortal", KEEP_ALIVE_IMMORTAL },
+};
+
+static const cyaml_strval_t refuse_values[] = {
+	{ "reset", REFUSE_RESET },
+	{ "alert", REFUSE_ALERT },
 };
 
 static const cyaml_strval_t check_values[] = {
@@ -80,7 +84,7 @@ static const cyaml_schema_field_t ejection_fields[] = {
 
 #define RATE(key, field)                                                      \
 	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
-			       struct limits, field, 1, 32)
+			       struct limits, field, 1, 48)
 
 static const cyaml_schema_field_t limits_fields[] = {
 	CYAML_FIELD_UINT("connections", CYAML_FLAG_OPTIONAL, struct limits, connections),
@@ -89,6 +93,7 @@ static const cyaml_schema_field_t limits_fields[] = {
 	RATE("source_rate", source_rate_text),
 	CYAML_FIELD_UINT("per_prefix", CYAML_FLAG_OPTIONAL, struct limits, per_prefix),
 	RATE("prefix_rate", prefix_rate_text),
+	CYAML_FIELD_BOOL("strict", CYAML_FLAG_OPTIONAL, struct limits, strict),
 	CYAML_FIELD_UINT("prefix_v4", CYAML_FLAG_OPTIONAL, struct limits, prefix_v4),
 	CYAML_FIELD_UINT("prefix_v6", CYAML_FLAG_OPTIONAL, struct limits, prefix_v6),
 	CYAML_FIELD_END,
@@ -121,6 +126,8 @@ static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct route, limits,
 			    limits_fields),
 	DURATION(slow_start, struct route),
+	CYAML_FIELD_STRING_PTR("source", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct route, source, 1, 64),
 	CYAML_FIELD_UINT_PTR("retries", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct route, retries),
 	CYAML_FIELD_ENUM("send_proxy", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
@@ -146,6 +153,10 @@ static const cyaml_schema_field_t listener_fields[] = {
 			       64),
 	CYAML_FIELD_BOOL("ipv6_only", CYAML_FLAG_OPTIONAL, struct listener, ipv6_only),
 	CYAML_FIELD_BOOL("ja4", CYAML_FLAG_OPTIONAL, struct listener, ja4),
+	CYAML_FIELD_BOOL("freebind", CYAML_FLAG_OPTIONAL, struct listener, freebind),
+	CYAML_FIELD_ENUM("refuse", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct listener, refuse, refuse_values,
+			 CYAML_ARRAY_LEN(refuse_values)),
 	CYAML_FIELD_MAPPING_PTR("proxy_protocol", CYAML_FLAG_OPTIONAL, struct listener,
 				proxy_protocol, proxy_from_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct listener, limits,
@@ -203,19 +214,41 @@ static const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields),
 };
 
-const char *const config_keys[] = {
-	"user",	       "workers",    "hello_bytes", "limits",	  "connections",
-	"timeouts",    "connect",    "hello",	    "idle",	  "drain",
-	"listeners",   "name",	     "address",	    "ipv6_only",  "proxy_protocol",
-	"from",	       "routes",     "sni",	    "backends",	  "send_proxy",
-	"alpn",	       "priority",   "fallback",    "balance",	  "health",
-	"type",	       "interval",   "timeout",	    "rise",	  "fall",
-	"queue",       "size",	     "ejection",    "failures",	  "time",
-	"slow_start",  "retries",    "keep_alive",  "half_close", "life",
-	"stuck",       "keepalive",  "idle_factor", "rate",	  "per_source",
-	"source_rate", "per_prefix", "prefix_rate", "prefix_v4",  "prefix_v6",
-	"dns",	       "servers",    "ja4",	    "zombies",	  "no_io_uring",
-	NULL
+/* Every key of the schema, a mapping within a mapping too. */
+static void each_key(const cyaml_schema_field_t *fields,
+		     void (*fn)(const char *key, void *arg), void *arg)
+{
+	const cyaml_schema_value_t *v;
+
+	for (; fields->key; fields++) {
+		fn(fields->key, arg);
+		v = &fields->value;
+		if (v->type == CYAML_SEQUENCE)
+			v = v->sequence.entry;
+		if (v->type == CYAML_MAPPING)
+			each_key(v->mapping.fields, fn, arg);
+	}
+}
+
+void config_each_key(void (*fn)(const char *key, void *arg), void *arg)
+{
+	each_key(config_fields, fn, arg);
+}
+
+/* What is said in plain words before the schema speaks. */
+static const struct where_rule rules[] = {
+	{ "listeners", NULL },
+	{ "routes", NULL },
+	{ "sni", NULL },
+	{ "alpn", NULL },
+	{ "from", NULL },
+	{ "backends", NULL },
+	{ "servers", NULL },
+	{ "send_proxy", "none, v1, v2, v2-tlvs" },
+	{ "balance", "round_robin, least_connections, source_hash, random" },
+	{ "keep_alive", "standard, extended, immortal" },
+	{ "type", "tcp, tls" },
+	{ "refuse", "reset, alert" },
 };
 
 /* --- libcyaml's messages: the first is what, the first position is where --- */
@@ -269,6 +302,8 @@ static void route_free_derived(struct route *r)
 	free(r->sources);
 	free(r->turns[0].order);
 	free(r->turns[1].order);
+	for (unsigned i = 0; r->backends && i < r->backend_names_count; i++)
+		target_put(r->backends[i].target);
 	free(r->backends);
 }
 
@@ -286,8 +321,11 @@ static void config_free(struct config *c)
 
 	if (!c)
 		return;
+	if (c->release)
+		c->release(c, c->release_arg);
 	for (unsigned i = 0; i < c->listeners_count; i++)
 		listener_free_derived(&c->listeners[i]);
+	free(c->warnings);
 	(void)cyaml_free(cyaml_config(&said), &config_schema, c, 0);
 }
 
@@ -331,6 +369,9 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 	int res;
 
 	err[0] = '\0';
+	res = where_scan(&w, rules, sizeof(rules) / sizeof(rules[0]));
+	if (res)
+		return res;
 	r = cyaml_load_data((const uint8_t *)text, len, cyaml_config(&said),
 			    &config_schema, (cyaml_data_t **)&c, NULL);
 	if (r != CYAML_OK) {
@@ -380,71 +421,45 @@ int config_load(const char *path, struct config **ret, char err[CONFIG_ERROR_MAX
 	return res;
 }
 
-/* What getaddrinfo(3) says; c-ares takes over when the proxy runs (resolve.h). */
-static int look_up(const char *name, struct addr *addrs, unsigned *n,
-		   char err[CONFIG_ERROR_MAX])
+void config_each_backend(struct config *c,
+			 void (*fn)(struct listener *l, struct route *r,
+				    struct backend *b, void *arg),
+			 void *arg)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-					.ai_flags = AI_NUMERICSERV };
-	const char *colon = strrchr(name, ':');
-	struct addrinfo *list;
-	char host[64];
-	int r;
-
-	(void)snprintf(host, sizeof(host), "%.*s", (int)(colon - name), name);
-	r = getaddrinfo(host, colon + 1, &hints, &list);
-	if (r != 0) {
-		(void)snprintf(err, CONFIG_ERROR_MAX,
-			       "backend '%s': cannot resolve '%s': %s", name, host,
-			       gai_strerror(r));
-		return -EHOSTUNREACH;
-	}
-	*n = 0;
-	for (struct addrinfo *a = list; a && *n < TARGET_ADDRS_MAX; a = a->ai_next)
-		addr_from_sockaddr(a->ai_addr, &addrs[(*n)++]);
-	freeaddrinfo(list);
-	return 0;
-}
-
-static int backend_resolve(const struct listener *l, const struct route *r,
-			   struct backend *b, bool ask, char err[CONFIG_ERROR_MAX])
-{
-	struct addr addrs[TARGET_ADDRS_MAX];
-	unsigned n = 1;
-	char name[256];
-	int res = 0;
-
-	(void)snprintf(name, sizeof(name), "%s/%s/%s", l->name, r->name, b->name);
-	b->target = target_get(name);
-	if (!b->target)
-		return -ENOMEM;
-	if (target_address(b->target, &addrs[0]))
-		return 0; /* of the configuration before */
-	if (addr_parse(b->name, &addrs[0]) < 0)
-		res = ask ? look_up(b->name, addrs, &n, err) : 0;
-	else
-		ask = true;
-	if (!res && ask)
-		target_set_addresses(b->target, addrs, n);
-	return res;
-}
-
-/* With name servers of its own the proxy asks those, and no others, when it runs. */
-int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX])
-{
-	int res = 0;
-
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		struct listener *l = &c->listeners[i];
 
 		for (unsigned k = 0; k < l->routes_count; k++) {
 			struct route *r = &l->routes[k];
 
-			for (unsigned n = 0; !res && n < r->backend_names_count; n++)
-				res = backend_resolve(l, r, &r->backends[n], !c->dns,
-						      err);
+			for (unsigned n = 0; n < r->backend_names_count; n++)
+				fn(l, r, &r->backends[n], arg);
 		}
 	}
+}
+
+static void resolve(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	struct addr a = { .port = 0 };
+	char name[512];
+	int *res = arg;
+
+	if (*res || b->target)
+		return;
+	(void)snprintf(name, sizeof(name), "%s/%s/%s", l->name, r->name, b->name);
+	b->target = target_get(name);
+	if (!b->target)
+		*res = -ENOMEM;
+	/* a path has one place, which is no address */
+	else if (b->path || addr_parse(b->name, &a) == 0)
+		target_set_addresses(b->target, &a, 1);
+}
+
+int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX])
+{
+	int res = 0;
+
+	config_each_backend(c, resolve, &res);
 	if (res == -ENOMEM)
 		(void)snprintf(err, CONFIG_ERROR_MAX, "no memory for a backend");
 	return res;

@@ -15,6 +15,7 @@
 #define CONFIG_LISTENERS_MAX   64
 #define CONFIG_NAME_MAX	       48
 #define CONFIG_BACKENDS_MAX    64
+#define CONFIG_BACKEND_NAME    264
 #define CONFIG_WEIGHT_MAX      256
 #define CONFIG_DNS_SERVERS_MAX 8
 #define CONFIG_HELLO_MAX       (1024u * 1024)
@@ -43,15 +44,19 @@ enum config_balance {
 
 enum config_check { CHECK_TCP, CHECK_TLS };
 
+/* How a hello that names no route of ours is answered. */
+enum config_refuse { REFUSE_RESET, REFUSE_ALERT };
+
 /* What the idle timeout is to connections of a route: itself, times a factor, nothing. */
 enum config_keep_alive { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
 
 /* One host:port of a route, and how it is used; a name may stand for several addresses.
  */
 struct backend {
-	char name[64];	 /* host:port as written, the metric label */
-	unsigned weight; /* 0 to CONFIG_WEIGHT_MAX */
-	unsigned limit;	 /* connections at once, 0: none */
+	char name[CONFIG_BACKEND_NAME]; /* host:port or unix:path as written, the label */
+	const char *path; /* of a Unix socket, within name; NULL: it has addresses */
+	unsigned weight;  /* 0 to CONFIG_WEIGHT_MAX */
+	unsigned limit;	  /* connections at once, 0: none */
 	bool backup;
 	bool drain; /* no new connections */
 	/* set before use */
@@ -108,10 +113,12 @@ struct route {
 	struct ejection *ejection;
 	struct limits limits;
 	char *slow_start;
+	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
 	int64_t idle_ms; /* 0: never */
 	int64_t slow_start_ms;
+	struct addr source_addr;
 	unsigned retries_max;
 	unsigned eject_failures;
 	int64_t eject_ms;
@@ -134,6 +141,8 @@ struct listener {
 	char *address;
 	bool ipv6_only;
 	bool ja4;			   /* events have the JA4 of the ClientHello */
+	bool freebind;			   /* its address need not be here yet */
+	enum config_refuse refuse;	   /* what is told who is not served */
 	struct proxy_from *proxy_protocol; /* NULL: nobody is asked for a header */
 	struct limits limits;
 	struct route *routes;
@@ -176,11 +185,15 @@ struct config {
 	struct dns *dns;
 	struct listener *listeners;
 	unsigned listeners_count;
-	unsigned refs; /* atomic */
+	/* called before it is freed, if set, by whoever gives up the last reference */
+	void (*release)(struct config *c, void *arg);
+	void *release_arg;
+	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
+	unsigned refs;	/* atomic */
 };
 
-/* Every key with its path, for the manual's test; NULL ends the list. */
-extern const char *const config_keys[];
+/* Call fn for each key of the schema, for the manual's test. */
+void config_each_key(void (*fn)(const char *key, void *arg), void *arg);
 
 /*
  * Read and check a file.  0 and one reference; or a negative errno with
@@ -194,10 +207,16 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 		 char err[CONFIG_ERROR_MAX]);
 
 /*
- * Give each backend its target, and look up the names of those that have no address yet
- * (may block).  0, or a negative errno with err filled.
+ * Give each backend its target, and those that are addresses theirs; names are looked up
+ * later (keeper.h).  0, or a negative errno with err filled.
  */
 int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX]);
+
+/* Call fn for each backend of each route of each listener. */
+void config_each_backend(struct config *c,
+			 void (*fn)(struct listener *l, struct route *r,
+				    struct backend *b, void *arg),
+			 void *arg);
 
 /*
  * By id, which is the same in every configuration; NULL if it is not in this one.  Of

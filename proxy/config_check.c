@@ -92,8 +92,21 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	if (err)
 		return err;
 	where_enter_key(w, "address");
+	if (strchr(l->address, '%'))
+		return where_wrong(w,
+				   "'%s': a zone (%%...) is not taken here; listen on "
+				   "[::] or on an address that needs none",
+				   l->address);
 	if (addr_parse(l->address, &l->addr) < 0)
-		return where_wrong(w, "'%s' is not ADDRESS:PORT or [V6ADDRESS]:PORT",
+		return where_wrong(
+			w,
+			"'%s' is not ADDRESS:PORT or [V6ADDRESS]:PORT; for all "
+			"addresses write 0.0.0.0 or [::]",
+			l->address);
+	if (!l->addr.port)
+		return where_wrong(w,
+				   "'%s': port 0 is any port, and nobody would know "
+				   "which; say one",
 				   l->address);
 	for (unsigned i = 0; i < index; i++) {
 		if (l->addr.port &&
@@ -112,7 +125,7 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	err = config_check_limits(w, &l->limits);
 	if (!err)
 		err = check_trusted(w, l);
-	return err ? err : config_check_routes(w, l);
+	return err ? err : config_check_routes(w, c, l);
 }
 
 int config_check_duration(struct where *w, const char *key, const char *text, int64_t def,
@@ -131,26 +144,50 @@ int config_check_duration(struct where *w, const char *key, const char *text, in
 	return 0;
 }
 
-/* "N/DURATION", such as 300/1m. */
-static int check_rate(struct where *w, const char *key, const char *text,
-		      struct rate *ret)
+/* "N/DURATION" or "N/DURATION burst M", such as 300/1m burst 50. */
+static int parse_rate(const char *text, struct rate *ret)
 {
-	const char *slash = text ? strchr(text, '/') : NULL;
-	char number[16];
-	uint64_t n = 0;
+	char copy[64], *rest, *word, *slash;
+	uint64_t n = 0, burst = 0;
 
+	if (strlen(text) >= sizeof(copy))
+		return -EINVAL;
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	word = strtok_r(copy, " ", &rest);
+	slash = word ? strchr(word, '/') : NULL;
+	if (!slash)
+		return -EINVAL;
+	*slash = '\0';
+	if (util_parse_u64(word, INT32_MAX, &n) < 0 || n == 0 ||
+	    util_parse_duration_ms(slash + 1, &ret->ms) < 0 || ret->ms == 0 ||
+	    ret->ms > INT32_MAX)
+		return -EINVAL;
+	word = strtok_r(NULL, " ", &rest);
+	if (word && (strcmp(word, "burst") != 0 || !(word = strtok_r(NULL, " ", &rest)) ||
+		     util_parse_u64(word, INT32_MAX, &burst) < 0 || burst == 0 ||
+		     strtok_r(NULL, " ", &rest)))
+		return -EINVAL;
+	ret->n = (uint32_t)n;
+	ret->burst = burst ? (uint32_t)burst : ret->n;
+	return 0;
+}
+
+static int check_rate(struct where *w, const char *key, const struct limits *l,
+		      const char *text, struct rate *ret)
+{
 	if (!text)
 		return 0;
 	where_enter_key(w, key);
-	if (slash)
-		(void)snprintf(number, sizeof(number), "%.*s", (int)(slash - text), text);
-	if (!slash || slash - text >= (int)sizeof(number) ||
-	    util_parse_u64(number, UINT32_MAX, &n) < 0 || n == 0 ||
-	    util_parse_duration_ms(slash + 1, &ret->ms) < 0 || ret->ms == 0 ||
-	    ret->ms > INT32_MAX || n > INT32_MAX)
+	if (parse_rate(text, ret) < 0)
 		return where_wrong(
-			w, "'%s' is not NUMBER/DURATION, such as 300/1m or 20/1s", text);
-	ret->n = (uint32_t)n;
+			w,
+			"'%s' is not NUMBER/DURATION, such as 300/1m or 20/1s, or "
+			"NUMBER/DURATION burst NUMBER",
+			text);
+	ret->strict = l->strict;
+	if (l->strict && ret->burst != ret->n)
+		return where_wrong(w, "'%s': a strict rate has no burst of its own",
+				   text);
 	where_leave(w, 1);
 	return 0;
 }
@@ -160,11 +197,13 @@ int config_check_limits(struct where *w, struct limits *l)
 	int err;
 
 	where_enter_key(w, "limits");
-	err = check_rate(w, "rate", l->rate_text, &l->rate);
+	err = check_rate(w, "rate", l, l->rate_text, &l->rate);
 	if (!err)
-		err = check_rate(w, "source_rate", l->source_rate_text, &l->source_rate);
+		err = check_rate(w, "source_rate", l, l->source_rate_text,
+				 &l->source_rate);
 	if (!err)
-		err = check_rate(w, "prefix_rate", l->prefix_rate_text, &l->prefix_rate);
+		err = check_rate(w, "prefix_rate", l, l->prefix_rate_text,
+				 &l->prefix_rate);
 	if (err)
 		return err;
 	if (l->prefix_v4 > 32 || l->prefix_v6 > 128)
@@ -190,7 +229,6 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 		{ "life", t->life, &t->life_ms, 0 },
 		{ "stuck", t->stuck, &t->stuck_ms, 300000 },
 		{ "keepalive", t->keepalive, &t->keepalive_ms, 60000 },
-		{ "zombies", t->zombies, &t->zombies_ms, 60000 },
 	};
 	int err = 0;
 
@@ -199,6 +237,11 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 	for (size_t i = 0; i < ARRAY_SIZE(all) && !err; i++)
 		err = config_check_duration(w, all[i].key, all[i].text, all[i].def,
 					    all[i].ret);
+	if (!err && t->zombies && strcmp(t->zombies, "0s") == 0)
+		t->zombies_ms = 0; /* never */
+	else if (!err)
+		err = config_check_duration(w, "zombies", t->zombies, 60000,
+					    &t->zombies_ms);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -266,5 +309,7 @@ int config_check(struct where *w, struct config *c)
 		if (!err)
 			where_leave(w, 1);
 	}
-	return err;
+	if (!err)
+		where_leave(w, 1);
+	return err ? err : config_check_loops(w, c);
 }

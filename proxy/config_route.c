@@ -1,15 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks of a listener's routes and backends, and their parsed forms. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "balance.h"
+#include "base/host.h"
 #include "base/util.h"
 #include "config_where.h"
 #include "pattern.h"
 #include "route.h"
+
+#define UNIX_PATH_MAX 108
+#define LABEL_MAX     63 /* RFC 1035 2.3.4 */
+
+/* NULL, or what is wrong with its labels. */
+static const char *label_fault(const char *host)
+{
+	size_t n = 0;
+
+	for (;; host++) {
+		if (*host && *host != '.') {
+			if (++n > LABEL_MAX)
+				return "a label has at most 63 characters";
+			continue;
+		}
+		/* a dot at the end is the root's, and as good as none */
+		if (!n && (*host || host[-1] != '.'))
+			return "a label is empty";
+		if (!*host)
+			return NULL;
+		n = 0;
+	}
+}
 
 /* To lower case; false if it is no host name. */
 static bool is_host(char *host)
@@ -24,17 +49,44 @@ static bool is_host(char *host)
 	return true;
 }
 
-static int check_pattern(struct where *w, const char *text, struct pattern **ret)
+static int check_pattern(struct where *w, struct config *c, const char *text,
+			 struct pattern **ret)
 {
 	char why[PATTERN_ERROR_MAX];
 	int err = pattern_compile(text + 1, ret, why);
 
+	if (!err && pattern_is_hungry(*ret))
+		where_warn(
+			w, &c->warnings,
+			"'%s' takes more steps than are allowed with some names, which "
+			"are then refused (expression_limit); write it simpler",
+			text);
 	return err == -EINVAL ? where_wrong(w, "'%s': %s", text, why) : err;
 }
 
-static int check_sni(struct where *w, struct route *r)
+/* A name, exact or behind "*."; in lower case afterwards. */
+static int check_name(struct where *w, char *name)
 {
-	int err;
+	bool wild = strncmp(name, "*.", 2) == 0;
+	char *host = name + (wild ? 2 : 0);
+	const char *fault;
+
+	if (name[0] == '.')
+		return where_wrong(w,
+				   "'%s': for every name below it write \"*%s\", for "
+				   "itself '%s'",
+				   name, name, name + 1);
+	if (!is_host(host))
+		return where_wrong(
+			w, "'%s' is no host name, '*.suffix', '~expression' or '*'",
+			name);
+	fault = label_fault(host);
+	return fault ? where_wrong(w, "'%s': %s", name, fault) : 0;
+}
+
+static int check_sni(struct where *w, struct config *c, struct route *r)
+{
+	int err = 0;
 
 	r->patterns = calloc(r->sni_count ? r->sni_count : 1, sizeof(struct pattern *));
 	if (!r->patterns)
@@ -44,17 +96,16 @@ static int check_sni(struct where *w, struct route *r)
 		char *name = r->sni[i];
 
 		where_enter_index(w, i);
-		if (name[0] == '~') {
-			err = check_pattern(w, name, &r->patterns[i]);
-			if (err)
-				return err;
-		} else if (strcmp(name, "*") != 0 &&
-			   !is_host(name + (strncmp(name, "*.", 2) == 0 ? 2 : 0))) {
-			return where_wrong(
-				w,
-				"'%s' is no host name, '*.suffix', '~expression' or '*'",
-				name);
-		}
+		if ((strcmp(name, "~") == 0 || strcasecmp(name, "null") == 0) &&
+		    where_is_null(w))
+			return where_wrong(w, "null: nothing stands here; a name of that "
+					      "word is quoted");
+		if (name[0] == '~')
+			err = check_pattern(w, c, name, &r->patterns[i]);
+		else if (strcmp(name, "*") != 0)
+			err = check_name(w, name);
+		if (err)
+			return err;
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
@@ -68,6 +119,8 @@ static int check_address(struct where *w, const char *text)
 	struct addr a;
 	uint64_t port;
 
+	if (strchr(text, '%'))
+		return where_wrong(w, "'%s': a zone (%%...) is not taken here", text);
 	if (!colon || colon == text || util_parse_u64(colon + 1, 65535, &port) < 0 ||
 	    port == 0)
 		return where_wrong(w,
@@ -77,6 +130,20 @@ static int check_address(struct where *w, const char *text)
 	if ((text[0] == '[' || memchr(text, ':', (size_t)(colon - text))) &&
 	    addr_parse(text, &a) < 0)
 		return where_wrong(w, "'%s' is not a valid address", text);
+	return 0;
+}
+
+/* "unix:/path" of a socket (unix(7)). */
+static int check_path(struct where *w, struct backend *b)
+{
+	const char *path = b->name + 5;
+
+	if (path[0] != '/' || strlen(path) >= UNIX_PATH_MAX)
+		return where_wrong(w,
+				   "'%s' is not unix: and the whole path of a socket, of "
+				   "at most %d characters",
+				   b->name, UNIX_PATH_MAX - 1);
+	b->path = path;
 	return 0;
 }
 
@@ -106,15 +173,15 @@ static int check_option(struct where *w, const char *option, struct backend *b)
 
 static int check_backend(struct where *w, const char *text, struct backend *b)
 {
-	char copy[256], *rest, *word;
+	char copy[512], *rest, *word;
 	int err;
 
 	(void)snprintf(copy, sizeof(copy), "%s", text);
 	word = strtok_r(copy, " ", &rest);
 	if (!word || strlen(word) >= sizeof(b->name))
 		return where_wrong(w, "'%s' is no backend, or too long", text);
-	err = check_address(w, word);
 	(void)snprintf(b->name, sizeof(b->name), "%s", word);
+	err = strncmp(word, "unix:", 5) == 0 ? check_path(w, b) : check_address(w, word);
 	b->weight = 1;
 	while (!err && (word = strtok_r(NULL, " ", &rest)))
 		err = check_option(w, word, b);
@@ -192,11 +259,53 @@ static int check_ejection(struct where *w, struct route *r)
 	return err;
 }
 
-static int check_upstream(struct where *w, struct route *r)
+/* Where nobody listens there the kernel may connect a client with itself. */
+static void warn_of_ports(struct where *w, struct config *c, const struct route *r)
+{
+	uint16_t min, max;
+	struct addr a;
+
+	if (host_ephemeral_ports(&min, &max) < 0)
+		return;
+	where_enter_key(w, "backends");
+	for (unsigned i = 0; i < r->backend_names_count; i++) {
+		const struct backend *b = &r->backends[i];
+
+		where_enter_index(w, i);
+		if (!b->path && addr_parse(b->name, &a) == 0 && ntohs(a.port) >= min &&
+		    ntohs(a.port) <= max && host_has_address(a.ip))
+			where_warn(
+				w, &c->warnings,
+				"%s: the kernel hands out ports of ip_local_port_range "
+				"(%u to %u) to others, also on this host, while nobody "
+				"listens there",
+				b->name, min, max);
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+}
+
+static int check_source(struct where *w, struct route *r)
+{
+	if (!r->source)
+		return 0;
+	where_enter_key(w, "source");
+	if (addr_parse_ip(r->source, r->source_addr.ip) < 0)
+		return where_wrong(w, "'%s' is not an address, without a port",
+				   r->source);
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_upstream(struct where *w, struct config *c, struct route *r)
 {
 	int err;
 
 	err = check_backends(w, r);
+	if (!err)
+		err = check_source(w, r);
+	if (!err)
+		warn_of_ports(w, c, r);
 	if (!err)
 		err = check_health(w, r->health);
 	if (!err)
@@ -225,20 +334,21 @@ static int check_alpn(struct where *w, const struct route *r)
 	return 0;
 }
 
-static int check_route(struct where *w, const struct listener *l, struct route *r)
+static int check_route(struct where *w, struct config *c, const struct listener *l,
+		       struct route *r)
 {
 	int err;
 
 	err = config_check_name(w, r->name);
 	if (!err)
-		err = check_sni(w, r);
+		err = check_sni(w, c, r);
 	if (!err)
 		err = check_alpn(w, r);
 	if (!err)
 		err = config_check_prefixes(w, "from", r->from, r->from_count,
 					    &r->sources);
 	if (!err)
-		err = check_upstream(w, r);
+		err = check_upstream(w, c, r);
 	if (err)
 		return err;
 	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&
@@ -279,7 +389,7 @@ static int build_index(struct where *w, struct listener *l)
 	return where_wrong(w, "a second route without 'sni' can never be reached");
 }
 
-int config_check_routes(struct where *w, struct listener *l)
+int config_check_routes(struct where *w, struct config *c, struct listener *l)
 {
 	int err;
 
@@ -291,7 +401,7 @@ int config_check_routes(struct where *w, struct listener *l)
 	where_enter_key(w, "routes");
 	for (unsigned i = 0; i < l->routes_count; i++) {
 		where_enter_index(w, i);
-		err = check_route(w, l, &l->routes[i]);
+		err = check_route(w, c, l, &l->routes[i]);
 		if (err)
 			return err;
 		where_leave(w, 1);

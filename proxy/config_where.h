@@ -3,11 +3,12 @@
 #ifndef PROXY_CONFIG_WHERE_H
 #define PROXY_CONFIG_WHERE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config.h"
 
-#define PATH_MAX_KEYS 6
+#define PATH_MAX_KEYS 16
 
 struct where {
 	const char *path; /* of the file */
@@ -32,6 +33,30 @@ void where_leave(struct where *w, unsigned levels);
 int where_wrong(struct where *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The same for a place that is known. */
+int where_wrong_at(struct where *w, unsigned line, unsigned column, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* A line for the operator, about the value that `w` leads to; it is no error. */
+void where_warn(struct where *w, char **warnings, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Does a null of YAML, not quoted (~, null, nothing), stand there? */
+bool where_is_null(const struct where *w);
+
+/* What a key takes, to say it in plain words before the schema speaks. */
+struct where_rule {
+	const char *key;
+	const char *words; /* those there are, a comma between; NULL: it is a list */
+};
+
+/*
+ * What goes wrong in the text itself: no YAML, tabs, what should be quoted, a second
+ * document, aliases, a key that is there twice, one value for a list, an empty list, a
+ * word that is none of those there are.  0, or -EINVAL with w->err.
+ */
+int where_scan(struct where *w, const struct where_rule *rules, size_t n);
+
 /*
  * libcyaml reports an unknown key at the place of the value before it: find the first key
  * of that name from *line on.  *line and *column are kept if there is none.
@@ -55,7 +80,10 @@ int config_check_duration(struct where *w, const char *key, const char *text, in
 int config_check_limits(struct where *w, struct limits *l);
 
 /* config_route.c: a listener's routes and backends. */
-int config_check_routes(struct where *w, struct listener *l);
+int config_check_routes(struct where *w, struct config *c, struct listener *l);
+
+/* config_loops.c: a listener that is its own backend, by way of others too. */
+int config_check_loops(struct where *w, struct config *c);
 
 /* config_check.c: everything a schema cannot say.  0, -EINVAL with w->err, or -ENOMEM. */
 int config_check(struct where *w, struct config *c);

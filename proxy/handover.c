@@ -4,51 +4,49 @@
  * header.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/rundir.h"
 #include "handover.h"
-
-#define PATIENCE_S 10
 
 struct header {
 	uint32_t type, len;
 };
 
-/* An abstract address (unix(7)): nothing is left behind in a file system. */
-static socklen_t name_of(pid_t pid, struct sockaddr_un *ret)
+static int name_of(uint32_t load, pid_t pid, struct sockaddr_un *ret)
 {
-	int n;
+	char dir[RUNDIR_PATH];
+	int err = rundir_make(load, dir);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->sun_family = AF_UNIX;
-	n = snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "tollgate-proxy.%d",
-		     (int)pid);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	if (!err) {
+		rundir_socket(load, pid, dir);
+		memcpy(ret->sun_path, dir, strlen(dir) + 1);
+	}
+	return err;
 }
 
-static void be_patient(int fd)
-{
-	const struct timeval patience = { .tv_sec = PATIENCE_S };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-}
-
-int handover_listen(void)
+int handover_listen(uint32_t load)
 {
 	struct sockaddr_un name;
-	socklen_t len = name_of(getpid(), &name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+	int fd, err = name_of(load, getpid(), &name);
 
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&name, len) == 0 && listen(fd, 1) == 0)
+	(void)unlink(name.sun_path); /* of a process that had this pid */
+	if (bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0 &&
+	    chmod(name.sun_path, 0600) == 0 && listen(fd, 1) == 0)
 		return fd;
 	err = -errno;
 	close(fd);
@@ -59,7 +57,7 @@ int handover_accept(int listener)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
@@ -67,56 +65,82 @@ int handover_accept(int listener)
 		close(fd);
 		return -EACCES;
 	}
-	be_patient(fd);
 	return fd;
 }
 
-int handover_connect(pid_t pid)
+int handover_connect(uint32_t load, pid_t pid)
 {
 	struct sockaddr_un name;
-	socklen_t len = name_of(pid, &name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err = 0;
+	int err = name_of(load, pid, &name), fd;
+	socklen_t who_len = sizeof(struct ucred);
 	struct ucred who;
-	socklen_t who_len = sizeof(who);
 
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	be_patient(fd);
-	if (connect(fd, (struct sockaddr *)&name, len) < 0)
+	if (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
 		err = -errno;
 	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) < 0 ||
 		 who.pid != pid)
-		err = -EACCES; /* somebody else has taken its name */
+		err = -EACCES;
 	if (!err)
 		return fd;
 	close(fd);
 	return err;
 }
 
-static int send_rest(int fd, const uint8_t *p, size_t n)
+/* Until the other end is ready for it. */
+static int wait_for(const struct handover *h, short events)
+{
+	struct pollfd p[2] = { { .fd = h->fd, .events = events },
+			       { .fd = h->interrupt, .events = POLLIN } };
+	int n;
+
+	do {
+		n = poll(p, 2, h->patience_ms);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return -EAGAIN;
+	return p[0].revents ? 0 : -EINTR;
+}
+
+static int send_rest(const struct handover *h, const uint8_t *p, size_t n)
 {
 	while (n > 0) {
-		ssize_t r = send(fd, p, n, MSG_NOSIGNAL);
+		ssize_t r = send(h->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		int err;
 
-		if (r < 0)
+		if (r < 0 && errno != EAGAIN)
 			return -errno;
+		if (r < 0) {
+			err = wait_for(h, POLLOUT);
+			if (err)
+				return err;
+			continue;
+		}
 		p += r;
 		n -= (size_t)r;
 	}
 	return 0;
 }
 
-int handover_send(int fd, enum handover_type type, const void *data, size_t len,
-		  const int *fds, unsigned fds_n)
+int handover_send(const struct handover *h, enum handover_type type, const void *data,
+		  size_t len, const int *fds, unsigned fds_n)
 {
-	struct header h = { .type = type, .len = (uint32_t)len };
-	struct iovec iov = { .iov_base = &h, .iov_len = sizeof(h) };
+	struct header head = { .type = type, .len = (uint32_t)len };
+	struct iovec iov = { .iov_base = &head, .iov_len = sizeof(head) };
 	union {
 		char bytes[CMSG_SPACE(HANDOVER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *c;
+	ssize_t n;
+	int err;
 
 	if (fds_n) {
 		msg.msg_control = control.bytes;
@@ -127,20 +151,37 @@ int handover_send(int fd, enum handover_type type, const void *data, size_t len,
 		c->cmsg_len = CMSG_LEN(fds_n * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, fds_n * sizeof(int));
 	}
-	if (sendmsg(fd, &msg, MSG_NOSIGNAL) != sizeof(h))
-		return errno ? -errno : -EIO;
-	return send_rest(fd, data, len);
+	while ((n = sendmsg(h->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0) {
+		if (errno != EAGAIN)
+			return -errno;
+		err = wait_for(h, POLLOUT);
+		if (err)
+			return err;
+	}
+	/* descriptors go with the first byte; the rest of a header that was cut follows
+	 */
+	err = send_rest(h, (uint8_t *)&head + n, sizeof(head) - (size_t)n);
+	return err ? err : send_rest(h, data, len);
 }
 
-static int receive_all(int fd, void *buf, size_t n)
+static int receive_all(const struct handover *h, void *buf, size_t n)
 {
 	uint8_t *p = buf;
 
 	while (n > 0) {
-		ssize_t r = recv(fd, p, n, 0);
+		ssize_t r = recv(h->fd, p, n, MSG_DONTWAIT);
+		int err;
 
-		if (r <= 0)
-			return r == 0 ? -ECONNRESET : -errno;
+		if (r == 0)
+			return -ECONNRESET;
+		if (r < 0 && errno != EAGAIN)
+			return -errno;
+		if (r < 0) {
+			err = wait_for(h, POLLIN);
+			if (err)
+				return err;
+			continue;
+		}
 		p += r;
 		n -= (size_t)r;
 	}
@@ -157,37 +198,48 @@ static void take_fds(struct msghdr *msg, struct handover_message *m)
 	}
 }
 
-int handover_receive(int fd, struct handover_message *m)
+int handover_receive(const struct handover *h, struct handover_message *m)
 {
 	union {
 		char bytes[CMSG_SPACE(HANDOVER_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct header h;
-	struct iovec iov = { .iov_base = &h, .iov_len = sizeof(h) };
+	struct header head;
+	struct iovec iov = { .iov_base = &head, .iov_len = sizeof(head) };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
 	ssize_t n;
+	int err;
 
 	m->fds_n = 0;
 	if (!m->data && !(m->data = malloc(HANDOVER_DATA_MAX)))
 		return -ENOMEM;
-	n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_WAITALL);
-	if (n != sizeof(h))
-		return n < 0 ? -errno : -ECONNRESET;
+	while ((n = recvmsg(h->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
+		if (errno != EAGAIN)
+			return -errno;
+		err = wait_for(h, POLLIN);
+		if (err)
+			return err;
+	}
+	if (n == 0)
+		return -ECONNRESET;
 	take_fds(&msg, m);
-	if (h.len > HANDOVER_DATA_MAX)
-		return -EPROTO;
-	m->type = h.type;
-	m->len = h.len;
-	return receive_all(fd, m->data, h.len);
+	err = receive_all(h, (uint8_t *)&head + n, sizeof(head) - (size_t)n);
+	if (!err && head.len > HANDOVER_DATA_MAX)
+		err = -EPROTO;
+	if (err)
+		return err;
+	m->type = head.type;
+	m->len = head.len;
+	return receive_all(h, m->data, head.len);
 }
 
-int handover_expect(int fd, enum handover_type type, struct handover_message *m)
+int handover_expect(const struct handover *h, enum handover_type type,
+		    struct handover_message *m)
 {
-	int err = handover_receive(fd, m);
+	int err = handover_receive(h, m);
 
 	return err ? err : m->type == type ? 0 : -EPROTO;
 }

@@ -19,6 +19,9 @@ struct list {
 struct lists {
 	struct list ciphers, extensions, signatures;
 	bool server_name; /* the extension is there, whatever it says */
+	unsigned version; /* the highest of supported_versions, else the legacy one */
+	bool protocols;
+	uint8_t ends[2]; /* first and last byte of the first protocol */
 };
 
 /* RFC 8701 */
@@ -45,6 +48,41 @@ static void read_list(struct cursor *c, struct list *l, size_t len)
 	skip(c, len);
 }
 
+/* Of the whole list, of whatever protocol; those of GREASE do not count. */
+static void read_versions(struct cursor *c, size_t len, struct lists *ret)
+{
+	struct list versions = { .n = 0 };
+
+	(void)get_u8(c); /* the list is all there is */
+	read_list(c, &versions, len - 1);
+	if (versions.n)
+		ret->version = 0;
+	for (unsigned i = 0; i < versions.n; i++) {
+		if (versions.v[i] > ret->version)
+			ret->version = versions.v[i];
+	}
+}
+
+static void read_first_protocol(struct cursor *c, size_t len, struct lists *ret)
+{
+	size_t n;
+
+	(void)get_u16(c); /* the list is all there is */
+	n = get_u8(c);
+	if (n == 0 || n > len - 3) {
+		skip(c, len - 3);
+		return;
+	}
+	ret->protocols = true;
+	ret->ends[0] = get_u8(c);
+	ret->ends[1] = ret->ends[0];
+	if (n > 2)
+		skip(c, n - 2);
+	if (n > 1)
+		ret->ends[1] = get_u8(c);
+	skip(c, len - 3 - n);
+}
+
 static void read_extension(struct cursor *c, struct lists *ret)
 {
 	unsigned type = get_u16(c);
@@ -55,6 +93,10 @@ static void read_extension(struct cursor *c, struct lists *ret)
 	if (type == EXT_SIGNATURE_ALGS && len >= 2) {
 		(void)get_u16(c); /* the list is all there is */
 		read_list(c, &ret->signatures, len - 2);
+	} else if (type == EXT_VERSIONS && len >= 1) {
+		read_versions(c, len, ret);
+	} else if (type == EXT_ALPN && len >= 3) {
+		read_first_protocol(c, len, ret);
 	} else {
 		skip(c, len);
 	}
@@ -64,7 +106,9 @@ static void read_lists(const uint8_t *buf, size_t need, struct lists *ret)
 {
 	struct cursor c = { .buf = buf, .left = need };
 
-	skip(&c, HANDSHAKE_HEADER + 2 + 32);
+	skip(&c, HANDSHAKE_HEADER);
+	ret->version = get_u16(&c);
+	skip(&c, 32);
 	skip(&c, get_u8(&c)); /* session */
 	read_list(&c, &ret->ciphers, get_u16(&c));
 	skip(&c, get_u8(&c)); /* compression */
@@ -78,22 +122,33 @@ static const char *version_text(unsigned version)
 {
 	static const char *const texts[] = { "s3", "10", "11", "12", "13" };
 
-	return version >= 0x300 && version <= 0x304 ? texts[version - 0x300] : "00";
+	if (version >= 0x300 && version <= 0x304)
+		return texts[version - 0x300];
+	switch (version) {
+	case 0x0002:
+		return "s2";
+	case 0xfeff:
+		return "d1";
+	case 0xfefd:
+		return "d2";
+	case 0xfefc:
+		return "d3";
+	default:
+		return "00";
+	}
 }
 
 /* First and last character of the first protocol; of its hexadecimal form if either is
  * not alphanumeric. */
-static void alpn_text(const struct hello *h, char ret[3])
+static void alpn_text(const struct lists *l, char ret[3])
 {
 	static const char digits[] = "0123456789abcdef";
-	uint8_t first, last;
+	uint8_t first = l->ends[0], last = l->ends[1];
 
-	if (!h->alpn_len) {
+	if (!l->protocols) {
 		memcpy(ret, "00", 3);
 		return;
 	}
-	first = h->alpn[1];
-	last = h->alpn[h->alpn[0]];
 	if (first < 0x80 && last < 0x80 && isalnum(first) && isalnum(last))
 		(void)snprintf(ret, 3, "%c%c", first, last);
 	else
@@ -141,8 +196,7 @@ static unsigned most_99(unsigned n)
 	return n < 99 ? n : 99;
 }
 
-void ja4_make(const uint8_t *buf, const struct hello_scan *scan, const struct hello *h,
-	      char ret[JA4_LEN + 1])
+void ja4_make(const uint8_t *buf, const struct hello_scan *scan, char ret[JA4_LEN + 1])
 {
 	static const uint16_t counted_only[] = { EXT_SERVER_NAME, EXT_ALPN };
 	char text[2 * 5 * LIST_MAX + 1], ciphers[13], extensions[13], alpn[3];
@@ -162,10 +216,9 @@ void ja4_make(const uint8_t *buf, const struct hello_scan *scan, const struct he
 		text[len++] = '_'; /* in the order they were sent */
 		len += format(text + len, &l.signatures, NULL, 0);
 	}
-	hash(text, len, l.extensions.n > 0, extensions);
-	alpn_text(h, alpn);
-	(void)snprintf(ret, JA4_LEN + 1, "t%s%c%02u%02u%s_%s_%s",
-		       version_text(h->version), l.server_name ? 'd' : 'i',
-		       most_99(l.ciphers.n), most_99(l.extensions.n), alpn, ciphers,
-		       extensions);
+	hash(text, len, len > 0, extensions);
+	alpn_text(&l, alpn);
+	(void)snprintf(ret, JA4_LEN + 1, "t%s%c%02u%02u%s_%s_%s", version_text(l.version),
+		       l.server_name ? 'd' : 'i', most_99(l.ciphers.n),
+		       most_99(l.extensions.n), alpn, ciphers, extensions);
 }

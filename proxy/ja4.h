@@ -14,11 +14,10 @@
 #define JA4_LEN 36 /* "t13d1516h2_8daaf6152771_e5627efa2ab1" */
 
 /*
- * `buf` holds a hello that hello_scan() accepted, `scan` and `h` are what it found.
+ * `buf` holds a hello that hello_scan() accepted, `scan` is what it found.
  * Writes the fingerprint and a NUL; or an empty string if the hello lists more than 256
  * of anything, as no client does.
  */
-void ja4_make(const uint8_t *buf, const struct hello_scan *scan, const struct hello *h,
-	      char ret[JA4_LEN + 1]);
+void ja4_make(const uint8_t *buf, const struct hello_scan *scan, char ret[JA4_LEN + 1]);
 
 #endif

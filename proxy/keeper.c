@@ -16,8 +16,10 @@
 
 #include "base/ev.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/util.h"
 #include "book/writer.h"
+#include "dial.h"
 #include "hello.h"
 #include "keeper.h"
 #include "pp.h"
@@ -25,27 +27,36 @@
 #include "target.h"
 #include "worker.h"
 
-#define TTL_MIN_S     1
-#define TTL_MAX_S     3600
-#define TTL_DEFAULT_S 60 /* of an answer that says none, such as /etc/hosts */
-#define ASK_AGAIN_S   5	 /* after a failure */
+#define TTL_MIN_S   1
+#define TTL_MAX_S   3600
+#define ASK_AGAIN_S 5 /* after a failure; twice as long after each, up to ... */
+#define ASK_MOST_S  60
+
+struct ward;
+
+/* A check of one address of a backend. */
+struct probe {
+	struct ward *ward;
+	struct addr addr;
+	struct ev_io io;
+	struct ev_timer timer; /* the end of this check */
+	int fd;		       /* -1: none is under way */
+	bool said;	       /* the hello was sent */
+	uint8_t answer[HELLO_ANSWER_LEN];
+	unsigned answer_n;
+};
 
 struct ward {
 	struct ward *next;
 	struct keeper *keeper;
 	struct route *route;
 	struct backend *backend;
-	/* the check under way */
-	struct ev_io io;
-	struct ev_timer timer; /* of the next check, or the end of this one */
-	int fd;
-	bool said; /* the hello was sent */
-	uint8_t answer[HELLO_ANSWER_LEN];
-	unsigned answer_n;
-	unsigned streak; /* results in a row that differ from the target's state */
+	struct ev_timer timer; /* of the next check of all its addresses */
+	struct probe *probes;  /* TARGET_ADDRS_MAX of them; NULL: it is not checked */
 	/* the name */
 	struct ev_timer age;
 	bool named;
+	unsigned failures; /* to look it up, one after the other */
 };
 
 struct keeper {
@@ -65,33 +76,26 @@ struct keeper {
 
 /* --- checks --- */
 
-static void check_close(struct ward *w)
+static void probe_close(struct probe *p)
 {
-	if (w->fd < 0)
+	if (p->fd < 0)
 		return;
-	ev_io_del(w->keeper->loop, &w->io);
-	close(w->fd);
-	w->fd = -1;
+	ev_io_del(p->ward->keeper->loop, &p->io);
+	ev_timer_del(p->ward->keeper->loop, &p->timer);
+	close(p->fd);
+	p->fd = -1;
 }
 
-static void check_result(struct ward *w, bool passed)
+static void probe_result(struct probe *p, bool passed)
 {
+	struct ward *w = p->ward;
 	const struct health *h = w->route->health;
-	struct target *t = w->backend->target;
 	struct proxy_slot *slot = w->backend->upstream;
-	int64_t now = ev_now_ms(w->keeper->loop);
 
-	check_close(w);
-	ev_timer_set(w->keeper->loop, &w->timer, h->interval_ms);
+	probe_close(p);
 	book_add(passed ? &slot->checks_passed : &slot->checks_failed, 1);
-	if (passed == target_is_up(t)) {
-		w->streak = 0;
-		return;
-	}
-	if (++w->streak < (passed ? h->rise : h->fall))
-		return;
-	w->streak = 0;
-	if (!target_set_up(t, passed, now))
+	if (!target_checked(w->backend->target, &p->addr, passed, h->rise, h->fall,
+			    ev_now_ms(w->keeper->loop)))
 		return;
 	log_info("backend %s of route %s is %s", w->backend->name, w->route->name,
 		 passed ? "up" : "down");
@@ -108,101 +112,131 @@ static ssize_t put_local(uint8_t *buf, size_t cap, enum config_send send)
 	return send == CONFIG_SEND_NONE ? 0 : pp_encode(buf, cap, &info, NULL);
 }
 
-static bool check_say(struct ward *w)
+static bool probe_say(struct probe *p)
 {
-	const struct health *h = w->route->health;
+	const struct route *r = p->ward->route;
 	uint8_t buf[1024];
-	ssize_t n = put_local(buf, sizeof(buf), w->route->send_proxy), m = 0;
+	ssize_t n = put_local(buf, sizeof(buf), r->send_proxy), m = 0;
 
-	if (n >= 0 && h->type == CHECK_TLS)
-		m = hello_make(buf + n, sizeof(buf) - (size_t)n, h->name);
+	if (n >= 0 && r->health->type == CHECK_TLS)
+		m = hello_make(buf + n, sizeof(buf) - (size_t)n, r->health->name);
 	if (n < 0 || m < 0)
 		return false;
-	w->said = true;
+	p->said = true;
 	return n + m == 0 ||
-	       send(w->fd, buf, (size_t)(n + m), MSG_NOSIGNAL | MSG_DONTWAIT) == n + m;
+	       send(p->fd, buf, (size_t)(n + m), MSG_NOSIGNAL | MSG_DONTWAIT) == n + m;
 }
 
-static void on_check(struct ev_io *io, uint32_t events)
+static void on_probe(struct ev_io *io, uint32_t events)
 {
-	struct ward *w = container_of(io, struct ward, io);
+	struct probe *p = container_of(io, struct probe, io);
 	ssize_t n;
 
 	if (events & EPOLLERR) {
-		check_result(w, false);
+		probe_result(p, false);
 		return;
 	}
-	if (!w->said) {
-		if (!check_say(w))
-			check_result(w, false);
-		else if (w->route->health->type == CHECK_TCP)
-			check_result(w, true);
+	if (!p->said) {
+		if (dial_is_itself(p->fd) || !probe_say(p))
+			probe_result(p, false);
+		else if (p->ward->route->health->type == CHECK_TCP)
+			probe_result(p, true);
 		else
-			(void)ev_io_mod(w->keeper->loop, &w->io, EPOLLIN);
+			(void)ev_io_mod(p->ward->keeper->loop, &p->io, EPOLLIN);
 		return;
 	}
-	n = recv(w->fd, w->answer + w->answer_n, sizeof(w->answer) - w->answer_n,
+	n = recv(p->fd, p->answer + p->answer_n, sizeof(p->answer) - p->answer_n,
 		 MSG_DONTWAIT);
 	if (n <= 0) {
 		if (n == 0 || errno != EAGAIN)
-			check_result(w, false);
+			probe_result(p, false);
 		return;
 	}
-	w->answer_n += (unsigned)n;
-	if (w->answer_n == sizeof(w->answer))
-		check_result(w, hello_is_answer(w->answer));
+	p->answer_n += (unsigned)n;
+	if (p->answer_n == sizeof(p->answer))
+		probe_result(p, hello_is_answer(p->answer));
 }
 
-static void check_begin(struct ward *w)
+static void on_probe_timer(struct ev_timer *timer)
 {
-	struct sockaddr_storage ss;
-	struct addr a;
-	socklen_t len;
+	probe_result(container_of(timer, struct probe, timer), false); /* too long */
+}
 
-	if (!target_address(w->backend->target, &a)) {
-		check_result(w, false);
+static void probe_begin(struct probe *p, const struct addr *a)
+{
+	struct ward *w = p->ward;
+	int err;
+
+	p->addr = *a;
+	p->said = false;
+	p->answer_n = 0;
+	p->fd = dial_socket(w->route, w->backend, a);
+	if (p->fd < 0)
+		return; /* our own shortage says nothing of the backend */
+	err = dial_connect(w->backend, a, p->fd);
+	if (!err && ev_io_add(w->keeper->loop, &p->io, p->fd, EPOLLOUT) < 0) {
+		close(p->fd); /* nor does this */
+		p->fd = -1;
 		return;
 	}
-	len = addr_to_sockaddr(&a, &ss);
-	w->said = false;
-	w->answer_n = 0;
-	w->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (w->fd < 0) { /* our own shortage says nothing of the backend */
-		ev_timer_set(w->keeper->loop, &w->timer, w->route->health->interval_ms);
-		return;
-	}
-	if ((connect(w->fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) ||
-	    ev_io_add(w->keeper->loop, &w->io, w->fd, EPOLLOUT) < 0)
-		check_result(w, false);
+	if (err)
+		probe_result(p, false);
 	else
-		ev_timer_set(w->keeper->loop, &w->timer, w->route->health->timeout_ms);
+		ev_timer_set(w->keeper->loop, &p->timer, w->route->health->timeout_ms);
 }
 
 static void on_ward_timer(struct ev_timer *timer)
 {
 	struct ward *w = container_of(timer, struct ward, timer);
+	int64_t interval = w->route->health->interval_ms;
+	struct addr addrs[TARGET_ADDRS_MAX];
+	unsigned n = target_addresses(w->backend->target, addrs);
 
-	if (w->fd >= 0)
-		check_result(w, false); /* it took too long */
-	else
-		check_begin(w);
+	for (unsigned i = 0; i < n; i++) {
+		if (w->probes[i].fd < 0)
+			probe_begin(&w->probes[i], &addrs[i]);
+	}
+	ev_timer_set(w->keeper->loop, &w->timer, interval);
+	target_set_next_check(w->backend->target, ev_now_ms(w->keeper->loop) + interval);
 }
 
 /* --- names --- */
+
+/* Sooner or later; the first failures are asked again soon. */
+static int again_s(const struct ward *w)
+{
+	unsigned doubled = w->failures > 4 ? 4 : w->failures ? w->failures - 1 : 0;
+	int seconds = ASK_AGAIN_S << doubled;
+
+	return seconds > ASK_MOST_S ? ASK_MOST_S : seconds;
+}
 
 static void on_addresses(void *arg, const struct addr *addrs, unsigned n, int ttl_s,
 			 const char *why)
 {
 	struct ward *w = arg;
-	int seconds = ttl_s ? ttl_s : TTL_DEFAULT_S;
+	bool known = target_has_address(w->backend->target);
+	int seconds = ttl_s;
 
 	if (n == 0) {
 		/* what was known goes on to serve */
-		log_warn("backend %s: cannot be looked up: %s", w->backend->name, why);
+		if (w->failures++ == 0)
+			log_warn(
+				"backend %s of route %s: its name cannot be looked up: %s; %s",
+				w->backend->name, w->route->name, why,
+				known ? "the addresses that are known go on to serve"
+				      : "it is asked for again");
 		book_add(&w->backend->upstream->lookups_failed, 1);
-		seconds = ASK_AGAIN_S;
+		seconds = again_s(w);
+	} else {
+		if (w->failures)
+			log_info("backend %s of route %s: its name is known again",
+				 w->backend->name, w->route->name);
+		w->failures = 0;
 	}
 	target_set_addresses(w->backend->target, addrs, n);
+	if (n && !known)
+		workers_backend_up(w->keeper->proxy);
 	seconds = seconds < TTL_MIN_S ? TTL_MIN_S : seconds;
 	seconds = seconds > TTL_MAX_S ? TTL_MAX_S : seconds;
 	ev_timer_set(w->keeper->loop, &w->age, (int64_t)seconds * 1000);
@@ -225,11 +259,37 @@ static void wards_free(struct keeper *k)
 		struct ward *w = k->wards;
 
 		k->wards = w->next;
-		check_close(w);
+		for (unsigned i = 0; w->probes && i < TARGET_ADDRS_MAX; i++)
+			probe_close(&w->probes[i]);
 		ev_timer_del(k->loop, &w->timer);
 		ev_timer_del(k->loop, &w->age);
+		free(w->probes);
 		free(w);
 	}
+}
+
+static bool probes_make(struct ward *w)
+{
+	w->probes = calloc(TARGET_ADDRS_MAX, sizeof(*w->probes));
+	for (unsigned i = 0; w->probes && i < TARGET_ADDRS_MAX; i++) {
+		w->probes[i] = (struct probe){ .ward = w, .fd = -1 };
+		w->probes[i].io = (struct ev_io){ .fd = -1, .fn = on_probe };
+		w->probes[i].timer.fn = on_probe_timer;
+	}
+	return w->probes != NULL;
+}
+
+/* When it would have been checked without the new configuration; a new one not at the
+ * same time as all others. */
+static int64_t first_check(const struct ward *w, unsigned number)
+{
+	int64_t interval = w->route->health->interval_ms,
+		now = ev_now_ms(w->keeper->loop);
+	int64_t next = target_next_check(w->backend->target);
+
+	if (!next)
+		return number * 37 % (unsigned)interval;
+	return next <= now ? 0 : next - now < interval ? next - now : interval;
 }
 
 static void ward_add(struct keeper *k, struct route *r, struct backend *b,
@@ -238,23 +298,25 @@ static void ward_add(struct keeper *k, struct route *r, struct backend *b,
 	struct ward *w = calloc(1, sizeof(*w));
 	struct addr a;
 
-	if (!w) {
+	if (w) {
+		*w = (struct ward){
+			.next = k->wards, .keeper = k, .route = r, .backend = b
+		};
+		w->timer.fn = on_ward_timer;
+		w->age.fn = on_age;
+	}
+	if (!w || (r->health && !probes_make(w))) {
 		log_warn("backend %s is not checked: no memory", b->name);
+		free(w);
 		return;
 	}
-	*w = (struct ward){ .next = k->wards, .keeper = k, .route = r, .backend = b };
-	w->fd = -1;
-	w->io = (struct ev_io){ .fd = -1, .fn = on_check };
-	w->timer.fn = on_ward_timer;
-	w->age.fn = on_age;
 	k->wards = w;
-	w->named = addr_parse(b->name, &a) < 0;
+	w->named = !b->path && addr_parse(b->name, &a) < 0;
 	if (w->named && k->resolver)
 		ev_timer_set(k->loop, &w->age, 0);
-	if (r->health) /* not all at one time */
-		ev_timer_set(k->loop, &w->timer,
-			     number * 37 % (unsigned)r->health->interval_ms);
-	else if (target_set_up(b->target, true, 0))
+	if (r->health)
+		ev_timer_set(k->loop, &w->timer, first_check(w, number));
+	else if (target_unchecked(b->target, 0))
 		workers_backend_up(k->proxy);
 }
 
@@ -304,7 +366,11 @@ static void on_wake(struct ev_io *io, uint32_t events)
 static void *keeper_main(void *arg)
 {
 	struct keeper *k = arg;
-	int err = ev_loop_run(k->loop);
+	int err = sandbox_drop();
+
+	if (err)
+		(void)log_errno(err, "the thread of checks keeps its capabilities");
+	err = ev_loop_run(k->loop);
 
 	if (err)
 		(void)log_errno(err, "the event loop of checks failed");

@@ -16,6 +16,8 @@ void leg_take_slot(struct leg *leg, struct proxy_slot *slot)
 	book_add(&slot->opened, 1);
 	if (leg->rx)
 		book_add(&slot->rx_payload_bytes, leg->rx);
+	if (leg->tx) /* an alert */
+		book_add(&slot->tx_payload_bytes, leg->tx);
 	if (leg->rx_header)
 		book_add(&slot->rx_header_bytes, leg->rx_header);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How many connections there may be, and how many new ones in a time: of the process, a
- * listener, a route, and within each of these of one source address and of its prefix.
- * Counts are shared by all workers, exact, and outlive configurations.
+ * listener, a route, and within each of these of one source and of its prefix.  A source
+ * is an IPv4 address, or the /64 of an IPv6 address, because whoever has one has all of
+ * it. Counts are shared by all workers, exact, and outlive configurations.
  */
 #ifndef PROXY_LIMITER_H
 #define PROXY_LIMITER_H
@@ -13,21 +14,27 @@
 #include "base/addr.h"
 #include "bpf/abi.h"
 
-#define LIMITS_ENTRIES_MAX                                           \
-	131072 /* counted at once; beyond it sources are not limited \
-		*/
-#define LIMITS_HOLDS_MAX 9
+#define LIMITS_ENTRIES_MAX 131072 /* counted at once; beyond it sources share one */
+#define LIMITS_HOLDS_MAX   9
 
-/* N new connections in any span of `ms`, by a sliding window; n = 0: no limit. */
+/*
+ * N new connections in `ms`, n = 0: no limit.  Not strict it is a bucket of tokens (GCRA,
+ * ITU-T I.371): `burst` at once (0: n), and then one each ms/n, so at most burst + n in a
+ * span of `ms`.  Strict it is never more than n in any span of `ms`, however they come;
+ * the price is that a place is given back up to ms/7 late.
+ */
 struct rate {
 	uint32_t n;
 	int64_t ms;
+	uint32_t burst;
+	bool strict;
 };
 
 struct limits {
 	/* as in the file */
 	uint32_t connections, per_source, per_prefix; /* at once; 0 is no limit */
 	char *rate_text, *source_rate_text, *prefix_rate_text;
+	bool strict;		      /* of all three */
 	uint8_t prefix_v4, prefix_v6; /* bits; 24 and 64 */
 	/* derived */
 	struct rate rate, source_rate, prefix_rate;
@@ -43,7 +50,10 @@ struct limits_holds {
 
 struct limits_table;
 
-/* full: raised for each source that found no entry.  NULL without memory. */
+/*
+ * full: raised for each source that found no entry of its own, and so shares that of all
+ * such sources, which is limited as one.  NULL without memory.
+ */
 struct limits_table *limits_new(__u64 *full);
 void limits_free(struct limits_table *t); /* NULL is fine */
 

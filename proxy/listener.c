@@ -4,49 +4,169 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "base/sockets.h"
 #include "listener.h"
 #include "target.h"
 
-#define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
+/*
+ * Rows that no configuration has any more, and that are shown by their own names all the
+ * same: who changes names twice a day finds those of last week.
+ */
+#define PAST_KEPT 64
 
-static int name_id(struct proxy *p, enum tg_name_kind kind, const char *name,
-		   uint16_t *ret)
+#define BACKLOG	  4096 /* the kernel cuts it to net.core.somaxconn */
+
+/* --- names and slots --- */
+
+static int take_slot(struct proxy *p, const struct row_key *row, struct proxy_slot **ret)
 {
-	if (writer_name(p->writer, kind, name, ret) == 0)
-		return 0;
-	log_error("no place left for the name '%s' (%d names since the load); 'tollgate "
-		  "unload' and 'load' begin anew",
-		  name, TG_NAMES_MAX);
-	return -ENOSPC;
+	*ret = writer_slot(p->writer, row);
+	return *ret ? 0 : -ENOSPC;
 }
 
-static int route_books(struct proxy *p, struct listener *l, struct route *r)
+static int backend_books(struct proxy *p, const struct listener *l, const struct route *r,
+			 struct backend *b)
 {
-	struct row_key row = { .listener = l->id, .proto = IPPROTO_TCP };
-	int err;
+	struct row_key row = { .listener = l->id,
+			       .route = r->id,
+			       .proto = IPPROTO_TCP,
+			       .leg = TG_LEG_DOWNSTREAM };
+	int err = writer_name(p->writer, TG_NAME_BACKEND, b->name, &b->id);
 
-	err = name_id(p, TG_NAME_ROUTE, r->name, &r->id);
-	for (unsigned i = 0; !err && i < r->backend_names_count; i++) {
-		struct backend *b = &r->backends[i];
+	row.backend = b->id;
+	if (!err)
+		err = take_slot(p, &row, &b->downstream);
+	row.leg = TG_LEG_UPSTREAM;
+	if (b->path) /* no socket of TCP: the kernel's book knows nothing of it */
+		row.proto = 0;
+	return err ? err : take_slot(p, &row, &b->upstream);
+}
 
-		err = name_id(p, TG_NAME_BACKEND, b->name, &b->id);
-		if (err)
-			break;
-		row.route = r->id;
-		row.backend = b->id;
-		row.leg = TG_LEG_DOWNSTREAM;
-		b->downstream = writer_slot(p->writer, &row);
-		row.leg = TG_LEG_UPSTREAM;
-		b->upstream = writer_slot(p->writer, &row);
-		target_set_slot(b->target, b->upstream);
+static int listener_books(struct proxy *p, struct listener *l)
+{
+	struct row_key row = { .proto = IPPROTO_TCP, .leg = TG_LEG_DOWNSTREAM };
+	int err = writer_name(p->writer, TG_NAME_LISTENER, l->name, &l->id);
+
+	row.listener = l->id;
+	if (!err)
+		err = take_slot(p, &row, &l->slot);
+	for (unsigned k = 0; k < l->routes_count && !err; k++) {
+		struct route *r = &l->routes[k];
+
+		err = writer_name(p->writer, TG_NAME_ROUTE, r->name, &r->id);
+		for (unsigned i = 0; i < r->backend_names_count && !err; i++)
+			err = backend_books(p, l, r, &r->backends[i]);
 	}
 	return err;
+}
+
+static void put_slot(struct writer *w, struct proxy_slot **slot)
+{
+	if (*slot)
+		writer_slot_put(w, *slot);
+	*slot = NULL;
+}
+
+static void put_backend(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	(void)l;
+	(void)r;
+	put_slot(arg, &b->downstream);
+	put_slot(arg, &b->upstream);
+}
+
+static void release(struct config *c, void *arg)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		put_slot(arg, &c->listeners[i].slot);
+	config_each_backend(c, put_backend, arg);
+}
+
+static int all_books(struct proxy *p, struct config *c)
+{
+	int err = 0;
+
+	c->release = release;
+	c->release_arg = p->writer;
+	for (unsigned i = 0; i < c->listeners_count && !err; i++)
+		err = listener_books(p, &c->listeners[i]);
+	if (err)
+		release(c, p->writer);
+	return err;
+}
+
+static void tell_slot(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	(void)l;
+	(void)r;
+	(void)arg;
+	target_set_slot(b->target, b->upstream);
+}
+
+int listener_names(struct proxy *p, struct config *c)
+{
+	size_t n;
+	int err, busy;
+
+	busy = writer_reclaim(p->writer, SIZE_MAX, &n);
+	err = all_books(p, c);
+	if (err == -ENOSPC && !busy && writer_reclaim(p->writer, 0, &n) == 0)
+		err = all_books(p, c);
+	if (!err && !busy) /* those of this configuration have references by now */
+		(void)writer_reclaim(p->writer, PAST_KEPT, &n);
+	if (err == -ENOSPC)
+		log_error("there is no room in the books for all listeners, routes and "
+			  "backends%s: load with --size proxy_book=N,names=N",
+			  busy == -EBUSY ? " while another proxy of this load lives"
+					 : "");
+	else if (err)
+		(void)log_errno(err, "cannot name the rows of the books");
+	if (err)
+		return err;
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		c->listeners[i].hellos = writer_hellos(p->writer, c->listeners[i].id);
+	config_each_backend(c, tell_slot, NULL);
+	return 0;
+}
+
+static void slot_in_force(struct listener *l, struct route *r, struct backend *b,
+			  void *arg)
+{
+	(void)l;
+	(void)r;
+	book_set(&b->downstream->configured, *(const uint64_t *)arg);
+	book_set(&b->upstream->configured, *(const uint64_t *)arg);
+}
+
+void listener_in_force(struct proxy *p, struct config *c)
+{
+	uint64_t number = p->state->configuration + 1;
+
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		book_set(&c->listeners[i].slot->configured, number);
+	config_each_backend(c, slot_in_force, &number);
+	book_set(&p->state->configuration, number);
+}
+
+/* --- listeners --- */
+
+static void describe(const struct config *c,
+		     struct writer_listener ret[CONFIG_LISTENERS_MAX])
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		ret[i] = (struct writer_listener){ .name = l->name, .addr = l->addr };
+		ret[i].dual = !addr_is_v4(l->addr.ip) && addr_is_any(l->addr.ip) &&
+			      !l->ipv6_only;
+	}
 }
 
 int listener_register(struct proxy *p, const struct config *c)
@@ -54,13 +174,7 @@ int listener_register(struct proxy *p, const struct config *c)
 	struct writer_listener list[CONFIG_LISTENERS_MAX];
 	int err;
 
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		const struct listener *l = &c->listeners[i];
-
-		list[i] = (struct writer_listener){ .name = l->name, .addr = l->addr };
-		list[i].dual = !addr_is_v4(l->addr.ip) && addr_is_any(l->addr.ip) &&
-			       !l->ipv6_only;
-	}
+	describe(c, list);
 	err = sandbox_raise(CAP_NET_ADMIN);
 	if (err)
 		return log_errno(err, "CAP_NET_ADMIN is needed for the nft book");
@@ -69,27 +183,15 @@ int listener_register(struct proxy *p, const struct config *c)
 	return err;
 }
 
-int listener_names(struct proxy *p, struct config *c)
+void listener_forget_others(struct proxy *p, const struct config *c)
 {
-	int err;
+	struct writer_listener list[CONFIG_LISTENERS_MAX];
 
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		struct listener *l = &c->listeners[i];
-		struct row_key row = { .proto = IPPROTO_TCP, .leg = TG_LEG_DOWNSTREAM };
-
-		err = name_id(p, TG_NAME_LISTENER, l->name, &l->id);
-		if (err)
-			return err;
-		row.listener = l->id;
-		l->slot = writer_slot(p->writer, &row);
-		l->hellos = writer_hellos(p->writer, l->id);
-		for (unsigned k = 0; k < l->routes_count; k++) {
-			err = route_books(p, l, &l->routes[k]);
-			if (err)
-				return err;
-		}
-	}
-	return 0;
+	describe(c, list);
+	if (sandbox_raise(CAP_NET_ADMIN) < 0)
+		return; /* they are counted on, to nobody's harm */
+	writer_forget_others(p->writer, list, c->listeners_count);
+	(void)sandbox_lower(CAP_NET_ADMIN);
 }
 
 void socket_watch(int fd, const struct timeouts *t)
@@ -123,6 +225,11 @@ static int open_one(const struct listener *l, bool shared)
 	    (ss.ss_family == AF_INET6 &&
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0))
 		err = -errno;
+	if (!err && l->freebind &&
+	    setsockopt(fd, ss.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		       ss.ss_family == AF_INET ? IP_FREEBIND : IPV6_FREEBIND, &on,
+		       sizeof(on)) < 0)
+		err = -errno;
 	if (!err) {
 		(void)sandbox_raise(
 			CAP_NET_BIND_SERVICE); /* bind() says if it was needed */
@@ -150,6 +257,18 @@ static int check_unused(const struct listener *l)
 	if (listen(fd, 1) < 0)
 		err = -errno;
 	close(fd);
+	return err;
+}
+
+int listener_check(const struct listener *l)
+{
+	char owner[64] = "another program";
+	int err = check_unused(l);
+
+	if (err != -EADDRINUSE)
+		return 0; /* anything else is said when it is opened */
+	(void)sockets_owner(&l->addr, owner, sizeof(owner));
+	log_error("listener '%s': %s is in use by %s", l->name, l->address, owner);
 	return err;
 }
 

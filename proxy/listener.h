@@ -2,7 +2,7 @@
 /*
  * Listening sockets and their places in the books.  A configuration is taken in this
  * order, so that what cannot be had is found before anything changes: names, open,
- * register, listen.
+ * listen, register; and forget when the workers have it.
  */
 #ifndef PROXY_LISTENER_H
 #define PROXY_LISTENER_H
@@ -12,8 +12,14 @@
 #include "config.h"
 #include "worker.h"
 
-/* Every name gets its id, every row its slot.  0, or a negative errno, logged. */
+/*
+ * Every name gets its id, every row its slot, until the configuration is freed; where
+ * there is no place left, what nobody uses gives way.  0, or a negative errno, logged.
+ */
 int listener_names(struct proxy *p, struct config *c);
+
+/* From now on its gauges are shown, and those of no other configuration. */
+void listener_in_force(struct proxy *p, struct config *c);
 
 /*
  * Bind one socket a worker for listener `l` (SO_REUSEPORT), labelled so that what it will
@@ -23,8 +29,15 @@ int listener_names(struct proxy *p, struct config *c);
  */
 int listener_open(struct proxy *p, const struct listener *l, bool replaces, int *fds);
 
-/* The wire and nft books count for these listeners, and no others, from now on. */
+/* Is its address another program's?  -EADDRINUSE, logged with whose it is; else 0. */
+int listener_check(const struct listener *l);
+
+/* The wire and nft books count for these listeners from now on.  0, or a negative errno,
+ * logged, with nothing changed. */
 int listener_register(struct proxy *p, const struct config *c);
+
+/* And for no others. */
+void listener_forget_others(struct proxy *p, const struct config *c);
 
 /*
  * The kernel finds out that a peer is gone, or takes nothing, by these times (tcp(7));

@@ -19,19 +19,24 @@
 
 size_t opening_held(const struct session *s)
 {
-	return s->opening ? s->opening->len - s->opening->sent : 0;
+	return s->opening ? s->opening->len - s->opening->sent + s->opening->dropped : 0;
 }
 
 void opening_free(struct session *s)
 {
 	if (!s->opening)
 		return;
+	openings_remove(s);
+	openings_give_bytes(s->worker, s->opening->cap);
 	free(s->opening->head);
 	free(s->opening);
 	s->opening = NULL;
 }
 
-/* A client that says little holds little: the first bytes get what they need. */
+/*
+ * A client that says little holds little: the first bytes get what they need.  0;
+ * -ENOMEM; or -ENOBUFS if others hold so much that this one goes.
+ */
 static int head_append(struct session *s, const uint8_t *data, size_t n)
 {
 	struct opening *o = s->opening;
@@ -43,9 +48,13 @@ static int head_append(struct session *s, const uint8_t *data, size_t n)
 			cap = need;
 		if (cap < HEAD_FIRST_BYTES)
 			cap = HEAD_FIRST_BYTES;
+		if (!openings_take_bytes(s, cap - o->cap))
+			return -ENOBUFS;
 		head = realloc(o->head, cap);
-		if (!head)
+		if (!head) {
+			openings_give_bytes(s->worker, cap - o->cap);
 			return -ENOMEM;
+		}
 		o->head = head;
 		o->cap = cap;
 	}
@@ -60,6 +69,7 @@ static ssize_t head_read(struct session *s)
 	size_t max = s->config->hello_bytes + PP2_MAX - s->opening->len;
 	uint8_t *data = relay_scratch(&s->worker->pool);
 	ssize_t n;
+	int err;
 
 	if (!max)
 		return -EMSGSIZE;
@@ -67,26 +77,57 @@ static ssize_t head_read(struct session *s)
 		 MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	if (n > 0 && head_append(s, data, (size_t)n) < 0)
-		return -ENOMEM;
 	leg_add_rx(&s->down, (size_t)n);
+	err = n > 0 ? head_append(s, data, (size_t)n) : 0;
+	if (err) {
+		s->opening->dropped = (size_t)n;
+		return err;
+	}
 	if (n < RELAY_BUFFER_BYTES && (size_t)n < max && !s->down.ended &&
 	    !s->down.urgent)
 		s->down.readable = false; /* epoll(7): it is empty */
 	return n;
 }
 
+/*
+ * A hello that is for nobody here.  The client is told why, if the listener is to: a
+ * fatal alert (RFC 8446 6.2), missing_extension for a hello without a name (4.4.2.2) and
+ * unrecognized_name for another (RFC 6066 3), in a record of its own version.
+ */
+static void refuse_hello(struct session *s, const struct hello *hello, enum tg_end reason)
+{
+	const uint8_t alert[] = {
+		21, 3, 3, 0, 2, 2, hello && hello->has_sni ? 112 : 109
+	};
+	ssize_t n;
+
+	if (!hello || s->listener->refuse != REFUSE_ALERT) {
+		session_end(s, reason, true);
+		return;
+	}
+	n = send(s->down.fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		leg_add_tx(&s->down, (size_t)n);
+	session_end(s, reason, n != sizeof(alert));
+}
+
 /* By what is known of the client; or it is refused. */
 static void choose_route(struct session *s, const struct hello *hello)
 {
-	s->route = route_find(s->listener, hello, &s->client);
+	bool undecided;
+
+	s->route = route_find(s->listener, hello, &s->client, &undecided);
+	if (undecided) { /* a lower route, or the fallback, may be another's */
+		session_end(s, TG_END_EXPRESSION, true);
+		return;
+	}
 	if (!s->route)
 		s->route = s->listener->fallback_route;
 	if (s->route)
 		upstream_connect(s);
 	else
-		session_end(s, !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI,
-			    true);
+		refuse_hello(s, hello,
+			     !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI);
 }
 
 /* What cannot be decided goes nowhere, but where the configuration says so. */
@@ -132,7 +173,7 @@ static void parse_hello(struct session *s)
 		s->sniff = false; /* what came is known to be no PROXY header */
 		note_hello(s, &hello, (size_t)n);
 		if (s->listener->ja4)
-			ja4_make(p, &o->scan, &hello, ja4);
+			ja4_make(p, &o->scan, ja4);
 		session_hear(s, &hello, ja4);
 		choose_route(s, &hello);
 		return;
@@ -210,6 +251,8 @@ void opening_read(struct session *s)
 			session_end(s, TG_END_HELLO_CLOSED, false);
 		} else if (n == -ENOMEM) {
 			session_end(s, TG_END_RESOURCES, true);
+		} else if (n == -ENOBUFS) {
+			session_end(s, TG_END_EVICTED, true);
 		} else if (n == -EMSGSIZE) {
 			undecided(s, TG_END_HELLO_TOO_LARGE);
 		} else if (n < 0) {
@@ -225,6 +268,22 @@ void opening_read(struct session *s)
 void opening_skip(struct session *s)
 {
 	choose_route(s, NULL);
+}
+
+/* Milliseconds since it began, never 0. */
+static uint32_t age_ms(const struct session *s)
+{
+	int64_t age = ev_now_ms(s->worker->loop) - s->began_ms;
+
+	return age < 1 ? 1 : age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
+}
+
+bool opening_begins_header(const struct session *s)
+{
+	const struct opening *o = s->opening;
+
+	return s->sniff && o && o->len > o->sent &&
+	       pp_sniff(o->head + o->sent, o->len - o->sent) == -EAGAIN;
 }
 
 bool opening_sniff(struct session *s)
@@ -248,9 +307,12 @@ bool opening_sniff(struct session *s)
 			session_end(s, TG_END_PROXY_HEADER_UNTRUSTED, true);
 			return false;
 		}
-		if (is == -EAGAIN &&
-		    !s->down.ended) { /* more will wake us, or the timer */
+		if (is == -EAGAIN && !s->down.ended) { /* more will wake us */
 			s->down.readable = false;
+			if (!s->sniff_since_ms) { /* but not for ever */
+				s->sniff_since_ms = age_ms(s);
+				session_relay_arm(s);
+			}
 			return false;
 		}
 	}

@@ -18,9 +18,12 @@ int pattern_compile(const char *text, struct pattern **ret, char err[PATTERN_ERR
 void pattern_free(struct pattern *p); /* NULL is fine */
 
 /*
- * Thread-safe.  An expression that needs more steps or memory than the bounds allow
- * (10,000 steps, 256 KiB) does not match.
+ * Thread-safe.  1 it matches, 0 it does not; or -E2BIG if it needs more steps or memory
+ * than the bounds allow (10,000 steps, 256 KiB): then nobody knows.
  */
-bool pattern_matches(const struct pattern *p, const char *text, size_t len);
+int pattern_matches(const struct pattern *p, const char *text, size_t len);
+
+/* Does it come to its bounds with long names that nearly match? */
+bool pattern_is_hungry(const struct pattern *p);
 
 #endif

@@ -165,9 +165,14 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	for (struct ares_addrinfo_node *a = result ? result->nodes : NULL;
 	     a && n < ADDRS_MAX; a = a->ai_next) {
 		addr_from_sockaddr(a->ai_addr, &addrs[n++]);
-		if (ttl == 0 || (a->ai_ttl > 0 && a->ai_ttl < ttl))
+		if (n == 1 || a->ai_ttl < ttl)
 			ttl = a->ai_ttl;
 	}
+	/* what the name leads through lives no longer than any of it */
+	for (struct ares_addrinfo_cname *c = result ? result->cnames : NULL; c;
+	     c = c->next)
+		ttl = c->ttl < ttl ? c->ttl : ttl;
+	ttl = ttl < 0 ? 0 : ttl;
 	q->fn(q->arg, addrs, n, ttl, ares_strerror(status));
 	if (result)
 		ares_freeaddrinfo(result);

@@ -9,9 +9,10 @@
 struct resolver;
 
 /*
- * n addresses with the port that was asked for, and for how long they hold, in seconds
- * (0: for no time that was said); n is 0 and `why` says it if there are none.  Called
- * once for each resolver_ask(), on the loop's thread, unless the resolver is closed.
+ * n addresses with the port that was asked for, and for how long they hold, in seconds,
+ * the least of the whole chain (0: for this once; /etc/hosts says so, too); n is 0 and
+ * `why` says it if there are none.  Called once for each resolver_ask(), on the loop's
+ * thread, unless the resolver is closed.
  */
 typedef void (*resolver_fn)(void *arg, const struct addr *addrs, unsigned n, int ttl_s,
 			    const char *why);

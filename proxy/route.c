@@ -152,6 +152,7 @@ struct choice {
 	const struct addr *client;
 	const struct rule *rule;
 	unsigned bits; /* of its source prefix, plus one */
+	bool undecided;
 };
 
 /* Bits of the longest prefix that has the client, plus one; 0: the route asks for none.
@@ -196,14 +197,19 @@ static bool is_better(const struct rule *r, unsigned bits, const struct choice *
 static void consider(struct choice *c, const struct rule *r)
 {
 	unsigned bits;
+	int match;
 
-	if (source_bits(r->route, c->client, &bits) < 0 || !is_better(r, bits, c) ||
-	    !offers_any(r->route, c->hello))
+	if (c->undecided || source_bits(r->route, c->client, &bits) < 0 ||
+	    !is_better(r, bits, c) || !offers_any(r->route, c->hello))
 		return;
-	if (r->pattern &&
-	    (!c->hello || !c->hello->has_sni ||
-	     !pattern_matches(r->pattern, c->hello->sni, strlen(c->hello->sni))))
-		return;
+	if (r->pattern) {
+		if (!c->hello || !c->hello->has_sni)
+			return;
+		match = pattern_matches(r->pattern, c->hello->sni, strlen(c->hello->sni));
+		c->undecided |= match < 0;
+		if (match <= 0)
+			return;
+	}
 	c->rule = r;
 	c->bits = bits;
 }
@@ -217,7 +223,7 @@ static void look_up(struct choice *c, const struct route_index *x, const char *k
 }
 
 struct route *route_find(const struct listener *l, const struct hello *h,
-			 const struct addr *client)
+			 const struct addr *client, bool *ret_undecided)
 {
 	struct choice c = { .hello = h, .client = client };
 	const struct route_index *x = l->index;
@@ -234,5 +240,6 @@ struct route *route_find(const struct listener *l, const struct hello *h,
 	}
 	for (const struct rule *r = x->others; r; r = r->next)
 		consider(&c, r);
-	return c.rule ? c.rule->route : NULL;
+	*ret_undecided = c.undecided;
+	return c.rule && !c.undecided ? c.rule->route : NULL;
 }

@@ -22,9 +22,10 @@ void route_index_free(struct route_index *index); /* NULL is fine */
  * whose every condition is met: the highest priority; then the most specific name (the
  * exact one, the longest "*.suffix", an expression, "*", none); then the longest source
  * prefix; then one that asks for a protocol; then the first in the file.  NULL if there
- * is none; nothing is ever chosen that the configuration did not ask for.
+ * is none; nothing is ever chosen that the configuration did not ask for. *ret_undecided:
+ * an expression that would go before came to its bounds, so nobody knows; then NULL.
  */
 struct route *route_find(const struct listener *l, const struct hello *h,
-			 const struct addr *client);
+			 const struct addr *client, bool *ret_undecided);
 
 #endif

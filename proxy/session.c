@@ -22,7 +22,9 @@
 #include "route.h"
 #include "session_state.h"
 
-#define DRAIN_STEP_MS 5
+#define ATTEMPT_MS    300 /* RFC 8305 8: 250 ms are recommended, 2 s the most */
+#define DRAIN_STEP_MS 5	  /* to the first look; the next ones wait longer and longer */
+#define DRAIN_WAIT_MS 250
 
 static const char *const state_names[] = { "header", "hello", "queue", "connect",
 					   "relay",  "drain", "over" };
@@ -55,8 +57,9 @@ static int64_t state_deadline_ms(const struct session *s)
 		return t->hello_ms;
 	case ST_QUEUE:
 		return s->route->queue->timeout_ms;
-	case ST_CONNECT:
-		return t->connect_ms;
+	case ST_CONNECT: /* who is silent has a moment, if there is another to try */
+		return s->more_addrs && t->connect_ms > ATTEMPT_MS ? ATTEMPT_MS
+								   : t->connect_ms;
 	default:
 		return SESSION_DRAIN_MS;
 	}
@@ -71,6 +74,8 @@ void session_to(struct session *s, enum session_state state)
 {
 	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
 		  state_names[state]);
+	if (state != ST_HEADER && state != ST_HELLO)
+		openings_remove(s);
 	/* HEADER and HELLO share one deadline: the client's whole opening */
 	if (!(s->state == ST_HEADER && state == ST_HELLO) && state != ST_RELAY) {
 		s->state = state;
@@ -97,6 +102,7 @@ void session_unlink(struct session *s)
 
 	s->state = ST_OVER;
 	upstream_release(s);
+	upstream_forget(s);
 	limits_release(w->proxy->limits, &s->holds);
 	ev_timer_del(w->loop, &s->timer);
 	ev_task_del(w->loop, &s->task);
@@ -158,13 +164,16 @@ static void drain_step(struct session *s)
 {
 	int64_t waited = ev_now_ms(s->worker->loop) - s->half_ms;
 	const struct leg *leg = draining(s);
+	int64_t next = waited;
 	int queued = 0;
 
+	next = next < DRAIN_STEP_MS ? DRAIN_STEP_MS : next;
+	next = next > DRAIN_WAIT_MS ? DRAIN_WAIT_MS : next;
 	if (ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued == 0 || leg->failed ||
 	    waited >= SESSION_DRAIN_MS)
 		session_end(s, s->why, true);
 	else
-		session_deadline(s, DRAIN_STEP_MS);
+		session_deadline(s, next);
 }
 
 /*
@@ -215,6 +224,8 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	leg->urgent |= (events & EPOLLPRI) != 0;
 	leg->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 	leg->failed |= (events & EPOLLERR) != 0;
+	if (s->moving)
+		return; /* if it stays it is looked at again */
 	switch (s->state) {
 	case ST_HEADER:
 	case ST_HELLO:
@@ -243,7 +254,7 @@ static void on_task(struct ev_task *task)
 {
 	struct session *s = container_of(task, struct session, task);
 
-	if (s->state == ST_RELAY)
+	if (s->state == ST_RELAY && !s->moving)
 		session_pump(s);
 }
 
@@ -251,10 +262,15 @@ static void on_timer(struct ev_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
 
+	if (s->moving)
+		return;
 	switch (s->state) {
 	case ST_HEADER:
 	case ST_HELLO:
-		session_end(s, TG_END_HELLO_TIMEOUT, true);
+		session_end(s,
+			    opening_begins_header(s) ? TG_END_PROXY_HEADER_UNTRUSTED
+						     : TG_END_HELLO_TIMEOUT,
+			    true);
 		break;
 	case ST_QUEUE:
 		session_end(s, TG_END_QUEUE_TIMEOUT, true);
@@ -263,13 +279,6 @@ static void on_timer(struct ev_timer *timer)
 		upstream_timeout(s);
 		break;
 	case ST_RELAY:
-		if (s->sniff) { /* as far as it goes it is no PROXY header */
-			s->sniff = false;
-			s->down.readable = true;
-			session_relay_arm(s);
-			session_pump(s);
-			break;
-		}
 		session_relay_due(s);
 		break;
 	case ST_DRAIN:

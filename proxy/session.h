@@ -53,13 +53,31 @@ int session_end_zombies(struct worker *w, void *arg);
 
 /* --- an upgrade, see handover.h; session_move.c --- */
 
-struct handover_message;
+#define SESSION_GIVE_MAX 64
+
+/* One on its way: as it is told to the successor, and what that said. */
+struct session_given {
+	struct session *s;
+	uint8_t *data; /* malloc */
+	size_t len;
+	int fds[6]; /* HANDOVER_FDS_MAX; the session's, not to be closed */
+	unsigned fds_n;
+	bool taken;
+};
+
+/* Some of a worker's sessions that can move and were not offered yet. */
+struct session_batch {
+	struct session_given given[SESSION_GIVE_MAX];
+	unsigned n;
+};
 
 /*
- * Give a session to the successor at `fd`, if it is one that can move.  0, also if it
- * stays; a negative errno if the successor is gone.  m is for its answer.
+ * On the worker's thread, by worker_call(); arg: a struct session_batch.  The first fills
+ * it, and nothing touches those sessions until the second, which lets go of those that
+ * were taken, and goes on with the others.  0.
  */
-int session_give(struct session *s, int fd, struct handover_message *m);
+int session_batch_begin(struct worker *w, void *arg);
+int session_batch_end(struct worker *w, void *arg);
 
 /* Is the session in a message well-formed, and of a route that is in this configuration?
  */

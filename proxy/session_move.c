@@ -30,7 +30,10 @@ struct packed_dir {
 struct packed {
 	uint16_t listener, route, backend; /* ids by name, the same in both processes */
 	uint8_t sniff, first;		   /* 0 none, 1 the client, 2 the backend */
-	uint8_t retries, pad0[3];
+	uint8_t retries;
+	uint8_t trusted; /* its peer must have sent a PROXY header */
+	uint8_t pad0[2];
+	uint32_t sniff_since_ms;
 	uint32_t opening;
 	uint32_t heard;
 	struct addr peer, client, up_addr;
@@ -84,6 +87,8 @@ static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
 			    .route = s->route->id,
 			    .backend = s->backend->id,
 			    .sniff = s->sniff,
+			    .trusted = s->trusted,
+			    .sniff_since_ms = s->sniff_since_ms,
 			    .retries = s->retries,
 			    .first = (uint8_t)(!s->first	      ? 0
 					       : s->first == &s->down ? 1
@@ -137,30 +142,57 @@ static void session_forget(struct session *s)
 	session_unlink(s);
 }
 
-int session_give(struct session *s, int fd, struct handover_message *m)
+/* True if it is on its way now. */
+static bool give(struct session *s, struct session_given *g)
 {
-	int fds[HANDOVER_FDS_MAX], err;
-	unsigned fds_n;
-	size_t len;
-	uint8_t *data;
-
-	if (s->state != ST_RELAY || s->broken)
-		return 0; /* it ends here */
+	if (s->state != ST_RELAY || s->broken || s->offered)
+		return false; /* it ends here, or goes when it relays */
+	s->offered = true;
 	if (session_send_now(s) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
-		return 0;
+		return false;
 	}
-	data = session_pack(s, &len, fds, &fds_n);
-	if (!data)
-		return 0;
-	err = handover_send(fd, HANDOVER_SESSION, data, len, fds, fds_n);
-	free(data);
-	if (!err)
-		err = handover_receive(fd, m);
-	/* if it may have taken it and only does not say so, it is not ours any more */
-	if (err == -EAGAIN || (!err && m->type == HANDOVER_TAKEN))
-		session_forget(s);
-	return err;
+	*g = (struct session_given){ .s = s };
+	g->data = session_pack(s, &g->len, g->fds, &g->fds_n);
+	if (!g->data)
+		return false;
+	s->moving = true;
+	return true;
+}
+
+int session_batch_begin(struct worker *w, void *arg)
+{
+	struct session_batch *b = arg;
+
+	b->n = 0;
+	for (struct session *s = w->sessions, *next; s && b->n < SESSION_GIVE_MAX;
+	     s = next) {
+		next = s->next;
+		b->n += give(s, &b->given[b->n]);
+	}
+	return 0;
+}
+
+int session_batch_end(struct worker *w, void *arg)
+{
+	struct session_batch *b = arg;
+
+	(void)w;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct session_given *g = &b->given[i];
+
+		free(g->data);
+		g->s->moving = false;
+		if (g->taken) {
+			session_forget(g->s);
+			continue;
+		}
+		/* what came meanwhile was not looked at */
+		g->s->down.readable = g->s->up.readable = true;
+		session_resume(g->s);
+	}
+	b->n = 0;
+	return 0;
 }
 
 /* --- taking --- */
@@ -225,9 +257,9 @@ static int unpack_dir(struct worker *w, struct flow_dir *d, const struct packed_
 	d->store.bulk = p->bulk;
 	if (p->has_pipe) {
 		d->store.pipe = relay_pipe_adopt(&w->pool, *fds, p->pipe);
+		*fds += 2; /* closed if it could not be */
 		if (!d->store.pipe)
 			return -ENOMEM;
-		*fds += 2;
 	}
 	if (p->buffer) {
 		d->store.buffer = relay_buffer_adopt(&w->pool, data, p->buffer);
@@ -246,6 +278,7 @@ static int unpack_opening(struct session *s, const uint8_t *data, size_t n)
 		return -ENOMEM;
 	memcpy(s->opening->head, data, n);
 	s->opening->len = s->opening->cap = n;
+	__atomic_fetch_add(&s->worker->proxy->openings_bytes, n, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -272,15 +305,16 @@ static void count(struct session *s)
 void session_take(struct worker *w, const uint8_t *data, const int *fds)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	const int *pipes = fds + 2;
+	const int *pipes = fds + 2, *pipes_end;
 	struct packed p;
 	int err;
 
 	memcpy(&p, data, sizeof(p));
 	data += sizeof(p);
+	pipes_end = fds + 2 + 2 * p.request.has_pipe + 2 * p.response.has_pipe;
 	if (!s || !find_place(w->config, &p, &s->listener, &s->route, &s->backend)) {
-		close(fds[0]); /* no memory: both ends are told */
-		close(fds[1]);
+		while (fds < pipes_end) /* no memory: both ends are told */
+			close(*fds++);
 		free(s);
 		return;
 	}
@@ -295,7 +329,8 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 	s->began_ms = p.began_ms;
 	s->active_ms = p.active_ms;
 	s->half_ms = p.half_ms;
-	s->trusted = s->listener->proxy_protocol && !p.sniff;
+	s->trusted = p.trusted;
+	s->sniff_since_ms = p.sniff_since_ms;
 	unpack_leg(s, &s->down, &p.down, fds[0], s->backend->downstream,
 		   TG_LEG_DOWNSTREAM);
 	unpack_leg(s, &s->up, &p.up, fds[1], s->backend->upstream, TG_LEG_UPSTREAM);
@@ -316,8 +351,11 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 		err = ev_io_add(w->loop, &s->down.io, s->down.fd, LEG_EVENTS);
 	if (!err)
 		err = ev_io_add(w->loop, &s->up.io, s->up.fd, LEG_EVENTS);
-	if (err)
-		session_end(s, TG_END_RESOURCES, true);
-	else
+	if (!err) {
 		session_resume(s);
+		return;
+	}
+	while (pipes < pipes_end) /* those that nobody took */
+		close(*pipes++);
+	session_end(s, TG_END_RESOURCES, true);
 }

@@ -64,6 +64,9 @@ static int64_t relay_deadline(const struct session *s, enum tg_end *reason)
 			 TG_END_HALF_CLOSE_TIMEOUT);
 	if (t->life_ms)
 		DEADLINE(t->life_ms - (now - s->began_ms), TG_END_LIFE_MAX);
+	if (s->sniff && s->sniff_since_ms)
+		DEADLINE(t->hello_ms - (now - s->began_ms - s->sniff_since_ms),
+			 TG_END_PROXY_HEADER_UNTRUSTED);
 	if (!s->watched)
 		DEADLINE(WATCH_MS - (now - s->began_ms), TG_END_DONE);
 #undef DEADLINE
@@ -301,7 +304,5 @@ void session_relay(struct session *s)
 void session_resume(struct session *s)
 {
 	session_relay_arm(s);
-	if (s->sniff)
-		session_deadline(s, s->config->timeouts.hello_ms);
 	session_pump(s); /* what is held may be all that is left to do */
 }

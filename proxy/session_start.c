@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "loops.h"
 #include "session_state.h"
 
 static bool is_trusted(const struct listener *l, const struct addr *peer)
@@ -113,6 +115,8 @@ static void session_begin(struct session *s)
 		session_end(s, TG_END_RESOURCES, true);
 	else if (first == ST_CONNECT)
 		opening_skip(s);
+	else
+		openings_add(s);
 }
 
 void session_start(struct worker *w, struct listener *l, int fd,
@@ -122,11 +126,22 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	enum tg_end reason;
 	struct session *s;
 	struct addr peer;
+	unsigned hops;
 	bool trusted;
 
 	addr_from_sockaddr(from, &peer);
 	trusted = is_trusted(l, &peer);
-	reason = session_admit(w, l, w->config, NULL, &holds);
+	hops = loops_hops(&peer);
+	if (hops > w->config->listeners_count) { /* it must have been somewhere twice */
+		reason = TG_END_LOOP;
+		log_limited(
+			LOG_WARN,
+			"listener '%s': a connection of ours came back to us: a loop; "
+			"look where the names of backends lead",
+			l->name);
+	} else {
+		reason = session_admit(w, l, w->config, NULL, &holds);
+	}
 	if (reason == TG_END_DONE && !trusted) /* else its header says who it is */
 		reason = session_admit(w, l, w->config, &peer, &holds);
 	s = reason == TG_END_DONE ? calloc(1, sizeof(*s)) : NULL;
@@ -144,6 +159,7 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	session_leg_init(s, &s->down, fd);
 	session_leg_init(s, &s->up, -1);
 	s->trusted = trusted;
+	s->hops = (uint8_t)hops;
 	s->sniff = l->proxy_protocol && !s->trusted;
 	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	session_begin(s);

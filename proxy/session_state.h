@@ -15,6 +15,7 @@
 #include "base/ev.h"
 #include "book/writer.h"
 #include "hello.h"
+#include "openings.h"
 #include "pp.h"
 #include "relay.h"
 #include "session.h"
@@ -74,9 +75,11 @@ struct opening {
 	uint8_t *head; /* bytes read before the relay began */
 	size_t len, cap;
 	size_t sent;	   /* of these; a PROXY header counts as sent */
+	size_t dropped;	   /* read, and no memory to keep them: it ends now */
 	size_t tlv_at;	   /* where pp.tlv begins in head */
 	struct pp_info pp; /* its tlv is set when needed */
 	struct hello_scan scan;
+	struct opening_place place; /* while its client has not said what it wants */
 };
 
 struct session {
@@ -90,10 +93,11 @@ struct session {
 	struct route *route;
 	enum session_state state;
 	uint8_t retries;
-	uint8_t failure;  /* enum tg_end: why the last one failed */
-	bool holds_place; /* at the backend */
-	bool adopted;	  /* from an old process */
-	uint64_t tried;	  /* bits of backends that failed */
+	uint8_t failure;      /* enum tg_end: why the last one failed */
+	bool holds_place;     /* at the backend */
+	bool adopted;	      /* from an old process */
+	uint64_t tried;	      /* bits of backends that failed */
+	uint32_t addrs_tried; /* bits of addresses of this backend */
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
@@ -105,11 +109,18 @@ struct session {
 	struct leg *broken;  /* reset; what it had sent before is still passed on */
 	struct addr peer;    /* the other end of the client's connection */
 	struct addr client;  /* the real client: of its PROXY header, or peer */
-	struct addr up_addr; /* of the backend */
-	bool trusted;	     /* peer must send a PROXY header */
-	bool sniff;	     /* peer must not, and nothing was read yet */
-	bool watched;	     /* the kernel was told when the backend is stuck or silent */
-	uint8_t why;	     /* enum tg_end: the reason after the drain */
+	struct addr up_addr; /* of the backend; all zero of a Unix socket */
+	struct addr loop_end;
+	bool trusted;	 /* peer must send a PROXY header */
+	bool sniff;	 /* peer must not, and what it says first is looked at */
+	bool watched;	 /* the kernel was told when the backend is stuck or silent */
+	uint8_t why;	 /* enum tg_end: the reason after the drain */
+	bool more_addrs; /* of its backend, if this one fails */
+	uint8_t hops;	 /* times it has passed us; see loops.h */
+	bool in_loops;	 /* its upstream socket is noted there, by loop_end */
+	bool moving;	 /* on its way to a successor: nothing may touch it */
+	bool offered;	 /* to a successor, once */
+	uint32_t sniff_since_ms; /* of its age, when a PROXY signature began; 0: none */
 	struct limits_holds holds;
 	struct heard *heard;	 /* NULL: no hello was read */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
@@ -157,9 +168,13 @@ void opening_read(struct session *s);
 
 /*
  * The first bytes of a source that may not send a PROXY header are looked at before they
- * go on.  True when the relay may begin; false when it must wait, or has ended.
+ * go on, however long it takes; the other direction flows meanwhile.  True when the relay
+ * may begin; false when it must wait, or has ended.
  */
 bool opening_sniff(struct session *s);
+
+/* In HELLO: is what came so far the beginning of a PROXY header that may not be sent? */
+bool opening_begins_header(const struct session *s);
 
 /* --- session_start.c --- */
 
@@ -214,6 +229,9 @@ void upstream_timeout(struct session *s);
 
 /* Leave the queue; give the place at the backend back.  No-ops if there is none. */
 void upstream_stop_waiting(struct session *s);
+
+/* Its upstream socket is about to be closed. */
+void upstream_forget(struct session *s);
 void upstream_release(struct session *s);
 
 /* --- session.c --- */

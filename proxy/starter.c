@@ -45,17 +45,22 @@ static void run(const char *program, char **argv)
 
 static void serve(int fd, const char *program, char **argv)
 {
+	pid_t last = 0;
 	char byte;
 
 	(void)prctl(PR_SET_NAME, "tollgate-start");
-	set_signals(SIG_IGN); /* SIGCHLD: nobody waits for them */
+	set_signals(SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL);
 	while (read(fd, &byte, 1) == 1) {
-		pid_t pid = fork();
-
-		if (pid == 0)
+		if (last > 0 && waitpid(last, NULL, WNOHANG) == 0)
+			continue; /* one at a time: it is still on its way */
+		last = fork();
+		if (last == 0)
 			run(program, argv);
-		if (pid < 0)
+		if (last < 0)
 			(void)log_errno(-errno, "cannot start a successor");
+		else
+			log_info("a successor is started");
 	}
 	_exit(0);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The conversation of an upgrade.  Until READY the old process goes on as if alone. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +8,38 @@
 #include "base/log.h"
 #include "handover.h"
 #include "session.h"
+#include "target.h"
 #include "upgrade.h"
+
+#define SESSION_PATIENCE_MS 2000 /* its connections stand still meanwhile */
+#define ACCEPT_PATIENCE_MS  3000 /* nobody accepts meanwhile */
+#define NAME_BYTES	    512
 
 struct hello_message {
 	uint32_t version;
 	uint32_t abi_version;
 };
 
+struct health_message {
+	char name[NAME_BYTES]; /* of the target */
+	uint32_t n;
+	struct target_state states[TARGET_ADDRS_MAX];
+};
+
+static struct handover talk(int fd)
+{
+	return (struct handover){ .fd = fd,
+				  .interrupt = -1,
+				  .patience_ms = HANDOVER_PATIENCE_MS };
+}
+
 /* --- the successor --- */
+
+/* What came of backends before they were known here. */
+static struct {
+	struct health_message *list;
+	unsigned n;
+} health;
 
 static int add_inherited(struct inherited **list, unsigned *n, struct handover_message *m)
 {
@@ -35,25 +58,56 @@ static int add_inherited(struct inherited **list, unsigned *n, struct handover_m
 	return 0;
 }
 
+static int add_health(const struct handover_message *m)
+{
+	struct health_message *more;
+
+	if (m->len != sizeof(*more))
+		return -EPROTO;
+	more = reallocarray(health.list, health.n + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	health.list = more;
+	memcpy(&more[health.n], m->data, sizeof(*more));
+	more[health.n].name[NAME_BYTES - 1] = '\0';
+	if (more[health.n].n > TARGET_ADDRS_MAX)
+		return -EPROTO;
+	health.n++;
+	return 0;
+}
+
 int upgrade_begin(int fd, struct inherited **ret, unsigned *n)
 {
 	const struct hello_message hello = { HANDOVER_VERSION, TG_ABI_VERSION };
 	struct handover_message m = { 0 };
+	struct handover h = talk(fd);
 	int err;
 
 	*ret = NULL;
 	*n = 0;
-	err = handover_send(fd, HANDOVER_HELLO, &hello, sizeof(hello), NULL, 0);
+	err = handover_send(&h, HANDOVER_HELLO, &hello, sizeof(hello), NULL, 0);
 	while (!err) {
-		err = handover_receive(fd, &m);
+		err = handover_receive(&h, &m);
 		if (err || m.type == HANDOVER_LISTENERS_END)
 			break;
-		err = m.type == HANDOVER_LISTENER ? add_inherited(ret, n, &m) : -EPROTO;
+		err = m.type == HANDOVER_LISTENER ? add_inherited(ret, n, &m)
+		      : m.type == HANDOVER_HEALTH ? add_health(&m)
+						  : -EPROTO;
 	}
 	handover_message_clear(&m);
 	return err ? log_errno(err, "the running proxy does not hand over (its log says "
 				    "why)")
 		   : 0;
+}
+
+void upgrade_restore_health(void)
+{
+	for (unsigned i = 0; i < health.n; i++)
+		(void)target_restore(health.list[i].name, health.list[i].states,
+				     health.list[i].n);
+	free(health.list);
+	health.list = NULL;
+	health.n = 0;
 }
 
 static bool is_same(const struct inherited *in, uint16_t id, bool ipv6_only,
@@ -71,6 +125,7 @@ int upgrade_socket(struct inherited *list, unsigned n, const struct listener *l)
 		if (fd < 0 || !is_same(&list[i], l->id, l->ipv6_only, &l->addr))
 			continue;
 		list[i].fd = -1;
+		list[i].used = 1;
 		return fd;
 	}
 	return -1;
@@ -94,67 +149,143 @@ unsigned upgrade_workers(const struct inherited *list, unsigned n, unsigned want
 	return most;
 }
 
-/* True if it was taken. */
-static bool take_session(struct proxy *p, struct config *c, unsigned number,
-			 struct handover_message *m)
+int upgrade_agree(int fd, const struct inherited *list, unsigned n)
 {
-	uint8_t *data;
-
-	if (!session_is_ours(c, m->data, m->len, m->fds_n) || !(data = malloc(m->len)))
-		return false;
-	memcpy(data, m->data, m->len);
-	if (worker_adopt(&p->workers[number % p->workers_n], data, m->fds, m->fds_n) <
-	    0) {
-		free(data);
-		return false;
-	}
-	m->fds_n = 0; /* now the worker's */
-	return true;
-}
-
-int upgrade_agree(int fd)
-{
+	uint8_t *used = calloc(n + 1, 1);
 	struct handover_message m = { 0 };
-	int err = handover_send(fd, HANDOVER_READY, NULL, 0, NULL, 0);
+	struct handover h = talk(fd);
+	int err = used ? 0 : -ENOMEM;
 
+	for (unsigned i = 0; !err && i < n; i++)
+		used[i] = list[i].used;
 	if (!err)
-		err = handover_expect(fd, HANDOVER_GO, &m);
+		err = handover_send(&h, HANDOVER_READY, used, n, NULL, 0);
+	if (!err)
+		err = handover_expect(&h, HANDOVER_GO, &m);
 	handover_message_clear(&m);
+	free(used);
 	return err ? log_errno(err,
 			       "the running proxy went on by itself: we came too late")
 		   : 0;
 }
 
-int upgrade_finish(int fd, struct proxy *p, struct config *c)
+/* What was offered and is ours as soon as the old process says so. */
+struct taking {
+	struct {
+		uint8_t *data;
+		int fds[HANDOVER_FDS_MAX];
+		unsigned fds_n;
+	} kept[SESSION_GIVE_MAX];
+	unsigned n;
+	unsigned taken, left, number; /* of sessions; the worker of the next one */
+};
+
+static void keep_clear(struct taking *t)
+{
+	while (t->n > 0) {
+		t->n--;
+		free(t->kept[t->n].data);
+		while (t->kept[t->n].fds_n > 0)
+			close(t->kept[t->n].fds[--t->kept[t->n].fds_n]);
+	}
+}
+
+static bool keep(struct taking *t, struct config *c, struct handover_message *m)
+{
+	if (t->n == SESSION_GIVE_MAX || !session_is_ours(c, m->data, m->len, m->fds_n) ||
+	    !(t->kept[t->n].data = malloc(m->len)))
+		return false;
+	memcpy(t->kept[t->n].data, m->data, m->len);
+	memcpy(t->kept[t->n].fds, m->fds, sizeof(m->fds));
+	t->kept[t->n].fds_n = m->fds_n;
+	m->fds_n = 0; /* now kept */
+	t->n++;
+	return true;
+}
+
+static void commit(struct taking *t, struct proxy *p)
+{
+	for (unsigned i = 0; i < t->n; i++) {
+		struct worker *w = &p->workers[t->number++ % p->workers_n];
+
+		if (worker_adopt(w, t->kept[i].data, t->kept[i].fds, t->kept[i].fds_n) <
+		    0)
+			continue; /* cleared below: both its ends are told */
+		t->kept[i].data = NULL;
+		t->kept[i].fds_n = 0;
+		t->taken++;
+	}
+	keep_clear(t);
+}
+
+/* One message about sessions.  0, 1 at DONE, or a negative errno. */
+static int take_one(const struct handover *h, struct handover_message *m,
+		    struct taking *t, struct proxy *p, struct config *c)
+{
+	bool mine;
+	int err = handover_receive(h, m);
+
+	if (err)
+		return err;
+	if (m->type == HANDOVER_DONE)
+		return 1;
+	if (m->type == HANDOVER_COMMIT) {
+		commit(t, p);
+		return 0;
+	}
+	mine = m->type == HANDOVER_SESSION && keep(t, c, m);
+	t->left += !mine;
+	while (m->fds_n > 0)
+		close(m->fds[--m->fds_n]);
+	return handover_send(h, mine ? HANDOVER_TAKEN : HANDOVER_NOT_MINE, NULL, 0, NULL,
+			     0);
+}
+
+int upgrade_take(int fd, struct proxy *p, struct config *c)
 {
 	struct handover_message m = { 0 };
-	unsigned taken = 0, left = 0;
+	struct handover h = talk(fd);
+	struct taking t = { .n = 0 };
 	int err = 0;
 
-	while (!err) {
-		bool mine;
-
-		err = handover_receive(fd, &m);
-		if (err || m.type == HANDOVER_DONE)
-			break;
-		mine = m.type == HANDOVER_SESSION && take_session(p, c, taken, &m);
-		taken += mine;
-		left += !mine;
-		while (m.fds_n > 0)
-			close(m.fds[--m.fds_n]);
-		err = handover_send(fd, mine ? HANDOVER_TAKEN : HANDOVER_NOT_MINE, NULL,
-				    0, NULL, 0);
-	}
+	while (!err)
+		err = take_one(&h, &m, &t, p, c);
+	keep_clear(&t);
 	handover_message_clear(&m);
-	log_info("%u connections taken over, %u left to the old process", taken, left);
-	return err ? log_errno(err, "the old process went before it had given everything")
-		   : 0;
+	log_info("%u connections taken over, %u left to the old process", t.taken,
+		 t.left);
+	return err == 1 ? 0
+			: log_errno(err, "the old process went before it had given "
+					 "everything");
+}
+
+int upgrade_accepting(int fd)
+{
+	struct handover h = talk(fd);
+
+	return handover_send(&h, HANDOVER_ACCEPTING, NULL, 0, NULL, 0);
+}
+
+int upgrade_take_late(int fd, struct proxy *p, struct config *c)
+{
+	struct handover_message m = { 0 };
+	struct handover h = talk(fd);
+	struct taking t = { .n = 0 };
+	int err;
+
+	h.patience_ms = SESSION_PATIENCE_MS;
+	do { /* all of a batch, which ends with its commit */
+		err = take_one(&h, &m, &t, p, c);
+	} while (!err && m.type != HANDOVER_COMMIT);
+	keep_clear(&t);
+	handover_message_clear(&m);
+	return err == 1 ? -EPROTO : err;
 }
 
 /* --- the old process --- */
 
-static int give_listeners(int fd, const struct proxy *p, const struct config *c,
-			  const int *fds)
+static int give_listeners(const struct handover *h, const struct proxy *p,
+			  const struct config *c, const int *fds)
 {
 	int err = 0;
 
@@ -166,15 +297,35 @@ static int give_listeners(int fd, const struct proxy *p, const struct config *c,
 		in.addr = l->addr;
 		in.ipv6_only = l->ipv6_only;
 		in.listener = l->id;
-		err = handover_send(fd, HANDOVER_LISTENER, &in, sizeof(in), &fds[i], 1);
+		err = handover_send(h, HANDOVER_LISTENER, &in, sizeof(in), &fds[i], 1);
 	}
-	return err ? err : handover_send(fd, HANDOVER_LISTENERS_END, NULL, 0, NULL, 0);
+	return err;
 }
 
-static int greet(int fd, struct handover_message *m)
+struct giving {
+	const struct handover *h;
+	int err;
+};
+
+static void give_health(const char *name, const struct target_state *states, unsigned n,
+			void *arg)
+{
+	struct giving *g = arg;
+	struct health_message m;
+
+	if (g->err || !n || strlen(name) >= sizeof(m.name))
+		return;
+	memset(&m, 0, sizeof(m));
+	memcpy(m.name, name, strlen(name));
+	m.n = n;
+	memcpy(m.states, states, n * sizeof(*states));
+	g->err = handover_send(g->h, HANDOVER_HEALTH, &m, sizeof(m), NULL, 0);
+}
+
+static int greet(const struct handover *h, struct handover_message *m)
 {
 	struct hello_message hello;
-	int err = handover_expect(fd, HANDOVER_HELLO, m);
+	int err = handover_expect(h, HANDOVER_HELLO, m);
 
 	if (err || m->len != sizeof(hello))
 		return err ? err : -EPROTO;
@@ -188,32 +339,158 @@ static int greet(int fd, struct handover_message *m)
 	return -EPROTO;
 }
 
-int upgrade_give(int fd, struct proxy *p, const struct config *c, const int *fds)
+/* Offer a batch, and hear what is taken.  0 or a negative errno. */
+static int offer(const struct handover *h, struct session_batch *b,
+		 struct handover_message *m)
 {
-	struct handover_message m = { 0 };
-	int err;
+	int err = 0;
 
-	err = greet(fd, &m);
-	if (!err)
-		err = give_listeners(fd, p, c, fds);
-	if (!err)
-		err = handover_expect(fd, HANDOVER_READY, &m);
-	if (!err)
-		err = handover_send(fd, HANDOVER_GO, NULL, 0, NULL, 0);
-	handover_message_clear(&m);
-	if (err)
-		return log_errno(err, "no handover: this proxy goes on");
-	for (unsigned i = 0; i < p->workers_n; i++) {
-		int one = worker_hand_over(&p->workers[i], err ? -1 : fd);
+	for (unsigned i = 0; i < b->n && !err; i++) {
+		const struct session_given *g = &b->given[i];
 
-		if (one) /* a late answer must not be taken for another one's */
-			(void)shutdown(fd, SHUT_RDWR);
-		err = err ? err : one;
+		err = handover_send(h, HANDOVER_SESSION, g->data, g->len, g->fds,
+				    g->fds_n);
+	}
+	for (unsigned i = 0; i < b->n && !err; i++) {
+		err = handover_receive(h, m);
+		if (!err && m->type != HANDOVER_TAKEN && m->type != HANDOVER_NOT_MINE)
+			err = -EPROTO;
+		b->given[i].taken = !err && m->type == HANDOVER_TAKEN;
 	}
 	if (!err)
-		err = handover_send(fd, HANDOVER_DONE, NULL, 0, NULL, 0);
+		err = handover_send(h, HANDOVER_COMMIT, NULL, 0, NULL, 0);
+	/* without it nothing is theirs */
+	for (unsigned i = 0; err && i < b->n; i++)
+		b->given[i].taken = false;
+	return err;
+}
+
+/* Everything of one worker that can move; others of its sessions go on meanwhile. */
+static int give_sessions(const struct handover *h, struct worker *w)
+{
+	struct handover_message m = { 0 };
+	struct session_batch *b = calloc(1, sizeof(*b));
+	int err = b ? 0 : -ENOMEM;
+	unsigned n;
+
+	do {
+		if (!err)
+			err = worker_call(w, session_batch_begin, b);
+		if (err == -ESRCH) { /* its last connection has ended */
+			free(b);
+			return 0;
+		}
+		n = err ? 0 : b->n;
+		if (n)
+			err = offer(h, b, &m);
+		if (n)
+			(void)worker_call(w, session_batch_end, b);
+	} while (!err && n == SESSION_GIVE_MAX);
+	free(b);
+	handover_message_clear(&m);
+	return err;
+}
+
+static int give_all(const struct handover *h, struct proxy *p)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < p->workers_n && !err; i++)
+		err = give_sessions(h, &p->workers[i]);
+	return err;
+}
+
+static void all_workers(struct proxy *p, int (*fn)(struct worker *w, void *arg),
+			void *arg)
+{
+	for (unsigned i = 0; i < p->workers_n; i++)
+		(void)worker_call(&p->workers[i], fn, arg);
+}
+
+/* Which listeners the successor has: of the sockets it was given, in their order. */
+struct theirs {
+	const struct proxy *p;
+	const struct config *c;
+	const uint8_t *used;
+	size_t n;
+};
+
+static bool is_theirs(const struct listener *l, void *arg)
+{
+	const struct theirs *t = arg;
+	size_t first = (size_t)(l - t->c->listeners) * t->p->workers_n;
+
+	for (size_t i = first; i < first + t->p->workers_n && i < t->n; i++) {
+		if (t->used[i])
+			return true;
+	}
+	return false;
+}
+
+/* Up to READY nothing changes here.  0 and what it uses in *m, or a negative errno. */
+static int prepare(const struct handover *h, struct proxy *p, const struct config *c,
+		   const int *fds, struct handover_message *m)
+{
+	struct giving g = { .h = h };
+	int err = greet(h, m);
+
 	if (!err)
-		return 0;
-	(void)log_errno(err, "the successor went in the middle of the handover");
-	return -EPIPE;
+		err = give_listeners(h, p, c, fds);
+	if (!err) {
+		target_each(give_health, &g);
+		err = g.err;
+	}
+	if (!err)
+		err = handover_send(h, HANDOVER_LISTENERS_END, NULL, 0, NULL, 0);
+	return err ? err : handover_expect(h, HANDOVER_READY, m);
+}
+
+int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
+		 const int *fds)
+{
+	struct handover_message m = { 0 }, answer = { 0 };
+	struct handover h = talk(fd);
+	struct theirs theirs = { .p = p, .c = c };
+	struct worker_leave leave = { .has = is_theirs, .arg = &theirs };
+	int err;
+
+	h.interrupt = interrupt;
+	err = prepare(&h, p, c, fds, &m);
+	if (err) {
+		handover_message_clear(&m);
+		return log_errno(err, "no handover: this proxy goes on");
+	}
+	all_workers(p, worker_hold, NULL);
+	err = handover_send(&h, HANDOVER_GO, NULL, 0, NULL, 0);
+	h.patience_ms = SESSION_PATIENCE_MS;
+	if (!err)
+		err = give_all(&h, p);
+	h.patience_ms = ACCEPT_PATIENCE_MS;
+	if (!err)
+		err = handover_send(&h, HANDOVER_DONE, NULL, 0, NULL, 0);
+	if (!err)
+		err = handover_expect(&h, HANDOVER_ACCEPTING, &answer);
+	if (err) {
+		(void)shutdown(fd, SHUT_RDWR); /* what it says now comes too late */
+		all_workers(p, worker_release, NULL);
+		(void)log_errno(err,
+				"the successor went in the middle of the handover: this "
+				"proxy accepts again");
+	} else {
+		theirs.used = m.data;
+		theirs.n = m.len;
+		all_workers(p, worker_leave_listeners, &leave);
+	}
+	handover_message_clear(&m);
+	handover_message_clear(&answer);
+	return err;
+}
+
+int upgrade_give_late(int fd, int interrupt, struct proxy *p)
+{
+	struct handover h = talk(fd);
+
+	h.interrupt = interrupt;
+	h.patience_ms = SESSION_PATIENCE_MS;
+	return give_all(&h, p);
 }

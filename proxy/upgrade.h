@@ -1,56 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Both sides of an upgrade, on the main threads; handover.h has the conversation. */
+/* The conversation of an upgrade, both sides (handover.h); on the main threads. */
 #ifndef PROXY_UPGRADE_H
 #define PROXY_UPGRADE_H
-
-#include <stdbool.h>
 
 #include "base/addr.h"
 #include "config.h"
 #include "worker.h"
 
-/* A listening socket of the old process; fd is -1 once it was used. */
+/* A listening socket of the old process. */
 struct inherited {
 	struct addr addr;
-	bool ipv6_only;
 	uint16_t listener; /* id */
-	int fd;
+	uint8_t ipv6_only;
+	uint8_t used;
+	int fd; /* -1: it is somebody's now */
 };
 
+/* --- the successor --- */
+
 /*
- * The successor: greet the old process at `fd` and take its listening sockets.  0, and
- * *ret, which the caller frees after closing what is left in it; or a negative errno,
- * logged.
+ * Say who we are, and take the listening sockets and what is known of backends.  0 and a
+ * list of *n to free, or a negative errno, logged.
  */
 int upgrade_begin(int fd, struct inherited **ret, unsigned *n);
 
-/* A socket for this listener that was not asked for yet, now the caller's; or -1. */
+/* What was known of backends is put where they are now, whose targets exist. */
+void upgrade_restore_health(void);
+
+/* A socket for this listener, which is then the caller's; -1 if there is none left. */
 int upgrade_socket(struct inherited *list, unsigned n, const struct listener *l);
 
-/*
- * How many workers there must be so that each socket has one, `wanted` at least: what
- * waits in the queue of a socket that nobody takes would be lost.
- */
+/* As many workers as sockets of a listener, or what waits in the others is lost. */
 unsigned upgrade_workers(const struct inherited *list, unsigned n, unsigned wanted);
 
-/*
- * The successor: say that the workers could accept, and wait until they may.  0, or a
- * negative errno, logged: the old process goes on, and this one is to end.
+/* Every thread runs, and accepts nothing.  0: the old process does not accept any more.
  */
-int upgrade_agree(int fd);
+int upgrade_agree(int fd, const struct inherited *list, unsigned n);
 
 /*
- * The successor: the workers accept; take sessions until there are no more.
- * 0, or a negative errno, logged, if the old process went before it was done.
+ * Take the sessions of the old process.  0: it waits for upgrade_accepting(); or a
+ * negative errno, logged: if the old one lives it goes on, and we must not accept.
  */
-int upgrade_finish(int fd, struct proxy *p, struct config *c);
+int upgrade_take(int fd, struct proxy *p, struct config *c);
+
+/* We accept.  0 or a negative errno. */
+int upgrade_accepting(int fd);
+
+/* Take what began to relay later; the descriptor is readable.  0; -ECONNRESET when the
+ * old process has gone; or another negative errno. */
+int upgrade_take_late(int fd, struct proxy *p, struct config *c);
+
+/* --- the old process --- */
 
 /*
- * The old process: give a successor at `fd` the listening sockets of `c`,
- * fds[listener * workers + worker], and every session that can move.  0, and the workers
- * are to be drained; or a negative errno, logged, and nothing has changed, except, with
- * -EPIPE, that the successor went in the middle: then they are to be drained too.
+ * Give listening sockets (fds[listener * workers + worker]) and sessions.  0: the
+ * successor accepts and our listening sockets are closed; or a negative errno, logged:
+ * then we accept again, as if nothing had been.  `interrupt`: a descriptor that, when
+ * readable, ends it.
  */
-int upgrade_give(int fd, struct proxy *p, const struct config *c, const int *fds);
+int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
+		 const int *fds);
+
+/* Give what relays by now.  0, or a negative errno: the successor is gone. */
+int upgrade_give_late(int fd, int interrupt, struct proxy *p);
 
 #endif

@@ -4,14 +4,15 @@
  * say who the client is; try another as long as no byte was passed.  The client's leg
  * takes its place in the books only then, so that it is the backend's that served it.
  */
+#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "balance.h"
 #include "base/util.h"
-#include "listener.h"
+#include "dial.h"
+#include "loops.h"
 #include "session_state.h"
 #include "target.h"
 
@@ -19,6 +20,7 @@
 
 static void upstream_try(struct session *s);
 static void connect_to(struct session *s, unsigned i);
+static void failed(struct session *s, int err);
 
 static enum tg_end connect_failure(int err)
 {
@@ -27,11 +29,14 @@ static enum tg_end connect_failure(int err)
 		return TG_END_BACKEND_REFUSED;
 	case ETIMEDOUT:
 		return TG_END_BACKEND_TIMEOUT;
+	case EADDRNOTAVAIL:
+	case EADDRINUSE:
+		return TG_END_LOCAL_PORTS;
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-	case EADDRNOTAVAIL:
+	case ENOSPC: /* epoll_ctl(2): watches of the user */
 	case EAGAIN:
 		return TG_END_RESOURCES;
 	default:
@@ -135,6 +140,13 @@ static int send_header(struct session *s)
 
 /* --- a place at a backend --- */
 
+static void forget_loop(struct session *s)
+{
+	if (s->in_loops)
+		loops_leave(&s->loop_end);
+	s->in_loops = false;
+}
+
 void upstream_release(struct session *s)
 {
 	if (!s->holds_place)
@@ -143,8 +155,20 @@ void upstream_release(struct session *s)
 	target_release(s->backend->target);
 	/* either we see who waits, or they see the place: see wait_for_place() */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&s->worker->proxy->waiting, __ATOMIC_RELAXED))
+	if (target_is_awaited(s->backend->target))
 		worker_place_free(s->worker);
+}
+
+void upstream_forget(struct session *s)
+{
+	forget_loop(s);
+}
+
+/* A place at any backend of it is good news. */
+static void await(struct route *r, int by)
+{
+	for (unsigned i = 0; i < r->backend_names_count; i++)
+		target_await(r->backends[i].target, by);
 }
 
 void upstream_stop_waiting(struct session *s)
@@ -152,6 +176,7 @@ void upstream_stop_waiting(struct session *s)
 	if (!s->waiter.prev)
 		return;
 	__atomic_fetch_sub(&s->route->queued, 1, __ATOMIC_RELAXED);
+	await(s->route, -1);
 	worker_stop_waiting(s->worker, &s->waiter);
 }
 
@@ -180,6 +205,7 @@ static void wait_for_place(struct session *s)
 		return;
 	}
 	s->waiter.take = on_place;
+	await(s->route, 1);
 	worker_wait(s->worker, &s->waiter);
 	session_to(s, ST_QUEUE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -188,46 +214,61 @@ static void wait_for_place(struct session *s)
 
 /* --- connecting --- */
 
-static int open_backend(struct session *s)
+static bool is_ephemeral(const struct proxy *p, const struct addr *a)
 {
-	static const int on = 1;
-	struct sockaddr_storage ss;
-	socklen_t len;
-	int fd;
+	uint16_t port = ntohs(a->port);
 
-	if (!target_address(s->backend->target, &s->up_addr))
-		return -EHOSTUNREACH; /* its name is not known yet */
-	len = addr_to_sockaddr(&s->up_addr, &ss);
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	s->up.fd = fd;
-	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	leg_label(s, &s->up, TG_LEG_UPSTREAM);
-	leg_take_slot(&s->up, s->backend->upstream);
-	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
-		return -errno;
-	return ev_io_add(s->worker->loop, &s->up.io, fd, LEG_EVENTS);
+	return port >= p->ephemeral_min && port <= p->ephemeral_max;
 }
 
-/* Another backend may do better; our own shortage would be the same there. */
-static void failed(struct session *s, int err)
+static void note_loop(struct session *s)
 {
-	enum tg_end reason = connect_failure(err);
+	if (loops_is_near(&s->up_addr))
+		s->in_loops = loops_enter(s->up.fd, &s->up_addr, s->hops + 1u,
+					  &s->loop_end) == 0;
+}
 
-	if (reason == TG_END_RESOURCES) {
-		session_end(s, reason, true);
-		if (err == EMFILE ||
-		    err == ENFILE) /* after the end, which would resume */
-			worker_pause(s->worker);
-		return;
-	}
-	s->failure = (uint8_t)reason;
+/* To the next address of the backend. */
+static int open_backend(struct session *s)
+{
+	int64_t now = ev_now_ms(s->worker->loop);
+	int fd, err;
+
+	if (s->backend->path)
+		memset(&s->up_addr, 0, sizeof(s->up_addr));
+	else if (!target_pick(s->backend->target, &s->addrs_tried, now, &s->up_addr,
+			      &s->more_addrs))
+		return -EHOSTUNREACH; /* its name is not known yet */
+	fd = dial_socket(s->route, s->backend, &s->up_addr);
+	if (fd < 0)
+		return fd;
+	s->up.fd = fd;
+	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
+	leg_label(s, &s->up, TG_LEG_UPSTREAM);
+	leg_take_slot(&s->up, s->backend->upstream);
+	note_loop(s);
+	err = dial_connect(s->backend, &s->up_addr, fd);
+	return err ? err : ev_io_add(s->worker->loop, &s->up.io, fd, LEG_EVENTS);
+}
+
+static void next_address(struct session *s)
+{
+	int err;
+
+	session_to(s, ST_CONNECT);
+	err = open_backend(s);
+	session_to(s, ST_CONNECT); /* its deadline depends on what else there is to try */
+	if (err)
+		failed(s, -err);
+}
+
+/* All its addresses have failed: another backend may do better. */
+static void backend_failed(struct session *s, enum tg_end reason)
+{
 	s->tried |= 1ull << (s->backend - s->route->backends);
-	target_failed(s->backend->target, s->route->eject_failures, s->route->eject_ms,
-		      ev_now_ms(s->worker->loop));
+	if (reason != TG_END_LOCAL_PORTS) /* that is not its fault */
+		target_failed(s->backend->target, s->route->eject_failures,
+			      s->route->eject_ms, ev_now_ms(s->worker->loop));
 	if (s->retries == s->route->retries_max) {
 		session_end(s, reason, true);
 		return;
@@ -240,17 +281,40 @@ static void failed(struct session *s, int err)
 	upstream_try(s);
 }
 
+/* Our own shortage would be the same elsewhere; anything else is this address's. */
+static void failed(struct session *s, int err)
+{
+	enum tg_end reason = connect_failure(err);
+
+	forget_loop(s);
+	if (reason == TG_END_RESOURCES) {
+		session_end(s, reason, true);
+		if (err == EMFILE ||
+		    err == ENFILE) /* after the end, which would resume */
+			worker_pause(s->worker);
+		return;
+	}
+	s->failure = (uint8_t)reason;
+	if (reason != TG_END_LOCAL_PORTS && !s->backend->path)
+		target_address_failed(s->backend->target, &s->up_addr,
+				      ev_now_ms(s->worker->loop));
+	if (!s->more_addrs) {
+		backend_failed(s, reason);
+		return;
+	}
+	leg_close(s, &s->up, true);
+	leg_reset(&s->up);
+	next_address(s);
+}
+
 /* To a backend of the route, of which a place is taken. */
 static void connect_to(struct session *s, unsigned i)
 {
-	int err;
-
 	s->backend = &s->route->backends[i];
 	s->holds_place = true;
-	session_to(s, ST_CONNECT);
-	err = open_backend(s);
-	if (err)
-		failed(s, -err);
+	s->addrs_tried = 0;
+	s->more_addrs = false;
+	next_address(s);
 }
 
 static void upstream_try(struct session *s)
@@ -302,11 +366,15 @@ void upstream_connected(struct session *s)
 
 	if (s->up.failed && getsockopt(s->up.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
+	if (!err && is_ephemeral(s->worker->proxy, &s->up_addr) &&
+	    dial_is_itself(s->up.fd))
+		err = ECONNREFUSED; /* nobody is there but we */
 	if (err) {
 		failed(s, err);
 		return;
 	}
 	target_connected(s->backend->target);
+	target_address_worked(s->backend->target, &s->up_addr);
 	leg_label(s, &s->down, TG_LEG_DOWNSTREAM);
 	leg_take_slot(&s->down, s->backend->downstream);
 	if (s->route->send_proxy && send_header(s) < 0)

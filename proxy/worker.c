@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One worker: accepting, pausing, taking configurations, draining. */
+/* One worker: taking messages and configurations, draining. */
 #include <errno.h>
 #include <semaphore.h>
 #include <inttypes.h>
@@ -9,19 +9,16 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/util.h"
-#include "handover.h"
+#include "acceptor.h"
 #include "listener.h"
 #include "session.h"
 #include "worker.h"
 
-#define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
-#define RESUME_MS   100
-#define QUEUE_MAX   4096  /* what an accept queue may hold when its listener goes */
 #define PLACES_MANY 65536 /* of a backend that has come up: nobody counts them */
 #define ENDS_MAX    100	  /* sessions ended a turn when the drain is over */
 
@@ -42,140 +39,10 @@ struct worker_message {
 	struct call *call;
 	unsigned places;
 	uint8_t *session;
+	unsigned fds_n; /* of a session */
 	struct config *config;
 	int fds[]; /* one a listener */
 };
-
-/* --- accepting --- */
-
-static void set_accepting(struct worker *w, bool on)
-{
-	for (struct acceptor *a = w->acceptors; a; a = a->next)
-		(void)ev_io_mod(w->loop, &a->io, on ? EPOLLIN : 0);
-}
-
-void worker_pause(struct worker *w)
-{
-	if (w->draining)
-		return;
-	if (!w->paused) {
-		w->paused = true;
-		set_accepting(w, false);
-		relay_pool_trim(&w->pool);
-		book_add(&w->proxy->state->accept_paused, 1);
-		book_add(&w->proxy->state->accept_pauses, 1);
-		log_debug("no descriptors left: accepting pauses");
-	}
-	ev_timer_set(w->loop, &w->resume, RESUME_MS);
-}
-
-static void worker_resume(struct worker *w)
-{
-	if (!w->paused)
-		return;
-	w->paused = false;
-	ev_timer_del(w->loop, &w->resume);
-	__atomic_fetch_sub(&w->proxy->state->accept_paused, 1, __ATOMIC_RELAXED);
-	set_accepting(w, true);
-}
-
-static bool is_full(const struct worker *w)
-{
-	unsigned sessions = __atomic_load_n(&w->proxy->sessions, __ATOMIC_RELAXED);
-	unsigned upstreams = __atomic_load_n(&w->proxy->upstreams, __ATOMIC_RELAXED);
-	unsigned waiting = sessions > upstreams ? sessions - upstreams : 0;
-
-	/* of those that say nothing yet half may still want a socket to a backend */
-	return sessions + upstreams + waiting / 2 + 2 > w->proxy->sockets_max;
-}
-
-/* Errors of the one connection, not of the listening socket (accept(2)). */
-static bool is_connection_error(int err)
-{
-	switch (err) {
-	case ECONNABORTED:
-	case EPROTO:
-	case EINTR:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void on_resume(struct ev_timer *timer)
-{
-	struct worker *w = container_of(timer, struct worker, resume);
-
-	if (is_full(w))
-		worker_pause(w);
-	else
-		worker_resume(w);
-}
-
-/* One connection.  0, or a negative errno if there was none or it may not be taken. */
-static int accept_one(struct acceptor *a)
-{
-	struct worker *w = a->worker;
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	int fd;
-
-	if (is_full(w) &&
-	    a->keep) { /* a closing listener's queue is taken all the same */
-		worker_pause(w);
-		return -EMFILE;
-	}
-	fd = accept4(a->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		session_start(w, a->listener, fd, (struct sockaddr *)&ss);
-		return 0;
-	}
-	if (errno == EAGAIN)
-		return -EAGAIN;
-	if (is_connection_error(errno))
-		return 0; /* take the next */
-	worker_pause(w);  /* no descriptors, no memory: not now */
-	return -EMFILE;
-}
-
-static void on_accept(struct ev_io *io, uint32_t events)
-{
-	struct acceptor *a = container_of(io, struct acceptor, io);
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_MAX && !a->worker->paused && accept_one(a) == 0; i++)
-		;
-}
-
-static void acceptors_drop(struct worker *w)
-{
-	while (w->acceptors) {
-		struct acceptor *a = w->acceptors;
-
-		w->acceptors = a->next;
-		ev_io_del(w->loop, &a->io);
-		close(a->fd);
-		free(a);
-	}
-}
-
-/* What waits in the accept queue was promised a connection: take it before closing. */
-static void acceptor_close(struct worker *w, struct acceptor *a)
-{
-	a->keep = false;
-	for (int i = 0; i < QUEUE_MAX && accept_one(a) == 0; i++)
-		;
-	ev_io_del(w->loop, &a->io);
-	close(a->fd);
-	free(a);
-}
 
 void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1])
 {
@@ -218,68 +85,11 @@ void worker_stop_waiting(struct worker *w, struct waiter *x)
 
 /* --- messages --- */
 
-static void acceptor_add(struct worker *w, struct listener *l, int fd)
-{
-	struct acceptor *a = calloc(1, sizeof(*a));
-	int err = -ENOMEM;
-
-	if (a) {
-		*a = (struct acceptor){
-			.worker = w, .listener = l, .fd = fd, .keep = true
-		};
-		a->io = (struct ev_io){ .fd = -1, .fn = on_accept };
-		err = ev_io_add(w->loop, &a->io, fd, w->paused ? 0 : EPOLLIN);
-	}
-	if (err) {
-		(void)log_errno(err, "listener '%s': a worker cannot accept on it",
-				l->name);
-		close(fd);
-		free(a);
-		return;
-	}
-	a->next = w->acceptors;
-	w->acceptors = a;
-}
-
-static struct acceptor *acceptor_find(struct worker *w, const struct listener *l)
-{
-	for (struct acceptor *a = w->acceptors; a; a = a->next) {
-		if (a->listener->id == l->id && a->listener->ipv6_only == l->ipv6_only &&
-		    memcmp(&a->listener->addr, &l->addr, sizeof(l->addr)) == 0)
-			return a;
-	}
-	return NULL;
-}
-
 static void configure(struct worker *w, struct worker_message *m)
 {
 	struct config *old = w->config, *c = m->config;
 
-	for (struct acceptor *a = w->acceptors; a; a = a->next)
-		a->keep = false;
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		struct acceptor *a = acceptor_find(w, &c->listeners[i]);
-
-		if (m->fds[i] >= 0) {
-			acceptor_add(w, &c->listeners[i], m->fds[i]);
-		} else if (a) {
-			a->listener = &c->listeners[i];
-			a->keep = true;
-		}
-	}
-	/* the last connections of a closing listener still run under its configuration */
-	for (struct acceptor **p = &w->acceptors; *p;) {
-		struct acceptor *a = *p;
-
-		if (a->keep) {
-			p = &a->next;
-			continue;
-		}
-		*p = a->next;
-		acceptor_close(w, a);
-	}
-	for (struct acceptor *a = w->acceptors; a; a = a->next)
-		socket_watch(a->fd, &c->timeouts);
+	acceptors_configure(w, c, m->fds);
 	w->config = c;
 	session_recount_all(w);
 	config_put(old);
@@ -306,14 +116,9 @@ static void on_drain_task(struct ev_task *task)
 
 static void drain(struct worker *w, int64_t deadline_ms)
 {
-	worker_resume(w);
-	while (w->acceptors) {
-		struct acceptor *a = w->acceptors;
-
-		w->acceptors = a->next;
-		acceptor_close(w, a);
-	}
-	worker_resume(w);
+	acceptors_resume(w);
+	acceptors_close(w, NULL);
+	acceptors_resume(w);
 	w->draining = true;
 	if (!w->sessions)
 		ev_loop_stop(w->loop);
@@ -321,20 +126,30 @@ static void drain(struct worker *w, int64_t deadline_ms)
 		ev_timer_set(w->loop, &w->drain, deadline_ms);
 }
 
-/* The successor has the same sockets: what waits in their queues is its to take. */
-static int hand_over(struct worker *w, void *arg)
+int worker_hold(struct worker *w, void *arg)
 {
-	struct handover_message m = { 0 };
-	int fd = *(int *)arg, err = 0;
+	(void)arg;
+	w->held = true;
+	acceptors_switch(w);
+	return 0;
+}
 
-	worker_resume(w);
-	acceptors_drop(w);
-	for (struct session *s = w->sessions, *next; fd >= 0 && s && !err; s = next) {
-		next = session_next(s);
-		err = session_give(s, fd, &m);
-	}
-	handover_message_clear(&m);
-	return err;
+int worker_release(struct worker *w, void *arg)
+{
+	(void)arg;
+	w->held = false;
+	acceptors_switch(w);
+	return 0;
+}
+
+/* The successor has the same sockets: what waits in their queues is its to take. */
+int worker_leave_listeners(struct worker *w, void *arg)
+{
+	const struct worker_leave *leave = arg;
+
+	acceptors_resume(w);
+	acceptors_close(w, leave);
+	return 0;
 }
 
 static void called(struct worker *w, struct call *c)
@@ -388,16 +203,55 @@ static void on_inbox(struct ev_io *io, uint32_t events)
 	}
 }
 
-static void send_message(struct worker *w, struct worker_message *m)
+/* False if the worker has stopped; the message is still the caller's then. */
+static bool send_message(struct worker *w, struct worker_message *m)
 {
 	uint64_t one = 1;
+	bool runs;
 
 	pthread_mutex_lock(&w->inbox_lock);
-	*w->inbox_tail = m;
-	w->inbox_tail = &m->next;
+	runs = !w->stopped;
+	if (runs) {
+		*w->inbox_tail = m;
+		w->inbox_tail = &m->next;
+	}
 	pthread_mutex_unlock(&w->inbox_lock);
-	(void)!write(w->inbox_fd, &one,
-		     sizeof(one)); /* cannot fail below 2^64 messages */
+	if (runs)
+		(void)!write(w->inbox_fd, &one,
+			     sizeof(one)); /* cannot fail below 2^64 messages */
+	return runs;
+}
+
+static void message_free(struct worker_message *m)
+{
+	while (m->fds_n > 0)
+		close(m->fds[--m->fds_n]);
+	for (unsigned i = 0; m->config && i < m->config->listeners_count; i++) {
+		if (m->fds[i] >= 0)
+			close(m->fds[i]);
+	}
+	config_put(m->config);
+	free(m->session);
+	free(m);
+}
+
+/* Nobody reads messages any more: who waits for an answer has it. */
+static void stop_messages(struct worker *w)
+{
+	struct worker_message *m;
+
+	pthread_mutex_lock(&w->inbox_lock);
+	w->stopped = true;
+	while ((m = w->inbox)) {
+		w->inbox = m->next;
+		if (m->kind == MSG_CALL) {
+			m->call->result = -ESRCH;
+			sem_post(&m->call->done);
+		}
+		message_free(m);
+	}
+	w->inbox_tail = &w->inbox;
+	pthread_mutex_unlock(&w->inbox_lock);
 }
 
 static void tell_of_places(struct proxy *p, const struct worker *but, unsigned n)
@@ -410,7 +264,8 @@ static void tell_of_places(struct proxy *p, const struct worker *but, unsigned n
 			continue; /* its next release, or the deadline, will do */
 		m->kind = MSG_PLACE;
 		m->places = n;
-		send_message(w, m);
+		if (!send_message(w, m))
+			message_free(m);
 	}
 }
 
@@ -448,18 +303,60 @@ void worker_place_free(struct worker *w)
 	ev_task_add(w->loop, &w->places_task);
 }
 
-int worker_configure(struct worker *w, struct config *c, const int *fds)
+static struct worker_message *configuration(const struct proxy *p, unsigned worker,
+					    struct config *c, const int *fds)
 {
-	size_t size = c->listeners_count * sizeof(*fds);
-	struct worker_message *m = calloc(1, sizeof(*m) + size);
+	struct worker_message *m =
+		calloc(1, sizeof(*m) + c->listeners_count * sizeof(*m->fds));
 
 	if (!m)
-		return -ENOMEM;
+		return NULL;
 	m->kind = MSG_CONFIGURE;
-	m->config = c;
-	memcpy(m->fds, fds, size);
-	send_message(w, m);
+	m->config = config_get(c);
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		m->fds[i] = fds[i * p->workers_n + worker];
+	return m;
+}
+
+/* All are made before the first is sent: no two workers have different ones. */
+int workers_configure(struct proxy *p, struct config *c, const int *fds)
+{
+	struct worker_message *list = NULL, *m;
+	bool all = true;
+
+	for (unsigned w = p->workers_n; all && w-- > 0;) {
+		m = configuration(p, w, c, fds);
+		all = m != NULL;
+		if (m) {
+			m->next = list;
+			list = m;
+		}
+	}
+	for (unsigned w = 0; list; w++) {
+		m = list;
+		list = m->next;
+		m->next = NULL;
+		if (all && send_message(&p->workers[w], m))
+			continue;
+		config_put(m->config);
+		free(m);
+	}
+	return all ? 0 : -ENOMEM;
+}
+
+static int nothing(struct worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
 	return 0;
+}
+
+void workers_settle(struct proxy *p)
+{
+	for (unsigned w = 0; w < p->workers_n; w++) {
+		if (p->workers[w].started)
+			(void)worker_call(&p->workers[w], nothing, NULL);
+	}
 }
 
 int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg)
@@ -472,16 +369,15 @@ int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *
 	sem_init(&c.done, 0, 0);
 	m->kind = MSG_CALL;
 	m->call = &c;
-	send_message(w, m);
-	while (sem_wait(&c.done) < 0)
-		; /* a signal */
+	if (send_message(w, m)) {
+		while (sem_wait(&c.done) < 0)
+			; /* a signal */
+	} else {
+		free(m);
+		c.result = -ESRCH;
+	}
 	sem_destroy(&c.done);
 	return c.result;
-}
-
-int worker_hand_over(struct worker *w, int fd)
-{
-	return worker_call(w, hand_over, &fd);
 }
 
 int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n)
@@ -492,9 +388,12 @@ int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n
 		return -ENOMEM;
 	m->kind = MSG_ADOPT;
 	m->session = data;
+	m->fds_n = fds_n;
 	memcpy(m->fds, fds, fds_n * sizeof(*fds));
-	send_message(w, m);
-	return 0;
+	if (send_message(w, m))
+		return 0;
+	free(m);
+	return -ESRCH;
 }
 
 int worker_drain(struct worker *w, int64_t deadline_ms)
@@ -505,7 +404,8 @@ int worker_drain(struct worker *w, int64_t deadline_ms)
 		return -ENOMEM;
 	m->kind = MSG_DRAIN;
 	m->deadline_ms = deadline_ms;
-	send_message(w, m);
+	if (!send_message(w, m))
+		message_free(m); /* it has stopped already */
 	return 0;
 }
 
@@ -519,7 +419,7 @@ int worker_init(struct worker *w, struct proxy *p)
 	w->proxy = p;
 	w->inbox_tail = &w->inbox;
 	w->waiting_tail = &w->waiting;
-	w->resume.fn = on_resume;
+	w->resume.fn = acceptors_on_resume;
 	w->drain.fn = on_drain_deadline;
 	w->drain_task.fn = on_drain_task;
 	w->places_task.fn = on_places;
@@ -529,6 +429,8 @@ int worker_init(struct worker *w, struct proxy *p)
 	err = w->inbox_fd < 0 ? -errno : ev_loop_open(&w->loop);
 	if (!err && getrandom(&w->id_high, sizeof(w->id_high), 0) < 0)
 		err = -errno;
+	if (!err)
+		err = openings_init(&w->openings);
 	if (!err)
 		err = relay_pool_init(&w->pool, p->pipes_max, p->buffers_max,
 				      &p->state->pipes, &p->state->buffers);
@@ -542,6 +444,9 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	int err;
 
+	err = sandbox_drop(); /* it reads what comes from outside, and needs nothing */
+	if (err)
+		(void)log_errno(err, "a worker keeps its capabilities");
 	w->pool.outbox = w->proxy->io_uring ? outbox_new() : NULL;
 	if (w->proxy->io_uring && !w->pool.outbox)
 		log_info("no io_uring for us: a system call for each small send");
@@ -549,6 +454,7 @@ static void *worker_main(void *arg)
 	err = ev_loop_run(w->loop);
 	if (err)
 		(void)log_errno(err, "a worker's event loop failed");
+	stop_messages(w);
 	return NULL;
 }
 
@@ -578,15 +484,11 @@ void worker_join(struct worker *w)
 		pthread_join(w->thread, NULL);
 	acceptors_drop(w);
 	relay_pool_done(&w->pool);
+	openings_done(&w->openings);
 	ev_loop_close(w->loop);
 	if (w->inbox_fd >= 0)
 		close(w->inbox_fd);
-	while (w->inbox) { /* came too late, and of no use: places */
-		struct worker_message *m = w->inbox;
-
-		w->inbox = m->next;
-		free(m);
-	}
+	stop_messages(w); /* of one that never ran */
 	config_put(w->config);
 	pthread_mutex_destroy(&w->inbox_lock);
 }

@@ -15,6 +15,7 @@
 #include "base/ev.h"
 #include "book/writer.h"
 #include "config.h"
+#include "openings.h"
 #include "relay.h"
 
 #define SESSION_ID_LEN 32
@@ -27,14 +28,16 @@ struct proxy {
 	struct writer *writer;
 	struct proxy_state *state; /* mapped */
 	unsigned workers_n;
-	unsigned sessions;    /* all workers; relaxed atomic */
-	unsigned upstreams;   /* of these, with a socket to a backend; relaxed atomic */
-	unsigned sockets_max; /* by descriptors */
-	unsigned waiting;     /* for a place at a backend; relaxed atomic */
+	unsigned sessions;     /* all workers; relaxed atomic */
+	unsigned upstreams;    /* of these, with a socket to a backend; relaxed atomic */
+	unsigned sockets_max;  /* by descriptors */
+	unsigned waiting;      /* for a place at a backend; relaxed atomic */
+	size_t openings_bytes; /* held of what clients said first; relaxed atomic */
 	struct limits_table *limits;
-	bool io_uring;			 /* wanted */
-	uint64_t netns_cookie;		 /* of our sockets; 0 if the kernel has none */
-	unsigned pipes_max, buffers_max; /* a worker */
+	bool io_uring;	       /* wanted */
+	uint64_t netns_cookie; /* of our sockets; 0 if the kernel has none */
+	uint16_t ephemeral_min, ephemeral_max; /* ports the kernel hands out */
+	unsigned pipes_max, buffers_max;       /* a worker */
 };
 
 /* Who waits for a place at a backend. */
@@ -60,6 +63,7 @@ struct worker {
 	struct relay_pool pool;
 	struct config *config; /* a reference */
 	struct acceptor *acceptors;
+	struct openings openings;
 	struct session *sessions;		/* list head */
 	struct session *walk;			/* the next of a walk over them */
 	struct waiter *waiting, **waiting_tail; /* oldest first */
@@ -70,11 +74,13 @@ struct worker {
 	struct ev_timer drain;
 	struct ev_task drain_task; /* the deadline has come */
 	bool paused;
+	bool held; /* by an upgrade: nothing is accepted until it is let go */
 	bool draining;
 	struct ev_io inbox_io;
 	int inbox_fd; /* eventfd */
 	pthread_mutex_t inbox_lock;
 	struct worker_message *inbox, **inbox_tail;
+	bool stopped;		   /* under the lock: nobody reads it any more */
 	uint64_t id_high, id_next; /* of its connections: random, and counting */
 	pthread_t thread;
 	bool started;
@@ -87,32 +93,49 @@ int worker_init(struct worker *w, struct proxy *p);
 int worker_start(struct worker *w, int cpu);
 
 /*
- * From the main thread.  worker_configure() gives the worker a configuration (a reference
- * it takes over) and one listening socket a listener, -1 where it keeps the one it has
- * for that address; what is not in the new configuration stops accepting.  0 or -ENOMEM.
+ * From the main thread: give all workers a configuration, and one listening socket a
+ * listener and worker, fds[listener * workers + worker], which become theirs; -1 where
+ * one keeps what it has for that address.  What is not in the new configuration stops
+ * accepting. 0, or -ENOMEM with nothing changed and nothing taken.
  */
-int worker_configure(struct worker *w, struct config *c, const int *fds);
+int workers_configure(struct proxy *p, struct config *c, const int *fds);
 
-/* Stop accepting, end when the last session has ended or at the deadline. */
+/* Wait until those that run have taken what they were sent. */
+void workers_settle(struct proxy *p);
+
+/* Stop accepting, end when the last session has ended or at the deadline.  0 or -ENOMEM.
+ */
 int worker_drain(struct worker *w, int64_t deadline_ms);
 
 /*
- * Give the successor at `fd` (-1: nobody) every session that can move; returns when that
- * is done, and accepting has ended.  Then only worker_drain() is to follow.  0, or a
- * negative errno if the successor is gone.
+ * For an upgrade, by worker_call(): accept nothing (what comes waits in its queue), or go
+ * on.  arg: NULL.
  */
-int worker_hand_over(struct worker *w, int fd);
+int worker_hold(struct worker *w, void *arg);
+int worker_release(struct worker *w, void *arg);
 
 /*
- * From the main thread: run fn on the worker's, and wait for it.  What it returned, or
- * -ENOMEM.
+ * By worker_call(): the successor accepts now.  Listening sockets are closed; of those
+ * that it has not, what waits in the queue is taken first.  arg: `bool (*)(const struct
+ * listener *l)` in a struct worker_leave.
+ */
+struct worker_leave {
+	bool (*has)(const struct listener *l, void *arg); /* the successor */
+	void *arg;
+};
+int worker_leave_listeners(struct worker *w, void *arg);
+
+/*
+ * From the main thread: run fn on the worker's, and wait for it.  What it returned;
+ * -ENOMEM; or -ESRCH of a worker that has stopped.
  */
 int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
 
 /* From any thread: a backend has come up, for whoever waits for a place. */
 void workers_backend_up(struct proxy *p);
 
-/* Go on with a session of the old process; `data` is to be freed.  0 or -ENOMEM. */
+/* Go on with a session of the old process; `data` is to be freed.  0, or -ENOMEM or
+ * -ESRCH with nothing taken. */
 int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);
 
 /* Wait for the thread and free what it had. */

@@ -60,7 +60,7 @@ struct events {
 	uint64_t newest;
 	uint64_t epoch;
 	uint64_t turn;
-	int file; /* -1: none */
+	int file;  /* -1: none */
 	bool torn; /* its last line is not whole */
 	atomic_bool reopen;
 	uint64_t file_bytes;
@@ -142,6 +142,20 @@ static void file_mend(struct events *e, ssize_t n, off_t whole)
 	e->torn = true; /* a pipe: at least the next one begins a new line */
 }
 
+/* It was moved away: from now on another takes its place. */
+static void file_reopen(struct events *e)
+{
+	int err;
+
+	if (!atomic_exchange(&e->reopen, false) || !e->opts.file ||
+	    e->file == STDOUT_FILENO)
+		return;
+	file_close(e);
+	err = file_open(e);
+	if (err)
+		file_error(e, err, "cannot open");
+}
+
 /* line ends with a newline. */
 static void file_write(struct events *e, const char *line, size_t len)
 {
@@ -150,8 +164,6 @@ static void file_write(struct events *e, const char *line, size_t len)
 
 	if (!e->opts.file)
 		return;
-	if (atomic_exchange(&e->reopen, false) && e->file != STDOUT_FILENO)
-		file_close(e);
 	if (e->file > STDOUT_FILENO && e->opts.file_size && e->file_bytes &&
 	    e->file_bytes + len > e->opts.file_size)
 		file_rotate(e);
@@ -212,7 +224,8 @@ static int on_record(const struct record *r, void *arg)
 	set_end(&k, 0, r->key.local, r->key.local_port);
 	set_end(&k, 1, r->key.remote, r->key.remote_port);
 	set_end(&k, 2, r->key.remote, r->key.remote_port);
-	keep(e, r->key.proto == IPPROTO_TCP && r->reason < TG_CLOSE_MAX ? OF_TCP : OF_WIRE,
+	keep(e,
+	     r->key.proto == IPPROTO_TCP && r->reason < TG_CLOSE_MAX ? OF_TCP : OF_WIRE,
 	     event_json_record(e->book, r), &k);
 	/* now and then the others have their turn, however fast records come */
 	return ++e->turn % TURN_RECORDS == 0 || atomic_load(&e->stop);
@@ -244,6 +257,7 @@ static void *reader(void *arg)
 	int n;
 
 	while (!atomic_load(&e->stop)) {
+		file_reopen(e);
 		n = records_poll(e->records, more ? 0 : POLL_MS);
 		if (n < 0) {
 			(void)log_errno(n, "cannot read the records; trying again");
@@ -445,7 +459,8 @@ char *events_next(struct events *e, const struct events_filter *f, uint64_t afte
 	return line;
 }
 
-uint64_t events_before_last(struct events *e, const struct events_filter *f, uint64_t last)
+uint64_t events_before_last(struct events *e, const struct events_filter *f,
+			    uint64_t last)
 {
 	uint64_t at[OF_MAX], before;
 

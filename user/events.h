@@ -36,8 +36,9 @@ void events_stop(struct events *e);  /* ends the thread, if there is one */
 void events_close(struct events *e); /* NULL is fine */
 
 /*
- * Records are numbered from 1, over all books; each book keeps its last opts.keep, so that
- * one that tells much does not push another's out.  The newest, 0 if there is none yet.
+ * Records are numbered from 1, over all books; each book keeps its last opts.keep, so
+ * that one that tells much does not push another's out.  The newest, 0 if there is none
+ * yet.
  */
 uint64_t events_newest(struct events *e);
 
@@ -60,7 +61,8 @@ char *events_next(struct events *e, const struct events_filter *f, uint64_t afte
 		  uint64_t *ret_number, uint64_t *ret_lost);
 
 /* The number behind which `last` wanted records follow. */
-uint64_t events_before_last(struct events *e, const struct events_filter *f, uint64_t last);
+uint64_t events_before_last(struct events *e, const struct events_filter *f,
+			    uint64_t last);
 
 /* Of this run of the exporter: numbers of another mean other records. */
 uint64_t events_epoch(const struct events *e);

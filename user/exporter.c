@@ -56,7 +56,8 @@ static void usage(FILE *out)
 		"Serve the books over HTTP: %s.\n"
 		"'tollgate load' must have run.\n"
 		"\n"
-		"  -l, --listen WHERE         ADDRESS:PORT or unix:PATH (" LISTEN_DEFAULT ")\n"
+		"  -l, --listen WHERE         ADDRESS:PORT or unix:PATH (" LISTEN_DEFAULT
+		")\n"
 		"      --pins DIR             where the books are pinned (" TG_PINS ")\n"
 		"      --user NAME            whom to become (nobody)\n"
 		"      --records N            ended connections of each book to keep in memory\n"
@@ -121,8 +122,7 @@ static int bind_tcp(const char *text)
 	}
 	len = addr_to_sockaddr(&addr, &ss);
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 	    bind(fd, (struct sockaddr *)&ss, len) == 0)
 		return fd;
 	err = log_errno(-errno, "cannot listen on %s", text);
@@ -181,8 +181,9 @@ static void enter_load(const struct exporter *e)
 	if (err && err != -ESRCH)
 		(void)log_errno(err, "cannot enter the network namespace of the load");
 	else if (err)
-		log_warn("the network namespace of the load is gone; continuing with what "
-			 "its maps hold");
+		log_warn(
+			"the network namespace of the load is gone; continuing with what "
+			"its maps hold");
 }
 
 static int serve(struct exporter *e, const char *listen_text, const char *user)
@@ -242,12 +243,15 @@ static int be_alone(const char *pins, struct exporter *e)
 {
 	char dir[RUNDIR_PATH];
 	int err = rundir_make(pin_map_id(pins, "meta"), dir);
+	pid_t pid = 0;
 
 	if (!err)
-		e->lock_fd = rundir_lock(dir, "exporter.lock");
+		e->lock_fd = rundir_lock(dir, "exporter.lock", &pid);
 	if (!err && e->lock_fd == -EBUSY) {
-		log_error("another tollgate-exporter reads the books in %s; stop it first",
-			  pins);
+		log_error(
+			"another tollgate-exporter (pid %d) reads the books in %s; stop it "
+			"first",
+			(int)pid, pins);
 		return -EBUSY;
 	}
 	if (err || e->lock_fd < 0)

@@ -63,12 +63,21 @@ static bool is_state(const char *name)
 	return false;
 }
 
+/* By name or by number (RFC 5237). */
+static bool is_of_protocol(const char *name, unsigned proto)
+{
+	uint64_t number;
+
+	return strcasecmp(name, protocol_name(proto)) == 0 ||
+	       (util_parse_u64(name, UINT8_MAX, &number) == 0 && number == proto);
+}
+
 static bool is_protocol(const char *name)
 {
 	if (strcasecmp(name, "all") == 0)
 		return true;
 	for (unsigned i = 0; i < 256; i++) {
-		if (strcasecmp(name, protocol_name(i)) == 0)
+		if (is_of_protocol(name, i))
 			return true;
 	}
 	return false;
@@ -97,7 +106,7 @@ static bool wanted(const struct snapshot *s, const struct live_flow *f,
 
 	/* a TCP 4-tuple that no socket owns is no connection */
 	if (strcasecmp(protocol, "all") != 0 &&
-	    (strcasecmp(protocol, protocol_name(f->key.proto)) != 0 ||
+	    (!is_of_protocol(protocol, f->key.proto) ||
 	     (f->key.proto == 6 && f->flow.state == 0)))
 		return false;
 
@@ -282,8 +291,6 @@ size_t flows_print(FILE *out, struct snapshot *s, const struct flows_opts *opts)
 			(double)f->flow.srtt_us / 1000,
 			age_format(age_seconds(s, f), age, sizeof(age)));
 	}
-	if (more)
-		fputs("... and more\n", out);
 	free(list);
 	return n;
 }

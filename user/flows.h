@@ -29,8 +29,8 @@ enum flows_bad flows_check(const struct flows_opts *opts);
 extern const char flows_sorts[]; /* names for help texts */
 
 /*
- * The wanted flows of a snapshot in order, a list to free and its length in *ret_n; *ret_more:
- * there are more behind the limit.  NULL without memory.
+ * The wanted flows of a snapshot in order, a list to free and its length in *ret_n;
+ * *ret_more: there are more behind the limit.  NULL without memory.
  */
 const struct live_flow **flows_select(const struct snapshot *s,
 				      const struct flows_opts *opts, size_t *ret_n,

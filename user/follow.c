@@ -181,7 +181,8 @@ static void make_url(CURL *curl, const struct follow_opts *o, char *url, size_t 
 	bool local = strncmp(o->exporter, "unix:", 5) == 0;
 	char port[32] = "", since[32] = "";
 
-	(void)snprintf(url, cap, "%s/%s?last=%lu", local ? "http://exporter" : o->exporter,
+	(void)snprintf(url, cap, "%s/%s?last=%lu",
+		       local ? "http://exporter" : o->exporter,
 		       o->follow ? "events" : "records", o->last);
 	if (local)
 		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, o->exporter + 5);

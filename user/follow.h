@@ -20,9 +20,9 @@ struct follow_opts {
 };
 
 /*
- * Print records of ended connections from an exporter.  One that goes while it is followed
- * is waited for, and asked for what came meanwhile.  0 when there are no more; -ENOENT if
- * there is no exporter; or another negative errno.  Failures are logged.
+ * Print records of ended connections from an exporter.  One that goes while it is
+ * followed is waited for, and asked for what came meanwhile.  0 when there are no more;
+ * -ENOENT if there is no exporter; or another negative errno.  Failures are logged.
  */
 int follow_run(const struct follow_opts *opts);
 

@@ -254,8 +254,8 @@ static struct MHD_Response *make_response(struct answer *a)
 		return NULL;
 	}
 	*b = a->body;
-	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_body,
-						     b, on_body_end);
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
+						     on_body, b, on_body_end);
 	if (!response)
 		on_body_end(b);
 	return response;

@@ -59,7 +59,8 @@ typedef void (*http_fn)(void *arg, const struct request *r, struct answer *ret);
  */
 int http_start(int fd, http_fn fn, void *arg, struct http **ret);
 
-/* End connections that are over their deadline; from any thread, several times a second. */
+/* End connections that are over their deadline; from any thread, several times a second.
+ */
 void http_sweep(struct http *h);
 
 void http_stop(struct http *h); /* NULL is fine */

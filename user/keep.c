@@ -14,6 +14,7 @@
 #include "base/host.h"
 #include "base/links.h"
 #include "base/log.h"
+#include "base/rundir.h"
 #include "book/pin.h"
 #include "bpf/abi.h"
 #include "keep.h"
@@ -70,13 +71,19 @@ static void keep_on(int fd, const char *pins)
 static void run(int fd, const char *pins)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	pid_t parent = getppid();
+	char path[RUNDIR_PATH];
+	uint64_t cookie = 0;
 
 	(void)prctl(PR_SET_NAME, "tollgate-keep");
 	for (int i = 1; i < NSIG; i++) /* they are for the program, not for us */
 		(void)signal(i, i == SIGCHLD ? SIG_DFL : SIG_IGN);
 	(void)libbpf_set_print(be_silent);
+	/* what the program cannot remove itself by then: where a successor would ask */
+	rundir_socket(load_number(pins, &cookie), parent, path);
 	keep_on(fd, pins);
 	(void)poll(&p, 1, -1);
+	(void)unlink(path);
 	_exit(0);
 }
 

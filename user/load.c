@@ -54,7 +54,7 @@ struct load {
 	char cgroup[TG_TARGET_LEN];
 	int cgroup_fd; /* -1: not open */
 	uint64_t cgroup_id;
-	char table[TG_NAME_LEN];
+	char table[TG_TABLE_LEN];
 	bool nft;
 };
 

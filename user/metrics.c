@@ -37,11 +37,14 @@ static void tcp_direction(const struct page *p, const char *name, const char *he
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
 		for (int d = 0; d < TG_DIR_MAX; d++) {
+			uint64_t n = *(const uint64_t *)((const char *)t + offsets[d]);
+
+			if (!page_is_shown(&key, n))
+				continue;
 			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
 				       page_directions[d]);
 			page_row_sample(p, name, true, &key, extra);
-			fprintf(p->out, "%" PRIu64 "\n",
-				*(const uint64_t *)((const char *)t + offsets[d]));
+			fprintf(p->out, "%" PRIu64 "\n", n);
 		}
 	}
 }
@@ -54,10 +57,12 @@ static void tcp_value(const struct page *p, const char *name, const char *help,
 	page_family(p, name, true, help);
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
+		uint64_t n = *(const uint64_t *)((const char *)t + offset);
 
+		if (!page_is_shown(&key, n))
+			continue;
 		page_row_sample(p, name, true, &key, "");
-		fprintf(p->out, "%" PRIu64 "\n",
-			*(const uint64_t *)((const char *)t + offset));
+		fprintf(p->out, "%" PRIu64 "\n", n);
 	}
 }
 
@@ -72,7 +77,8 @@ static void tcp_closed_by_reason(const struct page *p)
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
 		for (int r = 0; r < TG_CLOSE_MAX; r++) {
-			if (t->closed[r] == 0 && r != TG_CLOSE_CLOSED_BY_PEER)
+			if (t->closed[r] == 0 &&
+			    (r != TG_CLOSE_CLOSED_BY_PEER || !page_is_shown(&key, 0)))
 				continue;
 			(void)snprintf(extra, sizeof(extra), "reason=\"%s\",side=\"%s\"",
 				       tg_close_names[r], tg_close_sides[r]);
@@ -92,6 +98,10 @@ static void tcp_active(const struct page *p)
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
 		uint64_t n = tcp_live(tcp_at(p->s, i, &key));
 
+		if (!n && key.listener && !row_in_force(p->s, &key))
+			continue; /* of who is gone */
+		if (!page_is_shown(&key, n))
+			continue;
 		page_row_sample(p, "connections_active", false, &key, "");
 		fprintf(p->out, "%" PRIu64 "\n", n);
 	}
@@ -99,16 +109,33 @@ static void tcp_active(const struct page *p)
 
 /* --- histograms --- */
 
+static void hist_sum(struct tcp_hist *to, const struct tcp_hist *from)
+{
+	to->sum += from->sum;
+	for (int i = 0; i < TG_HIST_BUCKETS; i++)
+		to->buckets[i] += from->buckets[i];
+}
+
+/* Of the host one for each role, whatever the port. */
 static void histogram(const struct page *p, const char *name, const char *help,
 		      enum tg_hist which, unsigned shift, double unit)
 {
+	struct tcp_hist host[2] = { 0 };
 	struct row_key key;
 
 	page_histogram(p, name, help);
 	for (size_t i = 0; i <= p->s->tcp_n; i++) {
 		const struct tcp_totals *t = tcp_at(p->s, i, &key);
 
-		page_histogram_row(p, name, &key, &t->hist[which], shift, unit);
+		if (key.leg == TG_LEG_HOST && key.role != TG_ROLE_NONE)
+			hist_sum(&host[key.role == TG_ROLE_ACCEPTED], &t->hist[which]);
+		else
+			page_histogram_row(p, name, &key, &t->hist[which], shift, unit);
+	}
+	for (int accepted = 0; accepted < 2; accepted++) {
+		key = (struct row_key){ .leg = TG_LEG_HOST, .pad = PAGE_EVERY_PORT };
+		key.role = accepted ? TG_ROLE_ACCEPTED : TG_ROLE_CONNECTED;
+		page_histogram_row(p, name, &key, &host[accepted], shift, unit);
 	}
 }
 

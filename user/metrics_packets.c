@@ -6,6 +6,7 @@
 
 #include "base/host.h"
 #include "base/util.h"
+#include "continuity.h"
 #include "metrics_page.h"
 
 static void wire_family(const struct page *p, const char *name, const char *help,
@@ -26,14 +27,16 @@ static void wire_family(const struct page *p, const char *name, const char *help
 			protocol = protocol_name(key.proto);
 		}
 		for (int d = 0; d < (xdp ? 1 : TG_DIR_MAX); d++) {
+			const struct wire_counts *c = &t->dir[xdp ? TG_XDP : d];
+			uint64_t n = *(const uint64_t *)((const char *)c + offset);
+
+			if (!page_is_shown(&key, n))
+				continue;
 			(void)snprintf(extra, sizeof(extra),
 				       "direction=\"%s\",protocol=\"%s\"",
 				       page_directions[d], protocol);
 			page_row_sample(p, name, true, &key, extra);
-			fprintf(p->out, "%" PRIu64 "\n",
-				*(const uint64_t *)((const char *)&t
-							    ->dir[xdp ? TG_XDP : d] +
-						    offset));
+			fprintf(p->out, "%" PRIu64 "\n", n);
 		}
 	}
 }
@@ -124,6 +127,15 @@ static void wire_book(const struct page *p)
 		    offsetof(struct wire_counts, payload_bytes), false);
 }
 
+/* Of the table as it is now, and of those before it that this process has seen. */
+static uint64_t nft_value(const struct nft_counter *c, bool bytes)
+{
+	char name[160];
+
+	(void)snprintf(name, sizeof(name), "%c%s", bytes ? 'b' : 'p', c->name);
+	return continuity(name, bytes ? c->bytes : c->packets);
+}
+
 static void nft_family(const struct page *p, const char *name, const char *help,
 		       bool bytes)
 {
@@ -155,7 +167,7 @@ static void nft_family(const struct page *p, const char *name, const char *help,
 			page_put_value(p->out, l);
 			fprintf(p->out,
 				"\",direction=\"%s\",verdict=\"%s\"} %" PRIu64 "\n", dir,
-				verdict, bytes ? c->bytes : c->packets);
+				verdict, nft_value(c, bytes));
 		}
 	}
 	c = nft_counter_find(s->nft, s->nft_n, "refused-rx");
@@ -163,7 +175,7 @@ static void nft_family(const struct page *p, const char *name, const char *help,
 		fprintf(p->out,
 			"tollgate_%s_total{leg=\"upstream\",direction=\"rx\","
 			"verdict=\"refused\"} %" PRIu64 "\n",
-			name, bytes ? c->bytes : c->packets);
+			name, nft_value(c, bytes));
 }
 
 static void nft_book(const struct page *p)

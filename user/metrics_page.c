@@ -33,6 +33,11 @@ void page_put_value(FILE *out, const char *value)
 	}
 }
 
+bool page_is_shown(const struct row_key *k, uint64_t value)
+{
+	return value || (k->leg != TG_LEG_HOST && k->leg != TG_LEG_FORWARDED) || !k->port;
+}
+
 /* name{rows' labels, extra} begins a sample; extra is "" or `key="value",...` */
 void page_row_sample(const struct page *p, const char *name, bool counter,
 		     const struct row_key *k, const char *extra)
@@ -45,9 +50,12 @@ void page_row_sample(const struct page *p, const char *name, bool counter,
 		if (k->role == TG_ROLE_NONE) /* past the cap of rows, or no socket's */
 			fputs(",port=\"other\"", p->out);
 		else
-			fprintf(p->out, ",role=\"%s\",port=\"%u\"",
-				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected",
-				k->port);
+			fprintf(p->out, ",role=\"%s\"",
+				k->role == TG_ROLE_ACCEPTED ? "accepted" : "connected");
+		if (k->role != TG_ROLE_NONE && k->port)
+			fprintf(p->out, ",port=\"%u\"", k->port);
+		else if (k->role != TG_ROLE_NONE && k->pad != PAGE_EVERY_PORT)
+			fputs(",port=\"other\"", p->out);
 	} else {
 		fputs(",listener=\"", p->out);
 		page_put_value(p->out,

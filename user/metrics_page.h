@@ -23,6 +23,15 @@ void page_family(const struct page *p, const char *name, bool counter, const cha
 /* A label value, escaped as the format demands. */
 void page_put_value(FILE *out, const char *value);
 
+/* In the padding of a key of the host's: it stands for all ports of its role. */
+#define PAGE_EVERY_PORT 1
+
+/*
+ * Rows of single ports of the host are as many as its users like: of those only what is
+ * not 0 is shown.
+ */
+bool page_is_shown(const struct row_key *k, uint64_t value);
+
 /* tollgate_name{labels of the row, extra} and a space; extra is "" or `key="value",...`
  */
 void page_row_sample(const struct page *p, const char *name, bool counter,

@@ -32,6 +32,8 @@ static void slot_value(const struct page *p, const char *name, bool counter,
 	for (size_t i = 0; i < p->s->slots_n; i++) {
 		if (upstream && p->s->slots[i].row.leg != TG_LEG_UPSTREAM)
 			continue;
+		if (!counter && !slot_in_force(p->s, &p->s->slots[i]))
+			continue; /* a gauge says how it is, and it is no more */
 		page_row_sample(p, name, counter, &p->s->slots[i].row, "");
 		fprintf(p->out, "%" PRIu64 "\n",
 			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
@@ -172,6 +174,10 @@ static void proxy_state(const struct page *p)
 		    "1 if the proxy wrote its heartbeat in the last 5 s.", up);
 	page_simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
 		    st->starts);
+	page_simple(
+		p, "proxy_log_suppressed", true,
+		"Lines of the log that were kept back because there were too many alike.",
+		st->log_suppressed);
 	page_simple(p, "proxy_workers", false, "Worker threads.", up ? st->workers : 0);
 	page_simple(p, "proxy_accept_paused", false,
 		    "Workers that do not accept now because descriptors ran out.",

@@ -31,7 +31,7 @@ static void usage(FILE *out)
 		"  check FILE     check a proxy configuration\n"
 		"\n"
 		"      --pins DIR         where the books are pinned (%s)\n"
-		"      --json             JSON instead of text (status, flows, audit, events)\n"
+		"      --json             JSON instead of text (status, flows, audit, events, why)\n"
 		"      --log-level LEVEL  error, warn, info or debug (info)\n"
 		"  -h, --help             this text\n"
 		"  -V, --version          the version\n"
@@ -68,7 +68,8 @@ static void usage(FILE *out)
 		"      --book NAME        only of the book proxy, tcp or wire\n"
 		"      --since TIME       only what ended since then (seconds since 1970)\n"
 		"      --listener NAME    only of this one\n"
-		"      --exporter URL     whom to ask, unix:PATH too (" FOLLOW_EXPORTER ")\n"
+		"      --exporter URL     whom to ask, unix:PATH too (" FOLLOW_EXPORTER
+		")\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission,\n"
 		"4 incomplete: what could be compared agrees, but something is missing.\n",
@@ -213,8 +214,9 @@ static int parse_count(const char *option, uint64_t max, unsigned long *ret)
 static int parse_address(struct options *o)
 {
 	if (addr_parse_ip(optarg, o->flows.ip) < 0) {
-		log_error("--address %s: not an address such as 203.0.113.9 or 2001:db8::9",
-			  optarg);
+		log_error(
+			"--address %s: not an address such as 203.0.113.9 or 2001:db8::9",
+			optarg);
 		return -EINVAL;
 	}
 	o->flows.by_ip = true;

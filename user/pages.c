@@ -23,11 +23,11 @@
 #include "pages.h"
 #include "version.h"
 
-#define CACHE_NS	1000000000u
-#define AUDIT_TRIES	5
-#define FLOWS_LIMIT	10000 /* of one page, if the request says none */
-#define FLOWS_READERS	16    /* at once */
-#define RECORDS_MAX	1000000
+#define CACHE_NS      1000000000u
+#define AUDIT_TRIES   5
+#define FLOWS_LIMIT   10000 /* of one page, if the request says none */
+#define FLOWS_READERS 16    /* at once */
+#define RECORDS_MAX   1000000
 
 /* A snapshot with the directory, shared by those who read it and the cache. */
 struct directory {
@@ -302,7 +302,8 @@ static ssize_t reader_next(void *arg, char *buf, size_t max)
 	return (ssize_t)done;
 }
 
-static int flows_arguments(const struct request *r, struct flows_opts *ret, struct answer *a)
+static int flows_arguments(const struct request *r, struct flows_opts *ret,
+			   struct answer *a)
 {
 	const char *address = word(r, "address");
 	uint64_t n;
@@ -424,8 +425,10 @@ static void page_records(struct pages *p, const struct request *r, struct answer
 	}
 	n = events_before_last(p->events, &f, last);
 	fputc('[', out);
-	/* what comes meanwhile is for the next time */
-	while ((line = events_next(p->events, &f, n, &n, NULL)) && n <= newest) {
+	/* what comes meanwhile is for the next time, but where it has pushed out all
+	 * others */
+	while ((line = events_next(p->events, &f, n, &n, NULL)) &&
+	       (n <= newest || !comma[0])) {
 		fprintf(out, "%s%s", comma, line);
 		comma = ",\n";
 		free(line);
@@ -447,25 +450,25 @@ static bool parse_id(const struct pages *p, const char *id, uint64_t *ret)
 	       util_parse_u64(id + 17, events_newest(p->events), ret) == 0;
 }
 
-/* A stream of all, from Last-Event-ID on, from the last N that are wanted, or from now. */
+/* A stream of what is wanted, from Last-Event-ID on, from the last N, or from now. */
 static void page_events(struct pages *p, const struct request *r, struct answer *a)
 {
 	const char *seen = request_header(r, "Last-Event-ID");
-	struct events_filter begins;
+	struct events_filter wanted;
 	uint64_t after = 0, last;
 	bool lost = false;
 
-	if (records_arguments(r, &begins, a) < 0)
+	if (records_arguments(r, &wanted, a) < 0)
 		return;
 	if (number(r, "last", UINT64_MAX, 0, &last) < 0) {
 		(void)wrong(a, "last", "a number");
 		return;
 	}
 	if (!seen)
-		after = events_before_last(p->events, &begins, last);
+		after = events_before_last(p->events, &wanted, last);
 	else if (!parse_id(p, seen, &after))
 		lost = true; /* and everything there is */
-	a->response = sse_response(p->sse, r->connection, after, lost);
+	a->response = sse_response(p->sse, r->connection, &wanted, after, lost);
 	if (a->response)
 		a->type = "text/event-stream";
 	else
@@ -482,9 +485,12 @@ static const struct page_entry {
 	void (*fn)(struct pages *p, const struct request *r, struct answer *a);
 	bool figures; /* made from the last snapshot */
 } entries[] = {
-	{ "/metrics", page_metrics, true },	{ "/flows", page_flows, false },
-	{ "/records", page_records, false },	{ "/events", page_events, false },
-	{ "/offenders", page_offenders, true }, { "/healthz", page_health, true },
+	{ "/metrics", page_metrics, true },
+	{ "/flows", page_flows, false },
+	{ "/records", page_records, false },
+	{ "/events", page_events, false },
+	{ "/offenders", page_offenders, true },
+	{ "/healthz", page_health, true },
 	{ "/", page_index, false },
 };
 

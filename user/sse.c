@@ -19,8 +19,10 @@ struct client {
 	uint64_t beat_ns;
 	bool asleep;
 	bool used;
-	bool lost;	/* to be told: another exporter was here */
-	char *text; /* being handed over */
+	bool lost; /* to be told: another exporter was here */
+	struct events_filter filter;
+	char book[8], listener[64]; /* its words */
+	char *text;		    /* being handed over */
 	size_t text_len;
 	size_t text_done;
 };
@@ -54,17 +56,17 @@ void sse_free(struct sse *s)
 /* The next thing to say to this client into its text; false if there is nothing. */
 static bool next_text(struct client *c)
 {
-	static const struct events_filter all;
 	struct events *e = c->sse->events;
-	uint64_t number, lost;
+	uint64_t number, lost, newest = events_newest(e);
 	char *line;
 	int n;
 
 	if (c->lost) {
 		c->lost = false;
-		n = asprintf(&c->text, "event: lost\ndata: {\"records\":null,\"why\":\"another "
-				       "exporter has begun\"}\n\n");
-	} else if ((line = events_next(e, &all, c->sent, &number, &lost))) {
+		n = asprintf(&c->text,
+			     "event: lost\ndata: {\"records\":null,\"why\":\"another "
+			     "exporter has begun\"}\n\n");
+	} else if ((line = events_next(e, &c->filter, c->sent, &number, &lost))) {
 		if (lost) /* first this; then the record, which comes next */
 			n = asprintf(&c->text,
 				     "event: lost\ndata: {\"records\":%llu}\n\n",
@@ -77,6 +79,7 @@ static bool next_text(struct client *c)
 			c->sent = lost ? number - 1 : number;
 		free(line);
 	} else {
+		c->sent = newest > c->sent ? newest : c->sent; /* none was wanted */
 		if (util_now_ns() - c->beat_ns < BEAT_NS)
 			return false;
 		c->beat_ns = util_now_ns();
@@ -131,8 +134,23 @@ static void on_end(void *cls)
 	pthread_mutex_unlock(&c->sse->lock);
 }
 
+/* Those of the request are gone with it. */
+static void keep_words(struct client *c)
+{
+	if (c->filter.book) {
+		(void)snprintf(c->book, sizeof(c->book), "%s", c->filter.book);
+		c->filter.book = c->book;
+	}
+	if (c->filter.listener) {
+		(void)snprintf(c->listener, sizeof(c->listener), "%s",
+			       c->filter.listener);
+		c->filter.listener = c->listener;
+	}
+}
+
 struct MHD_Response *sse_response(struct sse *s, struct MHD_Connection *connection,
-				  uint64_t after, bool lost)
+				  const struct events_filter *f, uint64_t after,
+				  bool lost)
 {
 	struct MHD_Response *response = NULL;
 	struct client *c = NULL;
@@ -142,13 +160,16 @@ struct MHD_Response *sse_response(struct sse *s, struct MHD_Connection *connecti
 		if (!s->clients[i].used)
 			c = &s->clients[i];
 	}
-	if (c)
+	if (c) {
 		*c = (struct client){ .sse = s,
 				      .connection = connection,
 				      .sent = after,
 				      .lost = lost,
 				      .beat_ns = util_now_ns() - BEAT_NS,
+				      .filter = *f,
 				      .used = true };
+		keep_words(c);
+	}
 	pthread_mutex_unlock(&s->lock);
 	if (c)
 		response = MHD_create_response_from_callback(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Server-sent events (WHATWG HTML, 9.2): each record is an event with its epoch and number
- * as id, so that a client that comes again says where it was (Last-Event-ID).
+ * Server-sent events (WHATWG HTML, 9.2): each record is an event with its epoch and
+ * number as id, so that a client that comes again says where it was (Last-Event-ID).
  */
 #ifndef USER_SSE_H
 #define USER_SSE_H
@@ -17,11 +17,13 @@ struct sse;
 struct sse *sse_new(struct events *events); /* NULL without memory */
 
 /*
- * A response that streams records after `after`; with `lost` it begins by saying that some
- * may have been missed.  NULL if there are too many clients.
+ * A response that streams records that `f` wants, which is copied, after `after`; with
+ * `lost` it begins by saying that some may have been missed.  NULL if there are too many
+ * clients.
  */
 struct MHD_Response *sse_response(struct sse *s, struct MHD_Connection *connection,
-				  uint64_t after, bool lost);
+				  const struct events_filter *f, uint64_t after,
+				  bool lost);
 
 /* There may be something new; arg is a struct sse. */
 void sse_wake(void *arg);

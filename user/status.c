@@ -133,6 +133,21 @@ static json_t *hooks_json(const struct snapshot *s)
 	return list;
 }
 
+/* Backends that get nothing, because nobody knows where they are. */
+static void print_nameless(FILE *out, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->slots_n; i++) {
+		const struct proxy_slot *slot = &s->slots[i];
+
+		if (slot->row.leg != TG_LEG_UPSTREAM || slot->addresses ||
+		    !slot->lookups_failed || !slot_in_force(s, slot))
+			continue;
+		fprintf(out, "NO ADDRESS %s of route %s: its name cannot be looked up\n",
+			snapshot_name(s, TG_NAME_BACKEND, slot->row.backend),
+			snapshot_name(s, TG_NAME_ROUTE, slot->row.route));
+	}
+}
+
 /* How full the tables are; a warning from 80 % on. */
 static void print_fill(FILE *out, const struct snapshot *s)
 {
@@ -190,6 +205,7 @@ void status_print(FILE *out, const struct snapshot *s, const struct audit *a,
 		(uint64_t)t->counts.tx_retransmitted_bytes);
 	print_hooks(out, s);
 	print_refused(out, s);
+	print_nameless(out, s);
 	print_fill(out, s);
 	offenders_print(out, s);
 	print_faults(out, s);

@@ -17,6 +17,7 @@
 #include "book/book.h"
 #include "book/explain.h"
 #include "book/hooks.h"
+#include "check.h"
 #include "flows.h"
 #include "follow.h"
 #include "options.h"
@@ -191,12 +192,14 @@ static int cmd_flows(struct options *o)
 		log_error("--sort %s: not one of %s", o->flows.sort, flows_sorts);
 		return EXIT_USAGE;
 	case FLOWS_BAD_STATE:
-		log_error("--state %s: not a state of TCP such as ESTABLISHED or TIME_WAIT",
-			  o->flows.state);
+		log_error(
+			"--state %s: not a state of TCP such as ESTABLISHED or TIME_WAIT",
+			o->flows.state);
 		return EXIT_USAGE;
 	case FLOWS_BAD_PROTOCOL:
-		log_error("--protocol %s: not tcp, udp, icmp, icmpv6, sctp, a number or all",
-			  o->flows.protocol);
+		log_error(
+			"--protocol %s: not tcp, udp, icmp, icmpv6, sctp, a number or all",
+			o->flows.protocol);
 		return EXIT_USAGE;
 	default:
 		break;
@@ -315,8 +318,7 @@ static int cmd_check(struct options *o)
 		log_error("%s", why);
 		return EXIT_BAD;
 	}
-	printf("%s: fine, %u listener%s\n", o->args[0], c->listeners_count,
-	       c->listeners_count == 1 ? "" : "s");
+	check_show(o->args[0], c);
 	config_put(c);
 	return EXIT_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exporter knows the last ends; here is what each of their reasons means.  The table is
- * the manual's, too: lint compares it with the reasons in bpf/abi_proxy.h.
+ * The exporter knows the last ends; here is what each of their reasons means.  The table
+ * is the manual's, too: lint compares it with the reasons in bpf/abi_proxy.h.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,8 +30,9 @@ static const struct {
 	  "look at the backend's log for that time" },
 	{ TG_END_IDLE_TIMEOUT, "no byte either way for timeouts.idle",
 	  "keep_alive: extended or immortal on the route, or a longer idle" },
-	{ TG_END_HALF_CLOSE_TIMEOUT, "one end had closed, the other said nothing for "
-			     "timeouts.half_close",
+	{ TG_END_HALF_CLOSE_TIMEOUT,
+	  "one end had closed, the other said nothing for "
+	  "timeouts.half_close",
 	  "a longer half_close, if that is how the protocol works" },
 	{ TG_END_LIFE_MAX, "it was older than timeouts.life", "a longer life, or none" },
 	{ TG_END_STUCK, "bytes were not acknowledged or taken for timeouts.stuck",
@@ -59,13 +60,15 @@ static const struct {
 	  "raise the route's limits.rate" },
 	{ TG_END_SOURCE_CONNECTIONS, "this address had limits.per_source at once",
 	  "raise per_source; 'tollgate status' lists who is refused most" },
-	{ TG_END_SOURCE_RATE, "this address made more new ones than limits.source_rate "
-			      "allows",
+	{ TG_END_SOURCE_RATE,
+	  "this address made more new ones than limits.source_rate "
+	  "allows",
 	  "raise source_rate" },
 	{ TG_END_PREFIX_CONNECTIONS, "its prefix had limits.per_prefix at once",
 	  "raise per_prefix" },
-	{ TG_END_PREFIX_RATE, "its prefix made more new ones than limits.prefix_rate "
-			      "allows",
+	{ TG_END_PREFIX_RATE,
+	  "its prefix made more new ones than limits.prefix_rate "
+	  "allows",
 	  "raise prefix_rate" },
 	{ TG_END_PROXY_V1_LINE, "its PROXY header, version 1, is malformed",
 	  "mend the balancer before us" },
@@ -108,8 +111,9 @@ static const struct {
 	  "start the backend, or mend its address" },
 	{ TG_END_BACKEND_TIMEOUT, "the backend did not answer within timeouts.connect",
 	  "a firewall that drops, or a host that is down" },
-	{ TG_END_BACKEND_UNREACHABLE, "the backend cannot be reached, or its name is "
-				      "not known",
+	{ TG_END_BACKEND_UNREACHABLE,
+	  "the backend cannot be reached, or its name is "
+	  "not known",
 	  "'tollgate status' and the proxy's log say which" },
 	{ TG_END_NO_BACKEND, "all backends of the route are down or draining",
 	  "look at their health: tollgate_backend_up" },
@@ -172,6 +176,7 @@ static void on_record(const json_t *o, void *arg)
 {
 	time_t closed = (time_t)json_number_value(json_object_get(o, "closed"));
 	const char *reason = text(o, "reason"), *name = text(o, "server_name");
+	const char *backend = text(o, "backend");
 	struct telling *t = arg;
 	int i = find(reason);
 	char when[32] = "";
@@ -186,9 +191,10 @@ static void on_record(const json_t *o, void *arg)
 	}
 	if (localtime_r(&closed, &tm))
 		(void)strftime(when, sizeof(when), "%F %T", &tm);
-	printf("%s  %s%s%s  %s%s%s: %s by %s\n", when, text(o, "client"),
-	       name[0] ? " for " : "", name, text(o, "listener"),
-	       text(o, "route")[0] ? "/" : "", text(o, "route"), reason, text(o, "side"));
+	printf("%s  %s  %s%s%s: %s by %s%s%s%s%s\n", when, text(o, "client"),
+	       text(o, "listener"), text(o, "route")[0] ? "/" : "", text(o, "route"),
+	       reason, text(o, "side"), name[0] ? ", for " : "", name,
+	       backend[0] ? ", at " : "", backend);
 }
 
 int why_run(const struct why_opts *opts)
@@ -210,13 +216,13 @@ int why_run(const struct why_opts *opts)
 	if (err)
 		return err;
 	if (opts->json)
-		return t.n ? 0 : 1;
+		return 0;
 	if (!t.n) {
 		printf("no connection of %s has ended among those the exporter keeps: it may "
 		       "never have come here (a firewall, another address), or it lives "
 		       "('tollgate flows')\n",
 		       opts->address);
-		return 1;
+		return 0;
 	}
 	putchar('\n');
 	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {

@@ -14,7 +14,7 @@ struct why_opts {
 
 /*
  * Tell why the last connections of an address ended, with what each reason means and what
- * to do.  0; 1 if there is none; -ENOENT if there is no exporter; or another negative
+ * to do.  0; -ENOENT if there is no exporter; or another negative
  * errno, logged.
  */
 int why_run(const struct why_opts *opts);

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (m != n)
 		abort();
 	if (n > 0) {
-		ja4_make(data, &once, &whole, ja4);
+		ja4_make(data, &once, ja4);
 		if (ja4[0] && strlen(ja4) != JA4_LEN)
 			abort();
 	}

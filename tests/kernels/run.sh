@@ -128,9 +128,15 @@ xdp() {
 	[ "$want" = "$(value 'tollgate_xdp_frame_bytes_total.*protocol="(udp|sctp)"')" ]
 }
 clsact() { ok load-clsact && ok unload-clsact; }
+# A kernel that has no element at hand in an interrupt (bpf_mem_alloc refills later) makes
+# none, and the books say so: incomplete, and nothing else is wrong.
+complete_but_for_memory() {
+	ok "$1" || { [ "$(cat "$d/$1.rc")" = 4 ] &&
+		json "$1" | jq -e '.incomplete | length > 0 and all(.reason == "out_of_memory" and .count < 10)'; }
+}
 storm() {
 	local wrote
-	ok storm && ok audit-storm || return 1
+	ok storm && complete_but_for_memory audit-storm || return 1
 	wrote=$(jq -s 'map(.written) | add' "$d/storm")
 	json audit-storm | jq -e '.residual_bytes.tcp_wire == 0 and .residual_bytes.totals_sockets == 0' &&
 		json status-storm | jq -e ".payload.tx_payload_bytes == $wrote and .payload.rx_payload_bytes == $wrote"

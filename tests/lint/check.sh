@@ -82,7 +82,9 @@ shellcheck -s bash -S warning \
 ) || say "shellcheck of bats files: see above"
 
 # the manual knows every key, every option, every package
-for key in $(sed -n '/config_keys\[\]/,/NULL }/p' proxy/config.c | grep -o '"[a-z_0-9]*"' | tr -d '"'); do
+keys=$(grep -hoE 'CYAML_FIELD_[A-Z_]+\(\s*"[a-z_0-9]+"' proxy/config*.c | cut -d'"' -f2 | sort -u)
+[ "$(wc -w <<<"$keys")" -gt 40 ] || say "proxy/config.c: where are its keys?"
+for key in $keys; do
 	grep -q "$key" proxy/tollgate.yaml.5 || say "proxy/tollgate.yaml.5: does not explain $key"
 done
 while read -r page source; do

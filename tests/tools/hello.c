@@ -12,7 +12,8 @@
  *
  *   hello bytes CASE SNI             one case to standard output
  *
- *   hello drip ADDRESS:PORT N        N connections that send one byte of a hello and wait
+ *   hello drip ADDRESS:PORT N [BYTES]  N connections that send so much of a hello, one
+ * byte unless told, and wait, whatever becomes of them
  *
  * Who answered is the name of a backend, or "refused"; "changed" follows if other bytes
  * came there than were sent, "cut" if its answer to our half-close did not come.
@@ -291,14 +292,16 @@ static void run_shape(const struct addr *a, const struct shape *s, const char *s
 	close(fd);
 }
 
-static void drip(const struct addr *a, uint64_t n)
+/* Of the largest shape, so that no part of it is a whole one. */
+static void drip(const struct addr *a, uint64_t n, size_t bytes)
 {
 	char c;
 
 	for (uint64_t i = 0; i < n; i++) {
 		int fd = connect_to(a);
 
-		if (send(fd, "\x16", 1, MSG_NOSIGNAL) != 1)
+		if (send(fd, stream, bytes, MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+		    errno != ECONNRESET)
 			die("send");
 	}
 	puts("dripping");
@@ -367,7 +370,7 @@ static _Noreturn void serve(const struct addr *a, const char *name)
 int main(int argc, char **argv)
 {
 	struct addr a;
-	uint64_t n;
+	uint64_t n, bytes = 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -386,7 +389,12 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "serve") == 0)
 		serve(&a, argv[3]);
 	if (strcmp(argv[1], "drip") == 0 && util_parse_u64(argv[3], 20000, &n) == 0) {
-		drip(&a, n);
+		size_t most =
+			make_stream(&shapes[ARRAY_SIZE(shapes) - 1], "drip.example.org");
+
+		if (argc > 4 && util_parse_u64(argv[4], most - 1, &bytes) < 0)
+			return 2;
+		drip(&a, n, (size_t)bytes);
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {

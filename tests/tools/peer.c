@@ -6,7 +6,8 @@
  *
  *   peer serve --listen ADDR:PORT [--proxy] [--tls]     until SIGTERM, then the sums
  *   peer load --connect ADDR:PORT [--connections N] [--parallel P] [--mix NAME]
- *             [--bytes N] [--pause MS] [--urgent] [--sni NAME] [--proxy v1|v2] [--seed N]
+ *             [--bytes N] [--pause MS] [--urgent] [--sni NAME] [--send-proxy v1|v2]
+ * [--seed N]
  * [--from ADDR]
  *
  * Sums are one line of JSON.  Exit 1 if a byte was wrong or a connection failed.

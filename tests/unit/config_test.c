@@ -149,6 +149,7 @@ static const char *chosen(const struct listener *l, const char *sni, const char 
 {
 	struct hello h = { .has_sni = sni != NULL };
 	struct addr client = { 0 };
+	bool undecided = false;
 	struct route *r;
 
 	(void)addr_parse(from, &client);
@@ -159,7 +160,7 @@ static const char *chosen(const struct listener *l, const char *sni, const char 
 		memcpy(h.alpn + 1, alpn, strlen(alpn));
 		h.alpn_len = (uint8_t)(1 + strlen(alpn));
 	}
-	r = route_find(l, &h, &client);
+	r = route_find(l, &h, &client, &undecided);
 	return r ? r->name : "none";
 }
 
@@ -302,7 +303,7 @@ static void backends_take_turns_by_weight(void)
 static void limits_and_failures_are_kept(void)
 {
 	struct config *c = balanced("least_connections");
-	struct addr client = { 0 };
+	struct addr client = { 0 }, at[TARGET_ADDRS_MAX];
 	struct route *r;
 	unsigned n[5], b;
 
@@ -333,9 +334,10 @@ static void limits_and_failures_are_kept(void)
 	CHECK_INT(10, n[0]);
 	CHECK(!target_is_ejected(r->backends[0].target, 6000));
 	/* down by its checks: not even then */
-	CHECK(target_set_up(r->backends[0].target, false, 1000));
+	CHECK(target_addresses(r->backends[0].target, at) == 1);
+	CHECK(target_checked(r->backends[0].target, &at[0], false, 1, 1, 1000));
 	CHECK_INT(BALANCE_NONE, balance_choose(r, &client, 14, 1000, &b));
-	CHECK(target_set_up(r->backends[0].target, true, 10000));
+	CHECK(target_checked(r->backends[0].target, &at[0], true, 1, 1, 10000));
 	CHECK_INT(512, target_warmth(r->backends[0].target, 1000, 10500));
 	CHECK_INT(1024, target_warmth(r->backends[0].target, 1000, 11000));
 	config_put(c);
@@ -351,9 +353,11 @@ static void a_source_stays_with_its_backend(void)
 		return;
 	when = 100000;
 	for (unsigned i = 0; i < 1000; i++) {
-		struct addr client = {
-			.ip = { [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i }
-		};
+		struct addr client = { .ip = { [10] = 0xff,
+					       [11] = 0xff,
+					       [12] = 10,
+					       [14] = (uint8_t)(i >> 8),
+					       [15] = (uint8_t)i } };
 		struct route *r = &c->listeners[0].routes[0];
 		unsigned a, b, d;
 
@@ -395,17 +399,18 @@ static void random_of_two_prefers_the_lighter(void)
 	config_put(c);
 }
 
-static void names_of_backends_are_looked_up(void)
+static void names_of_backends_are_looked_up_later(void)
 {
 	struct config *c = NULL;
-	struct addr a;
+	struct addr a[TARGET_ADDRS_MAX];
 
 	CHECK_INT(0, config_parse("x.yaml", base_text, sizeof(base_text) - 1, &c, why));
 	if (!c)
 		return;
 	CHECK_INT(0, config_resolve(c, why));
-	/* "127.1" is a name to us, and needs no resolver: getaddrinfo(3) reads it */
-	CHECK(target_address(c->listeners[0].routes[1].backends[0].target, &a));
+	/* "127.1" is a name to us: nothing here waits for a resolver */
+	CHECK_INT(0, target_addresses(c->listeners[0].routes[1].backends[0].target, a));
+	CHECK_INT(1, target_addresses(c->listeners[0].routes[0].backends[0].target, a));
 	config_put(c);
 }
 
@@ -421,6 +426,6 @@ int main(void)
 	RUN(limits_and_failures_are_kept);
 	RUN(a_source_stays_with_its_backend);
 	RUN(random_of_two_prefers_the_lighter);
-	RUN(names_of_backends_are_looked_up);
+	RUN(names_of_backends_are_looked_up_later);
 	DONE();
 }

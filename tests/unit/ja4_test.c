@@ -88,7 +88,7 @@ static void ja4_of(const uint16_t *ciphers, const uint16_t *types,
 	buf[6] = 0;
 	(void)put16(buf + 7, (unsigned)(len - 9));
 	CHECK(hello_scan(&scan, buf, len, sizeof(buf), &hello) == (ssize_t)len);
-	ja4_make(buf, &scan, &hello, ret);
+	ja4_make(buf, &scan, ret);
 }
 
 static const uint16_t browser_ciphers[] = { 0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b,

@@ -34,33 +34,23 @@ static void as_many_as_there_may_be_and_no_more(void)
 	limits_free(table);
 }
 
-static void new_ones_are_limited_in_every_span_of_time(void)
+static void new_ones_are_limited_by_a_bucket(void)
 {
-	const struct limits l = { .rate = { 10, 1000 } };
+	const struct limits l = { .rate = { .n = 10, .ms = 1000 } };
 	struct limits_holds h = { 0 };
 	int admitted[4] = { 0 };
 
 	table = limits_new(&full);
-	/* 20 a second are offered for four seconds: 10 a second get through */
+	/* 20 a second are offered for four seconds: a burst of 10, then 10 a second */
 	for (int i = 0; i < 80; i++) {
 		admitted[i / 20] += limits_admit(table, LIMITS_PROCESS, 0, &l, NULL,
 						 100000 + i * 50, &h) == TG_END_DONE;
 		limits_release(table, &h);
 	}
-	CHECK_INT(10, admitted[0]);
+	CHECK(admitted[0] >= 19 && admitted[0] <= 20);
 	for (int i = 1; i < 4; i++)
 		CHECK(admitted[i] >= 9 && admitted[i] <= 11);
-	/* a burst at the border of two windows is not twice as large */
-	for (int i = 0; i < 10; i++) {
-		limits_release(table, &h);
-		CHECK_INT(0, limits_admit(table, LIMITS_ROUTE, 7, &l, NULL, 199999, &h));
-	}
-	CHECK_INT(TG_END_ROUTE_RATE,
-		  limits_admit(table, LIMITS_ROUTE, 7, &l, NULL, 200000, &h));
-	CHECK_INT(TG_END_ROUTE_RATE,
-		  limits_admit(table, LIMITS_ROUTE, 7, &l, NULL, 200099, &h));
-	CHECK_INT(0, limits_admit(table, LIMITS_ROUTE, 7, &l, NULL, 200100, &h));
-	/* the clock of another thread may be a little behind at the border */
+	/* the clock of another thread may be a little behind */
 	for (int i = 0; i < 10; i++) {
 		limits_release(table, &h);
 		CHECK_INT(0, limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 299999, &h));
@@ -68,9 +58,7 @@ static void new_ones_are_limited_in_every_span_of_time(void)
 	CHECK_INT(TG_END_ROUTE_RATE,
 		  limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 300001, &h));
 	CHECK_INT(TG_END_ROUTE_RATE,
-		  limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 299999, &h));
-	CHECK_INT(TG_END_ROUTE_RATE,
-		  limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 300002, &h));
+		  limits_admit(table, LIMITS_ROUTE, 8, &l, NULL, 299998, &h));
 	limits_release(table, &h);
 	limits_free(table);
 }
@@ -96,7 +84,9 @@ static void sources_and_prefixes_are_told_apart(void)
 	CHECK_INT(0, h[2].n); /* its source was not counted either */
 	CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &d, 0, &h[3]));
 	CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &e, 0, &h[4]));
-	CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &f, 0, &h[5]));
+	/* an IPv6 network of 64 bits is one source */
+	CHECK_INT(TG_END_SOURCE_CONNECTIONS,
+		  limits_admit(table, LIMITS_PROCESS, 0, &l, &f, 0, &h[5]));
 	CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &g, 0, &h[6]));
 	limits_release(table, &h[0]);
 	CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &c, 0, &h[2]));
@@ -107,9 +97,10 @@ static void sources_and_prefixes_are_told_apart(void)
 
 static void a_table_that_is_full_says_so_and_forgets_who_is_gone(void)
 {
-	const struct limits l = { .source_rate = { 1, 1000 } };
+	const struct limits l = { .source_rate = { .n = 1, .ms = 1000 } };
 	struct addr a = client("10.0.0.0:1");
 	struct limits_holds h = { 0 };
+	uint32_t admitted = 0;
 
 	full = 0;
 	table = limits_new(&full);
@@ -117,28 +108,32 @@ static void a_table_that_is_full_says_so_and_forgets_who_is_gone(void)
 		a.ip[13] = (uint8_t)(i >> 16);
 		a.ip[14] = (uint8_t)(i >> 8);
 		a.ip[15] = (uint8_t)i;
-		CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &a, 1000, &h));
+		admitted += limits_admit(table, LIMITS_PROCESS, 0, &l, &a, 1000, &h) ==
+			    TG_END_DONE;
 		limits_release(table, &h);
 	}
 	CHECK_INT(1000, full);
-	/* two windows later there is room again */
+	CHECK_INT(LIMITS_ENTRIES_MAX + 1, admitted); /* those without one are one */
+	/* when their rates have forgotten them there is room again */
+	full = admitted = 0;
 	for (uint32_t i = 0; i < LIMITS_ENTRIES_MAX; i++) {
 		a.ip[12] = 11;
 		a.ip[13] = (uint8_t)(i >> 16);
 		a.ip[14] = (uint8_t)(i >> 8);
 		a.ip[15] = (uint8_t)i;
-		CHECK_INT(0, limits_admit(table, LIMITS_PROCESS, 0, &l, &a, 4000, &h));
+		admitted += limits_admit(table, LIMITS_PROCESS, 0, &l, &a, 4000, &h) ==
+			    TG_END_DONE;
 		limits_release(table, &h);
 	}
-	CHECK(full < 20000); /* buckets that nobody looked into yet */
-	limits_release(table, &h);
+	CHECK(full < 100); /* the last ones find it too seldom to look everywhere */
+	CHECK(admitted > LIMITS_ENTRIES_MAX - 100);
 	limits_free(table);
 }
 
 int main(void)
 {
 	RUN(as_many_as_there_may_be_and_no_more);
-	RUN(new_ones_are_limited_in_every_span_of_time);
+	RUN(new_ones_are_limited_by_a_bucket);
 	RUN(sources_and_prefixes_are_told_apart);
 	RUN(a_table_that_is_full_says_so_and_forgets_who_is_gone);
 	DONE();

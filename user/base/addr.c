@@ -148,6 +148,9 @@ bool prefix_has(const struct prefix *p, const uint8_t ip[16])
 {
 	unsigned whole = p->bits / 8, rest = p->bits % 8;
 
+	/* IPv4 is kept within IPv6, but all of IPv6 does not mean it */
+	if (p->bits < 96 && addr_is_v4(ip))
+		return false;
 	if (memcmp(p->ip, ip, whole) != 0)
 		return false;
 	return rest == 0 || (uint8_t)((p->ip[whole] ^ ip[whole]) >> (8 - rest)) == 0;

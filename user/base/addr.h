@@ -40,6 +40,8 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret);
 /* "10.0.0.0/8", "2001:db8::/32", or one address.  0, or -EINVAL (also for host bits set).
  */
 int prefix_parse(const char *text, struct prefix *ret);
+
+/* A prefix of IPv6, "::/0" too, has no IPv4 address. */
 bool prefix_has(const struct prefix *p, const uint8_t ip[16]);
 
 #endif

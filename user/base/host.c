@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/host.h"
 #include "base/util.h"
 
@@ -238,6 +240,27 @@ int host_netstat(const char *name, uint64_t *ret)
 	}
 	fclose(f);
 	return err;
+}
+
+bool host_has_address(const uint8_t ip[16])
+{
+	struct ifaddrs *all, *i;
+	struct addr a;
+	bool has = false;
+
+	if (addr_is_v4(ip) && ip[12] == 127)
+		return true;
+	if (getifaddrs(&all) < 0)
+		return false;
+	for (i = all; i && !has; i = i->ifa_next) {
+		if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET &&
+				     i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		addr_from_sockaddr(i->ifa_addr, &a);
+		has = memcmp(a.ip, ip, sizeof(a.ip)) == 0;
+	}
+	freeifaddrs(all);
+	return has;
 }
 
 uint64_t host_raise_nofile(void)

@@ -2,6 +2,7 @@
 #ifndef USER_BASE_HOST_H
 #define USER_BASE_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ int host_ephemeral_ports(uint16_t *ret_min, uint16_t *ret_max);
  * -ENOENT if the kernel has none of that name, or another negative errno.
  */
 int host_netstat(const char *name, uint64_t *ret);
+
+/* Is it an address of this host, loopback too, in this network namespace? */
+bool host_has_address(const uint8_t ip[16]);
 
 /* Raise the descriptor limit to what the system allows; returns the limit in force. */
 uint64_t host_raise_nofile(void);

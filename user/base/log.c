@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -12,6 +14,8 @@
 
 static const char *program_name = "tollgate";
 static enum log_level max_level = LOG_INFO;
+static int with_time;
+static unsigned long long *kept_back_total;
 
 static const struct {
 	const char *name;
@@ -26,6 +30,23 @@ static const struct {
 void log_init(const char *program)
 {
 	program_name = program;
+	with_time = !isatty(STDERR_FILENO) && !getenv("JOURNAL_STREAM");
+}
+
+/* "2026-11-25T13:31:16.123Z ", or "" where the reader has the time anyway. */
+static const char *time_prefix(char *buf, size_t len)
+{
+	struct timespec now;
+	char text[32];
+	struct tm tm;
+
+	buf[0] = '\0';
+	if (!with_time || clock_gettime(CLOCK_REALTIME, &now) < 0 ||
+	    !gmtime_r(&now.tv_sec, &tm))
+		return buf;
+	if (strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
+		(void)snprintf(buf, len, "%s.%03dZ ", text, (int)(now.tv_nsec / 1000000));
+	return buf;
 }
 
 int log_set_level(const char *name)
@@ -48,9 +69,11 @@ static void log_write(enum log_level level, const char *text)
 {
 	int colour = levels[level].colour[0] && isatty(STDERR_FILENO);
 	char line[LINE_MAX_BYTES + 128];
+	char when[48];
 	int n;
 
-	n = snprintf(line, sizeof(line), "%s: %s%s%s: %s\n", program_name,
+	n = snprintf(line, sizeof(line), "%s%s: %s%s%s: %s\n",
+		     time_prefix(when, sizeof(when)), program_name,
 		     colour ? levels[level].colour : "", levels[level].name,
 		     colour ? "\033[0m" : "", text);
 	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
@@ -67,6 +90,46 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	log_write(level, text);
+}
+
+void log_count_kept_back(unsigned long long *word)
+{
+	__atomic_store_n(&kept_back_total, word, __ATOMIC_RELEASE);
+}
+
+void log_line_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+{
+	struct timespec now = { 0, 0 };
+	char text[LINE_MAX_BYTES];
+	uint64_t now_ns, last;
+	uint32_t kept_back;
+	va_list ap;
+	int n;
+
+	if (!log_enabled(level))
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	last = __atomic_load_n(&limit->last_ns, __ATOMIC_RELAXED);
+	if ((last && now_ns - last < 1000000000u) ||
+	    !__atomic_compare_exchange_n(&limit->last_ns, &last, now_ns, 0,
+					 __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		unsigned long long *total =
+			__atomic_load_n(&kept_back_total, __ATOMIC_ACQUIRE);
+
+		__atomic_add_fetch(&limit->kept_back, 1, __ATOMIC_RELAXED);
+		if (total)
+			__atomic_add_fetch(total, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	kept_back = __atomic_exchange_n(&limit->kept_back, 0, __ATOMIC_RELAXED);
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (kept_back && n >= 0 && (size_t)n < sizeof(text))
+		(void)snprintf(text + n, sizeof(text) - (size_t)n,
+			       " (and %u more like it)", kept_back);
 	log_write(level, text);
 }
 

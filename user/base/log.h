@@ -4,6 +4,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+#include <stdint.h>
+
 /* Set the program's name, shown before each line; the string is borrowed for ever. */
 void log_init(const char *program);
 
@@ -13,12 +15,35 @@ int log_set_level(const char *name);
 /* 1 if a line of this level would be printed. */
 int log_enabled(enum log_level level);
 
-/* One line to standard error; thread-safe; colour only on a terminal. */
+/* One line to standard error; thread-safe; colour only on a terminal.  To a file or a
+ * pipe each line begins with the time (RFC 3339, UTC); to the journal it does not, which
+ * has its own. */
 void log_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* The same with ": <text of err>" behind it.  err is a negative errno and is returned. */
 int log_errno(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * How often one place in the program has spoken: for lines that strangers can cause.  At
+ * most one a second is printed; how many were kept back is said by the next that is.
+ */
+struct log_limit {
+	uint64_t last_ns;
+	uint32_t kept_back;
+};
+
+/* Count lines that are kept back there, too; any thread; NULL: nowhere. */
+void log_count_kept_back(unsigned long long *word);
+
+void log_line_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define log_limited(level, ...)                                  \
+	do {                                                     \
+		static struct log_limit limit_;                  \
+		log_line_limited(&limit_, (level), __VA_ARGS__); \
+	} while (0)
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)

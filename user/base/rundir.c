@@ -31,22 +31,33 @@ int rundir_make(uint32_t number, char ret[RUNDIR_PATH])
 	return err ? err : chmod(ret, 0700) < 0 ? -errno : 0;
 }
 
-int rundir_lock(const char *dir, const char *name)
+void rundir_socket(uint32_t number, pid_t pid, char ret[RUNDIR_PATH])
 {
-	char path[RUNDIR_PATH + 64];
-	int fd;
+	(void)snprintf(ret, RUNDIR_PATH, RUNDIR_ROOT "/%u/handover-%d.sock", number,
+		       (int)pid);
+}
+
+int rundir_lock(const char *dir, const char *name, pid_t *ret_pid)
+{
+	char path[RUNDIR_PATH + 64], text[16] = "";
+	int fd, err;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		int err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-
-		close(fd);
-		return err;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		if (ftruncate(fd, 0) < 0)
+			return fd; /* an old pid is in it, of no use */
+		(void)dprintf(fd, "%d", (int)getpid());
+		return fd;
 	}
-	return fd;
+	err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	*ret_pid = 0;
+	if (read(fd, text, sizeof(text) - 1) > 0)
+		(void)sscanf(text, "%d", ret_pid);
+	close(fd);
+	return err;
 }
 
 void rundir_remove(uint32_t number)

@@ -58,6 +58,11 @@ int sandbox_enter(const char *user, const cap_value_t *keep, int n)
 	return 0;
 }
 
+int sandbox_drop(void)
+{
+	return caps_set(NULL, 0);
+}
+
 static int cap_flip(cap_value_t cap, cap_flag_value_t value)
 {
 	cap_t caps = cap_get_proc();

@@ -16,6 +16,9 @@ int sandbox_enter(const char *user, const cap_value_t *keep, int n);
 int sandbox_raise(cap_value_t cap);
 int sandbox_lower(cap_value_t cap);
 
+/* Give up what this thread kept, for good; others keep theirs.  0 or -errno. */
+int sandbox_drop(void);
+
 /* Name of the first of the `n` capabilities this process lacks, NULL if it has all. */
 const char *sandbox_missing(const cap_value_t *need, const char *const *names, int n);
 

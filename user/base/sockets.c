@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -147,5 +150,88 @@ int sockets_own(struct cookies *ret)
 			err = cookies_add(ret, socket_cookie((int)fd));
 	}
 	closedir(d);
+	return err;
+}
+
+/* --- whose --- */
+
+#define LISTEN_STATE 0x0a
+
+/* /proc/net/tcp: the inode of a socket that listens on this port; 0 if there is none. */
+static unsigned long listening_inode(const char *file, unsigned port)
+{
+	unsigned long inode, found = 0;
+	unsigned local, state;
+	char line[512];
+	FILE *f;
+
+	f = fopen(file, "re");
+	if (!f)
+		return 0;
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu",
+			   &local, &state, &inode) == 3 &&
+		    local == port && state == LISTEN_STATE)
+			found = inode;
+	}
+	fclose(f);
+	return found;
+}
+
+static bool has_inode(const char *pid, unsigned long inode)
+{
+	char dir[64], path[512], link[64], want[64];
+	struct dirent *e;
+	bool has = false;
+	ssize_t n;
+	DIR *d;
+
+	(void)snprintf(want, sizeof(want), "socket:[%lu]", inode);
+	(void)snprintf(dir, sizeof(dir), "/proc/%.16s/fd", pid);
+	d = opendir(dir);
+	while (d && !has && (e = readdir(d))) {
+		(void)snprintf(path, sizeof(path), "%s/%.255s", dir, e->d_name);
+		n = readlink(path, link, sizeof(link) - 1);
+		if (n > 0) {
+			link[n] = '\0';
+			has = strcmp(link, want) == 0;
+		}
+	}
+	if (d)
+		closedir(d);
+	return has;
+}
+
+static int name_process(const char *pid, char *ret, size_t cap)
+{
+	char path[64], *name;
+	size_t len;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
+	if (util_read_file(path, 64, &name, &len) < 0)
+		return -ENOENT;
+	(void)snprintf(ret, cap, "%.*s (pid %.16s)", (int)strcspn(name, "\n"), name, pid);
+	free(name);
+	return 0;
+}
+
+int sockets_owner(const struct addr *a, char *ret, size_t cap)
+{
+	unsigned port = ntohs(a->port);
+	unsigned long inode = listening_inode("/proc/net/tcp", port);
+	struct dirent *e;
+	int err = -ENOENT;
+	DIR *d;
+
+	if (!inode)
+		inode = listening_inode("/proc/net/tcp6", port);
+	d = inode ? opendir("/proc") : NULL;
+	while (d && err && (e = readdir(d))) {
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
+		    has_inode(e->d_name, inode))
+			err = name_process(e->d_name, ret, cap);
+	}
+	if (d)
+		closedir(d);
 	return err;
 }

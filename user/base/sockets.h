@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 /* SO_COOKIEs of sockets. */
 struct cookies {
 	uint64_t *v; /* malloc */
@@ -31,5 +33,12 @@ int sockets_tcp(struct cookies *ret);
 
 /* TCP sockets among this process's descriptors, listening ones not.  0 or -errno. */
 int sockets_own(struct cookies *ret);
+
+/*
+ * "NAME (pid N)" of a program that listens on that address and port, or on a wildcard
+ * with that port, by /proc; it takes the right to look into it.  0, or -ENOENT with *ret
+ * untouched.
+ */
+int sockets_owner(const struct addr *a, char *ret, size_t cap);
 
 #endif

@@ -28,6 +28,12 @@ char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX]);
  * 0, or a negative errno (-EFBIG over max).  The caller frees *ret. */
 int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len);
 
+/*
+ * SipHash-1-3 (Aumasson, Bernstein 2012) of n bytes under a key that nobody outside
+ * knows: for tables whose keys are chosen by others.
+ */
+uint64_t util_hash_keyed(const uint64_t key[2], const void *bytes, size_t n);
+
 /* FNV-1a of n bytes, its upper half mixed into the lower. */
 uint64_t util_hash(const void *bytes, size_t n);
 

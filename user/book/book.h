@@ -127,6 +127,13 @@ void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
 	       char ret[TG_NAME_LEN]);
 
 /* Connections of a slot that ended for this reason, by whomever. */
+/* The slot of a row, or NULL. */
+const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_key *row);
+
+/* Is its row one of the configuration that is in force?  Of others gauges say nothing. */
+bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot);
+bool row_in_force(const struct snapshot *s, const struct row_key *row);
+
 uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason);
 
 /* Whether the proxy wrote its heartbeat in the last 5 s. */

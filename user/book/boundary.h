@@ -16,7 +16,7 @@ struct boundary {
 	int names_fd;
 	int listeners_fd;
 	int boundary_fd;
-	char table[TG_NAME_LEN]; /* empty: the load has none */
+	char table[TG_TABLE_LEN]; /* empty: the load has none */
 };
 
 /* Open what is pinned below `pins`.  0 or a negative errno; done() in any case. */

@@ -79,6 +79,10 @@ static unsigned count_all(const struct snapshot *s, struct counted ret[COUNTED_M
 		{ GAP_NO_LABEL, "tcp_label", s->proxy.label_errors,
 		  "sockets of the proxy could not be labelled: they are counted as the "
 		  "host's" },
+		{ GAP_FOLD_BROKEN, "proxy_book",
+		  s->proxy.folds_broken + (s->proxy.folds & 1),
+		  "times a proxy was killed while it added rows nobody uses to those of the "
+		  "past: their sums may be too high or too low" },
 	};
 
 	memcpy(ret, all, sizeof(all));
@@ -158,7 +162,7 @@ static void find_hooks(const struct snapshot *s, struct gaps *g)
 
 static void find_nft(const struct snapshot *s, struct gaps *g)
 {
-	char table[TG_NAME_LEN + 8];
+	char table[TG_TABLE_LEN + 8];
 
 	if (!s->meta.nft || !s->meta.nft_table[0])
 		return;

@@ -26,6 +26,7 @@
 	X(OUT_OF_MEMORY, "out_of_memory", COUNT)         \
 	X(NO_SLOT, "no_slot", COUNT)                     \
 	X(NO_LABEL, "no_label", COUNT)                   \
+	X(FOLD_BROKEN, "fold_broken", COUNT)             \
 	X(OTHER_NAMESPACE, "other_namespace", STATE)     \
 	X(LOAD_UNFINISHED, "load_unfinished", STATE)
 

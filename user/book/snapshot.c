@@ -2,9 +2,11 @@
 /* From pinned maps to a snapshot.  Hash maps are read in batches, per-CPU values summed.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +18,9 @@
 #include "book/dump.h"
 
 #define PROXY_SILENT_NS 5000000000u
+#define FOLD_WAIT_MS	5
+#define FOLD_LONGEST_NS 30000000000u /* then it is no fold of a living proxy */
+#define FOLD_TRIES	100
 
 static uint64_t read_cursor(struct book *b, __u32 which)
 {
@@ -296,6 +301,13 @@ static int read_offenders(struct book *b, struct snapshot *s)
 	return 0;
 }
 
+static int by_row(const void *a, const void *b)
+{
+	const struct proxy_slot *x = a, *y = b;
+
+	return memcmp(&x->row, &y->row, sizeof(x->row));
+}
+
 /* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
 static int read_proxy(struct book *b, struct snapshot *s)
 {
@@ -322,6 +334,7 @@ static int read_proxy(struct book *b, struct snapshot *s)
 	munmap((void *)slots, size);
 	if (!s->slots)
 		return -ENOMEM;
+	qsort(s->slots, s->slots_n, sizeof(*s->slots), by_row);
 	for (__u32 id = 0; id < TG_LISTENERS_MAX; id++) {
 		if (bpf_map_lookup_elem(b->fds[MAP_hello_book], &id, &s->hellos[id]) < 0)
 			return -errno;
@@ -427,15 +440,66 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 	return err;
 }
 
+/* While the proxy folds rows, sums are in neither or in both. */
+static int read_folds(struct book *b, uint64_t *ret, bool *ret_alive)
+{
+	struct proxy_state state;
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &state) < 0)
+		return -errno;
+	*ret = state.folds;
+	*ret_alive = state.pid && util_now_ns() < state.heartbeat_ns + FOLD_LONGEST_NS &&
+		     (kill((pid_t)state.pid, 0) == 0 || errno == EPERM);
+	return 0;
+}
+
+/* 0; -EAGAIN if rows were folded meanwhile; or another negative errno. */
+static int fill_once(struct book *b, unsigned want, struct snapshot *s)
+{
+	uint64_t before, after;
+	bool alive;
+	int err = read_folds(b, &before, &alive);
+
+	if (!err)
+		err = snapshot_fill(b, want, s);
+	if (!err)
+		err = read_folds(b, &after, &alive);
+	return err ? err : before != after ? -EAGAIN : 0;
+}
+
+/* Between two folds.  One that a proxy was killed in has no end: gaps.c tells of it. */
+static int fill(struct book *b, unsigned want, struct snapshot **ret)
+{
+	const struct timespec pause = { 0, FOLD_WAIT_MS * 1000000L };
+	int err = -EAGAIN;
+
+	for (int i = 0; i < FOLD_TRIES && err == -EAGAIN; i++) {
+		uint64_t folds = 0;
+		bool alive = false;
+
+		snapshot_free(*ret);
+		*ret = calloc(1, sizeof(**ret));
+		if (!*ret)
+			return -ENOMEM;
+		err = read_folds(b, &folds, &alive);
+		if (!err && folds & 1 && alive) {
+			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+			err = -EAGAIN;
+		}
+		if (!err)
+			err = fill_once(b, want, *ret);
+	}
+	return err;
+}
+
 int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)
 {
-	struct snapshot *s = calloc(1, sizeof(*s));
+	struct snapshot *s = NULL;
 	uint64_t start = util_now_ns();
 	int err;
 
-	if (!s)
-		return -ENOMEM;
-	err = snapshot_fill(b, want, s);
+	err = fill(b, want, &s);
 	if (err) {
 		snapshot_free(s);
 		return err;
@@ -466,6 +530,25 @@ size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
 
 	memcpy(ret, all, sizeof(all));
 	return ARRAY_SIZE(all);
+}
+
+const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_key *row)
+{
+	const struct proxy_slot key = { .row = *row };
+
+	return bsearch(&key, s->slots, s->slots_n, sizeof(*s->slots), by_row);
+}
+
+bool row_in_force(const struct snapshot *s, const struct row_key *row)
+{
+	const struct proxy_slot *slot = slot_find(s, row);
+
+	return slot && slot_in_force(s, slot);
+}
+
+bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot)
+{
+	return slot->configured && slot->configured >= s->proxy.configuration;
 }
 
 uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxy's side of the books; see writer.h for what needs privilege and what not. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,9 +16,11 @@
 
 #include "base/host.h"
 #include "base/log.h"
+#include "base/rundir.h"
 #include "base/util.h"
 #include "book/boundary.h"
 #include "book/pin.h"
+#include "book/places.h"
 #include "book/proxy_ring.h"
 #include "book/writer.h"
 
@@ -29,6 +32,8 @@ struct writer {
 	bool at_home; /* our sockets live where the load watches */
 	struct proxy_slot *slots;
 	size_t slots_max;
+	struct places places;
+	int alive_fd; /* shared lock of all living proxies of the load */
 	struct hello_book *hellos;
 	struct offender *offenders;
 	pthread_mutex_t offenders_lock;
@@ -52,6 +57,9 @@ void writer_close(struct writer *w)
 	if (w->offenders)
 		munmap(w->offenders, sizeof(*w->offenders) * TG_OFFENDERS_MAX);
 	proxy_ring_close(&w->ring);
+	places_close(&w->places);
+	if (w->alive_fd >= 0)
+		close(w->alive_fd);
 	if (w->label_fd >= 0)
 		close(w->label_fd);
 	boundary_done(&w->boundary);
@@ -61,7 +69,7 @@ void writer_close(struct writer *w)
 /* What a killed proxy left open is over: its sockets died with it. */
 static void close_orphans(struct writer *w)
 {
-	for (size_t i = 0; i < w->slots_max && w->slots[i].used; i++) {
+	for (size_t i = 0; i < w->slots_max && w->slots[i].used != TG_SLOT_NEVER; i++) {
 		struct proxy_slot *s = &w->slots[i];
 		uint64_t open = s->opened - s->closed;
 
@@ -111,6 +119,10 @@ static int take_over(struct writer *w)
 		return -EBUSY;
 	}
 	close_orphans(w);
+	if (st->folds & 1) {
+		book_add(&st->folds_broken, 1);
+		book_add(&st->folds, 1);
+	}
 	book_set(&st->accept_paused, 0);
 	book_set(&st->pipes, 0);
 	book_set(&st->buffers, 0);
@@ -151,6 +163,31 @@ static int find_home(const char *pins, struct writer *w)
 	return err;
 }
 
+/* Unlike flock(2) it goes from one kind to the other without a moment between. */
+static int share(int fd, short type, int how)
+{
+	struct flock all = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(fd, how, &all);
+}
+
+/* Without it nothing is reclaimed, and everything else goes on. */
+static int alive(const char *pins)
+{
+	char dir[RUNDIR_PATH], path[RUNDIR_PATH + 16];
+	uint32_t load = pin_map_id(pins, "meta");
+	int fd;
+
+	if (!load || rundir_make(load, dir) < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/proxies", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || share(fd, F_RDLCK, F_OFD_SETLKW) < 0)
+		log_warn("names that nobody uses any more will not be reclaimed: %s",
+			 strerror(errno));
+	return fd;
+}
+
 int writer_open(const char *pins, bool successor, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
@@ -159,7 +196,12 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!w)
 		return -ENOMEM;
 	pthread_mutex_init(&w->offenders_lock, NULL);
-	w->label_fd = -1;
+	w->label_fd = w->alive_fd = -1;
+	w->places = (struct places){ .tcp_fd = -1,
+				     .wire_fd = -1,
+				     .folding_fd = -1,
+				     .cursors_fd = -1,
+				     .boundary_fd = -1 };
 	err = boundary_open(pins, &w->boundary);
 	if (!err)
 		err = pin_open(pins, "tcp_label", &w->label_fd);
@@ -183,6 +225,13 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 		w->slots[0].used = 1; /* the overflow slot, row of all zeros */
 	if (!err && !successor)
 		err = take_over(w);
+	if (!err) /* before what is there is read: from now on nothing is reclaimed */
+		w->alive_fd = alive(pins);
+	if (!err)
+		err = places_open(pins, w->boundary.names_fd, w->slots, w->slots_max,
+				  w->hellos, w->state, &w->places);
+	if (!err && !successor)
+		places_mend(&w->places);
 	if (err) {
 		if (err == -EBUSY && w->state) { /* not ours to clear */
 			munmap(w->state, sizeof(*w->state));
@@ -263,43 +312,37 @@ struct proxy_state *writer_state(struct writer *w)
 
 int writer_name(struct writer *w, enum tg_name_kind kind, const char *name, uint16_t *ret)
 {
-	unsigned max = kind == TG_NAME_LISTENER ? TG_LISTENERS_MAX : 65536;
-	struct name_val val;
-
-	for (unsigned id = 1; id < max; id++) {
-		struct name_key key = { .kind = (uint16_t)kind, .id = (uint16_t)id };
-
-		if (bpf_map_lookup_elem(w->boundary.names_fd, &key, &val) < 0) {
-			memset(&val, 0, sizeof(val));
-			(void)snprintf(val.name, sizeof(val.name), "%s", name);
-			if (bpf_map_update_elem(w->boundary.names_fd, &key, &val,
-						BPF_NOEXIST) < 0)
-				return -ENOSPC;
-		}
-		if (strncmp(val.name, name, sizeof(val.name) - 1) == 0) {
-			*ret = (uint16_t)id;
-			return 0;
-		}
-	}
-	return -ENOSPC;
+	return names_get(&w->places.names, kind, name, ret);
 }
 
 struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row)
 {
-	for (size_t i = 1; i < w->slots_max; i++) {
-		struct proxy_slot *s = &w->slots[i];
+	return places_take(&w->places, row);
+}
 
-		if (s->used == TG_SLOT_NEVER) {
-			s->row = *row;
-			/* readers look at `used` first */
-			__atomic_store_n(&s->used, 1, __ATOMIC_RELEASE);
-			return s;
-		}
-		if (memcmp(&s->row, row, sizeof(*row)) == 0)
-			return s;
-	}
-	book_add(&w->state->slot_errors, 1);
-	return &w->slots[0];
+void writer_slot_put(struct writer *w, struct proxy_slot *slot)
+{
+	places_put(&w->places, slot);
+}
+
+/* Others have this lock, too, while they live; alone one may have it for itself. */
+static bool is_alone(const struct writer *w)
+{
+	return share(w->alive_fd, F_WRLCK, F_OFD_SETLK) == 0;
+}
+
+int writer_reclaim(struct writer *w, size_t keep, size_t *ret)
+{
+	*ret = 0;
+	/* another proxy may have added to it, and be gone */
+	places_refresh(&w->places);
+	if (w->alive_fd < 0)
+		return -ENOLCK;
+	if (!is_alone(w))
+		return -EBUSY;
+	*ret = places_reclaim(&w->places, keep);
+	(void)share(w->alive_fd, F_RDLCK, F_OFD_SETLK);
+	return 0;
 }
 
 int writer_label(struct writer *w, int fd, const struct sock_label *label)
@@ -333,10 +376,11 @@ static bool is_listed(const struct listener_key *key, const struct writer_listen
 }
 
 /* Addresses that nobody listens on any more.  Their counters stay where they are. */
-static void forget_others(struct writer *w, const struct writer_listener *l, size_t n)
+void writer_forget_others(struct writer *w, const struct writer_listener *l, size_t n)
 {
 	struct listener_key keys[TG_LISTENERS_MAX];
 	size_t keys_n = 0;
+	bool any = false;
 
 	while (keys_n < TG_LISTENERS_MAX &&
 	       bpf_map_get_next_key(w->boundary.listeners_fd,
@@ -344,9 +388,13 @@ static void forget_others(struct writer *w, const struct writer_listener *l, siz
 				    &keys[keys_n]) == 0)
 		keys_n++;
 	for (size_t i = 0; i < keys_n; i++) {
-		if (!is_listed(&keys[i], l, n))
-			(void)bpf_map_delete_elem(w->boundary.listeners_fd, &keys[i]);
+		if (is_listed(&keys[i], l, n))
+			continue;
+		(void)bpf_map_delete_elem(w->boundary.listeners_fd, &keys[i]);
+		any = true;
 	}
+	if (any && w->at_home)
+		(void)boundary_apply(&w->boundary);
 }
 
 static void forget_fresh(struct writer *w, const struct writer_listener *l,
@@ -373,7 +421,6 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 		log_error("%zu listeners; at most %d", n, LISTENERS_MAX);
 		return -E2BIG;
 	}
-	forget_others(w, l, n);
 	for (size_t i = 0; i < n; i++) {
 		if (writer_name(w, TG_NAME_LISTENER, l[i].name, &id) < 0) {
 			log_error("no place for the name of listener '%s': more than %d "

@@ -39,25 +39,36 @@ int writer_running(const struct writer *w, pid_t *ret);
 /* From now on they are ours. */
 void writer_succeed(struct writer *w);
 
-/* The id of a name, the same as long as the maps live.  0 and *ret, or -ENOSPC. */
+/* The id of a name, the same as long as anything uses it.  0 and *ret, or -ENOSPC. */
 int writer_name(struct writer *w, enum tg_name_kind kind, const char *name,
 		uint16_t *ret);
 
 /*
- * The slot of a row, made if it is new.  Never NULL: without a place left it is slot 0,
- * and proxy_state.slot_errors is raised.  Slots live as long as the writer.
+ * The slot of a row, made if it is new, and a reference to it, which is given back from
+ * any thread.  NULL: there is no place left.
  */
 struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row);
+void writer_slot_put(struct writer *w, struct proxy_slot *slot);
+
+/*
+ * Free what nobody uses (places_reclaim()).  0 and in *ret how many slots; -EBUSY, and
+ * nothing, while another proxy of the load lives; -ENOLCK where that cannot be known.
+ */
+int writer_reclaim(struct writer *w, size_t keep, size_t *ret);
 
 /* Label a socket.  Thread-safe.  0, or a negative errno (also counted in label_errors).
  */
 int writer_label(struct writer *w, int fd, const struct sock_label *label);
 
 /*
- * Count for these listeners from now on, in the wire book and in nft; what was counted
- * before stays.  0, or a negative errno with the reason logged.
+ * Count for these listeners from now on, too, in the wire book and in nft; what was
+ * counted before stays.  0, or a negative errno with the reason logged and nothing
+ * changed.
  */
 int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n);
+
+/* And for no others. */
+void writer_forget_others(struct writer *w, const struct writer_listener *l, size_t n);
 
 /* What hellos of a listener looked like; lives as long as the writer. */
 struct hello_book *writer_hellos(struct writer *w, uint16_t listener);

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots by row.  Names are in name_ids.c, the kernel's rows in fold.c. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/util.h"
+#include "book/fold.h"
+#include "book/pin.h"
+#include "book/places.h"
+#include "book/writer.h"
+
+#define PAST_SLOTS 4 /* which the rows of the past find free in a full book, too */
+
+static bool is_past(const struct row_key *row)
+{
+	return !row->listener && !row->route && !row->backend;
+}
+
+static uint32_t *head_of(const struct places *p, const struct row_key *row)
+{
+	return &p->heads[util_hash(row, sizeof(*row)) % p->slots_max];
+}
+
+static void index_add(struct places *p, size_t slot)
+{
+	uint32_t *head = head_of(p, &p->slots[slot].row);
+
+	p->next[slot] = *head;
+	*head = (uint32_t)slot;
+	p->used++;
+}
+
+static void index_all(struct places *p)
+{
+	memset(p->heads, 0, p->slots_max * sizeof(*p->heads));
+	p->used = 0;
+	p->hint = 1;
+	for (size_t i = 1; i < p->slots_max && p->slots[i].used != TG_SLOT_NEVER; i++) {
+		if (p->slots[i].used == TG_SLOT_USED)
+			index_add(p, i);
+	}
+}
+
+static int open_maps(const char *pins, struct places *p)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+
+	if (cpus < 0)
+		return cpus;
+	p->cpus = (size_t)cpus;
+	err = pin_open(pins, "tcp_totals", &p->tcp_fd);
+	if (!err)
+		err = pin_open(pins, "wire_totals", &p->wire_fd);
+	if (!err)
+		err = pin_open(pins, "folding", &p->folding_fd);
+	if (!err)
+		err = pin_open(pins, "cursors", &p->cursors_fd);
+	if (!err)
+		err = pin_open(pins, "wire_boundary", &p->boundary_fd);
+	return err;
+}
+
+int places_open(const char *pins, int names_fd, struct proxy_slot *slots,
+		size_t slots_max, struct hello_book *hellos, struct proxy_state *state,
+		struct places *ret)
+{
+	int err;
+
+	*ret = (struct places){ .slots = slots,
+				.hellos = hellos,
+				.boundary_fd = -1,
+				.slots_max = slots_max,
+				.state = state,
+				.tcp_fd = -1,
+				.wire_fd = -1,
+				.folding_fd = -1,
+				.cursors_fd = -1 };
+	ret->refs = calloc(slots_max, sizeof(*ret->refs));
+	ret->heads = calloc(slots_max, sizeof(*ret->heads));
+	ret->next = calloc(slots_max, sizeof(*ret->next));
+	err = ret->refs && ret->heads && ret->next ? 0 : -ENOMEM;
+	if (!err)
+		err = open_maps(pins, ret);
+	if (!err)
+		err = names_open(names_fd, &ret->names);
+	if (!err)
+		index_all(ret);
+	return err;
+}
+
+void places_close(struct places *p)
+{
+	int *fds[] = { &p->tcp_fd, &p->wire_fd, &p->folding_fd, &p->cursors_fd,
+		       &p->boundary_fd };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+	names_close(&p->names);
+	free(p->refs);
+	free(p->heads);
+	free(p->next);
+	p->refs = p->heads = p->next = NULL;
+}
+
+void places_refresh(struct places *p)
+{
+	struct names fresh;
+
+	if (names_open(p->names.fd, &fresh) < 0) {
+		names_close(&fresh);
+	} else {
+		names_close(&p->names);
+		p->names = fresh;
+	}
+	index_all(p);
+}
+
+void places_mend(struct places *p)
+{
+	__u32 which = TG_CURSOR_FOLDING;
+	struct row_key key;
+	__u64 none = 0;
+
+	(void)bpf_map_update_elem(p->cursors_fd, &which, &none, BPF_ANY);
+	while (bpf_map_get_next_key(p->folding_fd, NULL, &key) == 0 &&
+	       bpf_map_delete_elem(p->folding_fd, &key) == 0)
+		;
+}
+
+struct proxy_slot *places_find(const struct places *p, const struct row_key *row)
+{
+	for (uint32_t i = *head_of(p, row); i; i = p->next[i]) {
+		if (memcmp(&p->slots[i].row, row, sizeof(*row)) == 0)
+			return &p->slots[i];
+	}
+	return NULL;
+}
+
+/* One that is free, claimed: a proxy that is replaced might want one at this moment. */
+static struct proxy_slot *claim(struct places *p, bool past)
+{
+	size_t max = past ? p->slots_max : p->slots_max - PAST_SLOTS;
+
+	for (size_t i = past ? 1 : p->hint; i < max; i++) {
+		struct proxy_slot *s = &p->slots[i];
+		__u32 used = __atomic_load_n(&s->used, __ATOMIC_RELAXED);
+
+		if (used != TG_SLOT_NEVER && used != TG_SLOT_FREE)
+			continue;
+		if (!__atomic_compare_exchange_n(&s->used, &used, TG_SLOT_CLAIMED, false,
+						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			continue;
+		if (!past)
+			p->hint = i + 1;
+		return s;
+	}
+	return NULL;
+}
+
+static struct proxy_slot *make(struct places *p, const struct row_key *row)
+{
+	struct proxy_slot *s = claim(p, is_past(row));
+
+	if (!s)
+		return NULL;
+	s->row = *row;
+	/* readers look at `used` first */
+	__atomic_store_n(&s->used, TG_SLOT_USED, __ATOMIC_RELEASE);
+	index_add(p, (size_t)(s - p->slots));
+	return s;
+}
+
+struct proxy_slot *places_take(struct places *p, const struct row_key *row)
+{
+	struct proxy_slot *s = places_find(p, row);
+
+	if (!s)
+		s = make(p, row);
+	if (s)
+		__atomic_fetch_add(&p->refs[s - p->slots], 1, __ATOMIC_RELAXED);
+	return s;
+}
+
+void places_put(struct places *p, struct proxy_slot *slot)
+{
+	__atomic_fetch_sub(&p->refs[slot - p->slots], 1, __ATOMIC_RELEASE);
+}
+
+/* --- reclaiming --- */
+
+static bool is_over(const struct places *p, size_t i)
+{
+	const struct proxy_slot *s = &p->slots[i];
+
+	return s->used == TG_SLOT_USED && !is_past(&s->row) &&
+	       !__atomic_load_n(&p->refs[i], __ATOMIC_ACQUIRE) && s->opened == s->closed;
+}
+
+/* Everything that is a count; what is a gauge says nothing of who is gone. */
+static void add_slot(struct proxy_slot *past, const struct proxy_slot *s)
+{
+	book_add(&past->opened, s->opened);
+	book_add(&past->closed, s->closed);
+	book_add(&past->rx_payload_bytes, s->rx_payload_bytes);
+	book_add(&past->tx_payload_bytes, s->tx_payload_bytes);
+	book_add(&past->rx_header_bytes, s->rx_header_bytes);
+	book_add(&past->tx_header_bytes, s->tx_header_bytes);
+	book_add(&past->undelivered_bytes, s->undelivered_bytes);
+	book_add(&past->checks_passed, s->checks_passed);
+	book_add(&past->checks_failed, s->checks_failed);
+	book_add(&past->ejections, s->ejections);
+	book_add(&past->retries, s->retries);
+	book_add(&past->lookups_failed, s->lookups_failed);
+	for (int r = 0; r < TG_END_MAX; r++) {
+		for (int side = 0; side < TG_SIDE_MAX; side++)
+			book_add(&past->ends[r][side], s->ends[r][side]);
+	}
+}
+
+static bool is_untouched(const struct proxy_slot *s)
+{
+	static const struct proxy_slot none;
+
+	return memcmp(&s->opened, &none.opened,
+		      sizeof(none) - offsetof(struct proxy_slot, opened)) == 0;
+}
+
+/* Into the past of its leg.  False if even that has no place. */
+static bool fold_slot(struct places *p, struct proxy_slot *s)
+{
+	struct row_key row = { .leg = s->row.leg, .proto = s->row.proto };
+
+	s->backend_up = s->addresses = s->configured = 0;
+	if (!is_untouched(s)) {
+		struct proxy_slot *past = places_find(p, &row);
+
+		if (!past)
+			past = make(p, &row);
+		if (!past)
+			return false;
+		add_slot(past, s);
+	}
+	__atomic_store_n(&s->used, TG_SLOT_CLAIMED, __ATOMIC_RELEASE);
+	memset(&s->opened, 0, sizeof(*s) - offsetof(struct proxy_slot, opened));
+	memset(&s->row, 0, sizeof(s->row));
+	__atomic_store_n(&s->used, TG_SLOT_FREE, __ATOMIC_RELEASE);
+	return true;
+}
+
+struct kept {
+	uint8_t *ids; /* a byte an id that a slot or a row of the kernel has */
+};
+
+static bool is_kept(uint16_t id, void *arg)
+{
+	return ((struct kept *)arg)->ids[id];
+}
+
+static uint16_t id_of(const struct row_key *row, enum tg_name_kind kind)
+{
+	return kind == TG_NAME_LISTENER ? row->listener
+	       : kind == TG_NAME_ROUTE	? row->route
+					: row->backend;
+}
+
+static void add_hist(struct tcp_hist *to, const struct tcp_hist *from)
+{
+	book_add(&to->sum, from->sum);
+	for (int i = 0; i < TG_HIST_BUCKETS; i++)
+		book_add(&to->buckets[i], from->buckets[i]);
+}
+
+/* Its id will be another's: nothing of it may be left there. */
+static void listener_gone(struct places *p, uint16_t id)
+{
+	struct hello_book *past = &p->hellos[0], *h = &p->hellos[id];
+	void *zero = calloc(p->cpus, sizeof(struct wire_boundary));
+	__u32 index = id;
+
+	add_hist(&past->bytes, &h->bytes);
+	add_hist(&past->records, &h->records);
+	add_hist(&past->segments, &h->segments);
+	book_add(&past->ech_outer, h->ech_outer);
+	book_add(&past->unnamed, h->unnamed);
+	memset(h, 0, sizeof(*h));
+	if (zero)
+		(void)bpf_map_update_elem(p->boundary_fd, &index, zero, BPF_ANY);
+	free(zero);
+}
+
+static void forget_names(struct places *p, const struct row_key *rows, size_t n)
+{
+	struct kept kept = { .ids = malloc(65536) };
+
+	for (int kind = 0; kept.ids && kind < TG_NAME_KIND_MAX; kind++) {
+		memset(kept.ids, 0, 65536);
+		for (size_t i = 1; i < p->slots_max && p->slots[i].used; i++) {
+			if (p->slots[i].used == TG_SLOT_USED)
+				kept.ids[id_of(&p->slots[i].row,
+					       (enum tg_name_kind)kind)] = 1;
+		}
+		for (size_t i = 0; i < n; i++)
+			kept.ids[id_of(&rows[i], (enum tg_name_kind)kind)] = 1;
+		for (uint16_t id = 1; kind == TG_NAME_LISTENER && id < TG_LISTENERS_MAX;
+		     id++) {
+			if (!kept.ids[id] && p->names.used[kind][id])
+				listener_gone(p, id);
+		}
+		(void)names_forget(&p->names, (enum tg_name_kind)kind, is_kept, &kept);
+	}
+	free(kept.ids);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct row_key));
+}
+
+/*
+ * Rows that are over, in ret: first `*counted` that counted something, here or in the
+ * kernel's books, then those that did not.  How many in all.
+ */
+static size_t collect(const struct places *p, const struct fold *f, struct row_key *ret,
+		      size_t *counted)
+{
+	size_t n = 0, c = 0;
+
+	for (size_t i = 1; i < p->slots_max && p->slots[i].used; i++) {
+		const struct row_key *row = &p->slots[i].row;
+
+		if (!is_over(p, i))
+			continue;
+		ret[n++] = *row;
+		if (is_untouched(&p->slots[i]) &&
+		    !bsearch(row, f->left, f->left_n, sizeof(*row), by_key))
+			continue;
+		ret[n - 1] = ret[c];
+		ret[c++] = *row;
+	}
+	*counted = c;
+	return n;
+}
+
+static size_t fold_slots(struct places *p, const struct row_key *rows, size_t n)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct proxy_slot *s = places_find(p, &rows[i]);
+
+		done += s && fold_slot(p, s);
+	}
+	return done;
+}
+
+/* Those of the kernel first: a row that lives on there keeps its slot. */
+static size_t reclaim(struct places *p, struct fold *f, size_t keep)
+{
+	struct row_key *rows = malloc(p->slots_max * sizeof(*rows));
+	size_t n = 0, counted = 0, done;
+
+	if (!rows || fold_read(f) < 0) {
+		free(rows);
+		return 0;
+	}
+	qsort(f->left, f->left_n, sizeof(*f->left), by_key);
+	n = collect(p, f, rows, &counted);
+	done = fold_slots(p, rows + counted, n - counted);
+	if (counted > keep && fold_rows(f, rows, &counted) == 0)
+		done += fold_slots(p, rows, counted);
+	if (done) {
+		index_all(p);
+		if (fold_read(f) == 0)
+			forget_names(p, f->left, f->left_n);
+	}
+	free(rows);
+	return done;
+}
+
+size_t places_reclaim(struct places *p, size_t keep)
+{
+	struct fold f = { .tcp_fd = p->tcp_fd,
+			  .wire_fd = p->wire_fd,
+			  .folding_fd = p->folding_fd,
+			  .cursors_fd = p->cursors_fd,
+			  .cpus = p->cpus };
+	size_t n;
+
+	/* odd: who reads now would see a sum fall, and waits */
+	__atomic_fetch_add(&p->state->folds, 1, __ATOMIC_ACQ_REL);
+	n = reclaim(p, &f, keep);
+	__atomic_fetch_add(&p->state->folds, 1, __ATOMIC_ACQ_REL);
+	free(f.left);
+	return n;
+}
