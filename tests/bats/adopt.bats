@@ -127,14 +127,14 @@ sockets_over() {
 	start_plain
 	start_exporter
 	start_peer server backend --listen "198.51.100.1:3000"
-	start client client "$PEER" load --connect 192.0.2.2:8080 --connections 12000 --parallel 16 --mix fixed --bytes 20000
+	start client client "$PEER" load --connect 192.0.2.2:8080 --connections 12000 --parallel 16 --mix fixed --bytes 60000
 	local n=0
 	while kill -0 "$client_pid" 2>/dev/null && [ $n -lt 40 ]; do
 		tollgate load --upgrade
 		n=$((n + 1))
 	done
 	wait "$client_pid"
-	[ "$n" -ge 3 ]
+	[ "$n" -ge 2 ]
 	within 30 sockets_closed
 	stop "$server_pid"
 	equal 12000 "$(sums client connections)" "connections"

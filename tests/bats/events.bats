@@ -45,12 +45,21 @@ proxy_events() {
 	run -0 --separate-stderr tollgate events --last 100 --book proxy
 	[ "${#lines[@]}" = 5 ]
 	start follower gate "$BIN/tollgate" events --follow --json --last 0 --book tcp
-	within 10 eval 'tollgate events --last 1000 --json | grep -q 9980'
+	# its request has been answered: the server's end has sent the head
+	within 10 eval 'at gate ss -Htin state established "sport = 9980" | grep -q "bytes_sent"'
 	talk 7
 	within 10 eval '[ "$(grep -c "\"listener\":\"plain\"" "$DIR/follower.log")" = 14 ]'
 	jq -e -s 'map(select(.leg == "downstream")) | length == 7 and
 		all(.route == "app" and .rx_payload_bytes > 1000 and .srtt_us > 0 and .handshake_us > 0 and .min_rtt_us > 0)' \
 		<(grep plain "$DIR/follower.log")
+	stop "$follower_pid"
+	# and of what comes only what is wanted
+	start follower gate "$BIN/tollgate" events --follow --json --last 0 --book tcp --port 9980
+	within 10 eval 'at gate ss -Htin state established "sport = 9980" | grep -q "bytes_sent"'
+	talk 3
+	tollgate events --last 1 >/dev/null
+	within 10 grep -q ":9980" "$DIR/follower.log"
+	equal 0 "$(grep -c plain "$DIR/follower.log")" "records of others"
 	stop "$follower_pid"
 }
 

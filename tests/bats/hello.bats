@@ -133,3 +133,28 @@ refused() { fresh_scrape | metric tollgate_refused_total "reason=\"$1\""; }
 		https://web.example.org:8443/ | grep -q "TLSv1.3"
 	run ! at client curl -fsS -k --resolve other.example.org:8443:192.0.2.2 https://other.example.org:8443/
 }
+
+@test "who is for nobody here is reset, or told by an alert where the listener says so" {
+	load --device front
+	start_backends right
+	routes() {
+		printf '  - name: %s\n    address: "192.0.2.2:%s"\n%s    routes: [{ name: right, sni: [right.example.org], backends: ["198.51.100.1:3001"] }]\n' \
+			"$@"
+	}
+	start_proxy < <(
+		echo listeners:
+		routes silent 8443 ""
+		routes telling 8444 $'    refuse: alert\n'
+	)
+	start_exporter
+	says() { at client timeout 10 openssl s_client -connect "192.0.2.2:$1" "${@:2}" </dev/null 2>&1 || :; }
+	[[ $(says 8443 -servername else.example.org) != *alert* ]]
+	[[ $(says 8444 -servername else.example.org) == *"unrecognized name"* ]]
+	[[ $(says 8444 -noservername) == *"missing extension"* ]]
+	within 10 sockets_closed
+	equal 2 "$(refused no_route)" no_route
+	equal 1 "$(refused no_server_name)" no_server_name
+	# the alerts are counted like any byte
+	equal 14 "$(fresh_scrape | metric tollgate_proxy_payload_bytes_total 'listener="telling"' 'direction="tx"')" "bytes"
+	run -0 tollgate audit
+}

@@ -64,7 +64,8 @@ shapes_are_counted() {
 @test "a UDP conversation has a record with its sums when it was idle, and loses no byte" {
 	load --device front --idle 4s
 	start_exporter
-	start sink gate nc -u -l -k -n 192.0.2.2 5000
+	# what is never answered leaves no record: anybody could fill the ring with it
+	start sink gate sh -c 'printf reply | exec nc.openbsd -u -l -n 192.0.2.2 5000'
 	within 5 eval '[ -n "$(at gate ss -Huln "sport = 5000")" ]'
 	at client bash -c 'exec 5<>/dev/udp/192.0.2.2/5000
 		for i in {1..20}; do printf "%0100d" $i >&5; done'
@@ -76,7 +77,7 @@ shapes_are_counted() {
 	fresh_scrape >"$DIR/page"
 	equal "20 2840 2560" "$(wire packets udp rx) $(wire frame_bytes udp rx) $(wire l3_bytes udp rx)" "afterwards"
 	within 5 eval '[ "$(udp_records | jq length)" = 1 ]'
-	udp_records | jq -e '.[0] | .reason == "idle" and .rx_payload_bytes == 2000 and .rx_segments == 20 and
+	udp_records | jq -e '.[0] | .reason == "idle" and .rx_payload_bytes == 2000 and .rx_segments == 20 and .tx_payload_bytes == 5 and
 		.rx_frame_bytes == 2840 and .rx_l3_bytes == 2560 and (.local | endswith(":5000"))'
 }
 
