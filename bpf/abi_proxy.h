@@ -168,7 +168,7 @@ struct proxy_state {
 	__u64 upgrades; /* times a successor took over */
 	__u64 draining;
 	__u64 label_errors;   /* sockets that could not be labelled */
-	__u64 slot_errors;    /* rows that found no slot: counted in slot 0 */
+	__u64 slot_errors;    /* rows that found no slot, of the past too */
 	__u64 pipes;	      /* gauge: pipes held, pooled or in use */
 	__u64 buffers;	      /* gauge: relay buffers, the same */
 	__u64 zombie_checks;  /* times sessions were compared with the kernel's sockets */

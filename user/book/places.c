@@ -244,8 +244,10 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 
 		if (!past)
 			past = make(p, &row);
-		if (!past)
+		if (!past) {
+			book_add(&p->state->slot_errors, 1);
 			return false;
+		}
 		add_slot(past, s);
 	}
 	__atomic_store_n(&s->used, TG_SLOT_CLAIMED, __ATOMIC_RELEASE);

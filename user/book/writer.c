@@ -222,7 +222,7 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!err)
 		err = proxy_ring_open(pins, &w->ring);
 	if (!err && !w->slots[0].used)
-		w->slots[0].used = 1; /* the overflow slot, row of all zeros */
+		w->slots[0].used = 1; /* no row is there: 0 means none in places.h */
 	if (!err && !successor)
 		err = take_over(w);
 	if (!err) /* before what is there is read: from now on nothing is reclaimed */
