@@ -15,7 +15,7 @@
 /* Where the books are pinned if nobody says otherwise. */
 #define TG_PINS	       "/sys/fs/bpf/tollgate"
 
-#define TG_ABI_VERSION 4
+#define TG_ABI_VERSION 5
 
 /*
  * Capacities; each map reports the use of its own (README, "Limits").  Those of flows,
@@ -275,6 +275,7 @@ struct tcp_totals {
 	__u64 wire_rx_duplicate_bytes;	/* arrived more than once */
 	__u64 wire_rx_unaccepted_bytes; /* arrived, but the socket never took them */
 	__u64 wire_rx_outside_bytes;	/* of these, beyond any window: forged or stray */
+	__u64 wire_rx_parts_bytes;	/* arrived in fragments that were lost track of */
 	__u64 wire_tx_unseen_bytes;	/* given to IP, never at the device */
 	__u64 wire_rx_residual_bytes;
 	__u64 wire_tx_residual_bytes;
@@ -298,7 +299,7 @@ struct wire_boundary {
 	struct {
 		struct wire_counts counts;
 		__u64 skbs; /* aggregates as the stack passes them, what nft counts */
-		__u64 skb_bytes; /* from the IP header on */
+		__u64 skb_bytes; /* skb->len there (nft/nft.h) */
 	} dir[TG_POINT_MAX];
 	__u64 syns;	       /* received, without ACK */
 	__u64 unanswered_syns; /* 4-tuples that ended without a frame from us */
@@ -329,6 +330,43 @@ struct wire_flow {
 	} seq[TG_DIR_MAX];
 	__u64 outside_bytes; /* received payload beyond any window of TCP */
 	__u64 epoch;	     /* TG_CURSOR_EPOCH when it began */
+	__u64 parts_bytes;   /* received payload in fragments that are in another row */
+	__u32 parts_open; /* first fragments received whose last was not known as such */
+	__u32 listeners;  /* TG_CURSOR_LISTENERS, and 1, of the next */
+	__u16 boundary;	  /* listener of its local address and port, whatever its leg */
+	__u16 pad16;
+	__u32 pad;
+};
+
+/*
+ * `fragments`: who the later parts of a fragmented packet belong to.  Parts that came
+ * before the first are in the row of the host, as they have no ports; what they carried
+ * is told to the flow when it is known.
+ */
+#define TG_FRAGMENTS_MAX 8192
+struct fragment_key {
+	__u8 src[16];
+	__u8 dst[16];
+	__u32 id;
+	__u16 proto; /* of IPv4 (RFC 791 3.2); 0 of IPv6 (RFC 8200 4.5) */
+	__u16 point; /* enum tg_dir or tg_point */
+};
+
+struct fragment_val {
+	__u64 seen_ns;	   /* CLOCK_MONOTONIC, coarse */
+	__u32 early_bytes; /* of parts that came before the ports or the header ... */
+	__u16 early_from;  /* ... from here in what was fragmented ... */
+	__u16 early_to;	   /* ... to here */
+	__u32 seq;	   /* of TCP, of the first byte of its payload */
+	__be16 sport, dport;
+	__u16 header; /* bytes of that before the payload; 0: not known yet */
+	__u8 has_ports;
+	__u8 proto;
+	__u8 tcp_flags;
+	__u8 last;    /* the last part was seen */
+	__u8 counted; /* in parts_open of its flow ... */
+	__u8 settled; /* ... and no more */
+	__u8 pad[4];
 };
 
 /*
@@ -433,6 +471,7 @@ enum tg_cursor {
 	TG_CURSOR_EPOCH,   /* raised when a device is watched anew: frames were missed */
 	TG_CURSOR_NFT_LOST,   /* times the nft table was found gone, and made anew */
 	TG_CURSOR_REATTACHED, /* hooks that were attached again */
+	TG_CURSOR_LISTENERS,  /* raised with each change of `listeners` */
 	TG_CURSOR_MAX
 };
 
@@ -518,7 +557,7 @@ struct meta {
 	__u32 xdp;	     /* devices with the XDP program */
 	__u32 upgrades;
 	char version[16];
-	char nft_table[TG_TABLE_LEN]; /* of family inet; empty: none was made */
+	char nft_table[TG_TABLE_LEN]; /* empty: none was made (nft/nft.h) */
 	__u16 ephemeral_min; /* ports from here on have no row of their own ... */
 	__u16 ephemeral_max; /* ... up to here; 0: none */
 	__u32 whole;	     /* the load came to its end */

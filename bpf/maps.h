@@ -39,6 +39,8 @@ TG_MAP(tcp_overflow, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct tcp_totals, 1, 0);
 TG_MAP(tcp_all, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct tcp_totals, 1, 0);
 TG_MAP(wire, BPF_MAP_TYPE_HASH, struct flow_key, struct wire_flow, TG_WIRE_FLOWS_MAX,
        BPF_F_NO_PREALLOC);
+TG_MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment_val,
+       TG_FRAGMENTS_MAX, 0);
 TG_MAP(wire_totals, BPF_MAP_TYPE_PERCPU_HASH, struct row_key, struct wire_totals,
        TG_ROWS_MAX, BPF_F_NO_PREALLOC);
 TG_MAP(wire_overflow, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct wire_totals, 1, 0);

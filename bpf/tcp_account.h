@@ -295,18 +295,22 @@ static __always_inline void check_arrived(struct tcp_sock *tp, struct tcp_totals
 		f->seq[TG_RX].highest
 			? (__s64)(f->seq[TG_RX].highest - f->seq[TG_RX].first) - moved
 			: 0;
-	__u64 copies = f->drained[TG_RX].payload_bytes, seen, more, refused = 0;
+	__u64 copies = f->drained[TG_RX].payload_bytes + f->parts_bytes, seen, more,
+	      refused = 0, parts = 0;
 
 	copies -= least(copies, f->outside_bytes);
 	seen = least(unique > 0 ? (__u64)unique : 0, copies);
 	more = copies > rx ? copies - rx : 0;
 	if (seen > rx) /* beyond its window, after its reset, or forged */
 		refused = least(seen - rx, more);
+	else /* no more than its fragmented packets could hold */
+		parts = least(rx - seen, f->parts_open * 65535ull);
 	ADD(row->wire_rx_outside_bytes, f->outside_bytes);
+	ADD(row->wire_rx_parts_bytes, parts);
 	ADD(row->wire_rx_unaccepted_bytes, refused);
 	ADD(row->wire_rx_duplicate_bytes, more - refused);
 	ret->tcp[TG_RX] = rx + refused;
-	ret->other[TG_RX] = seen;
+	ret->other[TG_RX] = seen + parts;
 	ADD(row->wire_rx_residual_bytes, difference(ret->tcp[TG_RX], ret->other[TG_RX]));
 }
 

@@ -20,17 +20,16 @@
 
 #include "abi.h"
 #include "maps.h"
-#include "parse.h"
+#include "fragment.h"
 #include "wire_flow.h"
+#include "wire_parse.h"
+#include "wire_sequence.h"
 
-#define HEADERS_MAX    256
-#define SEQUENCE_TRIES 8
-#define WINDOW_MAX     (1 << 30)
-#define PACKET_HOST    0    /* linux/if_packet.h */
-#define TCX_NEXT       (-1) /* also TC_ACT_UNSPEC: let the next program decide */
-#define IPPROTO_TCP    6
-#define AF_INET	       2
-#define AF_INET6       10
+#define HEADERS_MAX 256
+#define TCX_NEXT    (-1) /* also TC_ACT_UNSPEC: let the next program decide */
+#define IPPROTO_TCP 6
+#define AF_INET	    2
+#define AF_INET6    10
 
 char LICENSE[] SEC("license") __weak = "GPL";
 
@@ -46,7 +45,7 @@ struct frame {
 	__u32 came_in; /* on this device, before it goes out again; 0: it is ours */
 	__u32 point;   /* enum tg_dir or tg_point */
 	struct wire_counts counts;
-	__u64 skb_bytes; /* what nftables adds for this skb */
+	__u64 skb_bytes; /* what nftables adds for this skb: its length there */
 };
 
 /*
@@ -97,7 +96,6 @@ static __always_inline void frame_measure(const struct skb_lengths *skb,
 	headers -= extra;
 	if (headers > pkt->l2_bytes)
 		l3_headers = headers - pkt->l2_bytes;
-	ret->skb_bytes = l3;
 	ret->counts.packets = segs;
 	ret->counts.l3_bytes = l3 - extra + (segs - 1) * l3_headers;
 	ret->counts.frame_bytes =
@@ -229,68 +227,6 @@ static __always_inline struct wire_flow *flow_find(void *ctx, struct flow_key *k
 	return bpf_map_lookup_elem(&wire, key);
 }
 
-static __always_inline void sequence_begins(struct wire_flow *f, __u64 dir, __u32 first)
-{
-	f->seq[dir].first = 1ull << 32 | first;
-	f->seq[dir].highest = 1ull << 32 | first;
-}
-
-/*
- * Where each end's numbers begin.  Whoever is asked says which SYN he means, by what he
- * acknowledges: another one may follow, or have come before, and is nobody's (RFC 9293
- * 3.10.7.3, 3.10.7.4).
- */
-static __always_inline void sequence_syn(struct wire_flow *f, __u64 dir,
-					 const struct packet *pkt)
-{
-	int answers = pkt->tcp_flags & TCP_ACK;
-
-	if (dir == TG_TX) {
-		if (!f->seq[TG_TX].highest || !f->socket)
-			sequence_begins(f, TG_TX, pkt->seq + 1);
-		if (answers && !f->socket && (__u32)f->seq[TG_RX].first != pkt->ack)
-			sequence_begins(f, TG_RX, pkt->ack);
-	} else if (!f->seq[TG_RX].highest) {
-		if (!answers || (__u32)f->seq[TG_TX].first == pkt->ack)
-			sequence_begins(f, TG_RX, pkt->seq + 1);
-	}
-}
-
-/*
- * RFC 9293 3.4: sequence space, modulo 2^32, here widened; a SYN takes one number.  Two
- * CPUs may see frames of one direction: the highest number is raised by comparing and
- * exchanging.  No window is larger than 2^30 (RFC 7323 2.3): what is beyond is not TCP's.
- */
-static __always_inline void flow_sequence(struct wire_flow *f, __u64 dir,
-					  const struct packet *pkt, __u64 payload)
-{
-	__u32 start = pkt->seq + (pkt->tcp_flags & TCP_SYN ? 1 : 0);
-	__u64 at;
-	__s32 growth;
-
-	if (pkt->tcp_flags & TCP_FIN)
-		f->fins |= 1 << dir;
-	if (pkt->tcp_flags & TCP_RST)
-		return; /* may carry any sequence number, never data we keep */
-	if (pkt->tcp_flags & TCP_SYN)
-		sequence_syn(f, dir, pkt);
-	else if (!f->seq[dir].highest)
-		sequence_begins(f, dir, start);
-	if (!payload)
-		return; /* an ACK after a FIN stands one number beyond the data */
-	for (int i = 0; i < SEQUENCE_TRIES; i++) {
-		at = f->seq[dir].highest;
-		growth = (__s32)(start + (__u32)payload - (__u32)at);
-		if (growth > WINDOW_MAX && dir == TG_RX) {
-			ADD(f->outside_bytes, payload);
-			return;
-		}
-		if (growth <= 0 || __sync_val_compare_and_swap(&f->seq[dir].highest, at,
-							       at + growth) == at)
-			return;
-	}
-}
-
 static __always_inline void flow_add(struct wire_flow *f, const struct packet *pkt,
 				     const struct frame *frame)
 {
@@ -364,23 +300,44 @@ static __always_inline int flow_is_over(const struct wire_flow *f,
 	return f->fins == 3;
 }
 
-/* Charges the frame to its flow, or to a row; returns the listener it belongs to. */
-static __always_inline __u16 account(void *ctx, const struct packet *pkt,
-				     const struct frame *frame)
+/* Who listens where this flow is, asked again when that may have changed. */
+static __always_inline __u16 flow_boundary(struct wire_flow *f,
+					   const struct flow_key *key)
+{
+	__u32 now = (__u32)cursor_get(TG_CURSOR_LISTENERS) + 1;
+
+	if (f->listeners != now) {
+		f->boundary = listener_lookup(key->local, key->local_port);
+		f->listeners = now;
+	}
+	return f->boundary;
+}
+
+/*
+ * Charges the frame to its flow, or to a row; returns the listener of its local address
+ * and port, which is where nft counts, whoever the frame is of.
+ */
+static __always_inline __u16 account(void *ctx, struct packet *pkt, struct frame *frame)
 {
 	struct flow_key key = {};
 	struct row_key row;
 	struct wire_flow *f;
-	__u16 listener = 0;
-	int charged = 0;
+	__u16 boundary = 0, listener = 0;
+	int charged = 0, known = 1;
 	__u8 leg;
 
+	if (pkt->fragment)
+		known = fragment_note(pkt, frame->point, &frame->counts.payload_bytes);
+	if (!known && frame->point != TG_XDP)
+		fault_inc(TG_FAULT_FRAGMENT);
 	key_fill(&key, pkt, frame);
 	f = flow_find(ctx, &key, pkt, frame);
 	if (f && !f->dead && key_equal(&f->key, &key)) {
 		flow_add(f, pkt, frame);
-		listener = f->listener;
+		boundary = flow_boundary(f, &key);
 		charged = 1;
+		if (pkt->fragment)
+			fragment_settle(f, pkt, frame->point);
 		if (*(volatile __u32 *)&f->dead == 2) { /* see wire_flow.h */
 			flow_row(&key, f, &row);
 			wire_drain(f, &row);
@@ -391,8 +348,10 @@ static __always_inline __u16 account(void *ctx, const struct packet *pkt,
 	if (!charged) {
 		leg = owner_find(ctx, frame, pkt, &key, &listener);
 		row_add(pkt->proto, leg, listener, frame);
+		boundary =
+			listener ? listener : listener_lookup(key.local, key.local_port);
 	}
-	return listener;
+	return boundary;
 }
 
 /*
@@ -429,29 +388,42 @@ __noinline int account_boundary(__u32 listener, struct packet *pkt, struct frame
 	return 0;
 }
 
-__noinline int parse_skb(struct __sk_buff *skb, struct packet *ret)
+/* For a frame that is charged to nobody, but has ports all the same. */
+__noinline int listener_of(struct packet *pkt, struct frame *frame)
 {
-	if (!ret)
-		return TG_FAULT_SHORT_L2;
-	__builtin_memset(ret, 0, sizeof(*ret));
-	return parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, ret);
+	int tx;
+
+	if (!pkt || !frame)
+		return 0;
+	tx = frame->point == TG_TX;
+	return listener_lookup(tx ? pkt->src : pkt->dst, tx ? pkt->sport : pkt->dport);
 }
 
-__noinline int parse_skb_l3(struct __sk_buff *skb, struct packet *ret)
+/*
+ * Does a rule of nft at this place see a TCP segment of a port?  As
+ * nft_set_pktinfo_ipv4() and ..._ipv6_validate() of include/net/netfilter, and
+ * nft_payload_eval(), judge: IP's lengths must lie within the frame, TCP's need not, an
+ * authentication header is the end, and our rules leave the later parts of packets out.
+ * What a tag inside of the frame hides is no IP for it.
+ */
+static __always_inline int is_seen_by_nft(const struct packet *pkt,
+					  const struct skb_lengths *skb, __u32 link,
+					  int tx)
 {
-	if (!ret)
-		return TG_FAULT_SHORT_L2;
-	__builtin_memset(ret, 0, sizeof(*ret));
-	return parse_packet((void *)(long)skb->data, (void *)(long)skb->data_end,
-			    bpf_ntohs(skb->protocol), ret);
+	__u32 len = skb->len;
+
+	if (pkt->proto != IPPROTO_TCP || !pkt->has_ports || pkt->l2_bytes != link)
+		return 0;
+	if (pkt->fragment == TG_FRAGMENT_LATER || pkt->has_auth)
+		return 0;
+	if (pkt->ip6)
+		return pkt->jumbo_bytes || pkt->l3_bytes <= len - link;
+	if (!pkt->l3_bytes) /* an aggregate over 64 KiB has none */
+		return skb->gso_size != 0;
+	/* of IPv4 what goes out is measured with its link header */
+	return pkt->l3_bytes <= (tx ? len : len - link);
 }
 
-static __always_inline int parse_any(struct __sk_buff *skb, struct packet *ret, int link)
-{
-	return link ? parse_skb(skb, ret) : parse_skb_l3(skb, ret);
-}
-
-/* link: frames of this device have a link header, Ethernet's */
 static __always_inline int on_skb(struct __sk_buff *skb, int point, int link)
 {
 	struct skb_lengths lengths = { .len = skb->len,
@@ -463,23 +435,32 @@ static __always_inline int on_skb(struct __sk_buff *skb, int point, int link)
 			       .point = point };
 	struct packet pkt = {};
 	enum tg_fault fault;
-	__u32 listener;
+	__u32 listener, seen;
 
 	fault = (enum tg_fault)parse_any(skb, &pkt, link);
 	/* headers may lie in fragments of the skb */
 	if (fault >= TG_FAULT_SHORT_L2 && fault <= TG_FAULT_SHORT_L4 &&
 	    bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX) == 0)
 		fault = (enum tg_fault)parse_any(skb, &pkt, link);
-	frame_measure(&lengths, &pkt, &frame);
-	if (fault != TG_FAULT_NONE)
-		fault_inc(fault);
-	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT) {
-		account_row(&pkt, &frame);
-		return TCX_NEXT;
+	if (fault == TG_FAULT_EXT_HEADERS) {
+		fault = (enum tg_fault)parse_ext_headers(skb, &pkt);
+		if (fault == TG_FAULT_NONE &&
+		    bpf_skb_pull_data(skb, skb->len < L4_OFFSET_MAX ? skb->len
+								    : L4_OFFSET_MAX) == 0)
+			fault = (enum tg_fault)transport_skb(skb, &pkt, fault);
 	}
-	listener = account_skb(skb, &pkt, &frame);
-	/* what is for another host never reaches the stack where nft counts */
-	if (point == TG_TX || skb->pkt_type == PACKET_HOST)
+	frame_measure(&lengths, &pkt, &frame);
+	seen = is_seen_by_nft(&pkt, &lengths, link ? ETH_HLEN : 0, point == TG_TX);
+	/* its data begin at IP on the way in, at the link's header on the way out */
+	frame.skb_bytes = skb->len - (link && point == TG_RX ? ETH_HLEN : 0);
+	if (is_charged(fault, &pkt)) {
+		listener = account_skb(skb, &pkt, &frame);
+	} else {
+		fault_inc(fault);
+		account_row(&pkt, &frame);
+		listener = seen ? listener_of(&pkt, &frame) : 0;
+	}
+	if (seen)
 		account_boundary(listener, &pkt, &frame);
 	return TCX_NEXT;
 }
@@ -526,14 +507,25 @@ int wire_xdp(struct xdp_md *ctx)
 	struct frame frame = { .ifindex = ctx->ingress_ifindex, .point = TG_XDP };
 	struct packet pkt = {};
 	enum tg_fault fault;
+	__u32 listener, seen;
+	__u16 proto = 0;
 
-	fault = parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, &pkt);
+	fault = parse_link((void *)(long)ctx->data, (void *)(long)ctx->data_end, &pkt,
+			   &proto);
+	if (fault == TG_FAULT_NONE)
+		fault = (enum tg_fault)network_xdp(ctx, &pkt, proto);
+	if (fault == TG_FAULT_NONE || fault == TG_FAULT_FRAGMENT)
+		fault = (enum tg_fault)transport_xdp(ctx, &pkt, fault);
 	reason_add(fault, lengths.len);
 	frame_measure(&lengths, &pkt, &frame);
-	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT) {
+	seen = is_seen_by_nft(&pkt, &lengths, ETH_HLEN, 0);
+	if (is_charged(fault, &pkt)) {
+		listener = account_xdp(ctx, &pkt, &frame);
+	} else {
 		account_row(&pkt, &frame);
-		return XDP_PASS;
+		listener = seen ? listener_of(&pkt, &frame) : 0;
 	}
-	account_boundary(account_xdp(ctx, &pkt, &frame), &pkt, &frame);
+	if (seen)
+		account_boundary(listener, &pkt, &frame);
 	return XDP_PASS;
 }

@@ -16,7 +16,7 @@
 #define TRIES_MAX    10
 
 struct counters {
-	const char *table;
+	const struct nft_where *at;
 	struct nft_counter *v;
 	size_t n;
 	size_t cap;
@@ -58,8 +58,9 @@ static int on_object(const struct nlmsghdr *nlh, void *arg)
 	}
 	if (nftnl_obj_nlmsg_parse(nlh, o) == 0) {
 		table = nftnl_obj_get_str(o, NFTNL_OBJ_TABLE);
-		err = table && strcmp(table, list->table) == 0 ? counters_push(list, o)
-							       : 0;
+		err = table && strcmp(table, list->at->table) == 0
+			      ? counters_push(list, o)
+			      : 0;
 		if (err < 0) {
 			errno = -err;
 			r = MNL_CB_ERROR;
@@ -72,21 +73,21 @@ static int on_object(const struct nlmsghdr *nlh, void *arg)
 /* Ask for the counters of our table only. */
 static void build_request(struct nlmsghdr *nlh, void *arg)
 {
-	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, ((struct counters *)arg)->table);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, ((struct counters *)arg)->at->table);
 	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
 }
 
-int nft_counters_read(const char *table, struct nft_counter **ret, size_t *ret_n)
+int nft_counters_read(const struct nft_where *at, struct nft_counter **ret, size_t *ret_n)
 {
-	struct counters list = { .table = table };
+	struct counters list = { .at = at };
 	int err;
 
 	/* another program changed rules meanwhile: the list may have holes (netlink(7))
 	 */
 	for (int i = 0; i < TRIES_MAX; i++) {
 		list.n = 0;
-		err = nft_dump(NFT_MSG_GETOBJ, NFPROTO_INET, build_request, on_object,
-			       &list);
+		err = nft_dump(NFT_MSG_GETOBJ, (uint16_t)at->family, build_request,
+			       on_object, &list);
 		if (err != -EINTR)
 			break;
 	}

@@ -16,6 +16,9 @@ struct names {
 	size_t cap;
 };
 
+_Static_assert((int)NFT_INET == NFPROTO_INET && (int)NFT_NETDEV == NFPROTO_NETDEV,
+	       "nft_family");
+
 static const char *family_name(uint32_t family)
 {
 	switch (family) {
@@ -25,9 +28,16 @@ static const char *family_name(uint32_t family)
 		return "ip6";
 	case NFPROTO_INET:
 		return "inet";
+	case NFPROTO_NETDEV:
+		return "netdev";
 	default:
 		return "other";
 	}
+}
+
+const char *nft_family_name(enum nft_family family)
+{
+	return family_name(family);
 }
 
 static int on_flowtable(const struct nlmsghdr *nlh, void *arg)

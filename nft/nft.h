@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The nft book: one table of family inet for each load, named as its directory of pins,
- * `tollgate` by default, written and read by netlink.  Nothing outside that table is ever
- * touched.  Every call needs CAP_NET_ADMIN and works on the calling
- * thread's network namespace.
+ * The nft book: one table for each load, named as its directory of pins, `tollgate` by
+ * default, written and read by netlink.  Nothing outside that table is ever touched.
+ * Every call needs CAP_NET_ADMIN and works on the calling thread's network namespace.
+ *
+ * A load that watches devices has a table of family netdev, whose chains stand at the
+ * ingress and egress of each, where the wire book counts, so that neither sees a frame
+ * that the other does not.  A load that watches none has a table of family inet, behind
+ * IP's own checks, of all devices.
  *
  * Counters are named objects, so that they outlive the rules that feed them.  Each packet
  * of a listener is in exactly one of its counters:
@@ -23,6 +27,17 @@
 
 #include "base/addr.h"
 
+enum nft_family { NFT_INET = 1, NFT_NETDEV = 5 }; /* NFPROTO_* */
+
+/* Which table; its name is borrowed. */
+struct nft_where {
+	const char *table;
+	enum nft_family family;
+};
+
+/* "netdev" or "inet", for sentences. */
+const char *nft_family_name(enum nft_family family);
+
 struct nft_listener {
 	const char *name; /* borrowed during the call */
 	struct addr
@@ -33,32 +48,42 @@ struct nft_listener {
 struct nft_counter {
 	char name[96];
 	uint64_t packets;
-	uint64_t bytes; /* from the IP header on, aggregates as the stack passes them */
+	/*
+	 * skb->len, of aggregates as the stack passes them: from the IP header on, but
+	 * what goes out at a device has its link header already
+	 */
+	uint64_t bytes;
 };
 
 /*
- * Create the table with its base chains in one transaction.  devices: names of those
- * whose packets are counted, or beginnings of names with a '*' behind, n of them; none
- * means every device.  owner: whose it is, kept with it.  0, -EEXIST if the table exists,
- * or another negative errno.
+ * Create the table in one transaction; one of family inet counts at once, the other as
+ * soon as it has devices.  owner: whose it is, kept with it.  0, -EEXIST if the table
+ * exists, or another negative errno.
  */
-int nft_table_create(const char *table, const char *owner, const char *const *devices,
-		     size_t n);
+int nft_table_create(const struct nft_where *at, const char *owner);
+
+/*
+ * Count at these devices, n of them by name, and at no others; a chain that is there
+ * already is left alone.  1 if something had to be made, 0 if not; -ENOENT: no such table
+ * or device; -EOPNOTSUPP: a kernel without the egress hook; or another negative errno.
+ */
+int nft_devices_set(const struct nft_where *at, const char *const *devices, size_t n);
 
 /* Remove the table in one transaction.  0, or a negative errno (-ENOENT: no table). */
-int nft_table_delete(const char *table);
+int nft_table_delete(const struct nft_where *at);
 
 /*
  * 0 if the table is there, with the owner it was made for in ret ("" if it has none that
  * we wrote); -ENOENT, or another negative errno.
  */
-int nft_table_owner(const char *table, char *ret, size_t cap);
+int nft_table_owner(const struct nft_where *at, char *ret, size_t cap);
 
 /*
  * Count for these listeners, in one transaction: makes missing counters, replaces the
  * rules, keeps the counters of listeners that are gone.  0, or a negative errno.
  */
-int nft_listeners_set(const char *table, const struct nft_listener *listeners, size_t n);
+int nft_listeners_set(const struct nft_where *at, const struct nft_listener *listeners,
+		      size_t n);
 
 /*
  * Packets and bytes of one listener, all its counters of one direction together.  0, or
@@ -80,6 +105,7 @@ const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_
 
 /* All counters of the table.  0 and a heap array the caller frees, or a negative errno.
  */
-int nft_counters_read(const char *table, struct nft_counter **ret, size_t *ret_n);
+int nft_counters_read(const struct nft_where *at, struct nft_counter **ret,
+		      size_t *ret_n);
 
 #endif

@@ -55,6 +55,7 @@ struct load {
 	int cgroup_fd; /* -1: not open */
 	uint64_t cgroup_id;
 	char table[TG_TABLE_LEN];
+	struct nft_where nft_at;
 	bool nft;
 };
 
@@ -276,39 +277,56 @@ static bool is_stale_table(const struct load *ld)
 {
 	char owner[PIN_PATH_BYTES];
 
-	return nft_table_owner(ld->table, owner, sizeof(owner)) == 0 &&
+	return nft_table_owner(&ld->nft_at, owner, sizeof(owner)) == 0 &&
 	       strcmp(owner, ld->opts->pins) == 0;
 }
 
 static int load_nft(struct load *ld)
 {
-	const char *const *devices = (const char *const *)ld->opts->devices;
+	const char *family = nft_family_name(ld->nft_at.family);
 	int err;
 
-	err = nft_table_create(ld->table, ld->opts->pins, devices, ld->opts->devices_n);
+	err = nft_table_create(&ld->nft_at, ld->opts->pins);
 	/* of a load of these pins that was killed, for there is none now */
 	if (err == -EEXIST && is_stale_table(ld)) {
-		log_warn(
-			"nft table 'inet %s' is left from a load that was killed, and is "
-			"replaced",
-			ld->table);
-		err = nft_table_delete(ld->table);
+		log_warn("nft table '%s %s' is left from a load that was killed, and is "
+			 "replaced",
+			 family, ld->table);
+		err = nft_table_delete(&ld->nft_at);
 		if (!err)
-			err = nft_table_create(ld->table, ld->opts->pins, devices,
-					       ld->opts->devices_n);
+			err = nft_table_create(&ld->nft_at, ld->opts->pins);
 	}
 	if (err == -EEXIST) {
 		log_error(
-			"nft table 'inet %s' exists already in this network namespace and "
-			"is not of a load of %s; 'nft delete table inet %s' removes it, or "
-			"give these books another name with --pins",
-			ld->table, ld->opts->pins, ld->table);
+			"nft table '%s %s' exists already in this network namespace and is "
+			"not of a load of %s; 'nft delete table %s %s' removes it, or give "
+			"these books another name with --pins",
+			family, ld->table, ld->opts->pins, family, ld->table);
 		return err;
 	}
 	if (err < 0)
-		return log_errno(err, "cannot create nft table 'inet %s'", ld->table);
+		return log_errno(err, "cannot create nft table '%s %s'", family,
+				 ld->table);
 	ld->nft = true;
 	return 0;
+}
+
+/* Where the wire book counts, once it does. */
+static int load_nft_devices(struct load *ld)
+{
+	const char *names[DEVICES_MAX];
+	int err;
+
+	for (size_t i = 0; i < ld->devices_n; i++)
+		names[i] = ld->devices[i].name;
+	err = nft_devices_set(&ld->nft_at, names, ld->devices_n);
+	if (err == -EOPNOTSUPP) {
+		log_error(
+			"nft cannot count at a device: the kernel is without its egress "
+			"hook (CONFIG_NETFILTER_EGRESS); --no-nft does without");
+		return err;
+	}
+	return err < 0 ? log_errno(err, "nft cannot count at the devices") : 0;
 }
 
 /* A device by name must be there; of a pattern there may be none yet. */
@@ -403,6 +421,8 @@ static int load_steps(struct load *ld)
 		err = load_nft(ld);
 	if (!err)
 		err = interrupted(attach_devices(ld));
+	if (!err && ld->opts->nft && ld->opts->devices_n)
+		err = load_nft_devices(ld);
 	/* last: from here on connections are in the books */
 	if (!err)
 		err = interrupted(attach_tcp(ld));
@@ -450,6 +470,8 @@ static int name_table(struct load *ld)
 		return -EINVAL;
 	}
 	memcpy(ld->table, base, strlen(base) + 1);
+	ld->nft_at.table = ld->table;
+	ld->nft_at.family = ld->opts->devices_n ? NFT_NETDEV : NFT_INET;
 	return 0;
 }
 
@@ -472,7 +494,7 @@ int load_run(const struct load_opts *opts)
 	if (!err)
 		err = load_steps(ld);
 	if (err < 0 && ld->nft)
-		(void)nft_table_delete(ld->table);
+		(void)nft_table_delete(&ld->nft_at);
 	if (err < 0)
 		pins_abandon(ld->dir, ld->mounted);
 	load_free(ld);

@@ -15,6 +15,8 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/rundir.h"
+#include "base/util.h"
+#include "book/boundary.h"
 #include "book/pin.h"
 #include "bpf/abi.h"
 #include "load.h"
@@ -23,6 +25,8 @@
 #include "programs.h"
 #include "repair.h"
 #include "version.h"
+
+#define ABI_NFT_AT_DEVICES 5
 
 struct upgrade {
 	const char *pins;
@@ -325,11 +329,34 @@ int upgrade_run(const char *pins)
 /* The nft table of a load of these pins that was killed. */
 static bool remove_stale_table(const char *pins)
 {
+	static const enum nft_family families[] = { NFT_NETDEV, NFT_INET };
 	const char *base = strrchr(pins, '/');
 	char owner[PIN_PATH_BYTES];
+	bool removed = false;
 
-	return base && nft_table_owner(base + 1, owner, sizeof(owner)) == 0 &&
-	       strcmp(owner, pins) == 0 && nft_table_delete(base + 1) == 0;
+	for (size_t i = 0; base && i < ARRAY_SIZE(families); i++) {
+		const struct nft_where at = { base + 1, families[i] };
+
+		removed |= nft_table_owner(&at, owner, sizeof(owner)) == 0 &&
+			   strcmp(owner, pins) == 0 && nft_table_delete(&at) == 0;
+	}
+	return removed;
+}
+
+/* Before ABI_NFT_AT_DEVICES it was of family inet, with devices too. */
+static int remove_table(const struct meta *m)
+{
+	struct nft_where at = boundary_table(m);
+	int err = nft_table_delete(&at);
+
+	if (err == -ENOENT && m->abi_version < ABI_NFT_AT_DEVICES) {
+		at.family = NFT_INET;
+		err = nft_table_delete(&at);
+	}
+	if (err && err != -ENOENT)
+		return log_errno(err, "cannot remove nft table '%s %s'",
+				 nft_family_name(at.family), at.table);
+	return 0;
 }
 
 /* A directory without books: empty, or left by a load that was killed. */
@@ -376,10 +403,8 @@ int unload_run(const char *pins)
 				 "cannot be entered; nothing was done",
 				 pins);
 	if (!err && meta.nft && meta.nft_table[0])
-		err = nft_table_delete(meta.nft_table);
-	if (err && err != -ENOENT && err != -ESRCH)
-		(void)log_errno(err, "cannot remove nft table 'inet %s'", meta.nft_table);
-	else
+		err = remove_table(&meta);
+	if (err == -ESRCH)
 		err = 0;
 	rundir_remove(number);
 	return pins_remove(pins) < 0 ? -EIO : err;

@@ -285,40 +285,62 @@ static void forget_gone(struct repair *r)
 
 /* --- nft --- */
 
-static int make_table(struct repair *r)
-{
-	const char *devices[TG_TARGETS_MAX];
-	size_t n = 0;
-
-	for (size_t i = 0; i < TG_TARGETS_MAX; i++) {
-		if (r->targets[i].kind == TG_TARGET_DEVICE)
-			devices[n++] = r->targets[i].name;
-	}
-	return nft_table_create(r->meta.nft_table, r->pins, devices, n);
-}
-
 /* 1 if the table was gone and is there again. */
-static int mend_nft(struct repair *r)
+static int mend_table(struct repair *r)
 {
+	const struct nft_where at = boundary_table(&r->meta);
+	const char *family = nft_family_name(at.family);
 	char owner[256];
 	int err;
 
-	if (!r->meta.nft || !r->meta.nft_table[0])
-		return 0;
-	err = nft_table_owner(r->meta.nft_table, owner, sizeof(owner));
+	err = nft_table_owner(&at, owner, sizeof(owner));
 	if (err != -ENOENT)
 		return err;
-	err = make_table(r);
+	err = nft_table_create(&at, r->pins);
 	if (err)
-		return log_errno(err, "cannot make nft table 'inet %s' again",
-				 r->meta.nft_table);
-	log_warn(
-		"nft table 'inet %s' was gone (nft flush ruleset?) and is made anew; what "
-		"passed meanwhile is not in the nft book",
-		r->meta.nft_table);
+		return log_errno(err, "cannot make nft table '%s %s' again", family,
+				 at.table);
+	log_warn("nft table '%s %s' was gone (nft flush ruleset?) and is made anew; what "
+		 "passed meanwhile is not in the nft book",
+		 family, at.table);
 	r->mended++;
 	(void)count_up(r, TG_CURSOR_NFT_LOST);
 	return 1;
+}
+
+/*
+ * nft counts at the devices where the wire book does.  1 if a chain had to be made: of a
+ * device that came, or because somebody took it away.
+ */
+static int mend_chains(struct repair *r)
+{
+	const struct nft_where at = boundary_table(&r->meta);
+	const char *devices[TG_HOOKS_MAX];
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < r->hooks_n; i++) {
+		if (r->hooks[i].kind == TG_HOOK_WIRE_RX && r->hooks[i].attached)
+			devices[n++] = r->hooks[i].target;
+	}
+	err = nft_devices_set(&at, devices, n);
+	if (err < 0)
+		return log_errno(err, "nft cannot count at the devices");
+	return err;
+}
+
+/* 0, or 1 if something was missing: its packets are compared from here on only. */
+static int mend_nft(struct repair *r, bool *ret_table_is_new)
+{
+	int err, chains = 0;
+
+	if (!r->meta.nft || !r->meta.nft_table[0])
+		return 0;
+	err = mend_table(r);
+	*ret_table_is_new = err > 0;
+	if (err >= 0 && r->meta.wire)
+		chains = mend_chains(r);
+	return err > 0 || chains > 0;
 }
 
 /* Both books count the same packets from here on. */
@@ -360,7 +382,8 @@ static void mend_hooks(struct repair *r)
 
 static int repair_locked(struct repair *r)
 {
-	int err, table;
+	bool table_is_new = false;
+	int err, anew;
 
 	err = read_load(r);
 	if (!err)
@@ -372,11 +395,11 @@ static int repair_locked(struct repair *r)
 	/* connections that live have frames that nobody saw: they are not compared */
 	if (r->missed)
 		(void)count_up(r, TG_CURSOR_EPOCH);
-	table = mend_nft(r);
-	if (r->missed || table > 0)
-		compare_anew(r, table > 0);
 	if (r->mended)
 		err = hooks_measure(r->pins, r->hooks, TG_HOOKS_MAX, &r->hooks_n);
+	anew = mend_nft(r, &table_is_new);
+	if (r->missed || anew > 0)
+		compare_anew(r, table_is_new);
 	return err ? err : (int)r->mended;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "flows.h"
+#include "book/boundary.h"
 #include "book/hooks.h"
 #include "offenders.h"
 #include "status.h"
@@ -180,7 +181,11 @@ void status_print(FILE *out, const struct snapshot *s, const struct audit *a,
 	fprintf(out, "tcp book   by %s%s\n",
 		s->meta.hook == TG_BY_SOCKOPS ? "sockops" : "tracepoint",
 		s->meta.upgrades ? ", upgraded" : "");
-	fprintf(out, "nft book   %s\n",
+	fprintf(out, "nft book   %s%s%s\n",
+		s->nft_err || s->nft_n == 0
+			? ""
+			: nft_family_name(boundary_table(&s->meta).family),
+		s->nft_err || s->nft_n == 0 ? "" : " ",
 		s->nft_err	? "cannot be read (no privilege?)"
 		: s->nft_n == 0 ? "off"
 				: s->meta.nft_table);
@@ -280,6 +285,9 @@ json_t *status_json(const struct snapshot *s, const struct audit *a)
 		o, "hook",
 		json_string(s->meta.hook == TG_BY_SOCKOPS ? "sockops" : "tracepoint"));
 	json_object_set_new(o, "nft_table", json_string(s->meta.nft_table));
+	json_object_set_new(
+		o, "nft_family",
+		json_string(nft_family_name(boundary_table(&s->meta).family)));
 	json_object_set_new(o, "reattached", json_integer((json_int_t)s->reattached));
 	json_object_set_new(o, "nft_table_lost", json_integer((json_int_t)s->nft_lost));
 	return o;

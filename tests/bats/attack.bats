@@ -67,6 +67,42 @@ wire_is_right() {
 	wire_is_right
 }
 
+@test "a connection whose segments come in fragments, in any order and however small, is in all books" {
+	load --device front
+	by_hand parts
+	wire_is_right
+	equal "1 100" "$(compared .connections_compared) $(tollgate status --json | jq .payload.rx_payload_bytes)" \
+		"connections and bytes"
+	equal "0 0 0" "$(compared .arrived_in_lost_fragments) $(compared .arrived_not_accepted) $(compared .arrived_twice)" \
+		"columns"
+}
+
+@test "fragments whose first part is lost track of are a column of their own, no more than they held" {
+	load --device front
+	at gate ip neigh replace 192.0.2.77 lladdr "$(mac_of client eth)" dev front
+	start server gate nc.openbsd -l 192.0.2.2 7000
+	within 5 listening gate 7000
+	mkfifo "$DIR/go"
+	start parts client "$SEGMENTS" parts-lost eth 192.0.2.77 192.0.2.2 7000 "$(mac_of gate front)" <"$DIR/go"
+	exec 7>"$DIR/go"
+	local i key
+	for i in 1 2 3 4 5; do
+		within 5 eval "[ \"\$(grep -c first '$DIR/parts.log')\" = $i ]"
+		for key in $(bpftool -j map dump pinned "$PINS/fragments" | jq -r '.[] | (.key // .formatted.key) | @json' | tr -d ' []"'); do
+			# shellcheck disable=SC2086 # words
+			bpftool map delete pinned "$PINS/fragments" key hex ${key//,/ }
+		done
+		echo >&7
+	done
+	exec 7>&-
+	wait "$parts_pid"
+	within 5 sockets_closed
+	tollgate audit --json >"$DIR/audit" || :
+	equal 100 "$(tollgate status --json | jq .payload.rx_payload_bytes)" "bytes of the socket"
+	wire_is_right
+	[ "$(compared .arrived_in_lost_fragments)" -gt 0 ] && [ "$(compared .arrived_in_lost_fragments)" -le 100 ]
+}
+
 # --- K7: a frame that crosses two watched devices ---
 
 # bridge_up: br0 on the gate, 203.0.113.2, whose port `third` leads to the client

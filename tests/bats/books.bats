@@ -255,7 +255,7 @@ monotonic() {
 	wait "$traffic_pid"
 	within 10 sockets_closed
 	# a book that somebody has written into
-	at gate nft reset counters table inet tollgate
+	at gate nft reset counters table netdev tollgate
 	run -1 tollgate audit --json
 	jq -e '.residual_bytes.wire_nft > 1000 and .verdict == "differs"' <<<"$output"
 	# it was looked into: only what comes after it is told

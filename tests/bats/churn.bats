@@ -287,7 +287,7 @@ no_front() { ! at client ip link show eth; }
 
 # --- the firewall ----------------------------------------------------------------------
 
-table_is_there() { at gate nft list table inet tollgate; }
+table_is_there() { at gate nft list table netdev tollgate; }
 
 @test "nft flush ruleset: the table is made again, nothing goes back" {
 	local i before

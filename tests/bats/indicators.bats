@@ -380,12 +380,12 @@ on_the_wire() {
 
 @test "unload in another network namespace leaves that one's nft table, and takes its own" {
 	load --device front
-	at client nft add table inet tollgate
-	at client nft add counter inet tollgate mine '{ packets 7 bytes 77 }'
+	at client nft add table netdev tollgate
+	at client nft add counter netdev tollgate mine '{ packets 7 bytes 77 }'
 	at client "$BIN/tollgate" unload --pins "$PINS" || equal 3 $? "exit code of one that refuses"
-	run -0 at client nft list table inet tollgate
+	run -0 at client nft list table netdev tollgate
 	[[ $output == *"bytes 77"* ]]
-	[ -e "$PINS" ] || run -1 at gate nft list table inet tollgate
+	[ -e "$PINS" ] || run -1 at gate nft list table netdev tollgate
 }
 
 @test "audit and exporter in another network namespace read the right nft table, or say that they cannot" {
@@ -396,7 +396,7 @@ on_the_wire() {
 	within 10 sockets_closed
 	sound
 	# there is another of the same name and shape
-	at gate nft list table inet tollgate | sed 's/packets [0-9]* bytes [0-9]*/packets 1 bytes 40/
+	at gate nft list table netdev tollgate | sed 's/packets [0-9]* bytes [0-9]*/packets 1 bytes 40/
 		s/"front"/"eth"/; s/"back"/"lo"/' >"$DIR/table"
 	at client nft -f "$DIR/table"
 	run at client "$BIN/tollgate" audit --json --pins "$PINS"
@@ -423,7 +423,7 @@ code_of() {
 
 # --- K9: somebody flushes the ruleset ---
 
-table_is_there() { at gate nft list table inet tollgate; }
+table_is_there() { at gate nft list table netdev tollgate; }
 
 proxied() {
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 10 --bytes 5000 >"$DIR/client.log"
@@ -439,7 +439,7 @@ proxied() {
 	stop "$proxy_pid"
 	sound
 	at gate nft flush ruleset
-	told nft_table_missing "inet tollgate"
+	told nft_table_missing "netdev tollgate"
 }
 
 @test "nft flush ruleset: load --upgrade makes the table again, and the books agree" {

@@ -18,7 +18,7 @@ leftovers() {
 @test "load and unload leave nothing behind" {
 	leftovers >"$DIR/before"
 	run -0 load --device front --device lo
-	run -0 at gate nft list table inet tollgate
+	run -0 at gate nft list table netdev tollgate
 	[ -e "$PINS/flows" ]
 	run -0 tollgate unload
 	leftovers >"$DIR/after"
@@ -42,11 +42,11 @@ leftovers() {
 	run -1 load --device nosuch0
 	[[ $output == *"--device nosuch0: no such device"* ]]
 	# somebody else's table of our name is not touched
-	at gate nft add table inet tollgate
+	at gate nft add table netdev tollgate
 	run -1 load --device front
 	[[ $output == *"exists already"* ]]
-	run -0 at gate nft list table inet tollgate
-	at gate nft delete table inet tollgate
+	run -0 at gate nft list table netdev tollgate
+	at gate nft delete table netdev tollgate
 	leftovers >"$DIR/after"
 	diff "$DIR/before" "$DIR/after"
 }
@@ -82,12 +82,12 @@ leftovers() {
 	[ -e "$DIR/bpf/other/mine" ]
 	rm -r "$DIR/bpf/other"
 	# a table of another instance stays
-	at gate nft add table inet tollgate
+	at gate nft add table netdev tollgate
 	load --no-nft --device front
 	run -0 tollgate audit
 	tollgate unload
-	run -0 at gate nft list table inet tollgate
-	at gate nft delete table inet tollgate
+	run -0 at gate nft list table netdev tollgate
+	at gate nft delete table netdev tollgate
 }
 
 @test "a device with a dot in its name can be watched" {

@@ -24,10 +24,11 @@ shapes_are_counted() {
 				"$(wire $what $protocol rx)" "$protocol $what"
 		done
 	done
-	for fault in bad_header too_many_extension_headers; do
-		equal 1 "$(metric tollgate_faults_total "reason=\"$fault\"" <"$DIR/page")" "$fault"
-	done
-	equal 4 "$(metric tollgate_faults_total 'reason="fragment"' <"$DIR/page")" fragments
+	equal 1 "$(metric tollgate_faults_total 'reason="bad_header"' <"$DIR/page")" "bad header"
+	# parts that follow their first, and any number of extension headers, are of their conversation
+	equal 0 "$(metric tollgate_faults_total 'reason="too_many_extension_headers"' <"$DIR/page")" "extension headers"
+	equal 0 "$(metric tollgate_faults_total 'reason="fragment"' <"$DIR/page")" fragments
+	tollgate flows --protocol udp --json | jq -e 'all(.local | test(":0$") | not)'
 }
 
 @test "VLAN, options, extension headers, fragments, ICMP, SCTP and others: exact by protocol" {
@@ -42,12 +43,18 @@ shapes_are_counted() {
 	tollgate status | grep -q "xdp *front native"
 	start_exporter
 	shapes_are_counted
+	# XDP goes through four extension headers at most, and one of the frames, of 128 bytes, has seven
+	local but
 	for protocol in udp icmp sctp 253; do
-		equal "$(wire frame_bytes $protocol rx)" \
+		but=0
+		[ $protocol != udp ] || but=128
+		equal $(($(wire frame_bytes $protocol rx) - but)) \
 			"$(metric tollgate_xdp_frame_bytes_total "protocol=\"$protocol\"" <"$DIR/page")" "xdp $protocol"
 	done
 	equal 1 "$(metric tollgate_xdp_frames_total 'reason="bad_header"' <"$DIR/page")" "bad header"
-	equal 4 "$(metric tollgate_xdp_frames_total 'reason="fragment"' <"$DIR/page")" "fragments"
+	# of two packets the second parts: by themselves they have no ports
+	equal 2 "$(metric tollgate_xdp_frames_total 'reason="fragment"' <"$DIR/page")" "fragments"
+	equal 1 "$(metric tollgate_xdp_frames_total 'reason="too_many_extension_headers"' <"$DIR/page")" "extension headers"
 	[ "$(metric tollgate_xdp_frames_total 'reason="none"' <"$DIR/page")" -gt 5 ]
 }
 
@@ -57,7 +64,7 @@ shapes_are_counted() {
 	start_exporter
 	shapes_are_counted
 	fresh_scrape >"$DIR/page"
-	[ "$(tollgate flows --protocol udp --json | jq length)" -ge 3 ]
+	[ "$(tollgate flows --protocol udp --json | jq length)" -ge 2 ]
 	equal 0 "$(udp_records | jq length)" "records"
 }
 

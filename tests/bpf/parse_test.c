@@ -45,6 +45,9 @@ struct want {
 	unsigned headers; /* 0: not looked at */
 	unsigned sport;
 	unsigned l3;
+	unsigned part; /* enum tg_fragment */
+	unsigned at;   /* its offset */
+	unsigned tcp;  /* bytes of TCP's header; 0: not looked at */
 };
 
 /* Equal in the kernel, whole and cut; short ones are short in the order of layers. */
@@ -79,6 +82,10 @@ static void check_frame(const char *hex, const struct want *want)
 	CHECK_INT(want->l2, here.packet.l2_bytes);
 	CHECK_INT(want->sport, ntohs(here.packet.sport));
 	CHECK_INT(want->l3, here.packet.l3_bytes);
+	CHECK_INT(want->part, here.packet.fragment);
+	CHECK_INT(want->at, here.packet.fragment_offset);
+	if (want->tcp)
+		CHECK_INT(want->tcp, here.packet.tcp_header);
 	if (want->headers)
 		CHECK_INT(want->headers, here.packet.header_bytes);
 }
@@ -131,11 +138,26 @@ static void fragments(void)
 {
 	/* the first, the last, and one that is whole though it has the header */
 	FRAME(ETH("0800") "45 00 0054 1234 2000 40 11 0000 c0000201 c0000202 " UDP,
-	      .fault = TG_FAULT_FRAGMENT, .proto = 17, .l2 = 14, .l3 = 84);
+	      .proto = 17, .l2 = 14, .headers = 42, .sport = 8080, .l3 = 84,
+	      .part = TG_FRAGMENT_FIRST);
 	FRAME(ETH("0800") "45 00 0054 1234 0010 40 06 0000 c0000201 c0000202 " TCP_BASE,
-	      .fault = TG_FAULT_FRAGMENT, .proto = 6, .l2 = 14, .l3 = 84);
-	FRAME(ETH("86dd") IP6("2c") "1100 0001 00000001 " UDP, .fault = TG_FAULT_FRAGMENT,
-	      .proto = 17, .l2 = 14, .l3 = 88);
+	      .fault = TG_FAULT_FRAGMENT, .proto = 6, .l2 = 14, .headers = 34, .l3 = 84,
+	      .part = TG_FRAGMENT_LATER, .at = 128);
+	FRAME(ETH("86dd") IP6("2c") "1100 0001 00000001 " UDP, .proto = 17, .l2 = 14,
+	      .headers = 70, .sport = 8080, .l3 = 88, .part = TG_FRAGMENT_FIRST);
+	FRAME(ETH("86dd") IP6("2c") "1100 0081 00000001 " UDP, .fault = TG_FAULT_FRAGMENT,
+	      .proto = 17, .l2 = 14, .headers = 62, .l3 = 88, .part = TG_FRAGMENT_LATER,
+	      .at = 128);
+	/* a TCP header in parts: ports alone, the rest of it, and all but the window */
+	FRAME(ETH("0800") "45 00 001c 1234 2000 40 06 0000 c0000201 c0000202 1f90 0bb8 01020304 00000000",
+	      .fault = TG_FAULT_SHORT_L4, .proto = 6, .l2 = 14, .sport = 8080, .l3 = 28,
+	      .part = TG_FRAGMENT_FIRST);
+	FRAME(ETH("0800") "45 00 0020 1234 0001 40 06 0000 c0000201 c0000202 00000000 60 02 ffff 00000000",
+	      .fault = TG_FAULT_FRAGMENT, .proto = 6, .l2 = 14, .l3 = 32,
+	      .part = TG_FRAGMENT_LATER, .at = 8, .tcp = 24);
+	FRAME(ETH("0800") "45 00 0024 1234 2000 40 06 0000 c0000201 c0000202 1f90 0bb8 01020304 00000000 60 02 ffff",
+	      .fault = TG_FAULT_SHORT_L4, .proto = 6, .l2 = 14, .sport = 8080, .l3 = 36,
+	      .part = TG_FRAGMENT_FIRST, .tcp = 24);
 	FRAME(ETH("86dd") IP6("2c") "1100 0000 00000001 " UDP, .proto = 17, .l2 = 14,
 	      .headers = 14 + 40 + 8 + 8, .sport = 8080, .l3 = 88);
 }
@@ -162,6 +184,11 @@ static void bad_headers(void)
 	FRAME(ETH("86dd") "50000000 0030 06 40 fd000000000000000000000000000001 "
 			  "fd000000000000000000000000000002 " TCP_BASE,
 	      .fault = TG_FAULT_BAD_HEADER, .l2 = 14);
+	/* longer than the packet says it is; the rest is the link's padding */
+	FRAME(ETH("0800") "45 00 0026 1234 0000 40 06 0000 c0000201 c0000202 " TCP_BASE,
+	      .fault = TG_FAULT_SHORT_L4, .proto = 6, .l2 = 14, .sport = 8080, .l3 = 38);
+	FRAME(ETH("0800") "46 00 0014 1234 0000 40 06 0000 c0000201 c0000202 01010101 " TCP_BASE,
+	      .fault = TG_FAULT_BAD_HEADER, .proto = 6, .l2 = 14, .l3 = 20);
 	/* a TCP header of four words is none */
 	FRAME(ETH("0800") IP4("06") "1f90 0bb8 01020304 00000000 40 02 ffff 0000 0000",
 	      .fault = TG_FAULT_BAD_HEADER, .proto = 6, .l2 = 14, .sport = 8080,

@@ -142,6 +142,10 @@ storm() {
 		json status-storm | jq -e ".payload.tx_payload_bytes == $wrote and .payload.rx_payload_bytes == $wrote"
 }
 nft_book() { ok load-nft && ok audit-flowtable; }
+nft_at_devices() {
+	ok load-nft-device && ok audit-nft-device && grep -A1 "counter refused-rx" "$d/nft-device" | grep -q "packets 1 " &&
+		grep -q "dport 9 counter packets 1 " "$d/nft-device"
+}
 flowtable() { grep -q "flowtable inet other fast" "$d/audit-flowtable"; }
 parser() { ok parse && grep -q "^1\.\.7" "$d/parse"; }
 quiet_kernel() { [ -e "$d/done" ] && [ ! -s "$d/warnings" ]; }
@@ -150,7 +154,7 @@ quiet_kernel() { [ -e "$d/done" ] && [ ! -s "$d/warnings" ]; }
 how_adoption() { grep -q link-state "$d/pins-adopt" && echo tracepoint || echo "callback flags"; }
 how_wire() { grep -q clsact-rx "$d/pins-wire" && echo clsact || echo tcx; }
 
-features=(lives_sockops lives_tracepoint adoption upgrade wire xdp clsact storm nft_book flowtable parser
+features=(lives_sockops lives_tracepoint adoption upgrade wire xdp clsact storm nft_book nft_at_devices flowtable parser
 	quiet_kernel)
 declare -A table
 columns=()

@@ -265,13 +265,14 @@ static void shapes_bad(struct frame *f)
 	udp(f, 10);
 	finish(f, "faults");
 
-	ethernet(f, ETH_P_IPV6); /* more extension headers than anyone needs */
+	ethernet(f, ETH_P_IPV6); /* more extension headers than anyone needs; Linux takes
+				    them */
 	ip6(f, IPPROTO_DSTOPTS);
 	for (int i = 0; i < 6; i++)
 		extension(f, IPPROTO_DSTOPTS, 0);
 	extension(f, IPPROTO_UDP, 0);
 	udp(f, 10);
-	finish(f, "faults");
+	finish(f, "udp");
 }
 
 static void syns(uint16_t port, uint64_t count)

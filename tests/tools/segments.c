@@ -8,6 +8,9 @@
  *     plain      a handshake, 100 bytes, FIN
  *     two-syns   a second SYN of another number before the handshake is over
  *     wild       and four bytes, each a good quarter of the sequence space further
+ *     parts      the 100 bytes in fragments: in turn, the last first, the first as small
+ *                as it may be (with and without the length of TCP's header), and both
+ *     parts-lost the same; after each first part a line is printed, and one waited for
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,7 +74,23 @@ static uint16_t fold(uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-static void put(uint32_t seq, bool syn, bool fin, size_t payload)
+/* The bytes [from, to) behind the IP header, as one packet or a part of one. */
+static void send_part(const struct segment *whole, size_t from, size_t to_byte, bool more)
+{
+	struct segment s = *whole;
+	size_t n = to_byte - from;
+
+	memmove(&s.tcp, (const uint8_t *)&whole->tcp + from, n);
+	s.ip.tot_len = htons((uint16_t)(sizeof(s.ip) + n));
+	s.ip.frag_off = htons((uint16_t)((more ? 0x2000u : 0) | from / 8));
+	s.ip.check = 0;
+	s.ip.check = fold(add(0, &s.ip, sizeof(s.ip)));
+	if (sendto(fd, &s, sizeof(s.eth) + sizeof(s.ip) + n, 0, (void *)&to, sizeof(to)) <
+	    0)
+		die("send");
+}
+
+static void make(struct segment *ret, uint32_t seq, bool syn, bool fin, size_t payload)
 {
 	struct segment s = { 0 };
 	size_t tcp = sizeof(s.tcp) + payload;
@@ -98,8 +117,52 @@ static void put(uint32_t seq, bool syn, bool fin, size_t payload)
 	s.tcp.window = htons(65535);
 	sum = add(IPPROTO_TCP + (uint32_t)tcp, &s.ip.saddr, 8);
 	s.tcp.check = fold(add(sum, &s.tcp, tcp));
-	if (sendto(fd, &s, sizeof(s) - PAYLOAD + payload, 0, (void *)&to, sizeof(to)) < 0)
-		die("send");
+	*ret = s;
+}
+
+static void put(uint32_t seq, bool syn, bool fin, size_t payload)
+{
+	struct segment s;
+
+	make(&s, seq, syn, fin, payload);
+	send_part(&s, 0, sizeof(s.tcp) + payload, false);
+}
+
+/* 20 bytes of payload in parts of which the first ends at `cut`. */
+static void put_parts(uint32_t seq, size_t cut, bool last_first, bool wait)
+{
+	static uint16_t id = 7;
+	size_t end = sizeof(struct tcphdr) + PAYLOAD / 5, middle = 24;
+	struct segment s;
+
+	make(&s, seq, false, false, PAYLOAD / 5);
+	s.ip.id = htons(id++);
+	if (last_first)
+		send_part(&s, middle, end, false);
+	send_part(&s, 0, cut, true);
+	if (wait) {
+		puts("first");
+		(void)fflush(stdout);
+		(void)getchar();
+	}
+	if (cut < middle)
+		send_part(&s, cut, middle, true);
+	if (!last_first)
+		send_part(&s, middle, end, false);
+}
+
+static void put_all_parts(bool wait)
+{
+	static const struct {
+		size_t cut;
+		bool last_first;
+	} ways[] = {
+		{ 24, false }, { 24, true }, { 16, false }, { 8, true }, { 8, false }
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		put_parts(FIRST + 1 + (uint32_t)i * PAYLOAD / 5, ways[i].cut,
+			  ways[i].last_first, wait);
 }
 
 /* Their next segment; false: none came. */
@@ -177,7 +240,10 @@ int main(int argc, char **argv)
 	if (fd < 0 || bind(fd, (void *)&to, sizeof(to)) < 0)
 		die(argv[2]);
 	shake_hands(strcmp(argv[1], "two-syns") == 0);
-	put(FIRST + 1, false, false, PAYLOAD);
+	if (strncmp(argv[1], "parts", 5) == 0)
+		put_all_parts(strcmp(argv[1], "parts-lost") == 0);
+	else
+		put(FIRST + 1, false, false, PAYLOAD);
 	for (uint32_t i = 1; strcmp(argv[1], "wild") == 0 && i <= 4; i++)
 		put(FIRST + 1 + PAYLOAD + i * QUARTER, false, false, 1);
 	finish(FIRST + 1 + PAYLOAD);

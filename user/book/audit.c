@@ -230,6 +230,7 @@ static void check_tcp_wire(const struct snapshot *s, struct audit *a)
 		column(line, "arrived_twice", t->wire_rx_duplicate_bytes);
 		column(line, "arrived_not_accepted", t->wire_rx_unaccepted_bytes);
 		column(line, "arrived_outside_window", t->wire_rx_outside_bytes);
+		column(line, "arrived_in_lost_fragments", t->wire_rx_parts_bytes);
 		column(line, "sent_not_at_device", t->wire_tx_unseen_bytes);
 		column(line, "residual_rx", t->wire_rx_residual_bytes);
 		column(line, "residual_tx", t->wire_tx_residual_bytes);

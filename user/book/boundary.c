@@ -14,18 +14,33 @@
 #define MEASURE_TRIES 100
 #define LISTENERS_MAX 64 /* as many as the nft book takes */
 
+struct nft_where boundary_table(const struct meta *m)
+{
+	return (struct nft_where){ .table = m->nft_table,
+				   .family = m->wire ? NFT_NETDEV : NFT_INET };
+}
+
+static struct nft_where table_of(const struct boundary *b)
+{
+	return (struct nft_where){ .table = b->table, .family = b->family };
+}
+
 int boundary_open(const char *pins, struct boundary *ret)
 {
 	struct meta meta;
 	__u32 zero = 0;
 	int fd, err;
 
-	*ret = (struct boundary){ .names_fd = -1, .listeners_fd = -1, .boundary_fd = -1 };
+	*ret = (struct boundary){
+		.names_fd = -1, .listeners_fd = -1, .boundary_fd = -1, .cursors_fd = -1
+	};
 	err = pin_open(pins, "names", &ret->names_fd);
 	if (!err)
 		err = pin_open(pins, "listeners", &ret->listeners_fd);
 	if (!err)
 		err = pin_open(pins, "wire_boundary", &ret->boundary_fd);
+	if (!err)
+		err = pin_open(pins, "cursors", &ret->cursors_fd);
 	if (!err)
 		err = pin_open(pins, "meta", &fd);
 	if (err)
@@ -34,13 +49,14 @@ int boundary_open(const char *pins, struct boundary *ret)
 		err = -errno;
 	else
 		memcpy(ret->table, meta.nft_table, sizeof(ret->table));
+	ret->family = boundary_table(&meta).family;
 	close(fd);
 	return err;
 }
 
 void boundary_done(struct boundary *b)
 {
-	int *fds[] = { &b->names_fd, &b->listeners_fd, &b->boundary_fd };
+	int *fds[] = { &b->names_fd, &b->listeners_fd, &b->boundary_fd, &b->cursors_fd };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (*fds[i] >= 0)
@@ -56,11 +72,29 @@ static int name_of(const struct boundary *b, uint32_t id, struct name_val *ret)
 	return bpf_map_lookup_elem(b->names_fd, &key, ret) < 0 ? -errno : 0;
 }
 
+int boundary_listener(const struct boundary *b, const struct listener_key *key,
+		      const struct listener_val *val)
+{
+	__u32 which = TG_CURSOR_LISTENERS;
+	__u64 n;
+	int r;
+
+	r = val ? bpf_map_update_elem(b->listeners_fd, key, val, BPF_ANY)
+		: bpf_map_delete_elem(b->listeners_fd, key);
+	if (r < 0)
+		return -errno;
+	if (bpf_map_lookup_elem(b->cursors_fd, &which, &n) < 0)
+		return -errno;
+	n++;
+	return bpf_map_update_elem(b->cursors_fd, &which, &n, BPF_ANY) < 0 ? -errno : 0;
+}
+
 int boundary_apply(const struct boundary *b)
 {
 	struct nft_listener list[LISTENERS_MAX];
 	struct name_val names[LISTENERS_MAX];
 	struct listener_key key, *prev = NULL;
+	const struct nft_where at = table_of(b);
 	struct listener_val val;
 	size_t n = 0;
 
@@ -79,7 +113,7 @@ int boundary_apply(const struct boundary *b)
 		list[n].name = names[n].name;
 		n++;
 	}
-	return nft_listeners_set(b->table, list, n);
+	return nft_listeners_set(&at, list, n);
 }
 
 static int read_boundary(const struct boundary *b, uint32_t id, struct wire_boundary *ret)
@@ -109,11 +143,12 @@ static int read_boundary(const struct boundary *b, uint32_t id, struct wire_boun
 static int read_pair(const struct boundary *b, const char *name,
 		     struct nft_counter ret[TG_DIR_MAX])
 {
+	const struct nft_where at = table_of(b);
 	struct nft_counter *all;
 	size_t n;
 	int err;
 
-	err = nft_counters_read(b->table, &all, &n);
+	err = nft_counters_read(&at, &all, &n);
 	if (err)
 		return err;
 	for (int d = 0; d < TG_DIR_MAX && !err; d++)

@@ -10,18 +10,31 @@
 #include <stdbool.h>
 
 #include "bpf/abi.h"
+#include "nft/nft.h"
 
-/* Descriptors of pinned maps, and the name of the load's nft table. */
+/* Descriptors of pinned maps, and the name and family of the load's nft table. */
 struct boundary {
 	int names_fd;
 	int listeners_fd;
 	int boundary_fd;
+	int cursors_fd;
+	enum nft_family family;
 	char table[TG_TABLE_LEN]; /* empty: the load has none */
 };
+
+/* The nft table of a load; its name points into *m. */
+struct nft_where boundary_table(const struct meta *m);
 
 /* Open what is pinned below `pins`.  0 or a negative errno; done() in any case. */
 int boundary_open(const char *pins, struct boundary *ret);
 void boundary_done(struct boundary *b);
+
+/*
+ * What is bound to the address `key` from here on: *val, or nobody if it is NULL.  Flows
+ * that live ask anew.  0 or a negative errno.
+ */
+int boundary_listener(const struct boundary *b, const struct listener_key *key,
+		      const struct listener_val *val);
 
 /*
  * Make the rules of nft those of the `listeners` map.  0; -ENOENT if the table is not

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "book/boundary.h"
 #include "book/gaps.h"
 #include "book/hooks.h"
 
@@ -172,12 +173,14 @@ static void find_nft(const struct snapshot *s, struct gaps *g)
 			strerror(-s->nft_err));
 		return;
 	}
-	(void)snprintf(table, sizeof(table), "inet %s", s->meta.nft_table);
+	(void)snprintf(table, sizeof(table), "%s %s",
+		       nft_family_name(boundary_table(&s->meta).family),
+		       s->meta.nft_table);
 	if (!s->nft_err && !s->nft_n)
 		gap_add(g, GAP_NFT_TABLE_MISSING, table, 1,
-			"nft table 'inet %s' is gone (nft flush ruleset?): 'tollgate load "
+			"nft table '%s' is gone (nft flush ruleset?): 'tollgate load "
 			"--upgrade', or a living proxy or exporter, makes it anew",
-			s->meta.nft_table);
+			table);
 }
 
 void gaps_find(const struct snapshot *s, struct gaps *ret)

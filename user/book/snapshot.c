@@ -13,6 +13,7 @@
 
 #include "base/host.h"
 #include "base/util.h"
+#include "book/boundary.h"
 #include "book/book.h"
 #include "book/book_maps.h"
 #include "book/dump.h"
@@ -382,10 +383,12 @@ static int read_health(struct book *b, struct snapshot *s)
 /* 0, also where it cannot be read: nft_err says why. */
 static void read_nft(struct snapshot *s, struct nft_counter **ret, size_t *ret_n)
 {
+	struct nft_where at;
+
 	if (s->nft_err || !s->meta.nft_table[0])
 		return;
-	s->nft_err =
-		s->at_home ? nft_counters_read(s->meta.nft_table, ret, ret_n) : -ENXIO;
+	at = boundary_table(&s->meta);
+	s->nft_err = s->at_home ? nft_counters_read(&at, ret, ret_n) : -ENXIO;
 }
 
 static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)

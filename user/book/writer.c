@@ -390,7 +390,7 @@ void writer_forget_others(struct writer *w, const struct writer_listener *l, siz
 	for (size_t i = 0; i < keys_n; i++) {
 		if (is_listed(&keys[i], l, n))
 			continue;
-		(void)bpf_map_delete_elem(w->boundary.listeners_fd, &keys[i]);
+		(void)boundary_listener(&w->boundary, &keys[i], NULL);
 		any = true;
 	}
 	if (any && w->at_home)
@@ -405,7 +405,7 @@ static void forget_fresh(struct writer *w, const struct writer_listener *l,
 	for (size_t i = 0; i < n; i++) {
 		listener_to_key(&l[i], &key);
 		if (fresh[i])
-			(void)bpf_map_delete_elem(w->boundary.listeners_fd, &key);
+			(void)boundary_listener(&w->boundary, &key, NULL);
 	}
 }
 
@@ -437,10 +437,9 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 		memset(&val, 0, sizeof(val));
 		val.id = id;
 		val.dual = (uint32_t)l[i].dual;
-		if (bpf_map_update_elem(w->boundary.listeners_fd, &key, &val, BPF_ANY) <
-		    0)
-			return log_errno(-errno, "cannot register listener '%s'",
-					 l[i].name);
+		err = boundary_listener(&w->boundary, &key, &val);
+		if (err)
+			return log_errno(err, "cannot register listener '%s'", l[i].name);
 	}
 	if (!w->at_home) {
 		log_warn("the books were loaded in another network namespace: continuing "
@@ -449,8 +448,8 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 	}
 	err = boundary_apply(&w->boundary);
 	if (err == -ENOENT) {
-		log_warn("no nft table 'inet %s' here: continuing without the nft book",
-			 w->boundary.table);
+		log_warn("no nft table '%s %s' here: continuing without the nft book",
+			 nft_family_name(w->boundary.family), w->boundary.table);
 		return 0;
 	}
 	if (err) {
