@@ -508,14 +508,8 @@ int wire_xdp(struct xdp_md *ctx)
 	struct packet pkt = {};
 	enum tg_fault fault;
 	__u32 listener, seen;
-	__u16 proto = 0;
 
-	fault = parse_link((void *)(long)ctx->data, (void *)(long)ctx->data_end, &pkt,
-			   &proto);
-	if (fault == TG_FAULT_NONE)
-		fault = (enum tg_fault)network_xdp(ctx, &pkt, proto);
-	if (fault == TG_FAULT_NONE || fault == TG_FAULT_FRAGMENT)
-		fault = (enum tg_fault)transport_xdp(ctx, &pkt, fault);
+	fault = (enum tg_fault)parse_any_xdp(ctx, &pkt);
 	reason_add(fault, lengths.len);
 	frame_measure(&lengths, &pkt, &frame);
 	seen = is_seen_by_nft(&pkt, &lengths, ETH_HLEN, 0);

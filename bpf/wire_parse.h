@@ -79,7 +79,8 @@ static long ext_header(__u32 index, void *arg)
 }
 
 /* Linux goes through any number of them; a stranger may send as many as fit. */
-static __noinline int parse_ext_headers(struct __sk_buff *skb, struct packet *pkt)
+__attribute__((unused)) static __noinline int parse_ext_headers(struct __sk_buff *skb,
+								struct packet *pkt)
 {
 	struct ext_walk w = { .skb = skb,
 			      .pkt = pkt,
@@ -120,6 +121,21 @@ static __always_inline int parse_any(struct __sk_buff *skb, struct packet *ret, 
 	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT)
 		return fault;
 	return transport_skb(skb, ret, fault);
+}
+
+static __always_inline int parse_any_xdp(struct xdp_md *ctx, struct packet *ret)
+{
+	__u16 proto = 0;
+	int fault;
+
+	__builtin_memset(ret, 0, sizeof(*ret));
+	fault = parse_link((void *)(long)ctx->data, (void *)(long)ctx->data_end, ret,
+			   &proto);
+	if (fault == TG_FAULT_NONE)
+		fault = network_xdp(ctx, ret, proto);
+	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT)
+		return fault;
+	return transport_xdp(ctx, ret, fault);
 }
 
 #endif

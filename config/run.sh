@@ -72,7 +72,7 @@ failed() {
 "$build/tollgate" check "$config" >/dev/null
 grep -q ' /sys/fs/bpf bpf ' /proc/self/mounts || mounted=yes
 trap '' INT TERM HUP # a load that has begun is finished, then undone
-"$build/tollgate" load --device "$device" ${CGROUP:+--cgroup "$CGROUP"} || {
+"$build/tollgate" load --device "$device" --config "$config" ${CGROUP:+--cgroup "$CGROUP"} || {
 	[ -z "$mounted" ] || umount /sys/fs/bpf 2>/dev/null || : # load may not have come so far
 	exit 1
 }

@@ -123,7 +123,7 @@ int listener_names(struct proxy *p, struct config *c)
 		(void)writer_reclaim(p->writer, PAST_KEPT, &n);
 	if (err == -ENOSPC)
 		log_error("there is no room in the books for all listeners, routes and "
-			  "backends%s: load with --size proxy_book=N,names=N",
+			  "backends%s: 'tollgate load --config FILE' makes enough",
 			  busy == -EBUSY ? " while another proxy of this load lives"
 					 : "");
 	else if (err)

@@ -266,6 +266,8 @@ static int pin_all(struct load *ld)
 	/* for whoever attaches them again (repair.c) */
 	bpf_object__for_each_program(prog, programs_object(ld->programs))
 	{
+		if (!programs_has(prog))
+			continue;
 		(void)snprintf(name, sizeof(name), "prog-%s", bpf_program__name(prog));
 		if (bpf_obj_pin(bpf_program__fd(prog), pin_path(path, ld->dir, name)) < 0)
 			return log_errno(-errno, "cannot pin %s", path);
@@ -407,8 +409,10 @@ static int load_steps(struct load *ld)
 		err = check_devices(ld);
 	if (!err)
 		err = programs_open(o->sizes, o->sizes_n, &ld->programs);
-	if (!err)
+	if (!err) {
+		programs_choose(ld->programs, o->hook, o->devices_n > 0, o->xdp_n > 0);
 		err = interrupted(programs_load(ld->programs));
+	}
 	if (!err)
 		err = pins_begin(ld->opts->pins, ld->dir, &ld->mounted);
 	if (!err)

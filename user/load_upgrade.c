@@ -247,6 +247,8 @@ static int repin_programs(struct upgrade *ld)
 
 	bpf_object__for_each_program(p, programs_object(ld->programs))
 	{
+		if (!programs_has(p))
+			continue;
 		(void)snprintf(name, sizeof(name), "prog-%s", bpf_program__name(p));
 		(void)unlink(pin_path(path, ld->pins, name));
 		if (bpf_obj_pin(bpf_program__fd(p), path) < 0)
@@ -314,8 +316,10 @@ int upgrade_run(const char *pins)
 		err = programs_open(NULL, 0, &u.programs);
 	if (!err)
 		err = reuse_maps(&u);
-	if (!err)
+	if (!err) {
+		programs_choose(u.programs, m.hook, m.wire > 0, m.xdp > 0);
 		err = programs_load(u.programs);
+	}
 	if (!err)
 		err = upgrade_pins(&u);
 	if (!err)

@@ -48,6 +48,7 @@ static void usage(FILE *out)
 		"      --size MAP=N       room of flows, tcp_totals, wire, wire_totals, names,\n"
 		"                         proxy_book, proxy_events (entries), records or\n"
 		"                         wire_records (bytes, a power of two)\n"
+		"      --config FILE      room for twice what this proxy configuration names\n"
 		"      --idle TIME        end of a flow that no socket owns (60s)\n"
 		"      --upgrade          replace the programs of a load, keep its books, attach\n"
 		"                         again what is not attached any more; alone\n"
@@ -96,6 +97,7 @@ enum {
 	OPT_SIZE,
 	OPT_IDLE,
 	OPT_UPGRADE,
+	OPT_CONFIG,
 	OPT_PROTOCOL,
 	OPT_FOLLOW,
 	OPT_LAST,
@@ -128,6 +130,7 @@ static const struct option long_options[] = {
 	{ "adopt", required_argument, NULL, OPT_ADOPT },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "upgrade", no_argument, NULL, OPT_UPGRADE },
 	{ "protocol", required_argument, NULL, OPT_PROTOCOL },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
@@ -304,6 +307,9 @@ static int parse_load_option(struct options *o, int opt)
 			return -EINVAL;
 		}
 		break;
+	case OPT_CONFIG:
+		o->config = optarg;
+		return 0;
 	case OPT_NO_NFT:
 		o->no_nft = true;
 		return 0;

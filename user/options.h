@@ -26,6 +26,7 @@ struct options {
 	bool upgrade;
 	bool rows;
 	const char *accept;
+	const char *config;  /* of load: what shall fit */
 	const char *address; /* of flows and events; checked */
 	const char
 		*load_only; /* an option that --upgrade cannot follow, if one was given */

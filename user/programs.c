@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "bpf/abi.h"
 #include "programs.h"
 #include "tollgate.skel.h"
 
@@ -74,6 +75,30 @@ int programs_open(const struct load_size *sizes, size_t n, struct programs **ret
 	}
 	*ret = p;
 	return 0;
+}
+
+void programs_choose(struct programs *p, uint32_t hook, bool wire, bool xdp)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, p->skel->obj)
+	{
+		const char *name = bpf_program__name(prog);
+		bool want = true;
+
+		if (strcmp(name, "tcp_sockops") == 0)
+			want = hook == TG_BY_SOCKOPS;
+		else if (strcmp(name, "wire_xdp") == 0)
+			want = xdp;
+		else if (strncmp(name, "wire_", 5) == 0)
+			want = wire;
+		(void)bpf_program__set_autoload(prog, want);
+	}
+}
+
+bool programs_has(const struct bpf_program *prog)
+{
+	return bpf_program__autoload(prog);
 }
 
 int programs_load(struct programs *p)

@@ -4,6 +4,7 @@
 #ifndef USER_PROGRAMS_H
 #define USER_PROGRAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,16 @@ struct load_size {
  * or a negative errno, logged.
  */
 int programs_open(const struct load_size *sizes, size_t n, struct programs **ret);
+
+/*
+ * Leave out what a load like this never attaches: sockops if the tracepoint tells the tcp
+ * book everything (hook: enum tg_teller), the wire book if no device is watched, XDP if
+ * it is on none.  Most of the time of a load is the verifier's.
+ */
+void programs_choose(struct programs *p, uint32_t hook, bool wire, bool xdp);
+
+/* Was it chosen? */
+bool programs_has(const struct bpf_program *prog);
 
 /* Into the kernel.  0, or a negative errno, logged. */
 int programs_load(struct programs *p);

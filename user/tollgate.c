@@ -22,6 +22,7 @@
 #include "follow.h"
 #include "options.h"
 #include "proxy/config.h"
+#include "sizes.h"
 #include "status.h"
 #include "why.h"
 
@@ -89,7 +90,9 @@ static int cmd_load(struct options *o)
 	watch_xdp_devices(&o->load);
 	o->load.pins = o->pins;
 	o->load.nft = !o->no_nft;
-	err = o->upgrade ? upgrade_run(o->pins) : load_run(&o->load);
+	err = o->config ? sizes_from_config(o->config, &o->load) : 0;
+	if (!err)
+		err = o->upgrade ? upgrade_run(o->pins) : load_run(&o->load);
 	if (o->upgrade && err == -ENOENT)
 		return EXIT_NOT_LOADED;
 	if (err == -EPERM || err == -EACCES)

@@ -183,3 +183,44 @@ leftovers() {
 		[[ $output == "$program "[0-9]* ]]
 	done
 }
+
+room() { bpftool -j map show pinned "$PINS/$1" | jq .max_entries; }
+
+# many FILE: 200 routes of 60 backends
+many() {
+	local route backend
+	{
+		printf '%s\n' 'listeners:' '  - name: many' '    address: "192.0.2.2:8443"' '    routes:'
+		for ((route = 0; route < 200; route++)); do
+			printf '      - { name: r%d, sni: [r%d.example.org], backends: [' $route $route
+			for ((backend = 1; backend < 60; backend++)); do printf '"10.%d.%d.1:80", ' $route $backend; done
+			printf '"198.51.100.1:%d"] }\n' $((3000 + route))
+		done
+	} >"$1"
+}
+
+@test "a configuration that does not fit is refused with what helps; load --config makes room for twice as much" {
+	many "$DIR/many.yaml"
+	load
+	run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/many.yaml" --pins "$PINS"
+	[[ $output == *"there is no room"*"load --config FILE"* ]]
+	tollgate unload
+	load --config "$DIR/many.yaml"
+	start_proxy <"$DIR/many.yaml"
+	# and another, with as many new names
+	sed -i 's/"10\./"11./g; s/name: r/name: s/; s/sni: \[r/sni: [s/' "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 20 grep -q "read again" "$DIR/proxy.log" || { tail -3 "$DIR/proxy.log"; false; }
+	run -0 tollgate audit
+	equal "24402 48130" "$(room names) $(room proxy_book)" "names and slots"
+}
+
+@test "what --size says stays when --config says more, and a configuration that cannot be read loads nothing" {
+	many "$DIR/many.yaml"
+	load --config "$DIR/many.yaml" --size names=20000
+	equal "20000 48130" "$(room names) $(room proxy_book)" "names and slots"
+	tollgate unload
+	sed -i 's/routes:/rowtes:/' "$DIR/many.yaml"
+	run -1 load --config "$DIR/many.yaml"
+	[[ $output == *"--config: "*"many.yaml:"*"rowtes"* && ! -e "$PINS" ]]
+}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The frame parser alone, for BPF_PROG_TEST_RUN: what it read goes to a map. */
+/* The frame parser alone, as the wire book has it, for BPF_PROG_TEST_RUN: to a map. */
 #include <linux/bpf.h>
 #include <linux/types.h>
 
 #include <bpf/bpf_helpers.h>
 
-#include "parse.h"
 #include "tests/bpf/parse_result.h"
+#include "wire_parse.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -15,29 +15,35 @@ struct {
 	__type(value, struct parse_result);
 } result SEC(".maps");
 
-static __always_inline int run(const void *data, const void *end)
+static __always_inline void keep(const struct packet *packet, int fault)
 {
 	struct parse_result *r;
 	__u32 zero = 0;
 
 	r = bpf_map_lookup_elem(&result, &zero);
 	if (!r)
-		return 0;
-	__builtin_memset(r, 0, sizeof(*r));
-	r->fault = parse_frame(data, end, &r->packet);
-	return 0;
+		return;
+	r->packet = *packet;
+	r->fault = (__u32)fault;
 }
 
 SEC("tc")
 int parse_tc(struct __sk_buff *skb)
 {
-	return run((void *)(long)skb->data, (void *)(long)skb->data_end);
+	struct packet packet;
+	int fault = parse_any(skb, &packet, 1);
+
+	keep(&packet, fault);
+	return 0;
 }
 
 SEC("xdp")
 int parse_xdp(struct xdp_md *ctx)
 {
-	run((void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	struct packet packet;
+	int fault = parse_any_xdp(ctx, &packet);
+
+	keep(&packet, fault);
 	return XDP_PASS;
 }
 

@@ -8,52 +8,82 @@
 
 #include "book/dump.h"
 
-#define BATCH 4096
+/* Room for the next answer: of per-CPU maps one value is large where there are many CPUs.
+ */
+#define BATCH_BYTES (1u << 20)
+#define BATCH_MIN   16
+#define BATCH_MAX   4096
+
+struct growing {
+	struct dump d;
+	size_t cap;
+	size_t key_size, value_size;
+};
+
+/* Room for n more. */
+static int make_room(struct growing *g, size_t n)
+{
+	size_t cap = g->cap + g->cap / 2;
+	void *keys, *values;
+
+	if (g->d.n + n <= g->cap)
+		return 0;
+	if (cap < g->d.n + n)
+		cap = g->d.n + n;
+	keys = reallocarray(g->d.keys, cap, g->key_size);
+	g->d.keys = keys ? keys : g->d.keys;
+	values = reallocarray(g->d.values, cap, g->value_size);
+	g->d.values = values ? values : g->d.values;
+	if (!keys || !values)
+		return -ENOMEM;
+	g->cap = cap;
+	return 0;
+}
+
+static size_t batch_of(size_t value_size)
+{
+	size_t n = BATCH_BYTES / value_size;
+
+	return n < BATCH_MIN ? BATCH_MIN : n > BATCH_MAX ? BATCH_MAX : n;
+}
 
 int map_dump(int fd, size_t key_size, size_t value_size, struct dump *ret)
 {
-	struct dump d = { 0 };
-	size_t cap = 0;
-	uint8_t next[64];
-	bool first = true;
+	struct growing g = { .key_size = key_size, .value_size = value_size };
+	size_t batch = batch_of(value_size);
+	uint8_t at[64], next[64];
+	bool first = true, last = false;
 	int err = 0;
 
-	for (;;) {
-		__u32 count = BATCH;
+	while (!last && !err) {
+		__u32 count = (__u32)batch;
 
-		if (d.n + BATCH > cap) {
-			void *keys, *values;
-
-			cap = cap ? cap * 2 : BATCH;
-			keys = reallocarray(d.keys, cap, key_size);
-			d.keys = keys ? keys : d.keys;
-			values = reallocarray(d.values, cap, value_size);
-			d.values = values ? values : d.values;
-			if (!keys || !values) {
-				err = -ENOMEM;
-				break;
+		err = make_room(&g, batch);
+		if (err)
+			break;
+		if (bpf_map_lookup_batch(fd, first ? NULL : at, next,
+					 (char *)g.d.keys + g.d.n * key_size,
+					 (char *)g.d.values + g.d.n * value_size, &count,
+					 NULL) < 0) {
+			/* one bucket holds more than there is room for */
+			if (errno == ENOSPC && batch <= UINT32_MAX / 2) {
+				batch *= 2;
+				continue;
 			}
+			last = errno == ENOENT; /* that was all */
+			err = last ? 0 : -errno;
 		}
-		err = bpf_map_lookup_batch(
-			fd, first ? NULL : next, next, (char *)d.keys + d.n * key_size,
-			(char *)d.values + d.n * value_size, &count, NULL);
+		if (!err)
+			g.d.n += count;
 		first = false;
-		if (err && errno != ENOENT) {
-			err = -errno;
-			break;
-		}
-		d.n += count;
-		if (err) { /* ENOENT: that was the last batch */
-			err = 0;
-			break;
-		}
+		memcpy(at, next, sizeof(at));
 	}
 	if (err) {
-		free(d.keys);
-		free(d.values);
+		free(g.d.keys);
+		free(g.d.values);
 		return err;
 	}
-	*ret = d;
+	*ret = g.d;
 	return 0;
 }
 

@@ -76,7 +76,7 @@ static unsigned count_all(const struct snapshot *s, struct counted ret[COUNTED_M
 		  "entries of the books could not be made, because the kernel had no memory" },
 		{ GAP_NO_SLOT, "proxy_book", s->proxy.slot_errors,
 		  "rows of the proxy found no slot: their bytes are in no row of its book; "
-		  "load with --size proxy_book=N" },
+		  "load with --config FILE" },
 		{ GAP_NO_LABEL, "tcp_label", s->proxy.label_errors,
 		  "sockets of the proxy could not be labelled: they are counted as the "
 		  "host's" },

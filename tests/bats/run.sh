@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# run.sh [LANES] [FILE...]: the system tests, so many files at a time (2), each in namespaces
+# of its own.  What measures time or the machine comes last, alone.  A file is printed as it
+# ends, as TAP; fails if a test failed or a file told nothing.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+lanes=${1:-2}
+shift || :
+[ $# -gt 0 ] || set -- tests/bats/*.bats
+# a second a scrape, the longest exchange of a session, whole links that are full
+alone=" hostile takeover storm transfers "
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+# one FILE: the output of a file is printed whole, whatever ends meanwhile
+one() {
+	local name
+	name=$(basename "$1" .bats)
+	bats --timing --tap "$1" >"$out/$name" 2>&1
+	echo $? >"$out/$name.rc"
+	{
+		flock 9
+		echo "# $1"
+		grep -v '^1\.\.' "$out/$name"
+	} 9>"$out/lock"
+}
+export -f one
+export out
+
+together=() last=()
+for file in "$@"; do
+	case $alone in
+	*" $(basename "$file" .bats) "*) last+=("$file") ;;
+	*) together+=("$file") ;;
+	esac
+done
+# the largest first, so that no lane is left with one at the end
+[ ${#together[@]} -eq 0 ] ||
+	grep -c '^@test' "${together[@]}" /dev/null | sort -t: -k2 -rn | cut -d: -f1 | grep -v '^/dev/null$' |
+	xargs -P "$lanes" -I{} bash -c 'one {}'
+for file in "${last[@]}"; do one "$file"; done
+
+rc=0
+for file in "$@"; do
+	name=$(basename "$file" .bats)
+	[ "$(cat "$out/$name.rc" 2>/dev/null)" = 0 ] && grep -qE '^(not )?ok ' "$out/$name" || {
+		echo "# failed: $file"
+		rc=1
+	}
+done
+exit $rc
