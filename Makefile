@@ -38,7 +38,7 @@ READER := $(filter-out $(addprefix user/book/,writer.c places.c name_ids.c fold.
 WRITER := user/book/writer.c user/book/places.c user/book/name_ids.c user/book/fold.c user/book/dump.c \
 	user/book/proxy_ring.c user/book/explain.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
-TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/sizes.c user/programs.c user/follow.c user/why.c user/check.c user/status.c user/offenders.c user/flows.c $(ROUTING)
+TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/sizes.c user/totals.c user/load_totals.c user/programs.c user/follow.c user/why.c user/check.c user/status.c user/offenders.c user/flows.c $(ROUTING)
 EXPORTER := user/exporter.c user/http.c user/pages.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/continuity.c user/offenders.c user/flows.c
 PROXY := $(wildcard proxy/*.c)
 RELAY := proxy/relay.c proxy/outbox.c

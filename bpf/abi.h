@@ -246,10 +246,11 @@ struct tcp_totals {
 	/*
 	 * Connections whose route was not known when they began, and those of which it is
 	 * by now: then they are opened in its row.  opened + adopted + waiting = closed +
-	 * waited + live.
+	 * waited + left + live.
 	 */
 	__u64 waiting;
 	__u64 waited;
+	__u64 left; /* open when the totals were exported: their ends are in no book */
 	__u64 closed[TG_CLOSE_MAX];
 	struct tcp_counts counts;   /* since the load */
 	struct tcp_counts baseline; /* of adopted sockets, before it */
@@ -561,6 +562,7 @@ struct meta {
 	__u16 ephemeral_min; /* ports from here on have no row of their own ... */
 	__u16 ephemeral_max; /* ... up to here; 0: none */
 	__u32 whole;	     /* the load came to its end */
+	__u64 totals_unix; /* when the load began whose totals go on here; 0: this one */
 };
 
 #include "abi_proxy.h"

@@ -28,6 +28,7 @@
 #include "book/pin.h"
 #include "bpf/abi.h"
 #include "load.h"
+#include "load_totals.h"
 #include "nft/nft.h"
 #include "pins.h"
 #include "programs.h"
@@ -54,6 +55,7 @@ struct load {
 	char cgroup[TG_TARGET_LEN];
 	int cgroup_fd; /* -1: not open */
 	uint64_t cgroup_id;
+	uint64_t totals_unix;
 	char table[TG_TABLE_LEN];
 	struct nft_where nft_at;
 	bool nft;
@@ -197,6 +199,13 @@ static uint64_t host_rows_max(const struct load *ld)
 	return n ? n : 1;
 }
 
+static int continue_totals(struct load *ld)
+{
+	if (!ld->opts->totals)
+		return 0;
+	return load_totals(ld->programs, ld->opts->totals, &ld->totals_unix);
+}
+
 static int write_meta(struct load *ld, bool whole)
 {
 	struct meta m = { .abi_version = TG_ABI_VERSION,
@@ -210,6 +219,7 @@ static int write_meta(struct load *ld, bool whole)
 			  .netns_cookie = host_netns_cookie(),
 			  .loaded_ns = util_now_ns(),
 			  .loaded_unix = (__u64)time(NULL),
+			  .totals_unix = ld->totals_unix,
 			  .whole = whole };
 
 	(void)snprintf(m.version, sizeof(m.version), "%s", TOLLGATE_VERSION);
@@ -417,6 +427,8 @@ static int load_steps(struct load *ld)
 		err = pins_begin(ld->opts->pins, ld->dir, &ld->mounted);
 	if (!err)
 		err = write_watched(ld);
+	if (!err)
+		err = continue_totals(ld);
 	if (!err)
 		err = write_meta(ld, false);
 	if (!err)

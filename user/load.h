@@ -22,6 +22,7 @@ struct load_opts {
 	size_t devices_n;
 	const char *xdp[LOAD_DEVICES_MAX]; /* devices with the XDP program */
 	size_t xdp_n;
+	const char *totals; /* file to continue from, or NULL */
 	struct load_size sizes[LOAD_SIZES_MAX];
 	size_t sizes_n;
 	enum tg_teller hook;

@@ -21,6 +21,8 @@ static void usage(FILE *out)
 		"\n"
 		"  load           load the kernel side: programs, maps, nft table\n"
 		"  unload         remove it again, and with it every count\n"
+		"  export-totals [FILE]\n"
+		"                 the totals, for 'load --continue'; the proxy must have ended\n"
 		"  status         what is loaded, who runs, how much was counted\n"
 		"  flows          live connections\n"
 		"  audit          compare the four books; exit 1 if they differ, 4 if\n"
@@ -49,6 +51,7 @@ static void usage(FILE *out)
 		"                         proxy_book, proxy_events (entries), records or\n"
 		"                         wire_records (bytes, a power of two)\n"
 		"      --config FILE      room for twice what this proxy configuration names\n"
+		"      --continue FILE    go on with the totals that export-totals wrote\n"
 		"      --idle TIME        end of a flow that no socket owns (60s)\n"
 		"      --upgrade          replace the programs of a load, keep its books, attach\n"
 		"                         again what is not attached any more; alone\n"
@@ -98,6 +101,7 @@ enum {
 	OPT_IDLE,
 	OPT_UPGRADE,
 	OPT_CONFIG,
+	OPT_CONTINUE,
 	OPT_PROTOCOL,
 	OPT_FOLLOW,
 	OPT_LAST,
@@ -131,6 +135,7 @@ static const struct option long_options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "continue", required_argument, NULL, OPT_CONTINUE },
 	{ "upgrade", no_argument, NULL, OPT_UPGRADE },
 	{ "protocol", required_argument, NULL, OPT_PROTOCOL },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
@@ -309,6 +314,9 @@ static int parse_load_option(struct options *o, int opt)
 		break;
 	case OPT_CONFIG:
 		o->config = optarg;
+		return 0;
+	case OPT_CONTINUE:
+		o->load.totals = optarg;
 		return 0;
 	case OPT_NO_NFT:
 		o->no_nft = true;

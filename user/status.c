@@ -176,6 +176,12 @@ void status_print(FILE *out, const struct snapshot *s, const struct audit *a,
 	print_verdict(out, a);
 	fprintf(out, "books      %s, %s, version %s\n", pins, when,
 		s->meta.version[0] ? s->meta.version : "?");
+	if (s->meta.totals_unix) {
+		loaded = (time_t)s->meta.totals_unix;
+		if (localtime_r(&loaded, &tm) &&
+		    strftime(when, sizeof(when), "%F %T", &tm))
+			fprintf(out, "totals     go on from %s\n", when);
+	}
 	if (!s->meta.wire)
 		fputs("wire book  off (load with --device to watch one)\n", out);
 	fprintf(out, "tcp book   by %s%s\n",

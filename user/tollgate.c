@@ -24,6 +24,7 @@
 #include "proxy/config.h"
 #include "sizes.h"
 #include "status.h"
+#include "totals.h"
 #include "why.h"
 
 #define AUDIT_TRIES 20
@@ -308,6 +309,18 @@ static int cmd_why(struct options *o)
 				: EXIT_OK;
 }
 
+static int cmd_export_totals(struct options *o)
+{
+	struct book *b;
+	int err = open_book(o, &b);
+
+	if (err)
+		return err;
+	err = totals_export(b, o->args_n ? o->args[0] : NULL);
+	book_close(b);
+	return err ? EXIT_BAD : EXIT_OK;
+}
+
 static int cmd_check(struct options *o)
 {
 	char why[CONFIG_ERROR_MAX];
@@ -331,10 +344,15 @@ static const struct {
 	int (*fn)(struct options *o);
 	int args; /* words after the command */
 } commands[] = {
-	{ "load", cmd_load, 0 },     { "unload", cmd_unload, 0 },
-	{ "status", cmd_status, 0 }, { "flows", cmd_flows, 0 },
-	{ "audit", cmd_audit, 0 },   { "check", cmd_check, 1 },
-	{ "events", cmd_events, 0 }, { "why", cmd_why, 1 },
+	{ "load", cmd_load, 0 },
+	{ "unload", cmd_unload, 0 },
+	{ "status", cmd_status, 0 },
+	{ "flows", cmd_flows, 0 },
+	{ "audit", cmd_audit, 0 },
+	{ "check", cmd_check, 1 },
+	{ "export-totals", cmd_export_totals, 1 },
+	{ "events", cmd_events, 0 },
+	{ "why", cmd_why, 1 },
 };
 
 int main(int argc, char **argv)

@@ -83,7 +83,9 @@ wire_is_right() {
 	start server gate nc.openbsd -l 192.0.2.2 7000
 	within 5 listening gate 7000
 	mkfifo "$DIR/go"
-	start parts client "$SEGMENTS" parts-lost eth 192.0.2.77 192.0.2.2 7000 "$(mac_of gate front)" <"$DIR/go"
+	# shellcheck disable=SC2016 # expands in the inner shell
+	start parts client sh -c 'exec "$@" <"$0"' "$DIR/go" \
+		"$SEGMENTS" parts-lost eth 192.0.2.77 192.0.2.2 7000 "$(mac_of gate front)"
 	exec 7>"$DIR/go"
 	local i key
 	for i in 1 2 3 4 5; do

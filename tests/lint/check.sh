@@ -64,7 +64,7 @@ only 'microhttpd\.h' '^user/(http|pages|sse)\.[ch]$'
 only 'zlib\.h' '^user/http\.c$'
 only 'curl/curl\.h' '^user/follow\.c$'
 only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
-only 'bpf/(bpf|libbpf)\.h' '^(user/((load|load_upgrade|programs|pins|attach|adopt|repair|keep)\.c|book/)|tests/)'
+only 'bpf/(bpf|libbpf)\.h' '^(user/((load|load_upgrade|load_totals|programs|pins|attach|adopt|repair|keep)\.c|book/)|tests/)'
 
 # every header compiles by itself
 for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/(maps|parse|record|tcp_account|tcp_sock|fragment|wire_flow|wire_open|wire_parse|wire_sequence)\.h)$'); do

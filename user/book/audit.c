@@ -135,7 +135,8 @@ static uint64_t sums_differ(const struct snapshot *s, const struct tcp_totals *t
 		return 0;
 	rx = p->rx_payload_bytes + p->rx_header_bytes;
 	tx = p->tx_payload_bytes + p->tx_header_bytes;
-	if (!tcp_live(t) && p->opened == p->closed)
+	/* of those that were left nobody knows the end: a gap says so (gaps.c) */
+	if (!tcp_live(t) && !t->left && p->opened == p->closed)
 		return beyond(rx, tcp_rx - t->unread_bytes, t->unclaimed_rx_bytes) +
 		       (t->unclaimed ? 0 : distance(tcp_tx + t->unsent_bytes, tx));
 	tcp_rx += unrouted_rx(s, &p->row);

@@ -50,6 +50,15 @@ struct counted {
 
 #define COUNTED_MAX 16
 
+static uint64_t left_open(const struct snapshot *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->tcp_n; i++)
+		n += s->tcp[i].key.leg == TG_LEG_HOST ? 0 : s->tcp[i].totals.left;
+	return n;
+}
+
 /* Every count there is, those that are 0 too. */
 static unsigned count_all(const struct snapshot *s, struct counted ret[COUNTED_MAX])
 {
@@ -80,6 +89,9 @@ static unsigned count_all(const struct snapshot *s, struct counted ret[COUNTED_M
 		{ GAP_NO_LABEL, "tcp_label", s->proxy.label_errors,
 		  "sockets of the proxy could not be labelled: they are counted as the "
 		  "host's" },
+		{ GAP_LEFT_OPEN, "tcp", left_open(s),
+		  "connections of the proxy were open when the totals were exported: what "
+		  "they carried after that is in no book" },
 		{ GAP_FOLD_BROKEN, "proxy_book",
 		  s->proxy.folds_broken + (s->proxy.folds & 1),
 		  "times a proxy was killed while it added rows nobody uses to those of the "

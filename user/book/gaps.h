@@ -28,7 +28,8 @@
 	X(NO_LABEL, "no_label", COUNT)                   \
 	X(FOLD_BROKEN, "fold_broken", COUNT)             \
 	X(OTHER_NAMESPACE, "other_namespace", STATE)     \
-	X(LOAD_UNFINISHED, "load_unfinished", STATE)
+	X(LOAD_UNFINISHED, "load_unfinished", STATE)     \
+	X(LEFT_OPEN, "left_open", COUNT)
 
 enum gap_reason {
 #define X(name, label, kind) GAP_##name,

@@ -98,7 +98,7 @@ uint64_t tcp_closed(const struct tcp_totals *t)
 uint64_t tcp_live(const struct tcp_totals *t)
 {
 	uint64_t begun = t->opened + t->adopted + t->waiting;
-	uint64_t ended = tcp_closed(t) + t->waited;
+	uint64_t ended = tcp_closed(t) + t->waited + t->left;
 
 	return begun > ended ? begun - ended
 			     : 0; /* all of them grow while they are read */
