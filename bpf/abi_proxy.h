@@ -219,9 +219,10 @@ struct proxy_event {
 
 /* `proxy_ring`, one element, mapped by the proxy and by the exporter. */
 struct proxy_ring_state {
-	__u64 written; /* events that were given a place */
-	__u64 read;    /* of these, what the reader is done with */
-	__u64 lost;    /* events that found no place */
+	__u64 written;	     /* events that were given a place */
+	__u64 read;	     /* of these, what the reader is done with */
+	__u64 lost;	     /* events that found no place */
+	__u64 refusals_lost; /* of these, of connections that were refused */
 };
 
 #endif

@@ -108,6 +108,8 @@ void session_unlink(struct session *s)
 	ev_task_del(w->loop, &s->task);
 	if (w->walk == s)
 		w->walk = s->next;
+	if (w->recount == s)
+		w->recount = s->next;
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;

@@ -22,8 +22,11 @@ void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 /* At the end of a turn: send what waits in the outbox.  arg: the worker. */
 void session_settle(void *arg);
 
-/* A new configuration: those that live are counted by its limits. */
-void session_recount_all(struct worker *w);
+/*
+ * A new configuration: up to `max` of those that lived when it came, from w->recount on,
+ * are counted by its limits.
+ */
+void session_recount_some(struct worker *w, unsigned max);
 
 /* The next one of its worker. */
 struct session *session_next(const struct session *s);

@@ -61,9 +61,13 @@ void session_count(struct session *s, struct config *c)
 	}
 }
 
-void session_recount_all(struct worker *w)
+/* Who began meanwhile is in front, and was counted by it already. */
+void session_recount_some(struct worker *w, unsigned max)
 {
-	for (struct session *s = w->sessions; s; s = s->next) {
+	for (unsigned i = 0; i < max && w->recount; i++) {
+		struct session *s = w->recount;
+
+		w->recount = s->next;
 		limits_release(w->proxy->limits, &s->holds);
 		session_count(s, w->config);
 	}

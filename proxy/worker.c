@@ -19,8 +19,9 @@
 #include "session.h"
 #include "worker.h"
 
-#define PLACES_MANY 65536 /* of a backend that has come up: nobody counts them */
-#define ENDS_MAX    100	  /* sessions ended a turn when the drain is over */
+#define PLACES_MANY  65536 /* of a backend that has come up: nobody counts them */
+#define ENDS_MAX     100   /* sessions ended a turn when the drain is over */
+#define RECOUNTS_MAX 256   /* in a turn */
 
 enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_CALL, MSG_ADOPT };
 
@@ -91,8 +92,19 @@ static void configure(struct worker *w, struct worker_message *m)
 
 	acceptors_configure(w, c, m->fds);
 	w->config = c;
-	session_recount_all(w);
+	w->recount = w->sessions;
+	ev_task_add(w->loop, &w->recount_task);
 	config_put(old);
+}
+
+/* In batches: of thousands of connections each has its turns in between. */
+static void on_recount(struct ev_task *task)
+{
+	struct worker *w = container_of(task, struct worker, recount_task);
+
+	session_recount_some(w, RECOUNTS_MAX);
+	if (w->recount)
+		ev_task_add(w->loop, task);
 }
 
 static void on_drain_deadline(struct ev_timer *timer)
@@ -422,6 +434,7 @@ int worker_init(struct worker *w, struct proxy *p)
 	w->resume.fn = acceptors_on_resume;
 	w->drain.fn = on_drain_deadline;
 	w->drain_task.fn = on_drain_task;
+	w->recount_task.fn = on_recount;
 	w->places_task.fn = on_places;
 	w->inbox_io = (struct ev_io){ .fd = -1, .fn = on_inbox };
 	pthread_mutex_init(&w->inbox_lock, NULL);

@@ -64,8 +64,10 @@ struct worker {
 	struct config *config; /* a reference */
 	struct acceptor *acceptors;
 	struct openings openings;
-	struct session *sessions;		/* list head */
-	struct session *walk;			/* the next of a walk over them */
+	struct session *sessions; /* list head */
+	struct session *walk;	  /* the next of a walk over them */
+	struct session *recount;  /* the next to be counted by a new configuration */
+	struct ev_task recount_task;
 	struct waiter *waiting, **waiting_tail; /* oldest first */
 	unsigned places_own;  /* at a backend, given back here and not offered yet */
 	unsigned places_told; /* of by another worker, or the keeper */

@@ -263,6 +263,11 @@ static void records_of(const struct page *p)
 		p, "proxy_events_lost", true,
 		"Ended connections of the proxy whose events found no place in the ring.",
 		p->s->proxy_ring.lost);
+	page_simple(
+		p, "proxy_refusals_lost", true,
+		"Of these, of connections that were refused: they get three quarters of "
+		"the ring at most.",
+		p->s->proxy_ring.refusals_lost);
 	page_family(p, "records_lost_payload_bytes", true, "Payload in lost records.");
 	for (int i = 0; i < TG_RING_MAX; i++)
 		fprintf(p->out,

@@ -51,9 +51,10 @@ static void print_faults(FILE *out, const struct snapshot *s)
 	}
 	if (s->proxy_ring.lost)
 		fprintf(out,
-			"events     %" PRIu64
-			" of the proxy lost (no exporter reads them?)\n",
-			(uint64_t)s->proxy_ring.lost);
+			"events     %" PRIu64 " of the proxy lost, %" PRIu64
+			" of them refusals (no exporter reads them?)\n",
+			(uint64_t)s->proxy_ring.lost,
+			(uint64_t)s->proxy_ring.refusals_lost);
 	for (int i = TG_FAULT_NONE + 1; i < TG_FAULT_MAX; i++) {
 		if (s->faults[i])
 			fprintf(out, "fault      %s: %" PRIu64 "\n", tg_fault_names[i],

@@ -42,6 +42,29 @@ static void events_come_in_order_around_the_end(void)
 	CHECK_INT(0, state.lost);
 }
 
+static void refusals_leave_room_for_the_others(void)
+{
+	struct proxy_ring r = fresh();
+	struct proxy_event e;
+
+	for (unsigned i = 0; i < 100; i++)
+		put(&r, TG_END_LISTENER_RATE);
+	CHECK_INT(6, state.written); /* of 8 */
+	CHECK_INT(94, state.refusals_lost);
+	put(&r, TG_END_DONE);
+	put(&r, TG_END_DONE);
+	put(&r, TG_END_DONE);
+	CHECK_INT(8, state.written);
+	CHECK_INT(95, state.lost);
+	CHECK_INT(94, state.refusals_lost);
+	/* as soon as one is read there is room for an end, but not for a refusal */
+	CHECK(proxy_ring_take(&r, 0, &e));
+	put(&r, TG_END_NO_ROUTE);
+	CHECK_INT(95, state.refusals_lost);
+	put(&r, TG_END_DONE);
+	CHECK_INT(9, state.written);
+}
+
 static void what_finds_no_place_is_counted(void)
 {
 	struct proxy_ring r = fresh();
@@ -53,15 +76,15 @@ static void what_finds_no_place_is_counted(void)
 	CHECK_INT(8, state.written);
 	CHECK(proxy_ring_take(&r, 0, &e));
 	CHECK_INT(0, e.reason);
-	put(&r, 20);
-	put(&r, 21);
+	put(&r, 9);
+	put(&r, 10);
 	CHECK_INT(4, state.lost);
 	for (unsigned want = 1; want < 8; want++) {
 		CHECK(proxy_ring_take(&r, 0, &e));
 		CHECK_INT(want, e.reason);
 	}
 	CHECK(proxy_ring_take(&r, 0, &e));
-	CHECK_INT(20, e.reason);
+	CHECK_INT(9, e.reason);
 	CHECK(!proxy_ring_take(&r, 0, &e));
 }
 
@@ -157,6 +180,7 @@ static void nothing_is_lost_while_there_is_room(void)
 int main(void)
 {
 	RUN(events_come_in_order_around_the_end);
+	RUN(refusals_leave_room_for_the_others);
 	RUN(what_finds_no_place_is_counted);
 	RUN(an_event_that_is_never_finished_is_passed_over);
 	RUN(writers_do_not_disturb_each_other);

@@ -232,6 +232,7 @@ void ev_task_add(struct ev_loop *loop, struct ev_task *task)
 		return;
 	task->queued = true;
 	task->next = NULL;
+	task->link = loop->tasks_tail;
 	*loop->tasks_tail = task;
 	loop->tasks_tail = &task->next;
 }
@@ -240,14 +241,11 @@ void ev_task_del(struct ev_loop *loop, struct ev_task *task)
 {
 	if (!task->queued)
 		return;
-	for (struct ev_task **p = &loop->tasks; *p; p = &(*p)->next) {
-		if (*p != task)
-			continue;
-		*p = task->next;
-		if (loop->tasks_tail == &task->next)
-			loop->tasks_tail = p;
-		break;
-	}
+	*task->link = task->next;
+	if (task->next)
+		task->next->link = task->link;
+	else
+		loop->tasks_tail = task->link;
 	task->queued = false;
 }
 

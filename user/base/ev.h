@@ -33,6 +33,7 @@ struct ev_timer {
 
 struct ev_task {
 	struct ev_task *next;
+	struct ev_task **link; /* what points to it */
 	bool queued;
 	ev_task_fn fn;
 };

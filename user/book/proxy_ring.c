@@ -31,8 +31,17 @@ void proxy_ring_close(struct proxy_ring *r)
 	memset(r, 0, sizeof(*r));
 }
 
-/* A number above those of all others, or 0 if the ring is full. */
-static uint64_t claim(struct proxy_ring *r)
+/*
+ * Refusals may come by the ten thousand a second: a quarter of the ring is for
+ * connections that were relayed.
+ */
+static uint64_t room_for(const struct proxy_ring *r, const struct proxy_event *e)
+{
+	return e->reason < TG_END_FIRST_REFUSED ? r->size : r->size - r->size / 4;
+}
+
+/* A number above those of all others, or 0 if the ring has no room for more. */
+static uint64_t claim(struct proxy_ring *r, uint64_t room)
 {
 	for (;;) {
 		/*
@@ -41,7 +50,7 @@ static uint64_t claim(struct proxy_ring *r)
 		 */
 		uint64_t read = __atomic_load_n(&r->state->read, __ATOMIC_ACQUIRE);
 		uint64_t written = __atomic_load_n(&r->state->written, __ATOMIC_RELAXED);
-		bool full = written - read >= r->size;
+		bool full = written - read >= room;
 
 		if (full && read == __atomic_load_n(&r->state->read, __ATOMIC_RELAXED))
 			return 0;
@@ -54,11 +63,13 @@ static uint64_t claim(struct proxy_ring *r)
 
 void proxy_ring_put(struct proxy_ring *r, const struct proxy_event *e)
 {
-	uint64_t number = claim(r);
+	uint64_t number = claim(r, room_for(r, e));
 	struct proxy_event *place;
 
 	if (!number) {
 		__atomic_fetch_add(&r->state->lost, 1, __ATOMIC_RELAXED);
+		if (e->reason >= TG_END_FIRST_REFUSED)
+			__atomic_fetch_add(&r->state->refusals_lost, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	place = &r->events[(number - 1) % r->size];
