@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The parser on a context of the kernel's, in three, each by its own: what the verifier
- * knows of one header does not multiply with what it knows of the next.
+ * The parser on a context of the kernel's, the link and what is inside each by its own:
+ * what the verifier knows of one does not multiply with what it knows of the other.
  */
 #ifndef BPF_WIRE_PARSE_H
 #define BPF_WIRE_PARSE_H
@@ -14,36 +14,38 @@
 #define EXT_HEADERS_MAX 8192
 #define L4_OFFSET_MAX	16384
 
-__noinline int network_skb(struct __sk_buff *skb, struct packet *ret, int proto)
+static __always_inline int parse_inner(const void *data, const void *data_end,
+				       __u16 proto, struct packet *ret)
+{
+	enum tg_fault fault = parse_network(data, data_end, proto, ret);
+
+	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT)
+		return fault;
+	return parse_transport(data, data_end, ret, fault);
+}
+
+__noinline int inner_skb(struct __sk_buff *skb, struct packet *ret, int proto)
 {
 	if (!ret)
 		return TG_FAULT_SHORT_L3;
-	return parse_network((void *)(long)skb->data, (void *)(long)skb->data_end,
-			     (__u16)proto, ret);
+	return parse_inner((void *)(long)skb->data, (void *)(long)skb->data_end,
+			   (__u16)proto, ret);
 }
 
-__noinline int network_xdp(struct xdp_md *xdp, struct packet *ret, int proto)
+__noinline int inner_xdp(struct xdp_md *xdp, struct packet *ret, int proto)
 {
 	if (!ret)
 		return TG_FAULT_SHORT_L3;
-	return parse_network((void *)(long)xdp->data, (void *)(long)xdp->data_end,
-			     (__u16)proto, ret);
+	return parse_inner((void *)(long)xdp->data, (void *)(long)xdp->data_end,
+			   (__u16)proto, ret);
 }
 
-__noinline int transport_skb(struct __sk_buff *skb, struct packet *ret, int fault)
+__noinline int transport_skb(struct __sk_buff *skb, struct packet *ret)
 {
 	if (!ret)
 		return TG_FAULT_SHORT_L4;
 	return parse_transport((void *)(long)skb->data, (void *)(long)skb->data_end, ret,
-			       (enum tg_fault)fault);
-}
-
-__noinline int transport_xdp(struct xdp_md *xdp, struct packet *ret, int fault)
-{
-	if (!ret)
-		return TG_FAULT_SHORT_L4;
-	return parse_transport((void *)(long)xdp->data, (void *)(long)xdp->data_end, ret,
-			       (enum tg_fault)fault);
+			       TG_FAULT_NONE);
 }
 
 struct ext_walk {
@@ -116,11 +118,7 @@ static __always_inline int parse_any(struct __sk_buff *skb, struct packet *ret, 
 	if (link)
 		fault = parse_link((void *)(long)skb->data, (void *)(long)skb->data_end,
 				   ret, &proto);
-	if (fault == TG_FAULT_NONE)
-		fault = network_skb(skb, ret, proto);
-	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT)
-		return fault;
-	return transport_skb(skb, ret, fault);
+	return fault == TG_FAULT_NONE ? inner_skb(skb, ret, proto) : fault;
 }
 
 static __always_inline int parse_any_xdp(struct xdp_md *ctx, struct packet *ret)
@@ -131,11 +129,7 @@ static __always_inline int parse_any_xdp(struct xdp_md *ctx, struct packet *ret)
 	__builtin_memset(ret, 0, sizeof(*ret));
 	fault = parse_link((void *)(long)ctx->data, (void *)(long)ctx->data_end, ret,
 			   &proto);
-	if (fault == TG_FAULT_NONE)
-		fault = network_xdp(ctx, ret, proto);
-	if (fault != TG_FAULT_NONE && fault != TG_FAULT_FRAGMENT)
-		return fault;
-	return transport_xdp(ctx, ret, fault);
+	return fault == TG_FAULT_NONE ? inner_xdp(ctx, ret, proto) : fault;
 }
 
 #endif

@@ -133,3 +133,65 @@ int nft_listener_sum(const struct nft_counter *list, size_t n, const char *liste
 	*ret = sum;
 	return 0;
 }
+
+/* "<listener>-rx" and so on; 0 if the counter is no listener's. */
+static size_t listener_of(const char *counter, char *ret, size_t cap)
+{
+	static const char *const ends[] = { "-reset-rx", "-reset-tx", "-refused-tx",
+					    "-rx", "-tx" };
+	size_t len = strlen(counter), end;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		end = strlen(ends[i]);
+		if (len <= end || strcmp(counter + len - end, ends[i]) != 0)
+			continue;
+		(void)snprintf(ret, cap, "%.*s", (int)(len - end), counter);
+		return len - end;
+	}
+	return 0;
+}
+
+static int remove_counter(struct nft_batch *b, const struct nft_where *at,
+			  const char *name)
+{
+	struct nftnl_obj *o = nftnl_obj_alloc();
+	struct nlmsghdr *nlh;
+
+	if (!o)
+		return -ENOMEM;
+	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, at->table);
+	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
+	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
+	nlh = nft_batch_add(b, NFT_MSG_DELOBJ, (uint16_t)at->family, 0);
+	nftnl_obj_nlmsg_build_payload(nlh, o);
+	nft_batch_next(b);
+	nftnl_obj_free(o);
+	return 0;
+}
+
+int nft_counters_prune(const struct nft_where *at,
+		       bool (*is_known)(const char *listener, void *arg), void *arg)
+{
+	struct nft_batch *b = nft_batch_new();
+	struct nft_counter *all = NULL;
+	char listener[sizeof(all->name)];
+	size_t n = 0, gone = 0;
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	err = nft_counters_read(at, &all, &n);
+	for (size_t i = 0; i < n && !err; i++) {
+		if (strcmp(all[i].name, "refused-rx") == 0 ||
+		    !listener_of(all[i].name, listener, sizeof(listener)) ||
+		    is_known(listener, arg))
+			continue;
+		err = remove_counter(b, at, all[i].name);
+		gone++;
+	}
+	if (!err && gone)
+		err = nft_batch_commit(b);
+	free(all);
+	nft_batch_free(b);
+	return err;
+}

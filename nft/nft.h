@@ -22,6 +22,7 @@
 #ifndef NFT_NFT_H
 #define NFT_NFT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -102,6 +103,13 @@ int nft_flowtables(char *ret, size_t cap);
 /* The counter of this name, or NULL. */
 const struct nft_counter *nft_counter_find(const struct nft_counter *list, size_t n,
 					   const char *name);
+
+/*
+ * Take away the counters of listeners that `is_known` says no to; none of them may be in
+ * a rule.  0, or a negative errno.
+ */
+int nft_counters_prune(const struct nft_where *at,
+		       bool (*is_known)(const char *listener, void *arg), void *arg);
 
 /* All counters of the table.  0 and a heap array the caller frees, or a negative errno.
  */

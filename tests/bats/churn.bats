@@ -81,6 +81,7 @@ weigh() {
 	printf -v "$1_slots" '%s' "$(entries proxy_book)"
 	printf -v "$1_rows" '%s' "$(entries tcp_totals)"
 	printf -v "$1_wire_rows" '%s' "$(entries wire_totals)"
+	printf -v "$1_nft" '%s' "$(at gate nft list table netdev tollgate | grep -c '^	counter ')"
 	printf -v "$1_pins" '%s' "$(find "$DIR/bpf" | wc -l)"
 	printf -v "$1_series" '%s' "$(grep -vc '^#' "$DIR/now.page")"
 }
@@ -88,7 +89,7 @@ weigh() {
 # all_flat BEFORE AFTER: of what was weighed; KiB for the processes
 all_flat() {
 	local bad=0 what before after slack
-	for what in proxy:2048 exporter:2048 files:8 exporter_files:4 names:8 slots:8 rows:16 wire_rows:16 pins:0 series:100; do
+	for what in proxy:2048 exporter:2048 files:8 exporter_files:4 names:8 slots:8 rows:16 wire_rows:16 nft:16 pins:0 series:100; do
 		slack=${what#*:} what=${what%:*}
 		before=$1_$what after=$2_$what
 		echo "# $what ${!before} ${!after}" >&3

@@ -89,6 +89,34 @@ int boundary_listener(const struct boundary *b, const struct listener_key *key,
 	return bpf_map_update_elem(b->cursors_fd, &which, &n, BPF_ANY) < 0 ? -errno : 0;
 }
 
+struct known {
+	struct name_val names[TG_LISTENERS_MAX];
+	size_t n;
+};
+
+static bool is_known(const char *listener, void *arg)
+{
+	const struct known *k = arg;
+
+	for (size_t i = 0; i < k->n; i++) {
+		if (strcmp(k->names[i].name, listener) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Counters of listeners whose name was reclaimed: in no rule, and nobody shows them. */
+static void prune_counters(const struct boundary *b, const struct nft_where *at)
+{
+	struct known *k = calloc(1, sizeof(*k));
+
+	for (uint32_t id = 1; k && id < TG_LISTENERS_MAX; id++)
+		k->n += name_of(b, id, &k->names[k->n]) == 0;
+	if (k) /* what fails now is done the next time */
+		(void)nft_counters_prune(at, is_known, k);
+	free(k);
+}
+
 int boundary_apply(const struct boundary *b)
 {
 	struct nft_listener list[LISTENERS_MAX];
@@ -97,6 +125,7 @@ int boundary_apply(const struct boundary *b)
 	const struct nft_where at = table_of(b);
 	struct listener_val val;
 	size_t n = 0;
+	int err;
 
 	if (!b->table[0])
 		return -ENOENT;
@@ -113,7 +142,10 @@ int boundary_apply(const struct boundary *b)
 		list[n].name = names[n].name;
 		n++;
 	}
-	return nft_listeners_set(&at, list, n);
+	err = nft_listeners_set(&at, list, n);
+	if (!err)
+		prune_counters(b, &at);
+	return err;
 }
 
 static int read_boundary(const struct boundary *b, uint32_t id, struct wire_boundary *ret)
