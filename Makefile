@@ -145,7 +145,7 @@ unit: $(UNITS)
 tools: $(TOOLS)
 
 bats: all $(TOOLS)
-	$(Q)TOLLGATE_BUILD=$(BUILD) bats --timing tests/bats
+	$(Q)TOLLGATE_BUILD=$(BUILD) tests/bats/run.sh 2
 
 # the frame parser beside the kernel's own run of it
 $(BUILD)/tests/bpf/parse_test: $(call obj,tests/bpf/parse_test.c) $(BUILD)/tests/bpf/parse.bpf.o

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every test, one after the other; a closing line of counts; fails if anything failed, or,
-# as root, if anything was skipped.
+# Every test; a closing line of counts; fails if anything failed, or, as root, if anything
+# was skipped.  Emulated kernels, which wait for themselves, run beside the fuzzers, and
+# system tests two files at a time (tests/bats/run.sh).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -25,19 +26,30 @@ part lint $make --no-print-directory lint
 part "unit tests, ASan and UBSan" $make --no-print-directory SAN=address,undefined unit
 part "frame parser, in the kernel and beside it" $make --no-print-directory bpf-test
 part "fuzzers build" $make --no-print-directory fuzzers
-part "fuzz, ${FUZZ_SECONDS:-10} s each" $make --no-print-directory fuzz "FUZZ_SECONDS=${FUZZ_SECONDS:-10}"
 part "programs build, ASan and UBSan" $make --no-print-directory SAN=address,undefined all
-
-part "kernels 6.1 and 6.12, emulated" $make --no-print-directory kernels
+kernels=$(mktemp)
+$make --no-print-directory kernels >"$kernels" 2>&1 &
+kernels_pid=$!
+part "fuzz, ${FUZZ_SECONDS:-10} s each" $make --no-print-directory fuzz "FUZZ_SECONDS=${FUZZ_SECONDS:-10}"
+ended() { # PID FILE: what it wrote, and how it ended
+	local rc=0
+	wait "$1" || rc=$?
+	cat "$2"
+	rm -f "$2"
+	return $rc
+}
+part "kernels 6.1 and 6.12, emulated" ended "$kernels_pid" "$kernels"
 
 echo "== system tests"
 out=$(mktemp)
-TOLLGATE_BUILD=$build bats --timing --tap tests/bats | tee "$out"
+TOLLGATE_BUILD=$build tests/bats/run.sh 2 | tee "$out"
+bats_rc=${PIPESTATUS[0]}
 # one line a test: ok, not ok, or ok ... # skip REASON
 passed=$((passed + $(grep -c '^ok ' "$out") - $(grep -ci '^ok .* # skip' "$out")))
-failed=$((failed + $(grep -c '^not ok ' "$out")))
+bad=$(grep -c '^not ok ' "$out")
+failed=$((failed + bad))
 skipped=$(grep -ci '^ok .* # skip' "$out")
-[ "$(grep -cE '^(not )?ok ' "$out")" -gt 0 ] || failed=$((failed + 1)) # bats itself failed
+[ "$bats_rc" = 0 ] || [ "$bad" -gt 0 ] || failed=$((failed + 1)) # a file told nothing
 rm -f "$out"
 
 if [ "$skipped" -gt 0 ] && [ "$(id -u)" -eq 0 ]; then

@@ -8,8 +8,8 @@ cd "$(dirname "$0")/../.." || exit 1
 lanes=${1:-2}
 shift || :
 [ $# -gt 0 ] || set -- tests/bats/*.bats
-# a second a scrape, the longest exchange of a session, whole links that are full
-alone=" hostile takeover storm transfers "
+# a scrape a second, CPU of a connection, the longest exchange of a session, full links
+alone=" hostile shortage storm takeover transfers "
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
@@ -44,9 +44,9 @@ for file in "${last[@]}"; do one "$file"; done
 rc=0
 for file in "$@"; do
 	name=$(basename "$file" .bats)
-	[ "$(cat "$out/$name.rc" 2>/dev/null)" = 0 ] && grep -qE '^(not )?ok ' "$out/$name" || {
+	if [ "$(cat "$out/$name.rc" 2>/dev/null)" != 0 ] || ! grep -qE '^(not )?ok ' "$out/$name"; then
 		echo "# failed: $file"
 		rc=1
-	}
+	fi
 done
 exit $rc

@@ -157,14 +157,21 @@ how_wire() { grep -q clsact-rx "$d/pins-wire" && echo clsact || echo tcx; }
 
 features=(lives_sockops lives_tracepoint adoption upgrade wire xdp clsact storm nft_book nft_at_devices flowtable parser
 	quiet_kernel)
-declare -A table
+declare -A table releases pids
 columns=()
+mkdir -p "$work"
 for version in "$@"; do
-	started=$SECONDS
-	mkdir -p "$work"
-	release=$(kernel_package "$version") || exit 1
-	initramfs "$release" "$work/root-$version"
-	boot "$release" "$work/root-$version" "$work/serial-$version.log" || rc=1
+	releases[$version]=$(kernel_package "$version") || exit 1
+	initramfs "${releases[$version]}" "$work/root-$version"
+done
+# side by side: each waits for itself most of the time
+for version in "$@"; do
+	boot "${releases[$version]}" "$work/root-$version" "$work/serial-$version.log" &
+	pids[$version]=$!
+done
+for version in "$@"; do
+	release=${releases[$version]}
+	wait "${pids[$version]}" || rc=1
 	d=$work/sections-$version
 	split "$work/serial-$version.log" "$d"
 	columns+=("$release")
@@ -178,8 +185,8 @@ for version in "$@"; do
 			rc=1
 		fi
 	done
-	echo "kernels: $release took $((SECONDS - started)) s"
 done
+echo "kernels: took $SECONDS s"
 printf '%-18s' feature
 printf '%-28s' "${columns[@]}"
 echo
