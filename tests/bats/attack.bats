@@ -235,11 +235,15 @@ whole_or_none() {
 	run -0 tollgate unload
 }
 
+# stopped_everywhere SIGNAL [PIN...]
 stopped_everywhere() {
+	local signal=$1
+	shift
 	leftovers >"$DIR/before"
-	for pin in "" /meta /names "/link-wire-rx-*" /live /link-release /link-sockops; do
-		echo "stopped by $1 when there is '$pin':"
-		stopped_when "$1" "$pin"
+	[ $# -gt 0 ] || set -- "" /meta /names "/link-wire-rx-*" /live /link-release /link-sockops
+	for pin in "$@"; do
+		echo "stopped by $signal when there is '$pin':"
+		stopped_when "$signal" "$pin"
 		whole_or_none
 	done
 }
@@ -249,7 +253,7 @@ stopped_everywhere() {
 }
 
 @test "a load that is terminated (SIGTERM) at any moment can be unloaded and loaded again" {
-	stopped_everywhere TERM
+	stopped_everywhere TERM /meta /link-sockops # as SIGINT, but for its number
 }
 
 @test "a load that is killed (SIGKILL) at any moment can be unloaded and loaded again" {

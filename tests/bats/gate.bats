@@ -256,10 +256,10 @@ proxy_listeners() {
 		    address: "192.0.2.2:8081"
 		    routes: [{ name: p, backends: ["198.51.100.1:4002"] }]
 	Y
-	start traffic client "$PEER" load --connect 192.0.2.2:8080 --connections 20000 --parallel 8 \
+	start traffic client "$PEER" load --connect 192.0.2.2:8080 --connections 6000 --parallel 8 \
 		--bytes 20000
 	start longer client "$PEER" load --connect 192.0.2.2:8081 --connections 2 --parallel 2 \
-		--bytes 800000000
+		--bytes 300000000
 	within 10 relaying old
 
 	# only root may read the new file: the proxy has given up being root
