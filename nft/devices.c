@@ -128,7 +128,7 @@ static int add_chain(struct nft_batch *b, const struct nft_where *at, const char
 static int change_chains(const struct device_chains *all)
 {
 	struct nft_batch *b = nft_batch_new();
-	int err = b ? 0 : -ENOMEM, changes = 0;
+	int err = b ? 0 : -ENOMEM, changes = 0, made = 0;
 
 	for (size_t i = 0; i < all->n && !err; i++) {
 		const struct device_chain *c = &all->list[i];
@@ -136,13 +136,14 @@ static int change_chains(const struct device_chains *all)
 		if (c->there == c->wanted)
 			continue;
 		changes++;
+		made += c->wanted;
 		err = c->wanted ? add_chain(b, all->at, c->name)
 				: nft_chain_remove(b, all->at, c->name);
 	}
 	if (!err && changes)
 		err = nft_batch_commit(b);
 	nft_batch_free(b);
-	return err ? err : changes > 0;
+	return err ? err : made > 0;
 }
 
 int nft_devices_set(const struct nft_where *at, const char *const *devices, size_t n)

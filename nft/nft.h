@@ -65,7 +65,7 @@ int nft_table_create(const struct nft_where *at, const char *owner);
 
 /*
  * Count at these devices, n of them by name, and at no others; a chain that is there
- * already is left alone.  1 if something had to be made, 0 if not; -ENOENT: no such table
+ * already is left alone.  1 if a chain had to be made, 0 if not; -ENOENT: no such table
  * or device; -EOPNOTSUPP: a kernel without the egress hook; or another negative errno.
  */
 int nft_devices_set(const struct nft_where *at, const char *const *devices, size_t n);

@@ -340,6 +340,13 @@ static int mend_nft(struct repair *r, bool *ret_table_is_new)
 	*ret_table_is_new = err > 0;
 	if (err >= 0 && r->meta.wire)
 		chains = mend_chains(r);
+	if (chains > 0 && !r->missed && !err) { /* of no device that came */
+		log_warn("nft table '%s %s' was without a chain of a watched device, which "
+			 "is made anew; what passed meanwhile is not in the nft book",
+			 nft_family_name(NFT_NETDEV), r->meta.nft_table);
+		r->mended++;
+		(void)count_up(r, TG_CURSOR_NFT_LOST);
+	}
 	return err > 0 || chains > 0;
 }
 

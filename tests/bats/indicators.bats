@@ -461,6 +461,27 @@ proxied() {
 	mended
 }
 
+chain_is_there() { at gate nft list chain netdev tollgate "$1"; }
+nft_lost() { [ "$(fresh_scrape | metric tollgate_nft_table_lost_total)" -ge "$1" ]; }
+
+@test "a chain of nft at a device that somebody deletes is told, and made again by whoever lives" {
+	load --device front --device back
+	start_plain
+	start_exporter
+	start_peer server backend --listen 198.51.100.1:3000
+	proxied
+	sound
+	local n=0
+	for chain in rx-front tx-front rx-back; do
+		at gate nft delete chain netdev tollgate $chain
+		within 10 chain_is_there $chain
+		within 10 nft_lost $((++n))
+		proxied
+		mended
+	done
+	grep -q "without a chain of a watched device" "$DIR"/{exporter,proxy}.log
+}
+
 @test "nft flush ruleset under traffic: the exporter makes the table again, counts it, and the books agree" {
 	load --device front --device back
 	start_plain
