@@ -33,8 +33,8 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 BASE := $(wildcard user/base/*.c)
 # what finds and mends the hooks of a load, in every program that lives
 KEEP := user/keep.c user/repair.c user/attach.c user/adopt.c user/pins.c user/book/hooks.c user/book/boundary.c \
-	user/book/pin.c $(wildcard nft/*.c)
-READER := $(filter-out $(addprefix user/book/,writer.c places.c name_ids.c fold.c),$(wildcard user/book/*.c)) $(wildcard nft/*.c)
+	user/book/cgroups.c user/book/name_ids.c user/book/dump.c user/book/pin.c $(wildcard nft/*.c)
+READER := $(filter-out $(addprefix user/book/,writer.c places.c name_ids.c fold.c cgroups.c),$(wildcard user/book/*.c)) $(wildcard nft/*.c)
 WRITER := user/book/writer.c user/book/places.c user/book/name_ids.c user/book/fold.c user/book/dump.c \
 	user/book/proxy_ring.c user/book/explain.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c

@@ -122,7 +122,8 @@ _Static_assert(sizeof(struct flow_key) == 48, "flow_key is map ABI");
 
 /*
  * The key of every total.  Ids are names in the `names` map, 0 is none.  Sockets that
- * no proxy labelled have leg HOST and are kept apart by role and service port.
+ * no proxy labelled have leg HOST and are kept apart by role and service port, and, by
+ * choice, by cgroup: `backend` is then a TG_NAME_CGROUP.
  */
 struct row_key {
 	__u16 listener;
@@ -186,8 +187,10 @@ struct sock_state {
 	struct tcp_counts flushed;  /* since then; the totals hold flushed - baseline */
 	struct row_key row;	    /* that has them, when it closed */
 	__u32 listed;		    /* the wire book knows of this life */
+	__u32 cgroup;		    /* name of the one it was made in, or 0 */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct sock_state) == 152, "sock_state is map ABI");
+_Static_assert(sizeof(struct sock_state) == 160, "sock_state is map ABI");
 
 /*
  * One live connection, for people to look at; never the source of a total.  Listed when
@@ -445,7 +448,13 @@ struct listener_val {
 	} before[TG_DIR_MAX];
 };
 
-enum tg_name_kind { TG_NAME_LISTENER, TG_NAME_ROUTE, TG_NAME_BACKEND, TG_NAME_KIND_MAX };
+enum tg_name_kind {
+	TG_NAME_LISTENER,
+	TG_NAME_ROUTE,
+	TG_NAME_BACKEND,
+	TG_NAME_CGROUP, /* of the host's sockets, if the load keeps them apart */
+	TG_NAME_KIND_MAX
+};
 
 struct name_key {
 	__u16 kind; /* enum tg_name_kind */
@@ -488,7 +497,15 @@ enum tg_target_kind {
 	TG_TARGET_KIND_MAX
 };
 
-#define TG_TARGET_LEN 512
+/*
+ * `cgroups`: number of a cgroup to its name's id, written by whoever looks after the
+ * hooks (user/book/cgroups.c).  A service that is started again has another cgroup of the
+ * same name.
+ */
+#define TG_CGROUPS_MAX	    4096
+#define TG_CGROUP_NAMES_MAX 512
+
+#define TG_TARGET_LEN	    512
 struct watched {
 	__u32 kind;
 	__u32 attach; /* of devices: 0 tcx or else clsact, 1 tcx, 2 clsact */
@@ -562,6 +579,8 @@ struct meta {
 	__u16 ephemeral_min; /* ports from here on have no row of their own ... */
 	__u16 ephemeral_max; /* ... up to here; 0: none */
 	__u32 whole;	     /* the load came to its end */
+	__u32 by_cgroup;     /* sockets of the host have rows by cgroup */
+	__u32 pad;
 	__u64 totals_unix; /* when the load began whose totals go on here; 0: this one */
 };
 

@@ -59,6 +59,7 @@ TG_MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct name_val, TG_NAMES_MAX,
 TG_MAP(watched, BPF_MAP_TYPE_ARRAY, __u32, struct watched, TG_TARGETS_MAX, 0);
 TG_MAP(hooks, BPF_MAP_TYPE_ARRAY, __u32, struct hook, TG_HOOKS_MAX, 0);
 TG_MAP(accepted, BPF_MAP_TYPE_ARRAY, __u32, struct accepted, 1, 0);
+TG_MAP(cgroups, BPF_MAP_TYPE_HASH, __u64, __u32, TG_CGROUPS_MAX, BPF_F_NO_PREALLOC);
 /* rows that are about to be folded into those of the past (user/book/fold.c) */
 TG_MAP(folding, BPF_MAP_TYPE_HASH, struct row_key, __u64, TG_ROWS_MAX, BPF_F_NO_PREALLOC);
 TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,

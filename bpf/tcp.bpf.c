@@ -79,7 +79,7 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 		waiting_begins(st, label);
 	if (key.netns_cookie != m->netns_cookie) {
 		sock_counts(tp, syn_sent(st), state, &now);
-		row_of(label, st->role, &key, has_carried(&now), &row);
+		row_of(label, st, &key, has_carried(&now), &row);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
 	/* a simultaneous open is told twice */
@@ -87,6 +87,15 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 		wire_open(&key, st->role, state);
 	st->listed = 1;
 	return 0;
+}
+
+/* The id of the name of the cgroup the socket was made in; 0: not known (yet). */
+static __always_inline __u32 cgroup_name(struct tcp_sock *tp)
+{
+	__u64 id = BPF_CORE_READ(tp_sk(tp), sk_cgrp_data.cgroup, kn, id);
+	__u32 *name = bpf_map_lookup_elem(&cgroups, &id);
+
+	return name ? *name : 0;
 }
 
 /* A new life of the socket, unless the one it has goes on (simultaneous open). */
@@ -109,6 +118,8 @@ static __noinline struct sock_state *life_begin(struct tcp_sock *tp, __u8 role)
 	st->role = role;
 	st->silent = BPF_CORE_READ_BITFIELD(tp, repair);
 	st->opened_ns = bpf_ktime_get_ns();
+	if (m && m->by_cgroup)
+		st->cgroup = cgroup_name(tp);
 	if (m && m->netns_cookie == tp_sk(tp)->__sk_common.skc_net.net->net_cookie) {
 		st->here = 1;
 		cursor_add(TG_CURSOR_BEGUN, 1);
@@ -293,7 +304,7 @@ int tcp_release(struct bpf_sock *bsk)
 	(void)__sync_fetch_and_add(&st->compared, 0); /* as in sock_closed() */
 	if (!st->closed)
 		return 1;
-	row_of(label, st->role, &key, 1, &row_key);
+	row_of(label, st, &key, 1, &row_key);
 	row = tcp_row(&row_key);
 	if (!row || !check_claim(st, row, label, BPF_CORE_READ(tp, copied_seq), &verdict))
 		return 1;
@@ -430,7 +441,7 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list
 		return 0;
 	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	sock_key(tp, &key);
-	row_of(label, st->role, &key, has_carried(&now), &row_key);
+	row_of(label, st, &key, has_carried(&now), &row_key);
 	if (!label_pending(label) && (st->waits != WAITS_BYTE || has_carried(&now))) {
 		row = tcp_row(&row_key);
 		if (!row)
@@ -520,7 +531,7 @@ static __noinline int adopt_totals(struct tcp_sock *tp, struct sock_state *st)
 	struct flow_key key;
 
 	sock_key(tp, &key);
-	row_of(NULL, st->role, &key, has_carried(&st->baseline), &row_key);
+	row_of(NULL, st, &key, has_carried(&st->baseline), &row_key);
 	row = tcp_row(&row_key);
 	if (row)
 		sock_flush(st, &st->baseline, row);

@@ -37,13 +37,14 @@ static __always_inline void row_of_role(__u8 role, struct row_key *ret)
  * The row a socket belongs to, by the proxy's label or as the host's own.  A port has a
  * row as soon as a byte was carried: or else whoever connects everywhere would take all.
  */
-static __always_inline void row_of(const struct sock_label *label, __u8 role,
+static __always_inline void row_of(const struct sock_label *label,
+				   const struct sock_state *st,
 				   const struct flow_key *key, int carried,
 				   struct row_key *ret)
 {
 	__u16 port;
 
-	row_of_role(role, ret);
+	row_of_role(st->role, ret);
 	if (is_labelled(label)) {
 		ret->role = 0;
 		ret->listener = label->listener;
@@ -52,8 +53,12 @@ static __always_inline void row_of(const struct sock_label *label, __u8 role,
 		ret->leg = label->leg;
 		return;
 	}
-	port = bpf_ntohs(role == TG_ROLE_ACCEPTED ? key->local_port : key->remote_port);
-	if (carried && !is_ephemeral(port))
+	port = bpf_ntohs(st->role == TG_ROLE_ACCEPTED ? key->local_port
+						      : key->remote_port);
+	if (!carried)
+		return;
+	ret->backend = (__u16)st->cgroup;
+	if (!is_ephemeral(port))
 		ret->port = port;
 }
 
@@ -426,7 +431,7 @@ static __noinline int claimed_now(struct tcp_sock *tp, struct sock_state *st,
 	struct tcp_totals *row;
 	struct row_key row_key;
 
-	row_of(label, st->role, key, 1, &row_key);
+	row_of(label, st, key, 1, &row_key);
 	row = tcp_row(&row_key);
 	if (!row || !check_claim(st, row, label, tp->copied_seq, verdict))
 		return 0;
@@ -456,7 +461,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 		struct tcp_counts now;
 
 		sock_counts(tp, syn_sent(st), old_state, &now);
-		row_of(label, st->role, &key, has_carried(&now), &row_key);
+		row_of(label, st, &key, has_carried(&now), &row_key);
 		row = tcp_row(&row_key);
 		if (!row)
 			return 0;

@@ -93,7 +93,12 @@ json_t *event_json_record(const struct book *book, const struct record *r)
 		      "adopted", r->adopted != 0);
 	if (!o)
 		return NULL;
-	set_names(book, o, r->row.listener, r->row.route, r->row.backend);
+	if (r->row.leg == TG_LEG_HOST) {
+		set_names(book, o, 0, 0, 0);
+		set_name(book, o, "cgroup", TG_NAME_CGROUP, r->row.backend);
+	} else {
+		set_names(book, o, r->row.listener, r->row.route, r->row.backend);
+	}
 	set_counts(o, r);
 	set(o, "srtt_us", r->srtt_us);
 	set(o, "min_rtt_us", r->min_rtt_us);

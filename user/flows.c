@@ -188,7 +188,7 @@ json_t *flow_json(const struct snapshot *s, const struct live_flow *f)
 	wall = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9 -
 	       (double)(util_now_ns() - s->taken_ns) / 1e9;
 	o = json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, "
 		"s:I, s:I, s:f, s:f, s:I, s:s, s:I, s:I, s:I, s:b}",
 		"local", flow_end_format(f->key.local, f->key.local_port, local),
 		"remote", flow_end_format(f->key.remote, f->key.remote_port, remote),
@@ -196,8 +196,11 @@ json_t *flow_json(const struct snapshot *s, const struct live_flow *f)
 		tg_leg_names[k->leg < TG_LEG_MAX ? k->leg : 0], "listener",
 		snapshot_name(s, TG_NAME_LISTENER, k->listener), "route",
 		snapshot_name(s, TG_NAME_ROUTE, k->route), "backend",
-		snapshot_name(s, TG_NAME_BACKEND, k->backend), "state",
-		tcp_state_name(f->flow.state), "rx_payload_bytes",
+		k->leg == TG_LEG_HOST ? ""
+				      : snapshot_name(s, TG_NAME_BACKEND, k->backend),
+		"cgroup",
+		k->leg == TG_LEG_HOST ? snapshot_name(s, TG_NAME_CGROUP, k->backend) : "",
+		"state", tcp_state_name(f->flow.state), "rx_payload_bytes",
 		(json_int_t)c->rx_payload_bytes, "tx_payload_bytes",
 		(json_int_t)c->tx_payload_bytes, "tx_retransmitted_bytes",
 		(json_int_t)c->tx_retransmitted_bytes, "rx_segments",

@@ -24,6 +24,7 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "book/cgroups.h"
 #include "book/hooks.h"
 #include "book/pin.h"
 #include "bpf/abi.h"
@@ -220,6 +221,7 @@ static int write_meta(struct load *ld, bool whole)
 			  .loaded_ns = util_now_ns(),
 			  .loaded_unix = (__u64)time(NULL),
 			  .totals_unix = ld->totals_unix,
+			  .by_cgroup = ld->opts->by_cgroup,
 			  .whole = whole };
 
 	(void)snprintf(m.version, sizeof(m.version), "%s", TOLLGATE_VERSION);
@@ -410,6 +412,15 @@ static int interrupted(int err)
 	return 0;
 }
 
+static int name_cgroups(struct load *ld)
+{
+	int err = cgroups_scan(ld->dir, ld->cgroup);
+
+	if (!err || err == -E2BIG) /* who looks after the hooks says that */
+		return 0;
+	return log_errno(err, "cannot name the cgroups below %s", ld->cgroup);
+}
+
 static int load_steps(struct load *ld)
 {
 	const struct load_opts *o = ld->opts;
@@ -433,6 +444,8 @@ static int load_steps(struct load *ld)
 		err = write_meta(ld, false);
 	if (!err)
 		err = pin_all(ld);
+	if (!err && o->by_cgroup)
+		err = name_cgroups(ld);
 	if (!err && ld->opts->nft)
 		err = load_nft(ld);
 	if (!err)

@@ -30,6 +30,7 @@ struct load_opts {
 	int64_t idle_ms;	 /* after which a flow without socket ends; 0: 60 s */
 	enum load_attach attach; /* how to attach to devices; AUTO: tcx, else clsact */
 	bool nft;		 /* install the nft table */
+	bool by_cgroup;		 /* rows of the host by cgroup */
 };
 
 /*

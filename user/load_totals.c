@@ -99,7 +99,8 @@ static int id_of(struct filling *f, int kind, const char *name, uint16_t *ret)
 	}
 	key.id = (uint16_t)(json_object_size(f->ids[kind]) + 1);
 	if (key.id == UINT16_MAX ||
-	    (kind == TG_NAME_LISTENER && key.id >= TG_LISTENERS_MAX))
+	    (kind == TG_NAME_LISTENER && key.id >= TG_LISTENERS_MAX) ||
+	    (kind == TG_NAME_CGROUP && key.id > TG_CGROUP_NAMES_MAX))
 		return refuse(f, "more names than there are ids");
 	memcpy(val.name, name, strlen(name));
 	json_object_set_new(f->ids[kind], name, json_integer(key.id));
@@ -109,13 +110,14 @@ static int id_of(struct filling *f, int kind, const char *name, uint16_t *ret)
 
 static int read_row(struct filling *f, json_t *o, struct row_key *ret)
 {
-	const char *listener, *route, *backend, *leg;
+	const char *listener, *route, *backend, *leg, *cgroup = "";
 	int role, port, proto, err, i = 0;
 
 	memset(ret, 0, sizeof(*ret));
-	if (json_unpack(o, "{s:s, s:s, s:s, s:s, s:i, s:i, s:i}", "listener", &listener,
-			"route", &route, "backend", &backend, "leg", &leg, "role", &role,
-			"port", &port, "protocol", &proto) < 0)
+	if (json_unpack(o, "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s?s}", "listener",
+			&listener, "route", &route, "backend", &backend, "leg", &leg,
+			"role", &role, "port", &port, "protocol", &proto, "cgroup",
+			&cgroup) < 0)
 		return refuse(f, "a row lacks a part of its name");
 	while (i < TG_LEG_MAX && strcmp(tg_leg_names[i], leg) != 0)
 		i++;
@@ -130,6 +132,8 @@ static int read_row(struct filling *f, json_t *o, struct row_key *ret)
 	err = id_of(f, TG_NAME_LISTENER, listener, &ret->listener);
 	if (!err)
 		err = id_of(f, TG_NAME_ROUTE, route, &ret->route);
+	if (!err && ret->leg == TG_LEG_HOST)
+		return id_of(f, TG_NAME_CGROUP, cgroup, &ret->backend);
 	return err ? err : id_of(f, TG_NAME_BACKEND, backend, &ret->backend);
 }
 

@@ -56,6 +56,12 @@ void page_row_sample(const struct page *p, const char *name, bool counter,
 			fprintf(p->out, ",port=\"%u\"", k->port);
 		else if (k->role != TG_ROLE_NONE && k->pad != PAGE_EVERY_PORT)
 			fputs(",port=\"other\"", p->out);
+		if (k->backend) {
+			fputs(",cgroup=\"", p->out);
+			page_put_value(p->out,
+				       snapshot_name(p->s, TG_NAME_CGROUP, k->backend));
+			fputc('"', p->out);
+		}
 	} else {
 		fputs(",listener=\"", p->out);
 		page_put_value(p->out,

@@ -52,6 +52,7 @@ static void usage(FILE *out)
 		"                         wire_records (bytes, a power of two)\n"
 		"      --config FILE      room for twice what this proxy configuration names\n"
 		"      --continue FILE    go on with the totals that export-totals wrote\n"
+		"      --by-cgroup        sockets of the host by cgroup (unit of systemd), too\n"
 		"      --idle TIME        end of a flow that no socket owns (60s)\n"
 		"      --upgrade          replace the programs of a load, keep its books, attach\n"
 		"                         again what is not attached any more; alone\n"
@@ -102,6 +103,7 @@ enum {
 	OPT_UPGRADE,
 	OPT_CONFIG,
 	OPT_CONTINUE,
+	OPT_BY_CGROUP,
 	OPT_PROTOCOL,
 	OPT_FOLLOW,
 	OPT_LAST,
@@ -135,6 +137,7 @@ static const struct option long_options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "by-cgroup", no_argument, NULL, OPT_BY_CGROUP },
 	{ "continue", required_argument, NULL, OPT_CONTINUE },
 	{ "upgrade", no_argument, NULL, OPT_UPGRADE },
 	{ "protocol", required_argument, NULL, OPT_PROTOCOL },
@@ -314,6 +317,9 @@ static int parse_load_option(struct options *o, int opt)
 		break;
 	case OPT_CONFIG:
 		o->config = optarg;
+		return 0;
+	case OPT_BY_CGROUP:
+		o->load.by_cgroup = true;
 		return 0;
 	case OPT_CONTINUE:
 		o->load.totals = optarg;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "book/boundary.h"
+#include "book/cgroups.h"
 #include "book/hooks.h"
 #include "book/pin.h"
 #include "nft/nft.h"
@@ -341,9 +342,10 @@ static int mend_nft(struct repair *r, bool *ret_table_is_new)
 	if (err >= 0 && r->meta.wire)
 		chains = mend_chains(r);
 	if (chains > 0 && !r->missed && !err) { /* of no device that came */
-		log_warn("nft table '%s %s' was without a chain of a watched device, which "
-			 "is made anew; what passed meanwhile is not in the nft book",
-			 nft_family_name(NFT_NETDEV), r->meta.nft_table);
+		log_warn(
+			"nft table '%s %s' was without a chain of a watched device, which "
+			"is made anew; what passed meanwhile is not in the nft book",
+			nft_family_name(NFT_NETDEV), r->meta.nft_table);
 		r->mended++;
 		(void)count_up(r, TG_CURSOR_NFT_LOST);
 	}
@@ -387,6 +389,19 @@ static void mend_hooks(struct repair *r)
 	}
 }
 
+/* Those that came since the last look; sockets made before it have rows without one. */
+static void name_cgroups(struct repair *r)
+{
+	int err = r->meta.by_cgroup ? cgroups_scan(r->pins, r->targets[0].name) : 0;
+	static bool told;
+
+	if (err == -E2BIG && !told)
+		log_warn("more than %d names of cgroups: sockets of the others have rows "
+			 "without one",
+			 TG_CGROUP_NAMES_MAX);
+	told |= err == -E2BIG;
+}
+
 static int repair_locked(struct repair *r)
 {
 	bool table_is_new = false;
@@ -398,6 +413,7 @@ static int repair_locked(struct repair *r)
 	if (err)
 		return err;
 	forget_gone(r);
+	name_cgroups(r);
 	mend_hooks(r);
 	/* connections that live have frames that nobody saw: they are not compared */
 	if (r->missed)

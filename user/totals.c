@@ -114,10 +114,14 @@ static json_t *counters(const void *base, const struct totals_field *fields)
 static json_t *row_json(const struct snapshot *s, const struct row_key *k,
 			const void *base, const struct totals_field *fields)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:o}", "listener",
+	bool host = k->leg == TG_LEG_HOST;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:o}", "listener",
 			 snapshot_name(s, TG_NAME_LISTENER, k->listener), "route",
 			 snapshot_name(s, TG_NAME_ROUTE, k->route), "backend",
-			 snapshot_name(s, TG_NAME_BACKEND, k->backend), "leg",
+			 host ? "" : snapshot_name(s, TG_NAME_BACKEND, k->backend),
+			 "cgroup",
+			 host ? snapshot_name(s, TG_NAME_CGROUP, k->backend) : "", "leg",
 			 tg_leg_names[k->leg], "role", (int)k->role, "port", (int)k->port,
 			 "protocol", (int)k->proto, "counters", counters(base, fields));
 }

@@ -81,10 +81,11 @@ static void row_what(const struct snapshot *s, const struct row_key *k, char *bu
 		     size_t cap)
 {
 	if (k->leg == TG_LEG_HOST)
-		(void)snprintf(buf, cap, "host %s port %u",
+		(void)snprintf(buf, cap, "host %s port %u%s%s",
 			       k->role == TG_ROLE_ACCEPTED ? "accepted on"
 							   : "connected to",
-			       k->port);
+			       k->port, k->backend ? " of " : "",
+			       snapshot_name(s, TG_NAME_CGROUP, k->backend));
 	else
 		(void)snprintf(buf, cap, "listener %s route %s backend %s %s",
 			       snapshot_name(s, TG_NAME_LISTENER, k->listener),

@@ -14,7 +14,9 @@
 
 static uint32_t ids_max(enum tg_name_kind kind)
 {
-	return kind == TG_NAME_LISTENER ? TG_LISTENERS_MAX : IDS;
+	return kind == TG_NAME_LISTENER ? TG_LISTENERS_MAX
+	       : kind == TG_NAME_CGROUP ? TG_CGROUP_NAMES_MAX + 1
+					: IDS;
 }
 
 static struct named **bucket(const struct names *n, enum tg_name_kind kind,

@@ -302,7 +302,8 @@ static void forget_names(struct places *p, const struct row_key *rows, size_t n)
 {
 	struct kept kept = { .ids = malloc(65536) };
 
-	for (int kind = 0; kept.ids && kind < TG_NAME_KIND_MAX; kind++) {
+	/* those of cgroups are not the proxy's */
+	for (int kind = 0; kept.ids && kind < TG_NAME_CGROUP; kind++) {
 		memset(kept.ids, 0, 65536);
 		for (size_t i = 1; i < p->slots_max && p->slots[i].used; i++) {
 			if (p->slots[i].used == TG_SLOT_USED)
