@@ -20,6 +20,8 @@
 #define CONFIG_DNS_SERVERS_MAX 8
 #define CONFIG_HELLO_MAX       (1024u * 1024)
 #define CONFIG_RETRIES	       2
+#define CONFIG_UNIX_MODE       0666 /* its directory says who may come */
+#define CONFIG_UNIX_MAX	       107  /* characters of a path (unix(7)) */
 
 struct proxy_slot;
 struct target;
@@ -138,7 +140,8 @@ struct proxy_from {
 
 struct listener {
 	char *name;
-	char *address;
+	char *address; /* of TCP, or unix:path */
+	char *mode;    /* of a Unix socket, octal; NULL: CONFIG_UNIX_MODE */
 	bool ipv6_only;
 	bool ja4;			   /* events have the JA4 of the ClientHello */
 	bool freebind;			   /* its address need not be here yet */
@@ -151,7 +154,9 @@ struct listener {
 	/* derived */
 	struct route *fallback_route;
 	struct route_index *index;
-	struct addr addr;
+	struct addr addr; /* of a path: none of TCP, but one of its own */
+	const char *path; /* of a Unix socket, within address; or NULL */
+	unsigned unix_mode;
 	struct prefix *trusted; /* proxy_protocol->from_count of them */
 	bool tls;		/* routes by what a ClientHello says */
 	uint16_t id;

@@ -81,17 +81,8 @@ static int check_listener_name(struct where *w, const char *name)
 	return 0;
 }
 
-static int check_listener(struct where *w, struct config *c, unsigned index)
+static int check_tcp(struct where *w, struct listener *l)
 {
-	struct listener *l = &c->listeners[index];
-	int err;
-
-	err = config_check_name(w, l->name);
-	if (!err)
-		err = check_listener_name(w, l->name);
-	if (err)
-		return err;
-	where_enter_key(w, "address");
 	if (strchr(l->address, '%'))
 		return where_wrong(w,
 				   "'%s': a zone (%%...) is not taken here; listen on "
@@ -108,9 +99,64 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 				   "'%s': port 0 is any port, and nobody would know "
 				   "which; say one",
 				   l->address);
+	if (l->mode)
+		return where_wrong(w, "'%s' has no mode; unix:/path has", l->address);
+	return 0;
+}
+
+/* What tells the listener from others everywhere is an address: no TCP one has port 0. */
+static void addr_of_path(const char *path, struct addr *ret)
+{
+	uint64_t hash = util_hash(path, strlen(path));
+
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->ip, "\002unix", 5);
+	memcpy(ret->ip + 8, &hash, sizeof(hash));
+}
+
+static int check_unix(struct where *w, struct listener *l)
+{
+	const char *path = l->address + 5;
+
+	if (path[0] != '/' || strlen(path) > CONFIG_UNIX_MAX)
+		return where_wrong(w,
+				   "'%s' is not unix: and the whole path of a socket, of "
+				   "at most %d characters",
+				   l->address, CONFIG_UNIX_MAX);
+	l->path = path;
+	addr_of_path(path, &l->addr);
+	l->unix_mode = CONFIG_UNIX_MODE;
+	if (!l->mode)
+		return 0;
+	where_leave(w, 1);
+	where_enter_key(w, "mode");
+	if (!l->mode[0] || strlen(l->mode) > 4 ||
+	    strspn(l->mode, "01234567") != strlen(l->mode))
+		return where_wrong(w, "'%s' is not a mode such as 660", l->mode);
+	l->unix_mode = 0;
+	for (const char *p = l->mode; *p; p++)
+		l->unix_mode = l->unix_mode * 8 + (unsigned)(*p - '0');
+	return l->unix_mode <= 0777
+		       ? 0
+		       : where_wrong(w, "'%s' is not a mode such as 660", l->mode);
+}
+
+static int check_listener(struct where *w, struct config *c, unsigned index)
+{
+	struct listener *l = &c->listeners[index];
+	int err;
+
+	err = config_check_name(w, l->name);
+	if (!err)
+		err = check_listener_name(w, l->name);
+	if (err)
+		return err;
+	where_enter_key(w, "address");
+	err = strncmp(l->address, "unix:", 5) == 0 ? check_unix(w, l) : check_tcp(w, l);
+	if (err)
+		return err;
 	for (unsigned i = 0; i < index; i++) {
-		if (l->addr.port &&
-		    memcmp(&c->listeners[i].addr, &l->addr, sizeof(l->addr)) == 0)
+		if (memcmp(&c->listeners[i].addr, &l->addr, sizeof(l->addr)) == 0)
 			return where_wrong(w,
 					   "%s is the address of listener '%s' already",
 					   l->address, c->listeners[i].name);

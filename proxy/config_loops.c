@@ -9,36 +9,38 @@
 #include "base/host.h"
 #include "config_where.h"
 
-/* Does a connection to `to` arrive at the listener? */
-static bool arrives(const struct listener *l, const struct addr *to)
+/* Does a connection to the backend arrive at the listener? */
+static bool arrives(const struct listener *l, const struct backend *b)
 {
-	bool v4 = addr_is_v4(to->ip);
+	struct addr to;
+	bool v4;
 
-	if (l->addr.port != to->port)
-		return false;
-	if (memcmp(l->addr.ip, to->ip, sizeof(to->ip)) == 0)
+	if (l->path || b->path)
+		return l->path && b->path && strcmp(l->path, b->path) == 0;
+	if (addr_parse(b->name, &to) < 0 || l->addr.port != to.port)
+		return false; /* a name, of which nobody knows yet where it leads */
+	if (memcmp(l->addr.ip, to.ip, sizeof(to.ip)) == 0)
 		return true;
+	v4 = addr_is_v4(to.ip);
 	if (!addr_is_any(l->addr.ip) || (addr_is_v4(l->addr.ip) && !v4) ||
 	    (!addr_is_v4(l->addr.ip) && v4 && l->ipv6_only))
 		return false;
-	return addr_is_any(to->ip) || host_has_address(to->ip);
+	return addr_is_any(to.ip) || host_has_address(to.ip);
 }
 
 /* Bits of the listeners that those of `l` lead to. */
 static uint64_t next_of(const struct config *c, const struct listener *l)
 {
 	uint64_t set = 0;
-	struct addr to;
 
 	for (unsigned k = 0; k < l->routes_count; k++) {
 		const struct route *r = &l->routes[k];
 
 		for (unsigned n = 0; n < r->backend_names_count; n++) {
-			if (r->backends[n].path ||
-			    addr_parse(r->backends[n].name, &to) < 0)
-				continue;
 			for (unsigned i = 0; i < c->listeners_count; i++)
-				set |= (uint64_t)arrives(&c->listeners[i], &to) << i;
+				set |= (uint64_t)arrives(&c->listeners[i],
+							 &r->backends[n])
+				       << i;
 		}
 	}
 	return set;
@@ -62,7 +64,6 @@ static int blame(struct where *w, const struct config *c, const uint64_t *next,
 		 unsigned i)
 {
 	const struct listener *l = &c->listeners[i];
-	struct addr to;
 
 	where_enter_key(w, "listeners");
 	where_enter_index(w, i);
@@ -71,11 +72,8 @@ static int blame(struct where *w, const struct config *c, const uint64_t *next,
 		const struct route *r = &l->routes[k];
 
 		for (unsigned n = 0; n < r->backend_names_count; n++) {
-			if (r->backends[n].path ||
-			    addr_parse(r->backends[n].name, &to) < 0)
-				continue;
 			for (unsigned o = 0; o < c->listeners_count; o++) {
-				if (!arrives(&c->listeners[o], &to) ||
+				if (!arrives(&c->listeners[o], &r->backends[n]) ||
 				    (o != i && !(reach(next, o) >> i & 1)))
 					continue;
 				where_enter_index(w, k);

@@ -13,8 +13,7 @@
 #include "pattern.h"
 #include "route.h"
 
-#define UNIX_PATH_MAX 108
-#define LABEL_MAX     63 /* RFC 1035 2.3.4 */
+#define LABEL_MAX 63 /* RFC 1035 2.3.4 */
 
 /* NULL, or what is wrong with its labels. */
 static const char *label_fault(const char *host)
@@ -138,11 +137,11 @@ static int check_path(struct where *w, struct backend *b)
 {
 	const char *path = b->name + 5;
 
-	if (path[0] != '/' || strlen(path) >= UNIX_PATH_MAX)
+	if (path[0] != '/' || strlen(path) > CONFIG_UNIX_MAX)
 		return where_wrong(w,
 				   "'%s' is not unix: and the whole path of a socket, of "
 				   "at most %d characters",
-				   b->name, UNIX_PATH_MAX - 1);
+				   b->name, CONFIG_UNIX_MAX);
 	b->path = path;
 	return 0;
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listening sockets and their places in the books. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -36,22 +40,23 @@ static int backend_books(struct proxy *p, const struct listener *l, const struct
 {
 	struct row_key row = { .listener = l->id,
 			       .route = r->id,
-			       .proto = IPPROTO_TCP,
 			       .leg = TG_LEG_DOWNSTREAM };
 	int err = writer_name(p->writer, TG_NAME_BACKEND, b->name, &b->id);
 
 	row.backend = b->id;
+	/* 0: no socket of TCP, and the kernel's book knows nothing of it (audit.c) */
+	row.proto = l->path ? 0 : IPPROTO_TCP;
 	if (!err)
 		err = take_slot(p, &row, &b->downstream);
 	row.leg = TG_LEG_UPSTREAM;
-	if (b->path) /* no socket of TCP: the kernel's book knows nothing of it */
-		row.proto = 0;
+	row.proto = b->path ? 0 : IPPROTO_TCP;
 	return err ? err : take_slot(p, &row, &b->upstream);
 }
 
 static int listener_books(struct proxy *p, struct listener *l)
 {
-	struct row_key row = { .proto = IPPROTO_TCP, .leg = TG_LEG_DOWNSTREAM };
+	struct row_key row = { .proto = l->path ? 0 : IPPROTO_TCP,
+			       .leg = TG_LEG_DOWNSTREAM };
 	int err = writer_name(p->writer, TG_NAME_LISTENER, l->name, &l->id);
 
 	row.listener = l->id;
@@ -157,28 +162,33 @@ void listener_in_force(struct proxy *p, struct config *c)
 
 /* --- listeners --- */
 
-static void describe(const struct config *c,
-		     struct writer_listener ret[CONFIG_LISTENERS_MAX])
+/* Those of TCP, and how many. */
+static size_t describe(const struct config *c,
+		       struct writer_listener ret[CONFIG_LISTENERS_MAX])
 {
+	size_t n = 0;
+
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		const struct listener *l = &c->listeners[i];
 
-		ret[i] = (struct writer_listener){ .name = l->name, .addr = l->addr };
-		ret[i].dual = !addr_is_v4(l->addr.ip) && addr_is_any(l->addr.ip) &&
-			      !l->ipv6_only;
+		if (l->path)
+			continue;
+		ret[n] = (struct writer_listener){ .name = l->name, .addr = l->addr };
+		ret[n++].dual = !addr_is_v4(l->addr.ip) && addr_is_any(l->addr.ip) &&
+				!l->ipv6_only;
 	}
+	return n;
 }
 
 int listener_register(struct proxy *p, const struct config *c)
 {
 	struct writer_listener list[CONFIG_LISTENERS_MAX];
-	int err;
+	size_t n = describe(c, list);
+	int err = sandbox_raise(CAP_NET_ADMIN);
 
-	describe(c, list);
-	err = sandbox_raise(CAP_NET_ADMIN);
 	if (err)
 		return log_errno(err, "CAP_NET_ADMIN is needed for the nft book");
-	err = writer_listeners(p->writer, list, c->listeners_count);
+	err = writer_listeners(p->writer, list, n);
 	(void)sandbox_lower(CAP_NET_ADMIN);
 	return err;
 }
@@ -186,11 +196,11 @@ int listener_register(struct proxy *p, const struct config *c)
 void listener_forget_others(struct proxy *p, const struct config *c)
 {
 	struct writer_listener list[CONFIG_LISTENERS_MAX];
+	size_t n = describe(c, list);
 
-	describe(c, list);
 	if (sandbox_raise(CAP_NET_ADMIN) < 0)
 		return; /* they are counted on, to nobody's harm */
-	writer_forget_others(p->writer, list, c->listeners_count);
+	writer_forget_others(p->writer, list, n);
 	(void)sandbox_lower(CAP_NET_ADMIN);
 }
 
@@ -205,6 +215,68 @@ void socket_watch(int fd, const struct timeouts *t)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stuck, sizeof(stuck));
+}
+
+static int connect_path(const char *path, struct sockaddr_un *ret)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret->sun_path, path, strlen(path));
+	err = connect(fd, (struct sockaddr *)ret, sizeof(*ret)) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/*
+ * Bound beside its place and moved there, so that there is always one to connect to; what
+ * a process that has ended left there goes.
+ */
+static int open_path(const struct listener *l)
+{
+	struct sockaddr_un at;
+	int fd, err = connect_path(l->path, &at);
+
+	if (err == 0 || err == -EAGAIN) /* a full queue is somebody's, too */
+		return -EADDRINUSE;
+	if (err != -ENOENT && err != -ECONNREFUSED)
+		return err;
+	if ((size_t)snprintf(at.sun_path, sizeof(at.sun_path), "%s+", l->path) >=
+	    sizeof(at.sun_path))
+		return -ENAMETOOLONG;
+	(void)unlink(at.sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
+	if (!err && (chmod(at.sun_path, l->unix_mode) < 0 || listen(fd, BACKLOG) < 0 ||
+		     rename(at.sun_path, l->path) < 0)) {
+		err = -errno;
+		(void)unlink(at.sun_path);
+	}
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+/* One for all workers. */
+static int open_path_all(const struct proxy *p, const struct listener *l, int *fds)
+{
+	int err = 0, first = -1;
+
+	for (unsigned i = 0; i < p->workers_n && first < 0; i++)
+		first = fds[i];
+	for (unsigned i = 0; i < p->workers_n && !err; i++) {
+		if (fds[i] >= 0)
+			continue;
+		fds[i] = first < 0 ? open_path(l) : fcntl(first, F_DUPFD_CLOEXEC, 0);
+		if (fds[i] < 0)
+			err = first < 0 ? fds[i] : -errno;
+		first = fds[i];
+	}
+	return err;
 }
 
 static int open_one(const struct listener *l, bool shared)
@@ -250,8 +322,12 @@ static int open_one(const struct listener *l, bool shared)
  */
 static int check_unused(const struct listener *l)
 {
-	int fd = open_one(l, false), err = 0;
+	struct sockaddr_un at;
+	int fd, err = 0;
 
+	if (l->path)
+		return connect_path(l->path, &at) == 0 ? -EADDRINUSE : 0;
+	fd = open_one(l, false);
 	if (fd < 0)
 		return fd;
 	if (listen(fd, 1) < 0)
@@ -267,7 +343,8 @@ int listener_check(const struct listener *l)
 
 	if (err != -EADDRINUSE)
 		return 0; /* anything else is said when it is opened */
-	(void)sockets_owner(&l->addr, owner, sizeof(owner));
+	if (!l->path)
+		(void)sockets_owner(&l->addr, owner, sizeof(owner));
 	log_error("listener '%s': %s is in use by %s", l->name, l->address, owner);
 	return err;
 }
@@ -277,9 +354,12 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 	const struct sock_label label = { .listener = l->id, .leg = TG_LEG_DOWNSTREAM };
 	int err = replaces ? 0 : check_unused(l);
 
+	if (!err && l->path)
+		err = open_path_all(p, l, fds);
 	for (unsigned i = 0; i < p->workers_n && !err; i++) {
 		if (fds[i] >= 0)
-			continue; /* of the process before us, and labelled */
+			continue; /* of the process before us, and labelled; or a path's
+				   */
 		fds[i] = open_one(l, true);
 		err = fds[i] < 0 ? fds[i] : writer_label(p->writer, fds[i], &label);
 	}

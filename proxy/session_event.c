@@ -82,7 +82,9 @@ static void say_ends(const struct worker *w, const struct listener *l, int fd,
 	socklen_t len = sizeof(ss);
 	struct addr local = { .port = 0 };
 
-	if (l && !addr_is_any(l->addr.ip))
+	if (l && l->path)
+		; /* it has no address */
+	else if (l && !addr_is_any(l->addr.ip))
 		local = l->addr;
 	else if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
 		addr_from_sockaddr((struct sockaddr *)&ss, &local);

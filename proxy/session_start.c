@@ -15,6 +15,8 @@ static bool is_trusted(const struct listener *l, const struct addr *peer)
 {
 	if (!l->proxy_protocol)
 		return false;
+	if (l->path) /* who may connect is what its mode and its directory say */
+		return true;
 	for (unsigned i = 0; i < l->proxy_protocol->from_count; i++) {
 		if (prefix_has(&l->trusted[i], peer->ip))
 			return true;
@@ -46,7 +48,11 @@ void session_count(struct session *s, struct config *c)
 				: l && s->route ? config_route(l, s->route->id)
 						: NULL;
 	/* of a check of a trusted balancer the source was not counted */
-	bool named = !s->trusted || memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
+	/* a Unix socket's client has an address if a header says so */
+	bool named = s->listener->path
+			     ? memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0
+			     : !s->trusted ||
+				       memcmp(&s->client, &s->peer, sizeof(s->peer)) != 0;
 
 	for (int i = 0; i < 1 + named; i++) {
 		const struct addr *client = i ? &s->client : NULL;
@@ -146,7 +152,8 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	} else {
 		reason = session_admit(w, l, w->config, NULL, &holds);
 	}
-	if (reason == TG_END_DONE && !trusted) /* else its header says who it is */
+	if (reason == TG_END_DONE && !trusted &&
+	    !l->path) /* else its header says who it is */
 		reason = session_admit(w, l, w->config, &peer, &holds);
 	s = reason == TG_END_DONE ? calloc(1, sizeof(*s)) : NULL;
 	if (!s) {

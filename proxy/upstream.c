@@ -98,6 +98,8 @@ static int header_info(const struct session *s, struct pp_info *ret)
 		return 0;
 	if (getsockname(s->down.fd, (struct sockaddr *)&ss, &len) < 0)
 		return -errno;
+	if (s->listener->path) /* nobody knows where from */
+		return 0;
 	ret->src = s->peer;
 	addr_from_sockaddr((struct sockaddr *)&ss, &ret->dst);
 	ret->known = !had; /* UNKNOWN stays unknown */

@@ -66,7 +66,8 @@ static void show_listener(const struct listener *l)
 {
 	char at[ADDR_STR_MAX];
 
-	printf("  listener %s at %s, %s", l->name, addr_format(&l->addr, at),
+	printf("  listener %s at %s, %s", l->name,
+	       l->path ? l->address : addr_format(&l->addr, at),
 	       l->tls ? "by the ClientHello" : "by the port");
 	if (l->proxy_protocol)
 		show_list("; PROXY headers from", l->proxy_protocol->from,

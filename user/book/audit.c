@@ -165,7 +165,9 @@ static void check_unheard(const struct snapshot *s, struct audit *a)
 		struct audit_line *line;
 		char what[160];
 
-		if (!bytes || p->row.leg == TG_LEG_HOST || has_row(s, &p->row))
+		/* without a protocol: of Unix sockets, which the tcp book has not */
+		if (!bytes || p->row.leg == TG_LEG_HOST || !p->row.proto ||
+		    has_row(s, &p->row))
 			continue;
 		row_what(s, &p->row, what, sizeof(what));
 		line = line_add(a, AUDIT_PROXY_TCP, "%s", what);
