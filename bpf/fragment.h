@@ -143,7 +143,9 @@ static __noinline int fragment_settle(struct wire_flow *f, struct packet *pkt,
 		(void)__sync_fetch_and_add(&f->parts_open, 1);
 	v->counted = 1;
 	if (v->last && !v->settled) {
-		(void)__sync_fetch_and_add(&f->parts_open, -1);
+		/* the first may have been another flow's, of the same 4-tuple before */
+		if (*(volatile __u32 *)&f->parts_open)
+			(void)__sync_fetch_and_add(&f->parts_open, -1);
 		v->settled = 1;
 	}
 	if (!v->header || !v->early_bytes)

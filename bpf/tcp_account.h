@@ -309,7 +309,7 @@ static __always_inline void check_arrived(struct tcp_sock *tp, struct tcp_totals
 	if (seen > rx) /* beyond its window, after its reset, or forged */
 		refused = least(seen - rx, more);
 	else /* no more than its fragmented packets could hold */
-		parts = least(rx - seen, f->parts_open * 65535ull);
+		parts = least(rx - seen, (f->parts_open & 0xffff) * 65535ull);
 	ADD(row->wire_rx_outside_bytes, f->outside_bytes);
 	ADD(row->wire_rx_parts_bytes, parts);
 	ADD(row->wire_rx_unaccepted_bytes, refused);

@@ -11,7 +11,7 @@
 
 #include "batch.h"
 
-#define BATCH_BYTES  (512u * 1024)
+#define BATCH_BYTES  (2048u * 1024)
 #define ANSWER_BYTES 32768 /* as much as the kernel puts into one answer */
 /* Beyond this the batch buffer could not take another message. */
 #define BATCH_LIMIT (BATCH_BYTES / 2)
@@ -63,7 +63,8 @@ struct nlmsghdr *nft_batch_add(struct nft_batch *b, uint16_t type, uint16_t fami
 
 void nft_batch_next(struct nft_batch *b)
 {
-	mnl_nlmsg_batch_next(b->batch);
+	if (!mnl_nlmsg_batch_next(b->batch))
+		b->full = 1;
 }
 
 static struct mnl_socket *open_socket(void)

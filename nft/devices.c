@@ -25,6 +25,7 @@ struct device_chain {
 	char name[CHAIN_NAME_BYTES];
 	bool there;
 	bool wanted;
+	bool moved; /* with its device, which has another name now */
 };
 
 struct device_chains {
@@ -68,7 +69,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 	struct nftnl_chain *c = nftnl_chain_alloc();
 	struct device_chains *all = arg;
 	struct device_chain *one;
-	const char *table, *name;
+	const char *table, *name, *device;
 	int r = MNL_CB_OK;
 
 	if (!c) {
@@ -80,10 +81,13 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 	    (name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME)) &&
 	    strcmp(table, all->at->table) == 0 && is_of_device(name)) {
 		one = chain_find(all, name);
-		if (one)
+		device = nftnl_chain_get_str(c, NFTNL_CHAIN_DEV);
+		if (one) {
 			one->there = true;
-		else
+			one->moved = device && strcmp(device, name + 3) != 0;
+		} else {
 			r = MNL_CB_ERROR;
+		}
 	}
 	nftnl_chain_free(c);
 	return r;
@@ -133,12 +137,14 @@ static int change_chains(const struct device_chains *all)
 	for (size_t i = 0; i < all->n && !err; i++) {
 		const struct device_chain *c = &all->list[i];
 
-		if (c->there == c->wanted)
+		if (c->there == c->wanted && !c->moved)
 			continue;
 		changes++;
 		made += c->wanted;
-		err = c->wanted ? add_chain(b, all->at, c->name)
-				: nft_chain_remove(b, all->at, c->name);
+		if (c->there)
+			err = nft_chain_remove(b, all->at, c->name);
+		if (!err && c->wanted)
+			err = add_chain(b, all->at, c->name);
 	}
 	if (!err && changes)
 		err = nft_batch_commit(b);

@@ -118,11 +118,11 @@ static int check_unix(struct where *w, struct listener *l)
 {
 	const char *path = l->address + 5;
 
-	if (path[0] != '/' || strlen(path) > CONFIG_UNIX_MAX)
+	if (path[0] != '/' || strlen(path) >= CONFIG_UNIX_MAX)
 		return where_wrong(w,
 				   "'%s' is not unix: and the whole path of a socket, of "
 				   "at most %d characters",
-				   l->address, CONFIG_UNIX_MAX);
+				   l->address, CONFIG_UNIX_MAX - 1);
 	l->path = path;
 	addr_of_path(path, &l->addr);
 	l->unix_mode = CONFIG_UNIX_MODE;

@@ -231,21 +231,44 @@ static int connect_path(const char *path, struct sockaddr_un *ret)
 }
 
 /*
- * Bound beside its place and moved there, so that there is always one to connect to; what
- * a process that has ended left there goes.
+ * Nothing, or a socket that nobody listens on, or ours if it replaces one: 0; else
+ * -EADDRINUSE or another errno.
  */
-static int open_path(const struct listener *l)
+static int check_path(const char *path, bool replaces)
 {
 	struct sockaddr_un at;
-	int fd, err = connect_path(l->path, &at);
+	struct stat st;
+	int err;
 
-	if (err == 0 || err == -EAGAIN) /* a full queue is somebody's, too */
-		return -EADDRINUSE;
-	if (err != -ENOENT && err != -ECONNREFUSED)
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST; /* it is somebody's file */
+	if (replaces)
+		return 0;
+	err = connect_path(path, &at);
+	if (err == -ECONNREFUSED || err == -ENOENT)
+		return 0;
+	return err == 0 || err == -EAGAIN ? -EADDRINUSE : err; /* a full queue is, too */
+}
+
+/*
+ * Bound beside its place and moved there, so that there is always one to connect to; what
+ * a process that has ended left there goes.  replaces: what listens there is ours.
+ */
+static int open_path(const struct listener *l, bool replaces)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd, err = check_path(l->path, replaces);
+
+	if (err)
 		return err;
 	if ((size_t)snprintf(at.sun_path, sizeof(at.sun_path), "%s+", l->path) >=
 	    sizeof(at.sun_path))
 		return -ENAMETOOLONG;
+	err = check_path(at.sun_path, false);
+	if (err)
+		return err;
 	(void)unlink(at.sun_path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -262,7 +285,8 @@ static int open_path(const struct listener *l)
 }
 
 /* One for all workers. */
-static int open_path_all(const struct proxy *p, const struct listener *l, int *fds)
+static int open_path_all(const struct proxy *p, const struct listener *l, bool replaces,
+			 int *fds)
 {
 	int err = 0, first = -1;
 
@@ -271,7 +295,8 @@ static int open_path_all(const struct proxy *p, const struct listener *l, int *f
 	for (unsigned i = 0; i < p->workers_n && !err; i++) {
 		if (fds[i] >= 0)
 			continue;
-		fds[i] = first < 0 ? open_path(l) : fcntl(first, F_DUPFD_CLOEXEC, 0);
+		fds[i] = first < 0 ? open_path(l, replaces)
+				   : fcntl(first, F_DUPFD_CLOEXEC, 0);
 		if (fds[i] < 0)
 			err = first < 0 ? fds[i] : -errno;
 		first = fds[i];
@@ -322,11 +347,10 @@ static int open_one(const struct listener *l, bool shared)
  */
 static int check_unused(const struct listener *l)
 {
-	struct sockaddr_un at;
 	int fd, err = 0;
 
 	if (l->path)
-		return connect_path(l->path, &at) == 0 ? -EADDRINUSE : 0;
+		return check_path(l->path, false);
 	fd = open_one(l, false);
 	if (fd < 0)
 		return fd;
@@ -355,7 +379,7 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 	int err = replaces ? 0 : check_unused(l);
 
 	if (!err && l->path)
-		err = open_path_all(p, l, fds);
+		err = open_path_all(p, l, replaces, fds);
 	for (unsigned i = 0; i < p->workers_n && !err; i++) {
 		if (fds[i] >= 0)
 			continue; /* of the process before us, and labelled; or a path's
@@ -366,6 +390,9 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 	if (err == -EADDRINUSE)
 		log_error("listener '%s': %s is in use by another program", l->name,
 			  l->address);
+	else if (err == -EEXIST)
+		log_error("listener '%s': %s is there and is no socket", l->name,
+			  l->path);
 	else if (err)
 		(void)log_errno(err, "listener '%s': cannot open %s", l->name,
 				l->address);

@@ -295,6 +295,20 @@ static bool is_stale_table(const struct load *ld)
 	       strcmp(owner, ld->opts->pins) == 0;
 }
 
+/* Of a load of these pins that was killed, with devices or without them. */
+static void remove_other_family(struct load *ld)
+{
+	const struct nft_where other = { .table = ld->table,
+					 .family = ld->nft_at.family == NFT_INET
+							   ? NFT_NETDEV
+							   : NFT_INET };
+	char owner[PIN_PATH_BYTES];
+
+	if (nft_table_owner(&other, owner, sizeof(owner)) == 0 &&
+	    strcmp(owner, ld->opts->pins) == 0)
+		(void)nft_table_delete(&other);
+}
+
 static int load_nft(struct load *ld)
 {
 	const char *family = nft_family_name(ld->nft_at.family);
@@ -321,6 +335,7 @@ static int load_nft(struct load *ld)
 	if (err < 0)
 		return log_errno(err, "cannot create nft table '%s %s'", family,
 				 ld->table);
+	remove_other_family(ld);
 	ld->nft = true;
 	return 0;
 }

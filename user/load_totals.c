@@ -48,6 +48,18 @@ static int update(const struct filling *f, const char *map, const void *key,
 	return -E2BIG;
 }
 
+/* Of no more than n numbers. */
+static bool is_list(const json_t *v, size_t n)
+{
+	if (!json_is_array(v) || json_array_size(v) > n)
+		return false;
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		if (!json_is_integer(json_array_get(v, i)))
+			return false;
+	}
+	return true;
+}
+
 /* The counters into *base; a key that is not known would be lost, so it is refused. */
 static int read_counters(const struct filling *f, json_t *o,
 			 const struct totals_field *fields, void *base)
@@ -64,8 +76,8 @@ static int read_counters(const struct filling *f, json_t *o,
 
 		while (at->name && strcmp(at->name, key) != 0)
 			at++;
-		if (!at->name || (at->n > 1 && json_array_size(v) > at->n) ||
-		    (at->n == 1 && !json_is_integer(v))) {
+		if (!at->name || (at->n == 1 && !json_is_integer(v)) ||
+		    (at->n > 1 && !is_list(v, at->n))) {
 			log_error("--continue %s: %s is no counter of this version",
 				  f->path, key);
 			return -EINVAL;

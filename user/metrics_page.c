@@ -71,6 +71,8 @@ void page_row_sample(const struct page *p, const char *name, bool counter,
 		fputs("\",backend=\"", p->out);
 		page_put_value(p->out, snapshot_name(p->s, TG_NAME_BACKEND, k->backend));
 		fputc('"', p->out);
+		if (!k->proto) /* of Unix sockets; a name may have been TCP's before */
+			fputs(",transport=\"unix\"", p->out);
 	}
 	fprintf(p->out, "%s%s} ", extra[0] ? "," : "", extra);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The proxy's own book and state as metrics. */
+#include <netinet/in.h>
 #include <inttypes.h>
 #include <stddef.h>
 
@@ -127,7 +128,7 @@ static void hellos(const struct page *p)
 		{ "hello_segments", "TCP segments until a ClientHello was complete.",
 		  offsetof(struct hello_book, segments), 0 },
 	};
-	struct row_key key = { .leg = TG_LEG_DOWNSTREAM };
+	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
 
 	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
 		page_histogram(p, all[k].name, all[k].help);
@@ -147,7 +148,7 @@ static void hellos(const struct page *p)
 static void hello_names(const struct page *p)
 {
 	static const char name[] = "hello_names";
-	struct row_key key = { .leg = TG_LEG_DOWNSTREAM };
+	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
 
 	page_family(p, name, true,
 		    "ClientHellos whose server name is no more than the public one of an "

@@ -420,6 +420,8 @@ static int repair_locked(struct repair *r)
 		(void)count_up(r, TG_CURSOR_EPOCH);
 	if (r->mended)
 		err = hooks_measure(r->pins, r->hooks, TG_HOOKS_MAX, &r->hooks_n);
+	if (err)
+		return err;
 	anew = mend_nft(r, &table_is_new);
 	if (r->missed || anew > 0)
 		compare_anew(r, table_is_new);

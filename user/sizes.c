@@ -89,5 +89,8 @@ int sizes_from_config(const char *path, struct load_opts *opts)
 		err = set_size(opts, "tcp_totals", rows);
 	if (!err && rows > TG_ROWS_MAX)
 		err = set_size(opts, "wire_totals", rows);
+	/* rows that give way to a configuration without any of these names */
+	if (!err && rows > TG_ROWS_MAX)
+		err = set_size(opts, "folding", rows);
 	return err;
 }

@@ -135,20 +135,35 @@ static json_t *tcp_json(const struct snapshot *s, const struct tcp_row *row)
 	return row_json(s, &row->key, &t, totals_tcp);
 }
 
+static json_t *overflow_json(const struct tcp_totals *overflow)
+{
+	struct tcp_totals t = *overflow;
+
+	t.left += tcp_live(overflow);
+	return counters(&t, totals_tcp);
+}
+
+/* 0; a row that cannot be written would be a counter that goes back. */
+static int append(json_t *list, json_t *row)
+{
+	return json_array_append_new(list, row) < 0 ? -1 : 0;
+}
+
 static json_t *document(const struct snapshot *s)
 {
+	int bad = 0;
 	json_t *tcp = json_array(), *wire = json_array(), *proxy = json_array(),
 	       *faults = json_object();
 
 	for (size_t i = 0; i < s->tcp_n; i++)
-		json_array_append_new(tcp, tcp_json(s, &s->tcp[i]));
+		bad |= append(tcp, tcp_json(s, &s->tcp[i]));
 	for (size_t i = 0; i < s->wire_n; i++)
-		json_array_append_new(wire, row_json(s, &s->wire[i].key,
-						     &s->wire[i].totals, totals_wire));
+		bad |= append(wire, row_json(s, &s->wire[i].key, &s->wire[i].totals,
+					     totals_wire));
 	for (size_t i = 0; i < s->slots_n; i++) {
 		if (s->slots[i].row.leg != TG_LEG_HOST) /* the first is nobody's */
-			json_array_append_new(proxy, row_json(s, &s->slots[i].row,
-							      &s->slots[i], totals_slot));
+			bad |= append(proxy, row_json(s, &s->slots[i].row, &s->slots[i],
+						      totals_slot));
 	}
 	for (int i = 0; i < TG_FAULT_MAX; i++) {
 		if (s->faults[i])
@@ -160,8 +175,8 @@ static json_t *document(const struct snapshot *s)
 			 (json_int_t)(s->meta.totals_unix ? s->meta.totals_unix
 							  : s->meta.loaded_unix),
 			 "exported_unix", (json_int_t)time(NULL), "tcp", tcp,
-			 "tcp_overflow", counters(&s->tcp_overflow, totals_tcp), "wire",
-			 wire, "wire_overflow", counters(&s->wire_overflow, totals_wire),
+			 "tcp_overflow", overflow_json(&s->tcp_overflow), "wire", wire,
+			 "wire_overflow", counters(&s->wire_overflow, totals_wire),
 			 "proxy", proxy, "faults", faults);
 }
 

@@ -166,6 +166,7 @@ books_are_true() {
 	local rc=0
 	within 40 true_books || rc=1
 	echo "# $(jq -c '[.verdict, .residual_bytes, [.incomplete[]?.text]]' "$DIR/audit")" >&3
+	[ $rc = 0 ] || jq -c '.odd_connections[]?' "$DIR/audit"
 	return $rc
 }
 

@@ -24,7 +24,8 @@ struct scan {
 	bool names_open; /* read when a cgroup is new */
 	uint64_t seen[TG_CGROUPS_MAX];
 	size_t n;
-	bool cut;
+	bool cut;  /* not all were seen */
+	bool full; /* some have no name, or no place */
 };
 
 static bool ends_with(const char *part, size_t len, const char *end)
@@ -52,6 +53,11 @@ void cgroup_name_of(const char *path, char ret[TG_NAME_LEN])
 		(void)snprintf(ret, TG_NAME_LEN, "%.*s", (int)unit_len, unit);
 	else
 		(void)snprintf(ret, TG_NAME_LEN, "%s", *path ? path : "/");
+	/* a directory's name may be any bytes; a label and JSON are text */
+	for (char *p = ret; *p; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
 }
 
 /* The id of a name; of one that is new it is made. */
@@ -84,14 +90,12 @@ static int add(struct scan *s, uint64_t number, const char *path)
 	if (bpf_map_lookup_elem(s->cgroups_fd, &number, &val) == 0)
 		return 0;
 	err = name_id(s, path, &id);
-	if (err == -ENOSPC) {
-		s->cut = true;
-		return 0;
-	}
 	val = id;
 	if (!err && bpf_map_update_elem(s->cgroups_fd, &number, &val, BPF_ANY) < 0)
 		err = -errno;
-	return err;
+	/* numbers of those that are gone make room below: the next look tries again */
+	s->full |= err == -ENOSPC || err == -E2BIG;
+	return err == -ENOSPC || err == -E2BIG ? 0 : err;
 }
 
 /* dirfd is taken over; path: below the root, "" at first. */
@@ -173,7 +177,7 @@ int cgroups_scan(const char *pins, const char *root)
 		err = walk(s, fd, "", 0);
 	if (!err)
 		err = forget_gone(s);
-	if (!err && s->cut)
+	if (!err && (s->cut || s->full))
 		err = -E2BIG;
 	if (s->names_open)
 		names_close(&s->names);

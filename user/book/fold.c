@@ -47,7 +47,7 @@ static struct row_key past_of(const struct row_key *row)
 /* By the law of struct tcp_totals. */
 static uint64_t live(const struct tcp_totals *t)
 {
-	uint64_t n = t->opened + t->adopted + t->waiting - t->waited;
+	uint64_t n = t->opened + t->adopted + t->waiting - t->waited - t->left;
 
 	for (int r = 0; r < TG_CLOSE_MAX; r++)
 		n -= t->closed[r];

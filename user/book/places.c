@@ -310,8 +310,10 @@ static void forget_names(struct places *p, const struct row_key *rows, size_t n)
 				kept.ids[id_of(&p->slots[i].row,
 					       (enum tg_name_kind)kind)] = 1;
 		}
-		for (size_t i = 0; i < n; i++)
-			kept.ids[id_of(&rows[i], (enum tg_name_kind)kind)] = 1;
+		for (size_t i = 0; i < n; i++) {
+			if (rows[i].leg != TG_LEG_HOST) /* its backend is a cgroup */
+				kept.ids[id_of(&rows[i], (enum tg_name_kind)kind)] = 1;
+		}
 		for (uint16_t id = 1; kind == TG_NAME_LISTENER && id < TG_LISTENERS_MAX;
 		     id++) {
 			if (!kept.ids[id] && p->names.used[kind][id])
