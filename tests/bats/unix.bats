@@ -105,6 +105,14 @@ payload() {
 	sed -i "s#unix:$DIR/run/in#unix:$DIR/run/other#" "$DIR/gate.yaml"
 	run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
 	[[ $output == *"listener 'in': unix:$DIR/run/other is in use by another program"* ]]
+	# a file that is none of ours, where the socket or its first name should be
+	for file in "$DIR/run/file" "$DIR/run/new+"; do
+		echo precious >"$file"
+		printf '%s\n' 'listeners:' "  - { name: in, address: 'unix:${file%+}', routes: [{ name: a, backends: ['198.51.100.1:3000'] }] }" >"$DIR/one.yaml"
+		run -1 at gate "$BIN/tollgate-proxy" --config "$DIR/one.yaml" --pins "$PINS"
+		[[ $output == *"is there and is no socket"* ]]
+		equal precious "$(cat "$file")" "$file"
+	done
 }
 
 @test "a reload and a successor keep a unix socket; who waits is served; one that is taken away is gone" {
@@ -123,10 +131,15 @@ payload() {
 	wait "$held_pid" "$proxy_pid"
 	back gate -U "$DIR/run/in"
 	back gate -U "$DIR/run/through"
-	# without it
-	sed -i '/name: through/,/routes:/d' "$DIR/gate.yaml"
+	# under another name
+	sed -i 's/name: through/name: renamed/' "$DIR/gate.yaml"
 	kill -HUP "$next_pid"
 	within 10 grep -q "read again" "$DIR/next.log"
+	back gate -U "$DIR/run/through"
+	# without it
+	sed -i '/name: renamed/,/routes:/d' "$DIR/gate.yaml"
+	kill -HUP "$next_pid"
+	within 10 eval '[ "$(grep -c "read again" "$DIR/next.log")" = 2 ]'
 	run ! back gate -U "$DIR/run/through"
 	back gate -U "$DIR/run/in"
 	within 10 sockets_closed
