@@ -335,9 +335,10 @@ struct wire_flow {
 	__u64 outside_bytes; /* received payload beyond any window of TCP */
 	__u64 epoch;	     /* TG_CURSOR_EPOCH when it began */
 	__u64 parts_bytes;   /* received payload in fragments that are in another row */
-	__u32 parts_open; /* first fragments received whose last was not known as such */
-	__u32 listeners;  /* TG_CURSOR_LISTENERS, and 1, of the next */
-	__u16 boundary;	  /* listener of its local address and port, whatever its leg */
+	__u32 parts_open;    /* fragmented packets received of which parts may have been
+				missed */
+	__u32 listeners;     /* TG_CURSOR_LISTENERS, and 1, of the next */
+	__u16 boundary; /* listener of its local address and port, whatever its leg */
 	__u16 pad16;
 	__u32 pad;
 };
@@ -367,10 +368,13 @@ struct fragment_val {
 	__u8 has_ports;
 	__u8 proto;
 	__u8 tcp_flags;
-	__u8 last;    /* the last part was seen */
+	__u8 last;    /* the last part was seen ... */
+	__u16 end;    /* ... and ended here */
+	__u32 got;    /* bytes of all parts */
+	__u8 done;    /* nothing is missing: another part is of another packet */
 	__u8 counted; /* in parts_open of its flow ... */
 	__u8 settled; /* ... and no more */
-	__u8 pad[4];
+	__u8 pad[5];
 };
 
 /*

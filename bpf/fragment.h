@@ -37,6 +37,13 @@ static __always_inline __u32 part_bytes(const struct packet *pkt)
 	return pkt->l3_bytes > pkt->l3_header ? pkt->l3_bytes - pkt->l3_header : 0;
 }
 
+/* Whoever sends may use a number again as soon as the packet is whole. */
+static __always_inline void fragment_got(struct fragment_val *v, __u32 bytes)
+{
+	v->got += bytes;
+	v->done = v->last && v->got >= v->end;
+}
+
 static __always_inline void fragment_first(struct fragment_val *v,
 					   const struct packet *pkt, __u64 *payload)
 {
@@ -44,6 +51,7 @@ static __always_inline void fragment_first(struct fragment_val *v,
 
 	if (v->has_ports) /* an older packet had this number */
 		__builtin_memset(v, 0, sizeof(*v));
+	fragment_got(v, bytes);
 	v->sport = pkt->sport;
 	v->dport = pkt->dport;
 	v->proto = pkt->proto;
@@ -80,7 +88,11 @@ static __always_inline int fragment_later(struct fragment_val *v, struct packet 
 		if (v->has_ports && pkt->tcp_flags & TCP_SYN)
 			v->seq++;
 	}
-	v->last |= pkt->fragment_last;
+	if (pkt->fragment_last) {
+		v->last = 1;
+		v->end = (__u16)to;
+	}
+	fragment_got(v, to - from);
 	pkt->tcp_flags = 0;
 	if (!v->has_ports || !v->header)
 		fragment_early(v, from, to);
@@ -118,7 +130,9 @@ static __noinline int fragment_note(struct packet *pkt, __u32 point, __u64 *payl
 	v = fragment_lookup(pkt, point, 1);
 	if (!v)
 		return 0;
-	if (now - v->seen_ns > FRAGMENT_NS)
+	/* too old, or whole, or its last part is seen once more: this is another packet's
+	 */
+	if (now - v->seen_ns > FRAGMENT_NS || v->done || (v->last && pkt->fragment_last))
 		__builtin_memset(v, 0, sizeof(*v));
 	v->seen_ns = now;
 	if (pkt->fragment == TG_FRAGMENT_LATER)
@@ -142,7 +156,8 @@ static __noinline int fragment_settle(struct wire_flow *f, struct packet *pkt,
 	if (!v->counted)
 		(void)__sync_fetch_and_add(&f->parts_open, 1);
 	v->counted = 1;
-	if (v->last && !v->settled) {
+	/* parts that overlap, or come twice, leave it open */
+	if (v->done && v->got == v->end && !v->settled) {
 		/* the first may have been another flow's, of the same 4-tuple before */
 		if (*(volatile __u32 *)&f->parts_open)
 			(void)__sync_fetch_and_add(&f->parts_open, -1);
