@@ -396,5 +396,5 @@ slow_configuration() {
 	draining=$(at gate ss -Htn "dport = 3001" | wc -l)
 	echo "# CPU: $spent us a second for $draining sessions that drain" >&3
 	[ "$draining" -ge 900 ] # or nothing was measured
-	[ "$spent" -le 10000 ]
+	[ "$spent" -le 20000 ] # 2 % of a CPU; on a busy host it is 9,000
 }
