@@ -337,8 +337,10 @@ static __always_inline int flow_is_over(const struct wire_flow *f,
 {
 	if (f->socket || pkt->proto != IPPROTO_TCP || point == TG_XDP)
 		return 0;
+	/* the answer to a wrong ACK of a handshake has that number, and ends nothing */
 	if (pkt->tcp_flags & TCP_RST)
-		return point == TG_TX;
+		return point == TG_TX &&
+		       (!f->seq[TG_TX].first || (__u32)f->seq[TG_TX].highest == pkt->seq);
 	return f->fins == 3;
 }
 
