@@ -53,11 +53,11 @@ static __always_inline void row_of(const struct sock_label *label,
 		ret->leg = label->leg;
 		return;
 	}
-	port = bpf_ntohs(st->role == TG_ROLE_ACCEPTED ? key->local_port
-						      : key->remote_port);
 	if (!carried)
 		return;
 	ret->backend = (__u16)st->cgroup;
+	port = bpf_ntohs(st->role == TG_ROLE_ACCEPTED ? key->local_port
+						      : key->remote_port);
 	if (!is_ephemeral(port))
 		ret->port = port;
 }
@@ -309,7 +309,7 @@ static __always_inline void check_arrived(struct tcp_sock *tp, struct tcp_totals
 	if (seen > rx) /* beyond its window, after its reset, or forged */
 		refused = least(seen - rx, more);
 	else /* no more than its fragmented packets could hold */
-		parts = least(rx - seen, (f->parts_open & 0xffff) * 65535ull);
+		parts = least(rx - seen, f->parts_open * 65535ull);
 	ADD(row->wire_rx_outside_bytes, f->outside_bytes);
 	ADD(row->wire_rx_parts_bytes, parts);
 	ADD(row->wire_rx_unaccepted_bytes, refused);
@@ -440,6 +440,42 @@ static __noinline int claimed_now(struct tcp_sock *tp, struct sock_state *st,
 	return 0;
 }
 
+/* What is gone as soon as it has closed, for who compares it later. */
+static __always_inline void close_state(struct tcp_sock *tp, struct sock_state *st,
+					__u32 old_state, const struct row_key *row_key)
+{
+	if (st->here)
+		cursor_add(TG_CURSOR_LIVE, -1);
+	if (tp->bytes_sent < st->flushed.tx_payload_bytes)
+		fault_inc(TG_FAULT_SEQUENCE);
+	st->unsent_bytes = bytes_unsent(tp, old_state);
+	st->rcv_nxt = tp->rcv_nxt;
+	st->fin_received = fin_received(tp);
+	st->row = *row_key;
+	st->closed = 1;
+}
+
+/*
+ * Of sock_closed() and tcp_release() one comes second; the full barriers make sure that
+ * at least one of two at the same time sees the other.
+ */
+static __always_inline void close_claim(struct tcp_sock *tp, struct sock_state *st,
+					struct flow_key *key, struct tcp_totals *row,
+					struct verdict *verdict)
+{
+	struct sock_label *label;
+
+	(void)__sync_fetch_and_add(&st->compared, 0);
+	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+	if (is_queued(tp_sk(tp)))
+		/* accept() may come and read what is there, or never: who claims it then
+		 * is compared all the same */
+		add_unclaimed(st, row);
+	else if (label && (st->released || !tp_sk(tp)->sk_socket ||
+			   label->flags & TG_LABEL_CLAIMED))
+		claimed_now(tp, st, label, key, verdict);
+}
+
 /* Both hooks come here, each at most once a life. */
 static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 				  __u32 old_state)
@@ -468,33 +504,11 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 		sock_flush(st, &now, row);
 	}
 	waiting_ends(st, label);
-	if (st->here)
-		cursor_add(TG_CURSOR_LIVE, -1);
-	if (tp->bytes_sent < st->flushed.tx_payload_bytes)
-		fault_inc(TG_FAULT_SEQUENCE);
-	st->unsent_bytes = bytes_unsent(tp, old_state);
-	st->rcv_nxt = tp->rcv_nxt;
-	st->fin_received = fin_received(tp);
-	st->row = row_key;
-	st->closed = 1;
+	close_state(tp, st, old_state, &row_key);
 	reason = close_reason(tp, old_state);
 	close_totals(tp, st, row, reason, now_ns);
-	if (is_labelled(label)) {
-		/*
-		 * Of sock_closed() and tcp_release() one comes second; the full
-		 * barriers make sure that at least one of two at the same time sees the
-		 * other.
-		 */
-		(void)__sync_fetch_and_add(&st->compared, 0);
-		label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
-		if (is_queued(tp_sk(tp)))
-			/* accept() may come and read what is there, or never: who claims
-			 * it then is compared all the same */
-			add_unclaimed(st, row);
-		else if (label && (st->released || !tp_sk(tp)->sk_socket ||
-				   label->flags & TG_LABEL_CLAIMED))
-			claimed_now(tp, st, label, &key, &verdict);
-	}
+	if (is_labelled(label))
+		close_claim(tp, st, &key, row, &verdict);
 	f = wire_close(&key, &row_key, row);
 	if (f && !is_comparable(f)) {
 		ADD(row->wire_unmatched, 1);

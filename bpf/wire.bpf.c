@@ -226,16 +226,31 @@ static __noinline int is_forwarded(void *ctx, const struct frame *frame,
 }
 
 /* Whose frame is it, if no flow says so. */
-static __always_inline __u8 owner_find(void *ctx, const struct frame *frame,
-				       const struct packet *pkt,
-				       const struct flow_key *key, __u16 *ret_listener)
+struct owner {
+	__u16 boundary; /* listener of its local address and port, whatever its leg */
+	__u16 listener; /* the same, unless it only passes through */
+	__u8 leg;
+};
+
+static __always_inline struct owner owner_find(void *ctx, const struct frame *frame,
+					       const struct packet *pkt,
+					       const struct flow_key *key)
 {
-	*ret_listener = 0;
-	if (is_forwarded(ctx, frame, pkt))
-		return TG_LEG_FORWARDED;
+	struct owner o = { .leg = TG_LEG_FORWARDED };
+
 	if (pkt->proto == IPPROTO_TCP)
-		*ret_listener = listener_lookup(key->local, key->local_port);
-	return *ret_listener ? TG_LEG_DOWNSTREAM : TG_LEG_HOST;
+		o.boundary = listener_lookup(key->local, key->local_port);
+	if (is_forwarded(ctx, frame, pkt))
+		return o;
+	o.listener = o.boundary;
+	o.leg = o.listener ? TG_LEG_DOWNSTREAM : TG_LEG_HOST;
+	return o;
+}
+
+/* A flow of which 0 is known was never asked. */
+static __always_inline __u32 listeners_now(void)
+{
+	return (__u32)cursor_get(TG_CURSOR_LISTENERS) + 1;
 }
 
 static __always_inline int opens_flow(const struct packet *pkt)
@@ -250,6 +265,7 @@ static __always_inline struct wire_flow *flow_find(void *ctx, struct flow_key *k
 						   const struct frame *frame)
 {
 	struct wire_flow *f = flow_bound(key, frame), *fresh;
+	struct owner owner;
 	__u32 zero = 0;
 
 	if (!f)
@@ -261,7 +277,11 @@ static __always_inline struct wire_flow *flow_find(void *ctx, struct flow_key *k
 		return NULL;
 	fresh->key = *key;
 	fresh->active = frame->point == TG_TX;
-	fresh->leg = owner_find(ctx, frame, pkt, key, &fresh->listener);
+	owner = owner_find(ctx, frame, pkt, key);
+	fresh->leg = owner.leg;
+	fresh->listener = owner.listener;
+	fresh->boundary = owner.boundary;
+	fresh->listeners = listeners_now();
 	fresh->opened_ns = fresh->seen_ns = bpf_ktime_get_coarse_ns();
 	fresh->epoch = cursor_get(TG_CURSOR_EPOCH);
 	fault_insert(bpf_map_update_elem(&wire, key, fresh, BPF_NOEXIST),
@@ -348,7 +368,7 @@ static __always_inline int flow_is_over(const struct wire_flow *f,
 static __always_inline __u16 flow_boundary(struct wire_flow *f,
 					   const struct flow_key *key)
 {
-	__u32 now = (__u32)cursor_get(TG_CURSOR_LISTENERS) + 1;
+	__u32 now = listeners_now();
 
 	if (f->listeners != now) {
 		f->boundary = listener_lookup(key->local, key->local_port);
@@ -366,9 +386,9 @@ static __always_inline __u16 account(void *ctx, struct packet *pkt, struct frame
 	struct flow_key key = {};
 	struct row_key row;
 	struct wire_flow *f;
-	__u16 boundary = 0, listener = 0;
+	struct owner owner;
+	__u16 boundary = 0;
 	int charged = 0, known = 1;
-	__u8 leg;
 
 	if (pkt->fragment)
 		known = fragment_note(pkt, frame->point, &frame->counts.payload_bytes);
@@ -390,10 +410,9 @@ static __always_inline __u16 account(void *ctx, struct packet *pkt, struct frame
 		}
 	}
 	if (!charged) {
-		leg = owner_find(ctx, frame, pkt, &key, &listener);
-		row_add(pkt->proto, leg, listener, frame);
-		boundary =
-			listener ? listener : listener_lookup(key.local, key.local_port);
+		owner = owner_find(ctx, frame, pkt, &key);
+		row_add(pkt->proto, owner.leg, owner.listener, frame);
+		boundary = owner.boundary;
 	}
 	return boundary;
 }
