@@ -524,7 +524,9 @@ struct watched {
 	X(STATE, "state")     \
 	X(WIRE_RX, "wire_rx") \
 	X(WIRE_TX, "wire_tx") \
-	X(XDP, "xdp")
+	X(XDP, "xdp")         \
+	X(NFT_RX, "nft_rx")   \
+	X(NFT_TX, "nft_tx")
 
 enum tg_hook_kind {
 #define X(name, label) TG_HOOK_##name,

@@ -11,6 +11,7 @@
 
 #include "batch.h"
 #include "nft.h"
+#include "rule.h"
 
 #define COUNTERS_MAX 4096
 #define TRIES_MAX    10
@@ -151,24 +152,6 @@ static size_t listener_of(const char *counter, char *ret, size_t cap)
 	return 0;
 }
 
-static int remove_counter(struct nft_batch *b, const struct nft_where *at,
-			  const char *name)
-{
-	struct nftnl_obj *o = nftnl_obj_alloc();
-	struct nlmsghdr *nlh;
-
-	if (!o)
-		return -ENOMEM;
-	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, at->table);
-	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
-	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
-	nlh = nft_batch_add(b, NFT_MSG_DELOBJ, (uint16_t)at->family, 0);
-	nftnl_obj_nlmsg_build_payload(nlh, o);
-	nft_batch_next(b);
-	nftnl_obj_free(o);
-	return 0;
-}
-
 int nft_counters_prune(const struct nft_where *at,
 		       bool (*is_known)(const char *listener, void *arg), void *arg)
 {
@@ -186,7 +169,7 @@ int nft_counters_prune(const struct nft_where *at,
 		    !listener_of(all[i].name, listener, sizeof(listener)) ||
 		    is_known(listener, arg))
 			continue;
-		err = remove_counter(b, at, all[i].name);
+		err = nft_counter_message(b, at, NFT_MSG_DELOBJ, all[i].name);
 		gone++;
 	}
 	if (!err && gone)

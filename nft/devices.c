@@ -28,13 +28,13 @@ struct device_chain {
 	bool moved; /* with its device, which has another name now */
 };
 
-struct device_chains {
+struct nft_chains {
 	const struct nft_where *at;
 	struct device_chain *list;
 	size_t n;
 };
 
-static struct device_chain *chain_find(struct device_chains *all, const char *name)
+static struct device_chain *chain_find(struct nft_chains *all, const char *name)
 {
 	struct device_chain *more;
 
@@ -67,7 +67,7 @@ static bool is_of_device(const char *name)
 static int on_chain(const struct nlmsghdr *nlh, void *arg)
 {
 	struct nftnl_chain *c = nftnl_chain_alloc();
-	struct device_chains *all = arg;
+	struct nft_chains *all = arg;
 	struct device_chain *one;
 	const char *table, *name, *device;
 	int r = MNL_CB_OK;
@@ -93,7 +93,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 	return r;
 }
 
-static int read_chains(struct device_chains *all)
+static int read_chains(struct nft_chains *all)
 {
 	int err;
 
@@ -114,22 +114,11 @@ static int add_chain(struct nft_batch *b, const struct nft_where *at, const char
 		.priority = tx ? NFT_PRIORITY_LAST : NFT_PRIORITY_FIRST,
 		.device = name + 3
 	};
-	struct nftnl_rule *r;
-	int err = nft_chain_add(b, at, name, &hook);
 
-	if (err)
-		return err;
-	r = nft_rule_new(at, name);
-	if (!r)
-		return -ENOMEM;
-	err = nft_go_to(r, NFT_JUMP, tx ? "tx" : "rx");
-	if (!err)
-		nft_rule_commit(b, at, r);
-	nftnl_rule_free(r);
-	return err;
+	return nft_base_chain_add(b, at, name, &hook, tx);
 }
 
-static int change_chains(const struct device_chains *all)
+static int change_chains(const struct nft_chains *all)
 {
 	struct nft_batch *b = nft_batch_new();
 	int err = b ? 0 : -ENOMEM, changes = 0, made = 0;
@@ -154,7 +143,7 @@ static int change_chains(const struct device_chains *all)
 
 int nft_devices_set(const struct nft_where *at, const char *const *devices, size_t n)
 {
-	struct device_chains all = { .at = at };
+	struct nft_chains all = { .at = at };
 	char name[CHAIN_NAME_BYTES];
 	struct device_chain *c;
 	int err;
@@ -173,4 +162,41 @@ int nft_devices_set(const struct nft_where *at, const char *const *devices, size
 		err = change_chains(&all);
 	free(all.list);
 	return err;
+}
+
+int nft_chains_read(const struct nft_where *at, struct nft_chains **ret)
+{
+	struct nft_chains *all = calloc(1, sizeof(*all));
+	int err = all ? 0 : -ENOMEM;
+
+	if (!err) {
+		all->at = at;
+		err = read_chains(all);
+		all->at = NULL; /* it is the caller's */
+	}
+	if (err) {
+		nft_chains_free(all);
+		all = NULL;
+	}
+	*ret = all;
+	return err;
+}
+
+bool nft_chains_have(const struct nft_chains *all, const char *device, bool tx)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const struct device_chain *c = &all->list[i];
+
+		if (c->there && !c->moved && strncmp(c->name, prefix_of(tx), 3) == 0 &&
+		    strcmp(c->name + 3, device) == 0)
+			return true;
+	}
+	return false;
+}
+
+void nft_chains_free(struct nft_chains *all)
+{
+	if (all)
+		free(all->list);
+	free(all);
 }

@@ -70,8 +70,20 @@ int nft_table_create(const struct nft_where *at, const char *owner);
  */
 int nft_devices_set(const struct nft_where *at, const char *const *devices, size_t n);
 
+/* The chains there are at devices.  0 and *ret to free, or a negative errno and NULL. */
+struct nft_chains;
+int nft_chains_read(const struct nft_where *at, struct nft_chains **ret);
+bool nft_chains_have(const struct nft_chains *all, const char *device, bool tx);
+void nft_chains_free(struct nft_chains *all); /* NULL is fine */
+
 /* Remove the table in one transaction.  0, or a negative errno (-ENOENT: no table). */
 int nft_table_delete(const struct nft_where *at);
+
+/*
+ * Remove the tables of this name, of either family, that were made for this owner: of
+ * loads that were killed.  How many.
+ */
+unsigned nft_tables_remove_owned(const char *table, const char *owner);
 
 /*
  * 0 if the table is there, with the owner it was made for in ret ("" if it has none that

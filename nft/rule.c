@@ -3,11 +3,35 @@
 #include <netinet/in.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/expr.h>
+#include <libnftnl/object.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
 #include "rule.h"
+
+int nft_counter_message(struct nft_batch *b, const struct nft_where *at, uint16_t type,
+			const char *name)
+{
+	struct nftnl_obj *o = nftnl_obj_alloc();
+	struct nlmsghdr *nlh;
+
+	if (!o)
+		return -ENOMEM;
+	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, at->table);
+	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
+	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
+	if (type == NFT_MSG_NEWOBJ) {
+		nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, 0);
+		nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_BYTES, 0);
+	}
+	nlh = nft_batch_add(b, type, (uint16_t)at->family,
+			    type == NFT_MSG_NEWOBJ ? NLM_F_CREATE : 0);
+	nftnl_obj_nlmsg_build_payload(nlh, o);
+	nft_batch_next(b);
+	nftnl_obj_free(o);
+	return 0;
+}
 
 static struct nftnl_chain *chain_new(const struct nft_where *at, const char *name)
 {
@@ -41,6 +65,24 @@ int nft_chain_add(struct nft_batch *b, const struct nft_where *at, const char *n
 	nft_batch_next(b);
 	nftnl_chain_free(c);
 	return 0;
+}
+
+int nft_base_chain_add(struct nft_batch *b, const struct nft_where *at, const char *name,
+		       const struct nft_hook *hook, bool tx)
+{
+	struct nftnl_rule *r;
+	int err = nft_chain_add(b, at, name, hook);
+
+	if (err)
+		return err;
+	r = nft_rule_new(at, name);
+	if (!r)
+		return -ENOMEM;
+	err = nft_go_to(r, NFT_JUMP, tx ? "tx" : "rx");
+	if (!err)
+		nft_rule_commit(b, at, r);
+	nftnl_rule_free(r);
+	return err;
 }
 
 int nft_chain_remove(struct nft_batch *b, const struct nft_where *at, const char *name)

@@ -17,6 +17,10 @@
 #define NFT_PRIORITY_FIRST (-300)
 #define NFT_PRIORITY_LAST  300
 
+/* type: NFT_MSG_NEWOBJ, which leaves one that is there as it is, or NFT_MSG_DELOBJ. */
+int nft_counter_message(struct nft_batch *b, const struct nft_where *at, uint16_t type,
+			const char *name);
+
 /* Where a base chain stands: NULL instead of one is a chain that is only jumped to. */
 struct nft_hook {
 	uint32_t number; /* NF_INET_* or NF_NETDEV_* */
@@ -26,6 +30,10 @@ struct nft_hook {
 
 int nft_chain_add(struct nft_batch *b, const struct nft_where *at, const char *name,
 		  const struct nft_hook *hook);
+
+/* A base chain whose only rule jumps to `rx`, or `tx`. */
+int nft_base_chain_add(struct nft_batch *b, const struct nft_where *at, const char *name,
+		       const struct nft_hook *hook, bool tx);
 int nft_chain_remove(struct nft_batch *b, const struct nft_where *at, const char *name);
 
 /* An empty rule, or NULL without memory; commit puts a copy of it behind the others. */

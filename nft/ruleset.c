@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
-#include <libnftnl/object.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
@@ -41,26 +40,6 @@ static int add_table(struct nft_batch *b, const struct nft_where *at, const char
 	nftnl_table_nlmsg_build_payload(nlh, t);
 	nft_batch_next(b);
 	nftnl_table_free(t);
-	return 0;
-}
-
-static int add_counter(struct nft_batch *b, const struct nft_where *at, const char *name)
-{
-	struct nftnl_obj *o = nftnl_obj_alloc();
-	struct nlmsghdr *nlh;
-
-	if (!o)
-		return -ENOMEM;
-	nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, at->table);
-	nftnl_obj_set_str(o, NFTNL_OBJ_NAME, name);
-	nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
-	nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, 0);
-	nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_BYTES, 0);
-	/* without NLM_F_EXCL an existing counter stays and keeps its count */
-	nlh = nft_batch_add(b, NFT_MSG_NEWOBJ, (uint16_t)at->family, NLM_F_CREATE);
-	nftnl_obj_nlmsg_build_payload(nlh, o);
-	nft_batch_next(b);
-	nftnl_obj_free(o);
 	return 0;
 }
 
@@ -132,7 +111,7 @@ static int add_listener_rule(struct nft_batch *b, const struct nft_where *at,
 		return -ENOMEM;
 	(void)snprintf(counter, sizeof(counter), "%s%s-%s", l->name, infix[kind],
 		       tx ? "tx" : "rx");
-	err = add_counter(b, at, counter);
+	err = nft_counter_message(b, at, NFT_MSG_NEWOBJ, counter);
 	if (!err)
 		err = match_listener(r, l, tx);
 	if (!err && kind == RULE_RESET)
@@ -205,21 +184,8 @@ static int add_base_chain(struct nft_batch *b, const struct nft_where *at, int t
 		.number = tx ? NF_INET_LOCAL_OUT : NF_INET_LOCAL_IN,
 		.priority = tx ? NFT_PRIORITY_LAST : NFT_PRIORITY_FIRST
 	};
-	const char *name = tx ? "output" : "input";
-	struct nftnl_rule *r;
-	int err;
 
-	err = nft_chain_add(b, at, name, &hook);
-	if (err)
-		return err;
-	r = nft_rule_new(at, name);
-	if (!r)
-		return -ENOMEM;
-	err = nft_go_to(r, NFT_JUMP, tx ? "tx" : "rx");
-	if (!err)
-		nft_rule_commit(b, at, r);
-	nftnl_rule_free(r);
-	return err;
+	return nft_base_chain_add(b, at, tx ? "output" : "input", &hook, tx);
 }
 
 /* What stands before the rules of the listeners. */
@@ -242,7 +208,7 @@ int nft_table_create(const struct nft_where *at, const char *owner)
 		return -ENOMEM;
 	err = add_table(b, at, owner);
 	if (!err)
-		err = add_counter(b, at, "refused-rx");
+		err = nft_counter_message(b, at, NFT_MSG_NEWOBJ, "refused-rx");
 	if (!err)
 		err = nft_chain_add(b, at, "rx", NULL);
 	if (!err)
@@ -318,6 +284,21 @@ int nft_table_owner(const struct nft_where *at, char *ret, size_t cap)
 			       &w);
 	} while (err == -EINTR);
 	return err ? err : w.found ? 0 : -ENOENT;
+}
+
+unsigned nft_tables_remove_owned(const char *table, const char *owner)
+{
+	static const enum nft_family families[] = { NFT_NETDEV, NFT_INET };
+	char whose[4096];
+	unsigned n = 0;
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		const struct nft_where at = { table, families[i] };
+
+		n += nft_table_owner(&at, whose, sizeof(whose)) == 0 &&
+		     strcmp(whose, owner) == 0 && nft_table_delete(&at) == 0;
+	}
+	return n;
 }
 
 static int flush_chain(struct nft_batch *b, const struct nft_where *at, const char *chain)

@@ -287,43 +287,17 @@ static int pin_all(struct load *ld)
 	return 0;
 }
 
-static bool is_stale_table(const struct load *ld)
-{
-	char owner[PIN_PATH_BYTES];
-
-	return nft_table_owner(&ld->nft_at, owner, sizeof(owner)) == 0 &&
-	       strcmp(owner, ld->opts->pins) == 0;
-}
-
-/* Of a load of these pins that was killed, with devices or without them. */
-static void remove_other_family(struct load *ld)
-{
-	const struct nft_where other = { .table = ld->table,
-					 .family = ld->nft_at.family == NFT_INET
-							   ? NFT_NETDEV
-							   : NFT_INET };
-	char owner[PIN_PATH_BYTES];
-
-	if (nft_table_owner(&other, owner, sizeof(owner)) == 0 &&
-	    strcmp(owner, ld->opts->pins) == 0)
-		(void)nft_table_delete(&other);
-}
-
 static int load_nft(struct load *ld)
 {
 	const char *family = nft_family_name(ld->nft_at.family);
 	int err;
 
-	err = nft_table_create(&ld->nft_at, ld->opts->pins);
-	/* of a load of these pins that was killed, for there is none now */
-	if (err == -EEXIST && is_stale_table(ld)) {
-		log_warn("nft table '%s %s' is left from a load that was killed, and is "
+	/* for there is no other load of these pins now */
+	if (nft_tables_remove_owned(ld->table, ld->opts->pins))
+		log_warn("an nft table '%s' was left from a load that was killed, and is "
 			 "replaced",
-			 family, ld->table);
-		err = nft_table_delete(&ld->nft_at);
-		if (!err)
-			err = nft_table_create(&ld->nft_at, ld->opts->pins);
-	}
+			 ld->table);
+	err = nft_table_create(&ld->nft_at, ld->opts->pins);
 	if (err == -EEXIST) {
 		log_error(
 			"nft table '%s %s' exists already in this network namespace and is "
@@ -335,7 +309,6 @@ static int load_nft(struct load *ld)
 	if (err < 0)
 		return log_errno(err, "cannot create nft table '%s %s'", family,
 				 ld->table);
-	remove_other_family(ld);
 	ld->nft = true;
 	return 0;
 }

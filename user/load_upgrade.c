@@ -333,18 +333,9 @@ int upgrade_run(const char *pins)
 /* The nft table of a load of these pins that was killed. */
 static bool remove_stale_table(const char *pins)
 {
-	static const enum nft_family families[] = { NFT_NETDEV, NFT_INET };
 	const char *base = strrchr(pins, '/');
-	char owner[PIN_PATH_BYTES];
-	bool removed = false;
 
-	for (size_t i = 0; base && i < ARRAY_SIZE(families); i++) {
-		const struct nft_where at = { base + 1, families[i] };
-
-		removed |= nft_table_owner(&at, owner, sizeof(owner)) == 0 &&
-			   strcmp(owner, pins) == 0 && nft_table_delete(&at) == 0;
-	}
-	return removed;
+	return base && nft_tables_remove_owned(base + 1, pins) > 0;
 }
 
 /* Before ABI_NFT_AT_DEVICES it was of family inet, with devices too. */

@@ -241,8 +241,10 @@ static void hooks(const struct page *p)
 	}
 	page_simple(p, "reattached", true,
 		    "Hooks that were found detached and attached again.", s->reattached);
-	page_simple(p, "nft_table_lost", true,
-		    "Times the nft table was found gone, and made anew.", s->nft_lost);
+	page_simple(
+		p, "nft_table_lost", true,
+		"Times the nft table, or a chain of it, was found gone and made anew.",
+		s->nft_lost);
 	page_simple(p, "callbacks_lost", true,
 		    "Ends of sockets whose callback another program took away; the "
 		    "tracepoint told them.",

@@ -374,8 +374,10 @@ static void mend_hooks(struct repair *r)
 	for (size_t i = 0; i < r->hooks_n; i++) {
 		const struct hook *h = &r->hooks[i];
 
-		if (h->kind == TG_HOOK_STATE)
-			continue; /* a tracepoint does not go away */
+		if (h->kind == TG_HOOK_STATE || h->kind == TG_HOOK_NFT_RX ||
+		    h->kind == TG_HOOK_NFT_TX)
+			continue; /* a tracepoint does not go away; for chains mend_nft()
+				   */
 		if (h->attached && h->first)
 			continue;
 		if (h->attached && r->reorder)
@@ -393,13 +395,16 @@ static void mend_hooks(struct repair *r)
 static void name_cgroups(struct repair *r)
 {
 	int err = r->meta.by_cgroup ? cgroups_scan(r->pins, r->targets[0].name) : 0;
-	static bool told;
+	static int told; /* as long as it lasts, once */
 
-	if (err == -E2BIG && !told)
+	if (err == -E2BIG && told != err)
 		log_warn("more than %d names of cgroups: sockets of the others have rows "
 			 "without one",
 			 TG_CGROUP_NAMES_MAX);
-	told |= err == -E2BIG;
+	else if (err && told != err)
+		(void)log_errno(err, "cannot name the cgroups below %s",
+				r->targets[0].name);
+	told = err;
 }
 
 static int repair_locked(struct repair *r)
@@ -425,6 +430,8 @@ static int repair_locked(struct repair *r)
 	anew = mend_nft(r, &table_is_new);
 	if (r->missed || anew > 0)
 		compare_anew(r, table_is_new);
+	if (anew > 0)
+		err = hooks_measure(r->pins, r->hooks, TG_HOOKS_MAX, &r->hooks_n);
 	return err ? err : (int)r->mended;
 }
 

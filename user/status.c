@@ -63,7 +63,7 @@ static void print_faults(FILE *out, const struct snapshot *s)
 	if (s->reattached || s->nft_lost)
 		fprintf(out,
 			"mended     %" PRIu64
-			" hooks attached again, nft table made anew "
+			" hooks attached again, nft table or chain made anew "
 			"%" PRIu64 " times\n",
 			s->reattached, s->nft_lost);
 }

@@ -464,6 +464,22 @@ proxied() {
 chain_is_there() { at gate nft list chain netdev tollgate "$1"; }
 nft_lost() { [ "$(fresh_scrape | metric tollgate_nft_table_lost_total)" -ge "$1" ]; }
 
+@test "a chain of nft that is gone is told while nobody lives who mends it; load --upgrade makes it again" {
+	load --device front --device back
+	start_plain
+	start_peer server backend --listen 198.51.100.1:3000
+	proxied
+	stop "$proxy_pid"
+	sound
+	for chain in rx-front tx-back; do
+		at gate nft delete chain netdev tollgate $chain
+		told hook_detached "nft_${chain%-*} ${chain#*-}"
+	done
+	run -0 tollgate load --upgrade
+	mended
+	tollgate status --json | jq -e '[.hooks[] | select(.hook | startswith("nft_"))] | length == 4 and all(.attached)'
+}
+
 @test "a chain of nft at a device that somebody deletes is told, and made again by whoever lives" {
 	load --device front --device back
 	start_plain

@@ -13,6 +13,7 @@
 
 #include "base/links.h"
 #include "base/util.h"
+#include "book/boundary.h"
 #include "book/hooks.h"
 #include "book/pin.h"
 
@@ -31,6 +32,7 @@ struct measuring {
 	struct hook *list;
 	size_t n, max;
 	struct meta meta;
+	struct nft_chains *chains; /* NULL: there are none, or they cannot be read */
 };
 
 bool hooks_device_fits(const char *target, const char *name)
@@ -237,6 +239,19 @@ static void measure_xdp(struct measuring *m, const char *device, unsigned ifinde
 	h->prog_id = info.prog_id;
 }
 
+/* nft counts where the wire book does. */
+static void measure_nft(struct measuring *m, const char *device, unsigned ifindex,
+			bool tx)
+{
+	struct hook *h;
+
+	if (!m->chains ||
+	    !(h = hook_add(m, tx ? TG_HOOK_NFT_TX : TG_HOOK_NFT_RX, device)))
+		return;
+	h->ifindex = ifindex;
+	h->attached = ifindex && nft_chains_have(m->chains, device, tx);
+}
+
 static void measure_device(struct measuring *m, const struct watched *t,
 			   const char *device, unsigned ifindex)
 {
@@ -244,8 +259,10 @@ static void measure_device(struct measuring *m, const struct watched *t,
 		measure_xdp(m, device, ifindex);
 		return;
 	}
-	measure_wire(m, device, ifindex, false);
-	measure_wire(m, device, ifindex, true);
+	for (int tx = 0; tx < TG_DIR_MAX; tx++) {
+		measure_wire(m, device, ifindex, tx);
+		measure_nft(m, device, ifindex, tx);
+	}
 }
 
 /* A name that no device has (yet) is a hook that is not attached. */
@@ -288,6 +305,16 @@ static int write_map(const struct measuring *m)
 	return err;
 }
 
+/* Without CAP_NET_ADMIN they are not known, and gaps.c says that the book cannot be read.
+ */
+static void read_chains(struct measuring *m)
+{
+	const struct nft_where at = boundary_table(&m->meta);
+
+	if (m->meta.nft && m->meta.wire && m->meta.nft_table[0])
+		(void)nft_chains_read(&at, &m->chains);
+}
+
 int hooks_measure(const char *pins, struct hook *list, size_t max, size_t *ret_n)
 {
 	struct measuring m = { .pins = pins, .list = list, .max = max };
@@ -306,6 +333,7 @@ int hooks_measure(const char *pins, struct hook *list, size_t max, size_t *ret_n
 	err = pin_open(pins, "watched", &fd);
 	if (err)
 		return err;
+	read_chains(&m);
 	measure_state(&m);
 	for (__u32 i = 0; i < TG_TARGETS_MAX; i++) {
 		if (bpf_map_lookup_elem(fd, &i, &t) < 0 || t.kind == TG_TARGET_NONE)
@@ -317,6 +345,7 @@ int hooks_measure(const char *pins, struct hook *list, size_t max, size_t *ret_n
 			measure_devices(&m, &t);
 	}
 	close(fd);
+	nft_chains_free(m.chains);
 	*ret_n = m.n;
 	return write_map(&m);
 }
