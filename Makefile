@@ -35,7 +35,7 @@ BASE := $(wildcard user/base/*.c)
 KEEP := user/keep.c user/repair.c user/attach.c user/adopt.c user/pins.c user/book/hooks.c user/book/boundary.c \
 	user/book/cgroups.c user/book/name_ids.c user/book/dump.c user/book/pin.c $(wildcard nft/*.c)
 READER := $(filter-out $(addprefix user/book/,writer.c places.c name_ids.c fold.c cgroups.c),$(wildcard user/book/*.c)) $(wildcard nft/*.c)
-WRITER := user/book/writer.c user/book/places.c user/book/name_ids.c user/book/fold.c user/book/dump.c \
+WRITER := user/book/writer.c user/book/places.c user/book/counts.c user/book/name_ids.c user/book/fold.c user/book/dump.c \
 	user/book/proxy_ring.c user/book/explain.c
 ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
 TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/sizes.c user/totals.c user/load_totals.c user/programs.c user/follow.c user/why.c user/check.c user/status.c user/offenders.c user/flows.c $(ROUTING)
@@ -108,7 +108,7 @@ check: check-deps
 	$(Q)$(MAKE) --no-print-directory WERROR=1 all $(TOOLS)
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/check.sh
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(RELAY) user/book/proxy_ring.c user/book/pin.c $(BASE))
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(RELAY) user/book/proxy_ring.c user/book/pin.c user/book/counts.c $(BASE))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -luring -lm
 

@@ -125,22 +125,15 @@ static void add_name(struct listener *l, struct route *r, struct backend *b, voi
 	all->cbs[all->n++] = cb;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
 static void wait_for(const struct lookups *all)
 {
-	int64_t until = now_ms() + LOOKUP_MS, left;
+	uint64_t until = util_now_ns() + LOOKUP_MS * 1000000ull, now;
 
 	for (unsigned i = 0; i < all->n; i++) {
 		while (gai_error(all->cbs[i]) == EAI_INPROGRESS &&
-		       (left = until - now_ms()) > 0) {
-			struct timespec t = { left / 1000, left % 1000 * 1000000 };
+		       (now = util_now_ns()) < until) {
+			struct timespec t = { (time_t)((until - now) / 1000000000),
+					      (long)((until - now) % 1000000000) };
 
 			(void)gai_suspend((const struct gaicb *const *)&all->cbs[i], 1,
 					  &t);

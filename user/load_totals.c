@@ -62,7 +62,7 @@ static bool is_list(const json_t *v, size_t n)
 
 /* The counters into *base; a key that is not known would be lost, so it is refused. */
 static int read_counters(const struct filling *f, json_t *o,
-			 const struct totals_field *fields, void *base)
+			 const struct counted_field *fields, void *base)
 {
 	const char *key;
 	json_t *v;
@@ -71,7 +71,7 @@ static int read_counters(const struct filling *f, json_t *o,
 		return refuse(f, "a row has no counters");
 	json_object_foreach(o, key, v)
 	{
-		const struct totals_field *at = fields;
+		const struct counted_field *at = fields;
 		uint64_t *out;
 
 		while (at->name && strcmp(at->name, key) != 0)
@@ -160,7 +160,7 @@ static void add_all(struct filling *f, const struct tcp_totals *t)
 
 /* Per CPU: all of it is the first one's. */
 static int fill_row(struct filling *f, json_t *o, const char *map,
-		    const struct totals_field *fields)
+		    const struct counted_field *fields)
 {
 	struct row_key key;
 	int err;
@@ -174,13 +174,13 @@ static int fill_row(struct filling *f, json_t *o, const char *map,
 	if (err)
 		return err;
 	f->host_rows += key.leg == TG_LEG_HOST || key.leg == TG_LEG_FORWARDED;
-	if (fields == totals_tcp)
+	if (fields == counts_tcp)
 		add_all(f, f->values);
 	return 0;
 }
 
 static int fill_rows(struct filling *f, json_t *list, const char *map,
-		     const struct totals_field *fields, uint32_t cursor)
+		     const struct counted_field *fields, uint32_t cursor)
 {
 	json_t *o;
 	size_t i;
@@ -197,14 +197,14 @@ static int fill_rows(struct filling *f, json_t *list, const char *map,
 }
 
 static int fill_one(struct filling *f, json_t *o, const char *map,
-		    const struct totals_field *fields)
+		    const struct counted_field *fields)
 {
 	uint32_t zero = 0;
 	int err;
 
 	memset(f->values, 0, f->cpus * VALUE_BYTES);
 	err = read_counters(f, o, fields, f->values);
-	if (!err && fields == totals_tcp)
+	if (!err && fields == counts_tcp)
 		add_all(f, f->values);
 	return err ? err : update(f, map, &zero, f->values);
 }
@@ -227,7 +227,7 @@ static int fill_slots(struct filling *f, json_t *list)
 		err = read_row(f, o, &slot.row);
 		if (!err)
 			err = read_counters(f, json_object_get(o, "counters"),
-					    totals_slot, &slot);
+					    counts_slot, &slot);
 		if (!err)
 			err = update(f, "proxy_book", &index, &slot);
 		if (err)
@@ -258,17 +258,17 @@ static int fill(struct filling *f, json_t *o, uint64_t *ret_since)
 		return refuse(
 			f, "not written by 'tollgate export-totals', or by a later one");
 	*ret_since = (uint64_t)json_integer_value(json_object_get(o, "since_unix"));
-	err = fill_rows(f, json_object_get(o, "tcp"), "tcp_totals", totals_tcp,
+	err = fill_rows(f, json_object_get(o, "tcp"), "tcp_totals", counts_tcp,
 			TG_CURSOR_ROWS_TCP);
 	if (!err)
-		err = fill_rows(f, json_object_get(o, "wire"), "wire_totals", totals_wire,
+		err = fill_rows(f, json_object_get(o, "wire"), "wire_totals", counts_wire,
 				TG_CURSOR_ROWS_WIRE);
 	if (!err)
 		err = fill_one(f, json_object_get(o, "tcp_overflow"), "tcp_overflow",
-			       totals_tcp);
+			       counts_tcp);
 	if (!err)
 		err = fill_one(f, json_object_get(o, "wire_overflow"), "wire_overflow",
-			       totals_wire);
+			       counts_wire);
 	if (!err)
 		err = fill_slots(f, json_object_get(o, "proxy"));
 	if (!err)

@@ -14,69 +14,7 @@
 #define WAIT_TRIES 25
 #define WAIT_NS	   200000000
 
-#define FIELD(type, field)                                    \
-	{                                                     \
-#field, offsetof(struct type, field),         \
-			sizeof(((struct type *)0)->field) / 8 \
-	}
-
-const struct totals_field totals_tcp[] = {
-	FIELD(tcp_totals, opened),
-	FIELD(tcp_totals, adopted),
-	FIELD(tcp_totals, waiting),
-	FIELD(tcp_totals, waited),
-	FIELD(tcp_totals, left),
-	FIELD(tcp_totals, closed),
-	FIELD(tcp_totals, counts),
-	FIELD(tcp_totals, baseline),
-	FIELD(tcp_totals, claimed),
-	FIELD(tcp_totals, unclaimed),
-	FIELD(tcp_totals, unclaimed_rx_bytes),
-	FIELD(tcp_totals, unclaimed_tx_bytes),
-	FIELD(tcp_totals, late_rx_bytes),
-	FIELD(tcp_totals, late_tx_bytes),
-	FIELD(tcp_totals, unread_bytes),
-	FIELD(tcp_totals, unsent_bytes),
-	FIELD(tcp_totals, proxy_rx_residual_bytes),
-	FIELD(tcp_totals, proxy_tx_residual_bytes),
-	FIELD(tcp_totals, wire_matched),
-	FIELD(tcp_totals, wire_unmatched),
-	FIELD(tcp_totals, wire_rx_duplicate_bytes),
-	FIELD(tcp_totals, wire_rx_unaccepted_bytes),
-	FIELD(tcp_totals, wire_rx_outside_bytes),
-	FIELD(tcp_totals, wire_rx_parts_bytes),
-	FIELD(tcp_totals, wire_tx_unseen_bytes),
-	FIELD(tcp_totals, wire_rx_residual_bytes),
-	FIELD(tcp_totals, wire_tx_residual_bytes),
-	FIELD(tcp_totals, hist),
-	{ NULL, 0, 0 },
-};
-
-const struct totals_field totals_wire[] = {
-	FIELD(wire_totals, dir),
-	FIELD(wire_totals, flows),
-	{ NULL, 0, 0 },
-};
-
-/* Without the gauges, which the next proxy sets. */
-const struct totals_field totals_slot[] = {
-	FIELD(proxy_slot, opened),
-	FIELD(proxy_slot, closed),
-	FIELD(proxy_slot, rx_payload_bytes),
-	FIELD(proxy_slot, tx_payload_bytes),
-	FIELD(proxy_slot, rx_header_bytes),
-	FIELD(proxy_slot, tx_header_bytes),
-	FIELD(proxy_slot, undelivered_bytes),
-	FIELD(proxy_slot, checks_passed),
-	FIELD(proxy_slot, checks_failed),
-	FIELD(proxy_slot, ejections),
-	FIELD(proxy_slot, retries),
-	FIELD(proxy_slot, lookups_failed),
-	FIELD(proxy_slot, ends),
-	{ NULL, 0, 0 },
-};
-
-static json_t *field_json(const void *base, const struct totals_field *f)
+static json_t *field_json(const void *base, const struct counted_field *f)
 {
 	const uint64_t *v = (const void *)((const char *)base + f->at);
 	json_t *list;
@@ -89,7 +27,7 @@ static json_t *field_json(const void *base, const struct totals_field *f)
 	return list;
 }
 
-static bool is_zero(const void *base, const struct totals_field *f)
+static bool is_zero(const void *base, const struct counted_field *f)
 {
 	const uint64_t *v = (const void *)((const char *)base + f->at);
 
@@ -100,11 +38,11 @@ static bool is_zero(const void *base, const struct totals_field *f)
 	return true;
 }
 
-static json_t *counters(const void *base, const struct totals_field *fields)
+static json_t *counters(const void *base, const struct counted_field *fields)
 {
 	json_t *o = json_object();
 
-	for (const struct totals_field *f = fields; f->name; f++) {
+	for (const struct counted_field *f = fields; f->name; f++) {
 		if (!is_zero(base, f))
 			json_object_set_new(o, f->name, field_json(base, f));
 	}
@@ -112,7 +50,7 @@ static json_t *counters(const void *base, const struct totals_field *fields)
 }
 
 static json_t *row_json(const struct snapshot *s, const struct row_key *k,
-			const void *base, const struct totals_field *fields)
+			const void *base, const struct counted_field *fields)
 {
 	bool host = k->leg == TG_LEG_HOST;
 
@@ -132,7 +70,7 @@ static json_t *tcp_json(const struct snapshot *s, const struct tcp_row *row)
 	struct tcp_totals t = row->totals;
 
 	t.left += tcp_live(&row->totals);
-	return row_json(s, &row->key, &t, totals_tcp);
+	return row_json(s, &row->key, &t, counts_tcp);
 }
 
 static json_t *overflow_json(const struct tcp_totals *overflow)
@@ -140,7 +78,7 @@ static json_t *overflow_json(const struct tcp_totals *overflow)
 	struct tcp_totals t = *overflow;
 
 	t.left += tcp_live(overflow);
-	return counters(&t, totals_tcp);
+	return counters(&t, counts_tcp);
 }
 
 /* 0; a row that cannot be written would be a counter that goes back. */
@@ -159,11 +97,11 @@ static json_t *document(const struct snapshot *s)
 		bad |= append(tcp, tcp_json(s, &s->tcp[i]));
 	for (size_t i = 0; i < s->wire_n; i++)
 		bad |= append(wire, row_json(s, &s->wire[i].key, &s->wire[i].totals,
-					     totals_wire));
+					     counts_wire));
 	for (size_t i = 0; i < s->slots_n; i++) {
 		if (s->slots[i].row.leg != TG_LEG_HOST) /* the first is nobody's */
 			bad |= append(proxy, row_json(s, &s->slots[i].row, &s->slots[i],
-						      totals_slot));
+						      counts_slot));
 	}
 	for (int i = 0; i < TG_FAULT_MAX; i++) {
 		if (s->faults[i])
@@ -176,7 +114,7 @@ static json_t *document(const struct snapshot *s)
 							  : s->meta.loaded_unix),
 			 "exported_unix", (json_int_t)time(NULL), "tcp", tcp,
 			 "tcp_overflow", overflow_json(&s->tcp_overflow), "wire", wire,
-			 "wire_overflow", counters(&s->wire_overflow, totals_wire),
+			 "wire_overflow", counters(&s->wire_overflow, counts_wire),
 			 "proxy", proxy, "faults", faults);
 }
 

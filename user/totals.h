@@ -15,15 +15,6 @@
 
 #define TOTALS_SCHEMA 1
 
-/* A counter, or n of them, of a struct that is made of __u64 alone from there on. */
-struct totals_field {
-	const char *name; /* NULL ends a list */
-	size_t at;	  /* bytes from the beginning of the struct */
-	size_t n;
-};
-
-extern const struct totals_field totals_tcp[], totals_wire[], totals_slot[];
-
 /*
  * Write the totals of a load to `path`, or to standard output if it is NULL; whole, or
  * not at all.  The proxy must have ended: what it went on to carry would be lost.  0, or

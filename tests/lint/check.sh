@@ -92,6 +92,11 @@ while read -r page source; do
 		grep -q -- "$(sed 's/-/\\\\-/g' <<<"--$option")" "$page" ||
 			say "$page: does not explain --$option"
 	done
+	# what completes the command, where there is one
+	completion=${page%.8}.bash-completion
+	[ ! -e "$completion" ] || for option in $(grep -oE '\{ "[a-z-]+", (required|no)_argument' "$source" | cut -d'"' -f2); do
+		grep -q -- "--$option\b" "$completion" || say "$completion: does not complete --$option"
+	done
 done <<PAGES
 user/tollgate.8 user/options.c
 user/tollgate-exporter.8 user/exporter.c

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "book/counts.h"
 #include "bpf/abi.h"
 #include "nft/nft.h"
 
@@ -126,7 +127,6 @@ void snapshot_free(struct snapshot *s);
 void book_name(const struct book *b, enum tg_name_kind kind, unsigned id,
 	       char ret[TG_NAME_LEN]);
 
-/* Connections of a slot that ended for this reason, by whomever. */
 /* The slot of a row, or NULL. */
 const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_key *row);
 
@@ -134,6 +134,7 @@ const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_ke
 bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot);
 bool row_in_force(const struct snapshot *s, const struct row_key *row);
 
+/* Connections of a slot that ended for this reason, by whomever. */
 uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason);
 
 /* Whether the proxy wrote its heartbeat in the last 5 s. */
@@ -149,12 +150,6 @@ size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS]);
 
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */
 const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsigned id);
-
-/* Sockets that are open, also those whose route is not known yet. */
-uint64_t tcp_live(const struct tcp_totals *t);
-
-/* Sockets of closed state `tcp_totals.closed`, all reasons together. */
-uint64_t tcp_closed(const struct tcp_totals *t);
 
 /* "tcp", "udp" ... or its number, in a static buffer. */
 const char *protocol_name(unsigned proto);

@@ -16,6 +16,7 @@
 #include <bpf/bpf.h>
 
 #include "base/util.h"
+#include "book/counts.h"
 #include "book/dump.h"
 #include "book/fold.h"
 
@@ -44,16 +45,6 @@ static struct row_key past_of(const struct row_key *row)
 				 .proto = row->proto };
 }
 
-/* By the law of struct tcp_totals. */
-static uint64_t live(const struct tcp_totals *t)
-{
-	uint64_t n = t->opened + t->adopted + t->waiting - t->waited - t->left;
-
-	for (int r = 0; r < TG_CLOSE_MAX; r++)
-		n -= t->closed[r];
-	return n;
-}
-
 /* Is a socket of that row alive?  A row that is not there has none. */
 static bool is_live(const struct fold *f, const struct row_key *row, void *values)
 {
@@ -62,7 +53,7 @@ static bool is_live(const struct fold *f, const struct row_key *row, void *value
 	if (bpf_map_lookup_elem(f->tcp_fd, row, values) < 0)
 		return false;
 	sum_cpus(&t, values, sizeof(t), f->cpus);
-	return live(&t) != 0;
+	return tcp_balance(&t) != 0;
 }
 
 /* One row of one map into its past.  0 or a negative errno. */

@@ -85,21 +85,3 @@ const char *snapshot_name(const struct snapshot *s, enum tg_name_kind kind, unsi
 	(void)snprintf(unnamed, sizeof(unnamed), "#%u", id);
 	return unnamed;
 }
-
-uint64_t tcp_closed(const struct tcp_totals *t)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < TG_CLOSE_MAX; i++)
-		n += t->closed[i];
-	return n;
-}
-
-uint64_t tcp_live(const struct tcp_totals *t)
-{
-	uint64_t begun = t->opened + t->adopted + t->waiting;
-	uint64_t ended = tcp_closed(t) + t->waited + t->left;
-
-	return begun > ended ? begun - ended
-			     : 0; /* all of them grow while they are read */
-}

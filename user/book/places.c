@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/util.h"
+#include "book/counts.h"
 #include "book/fold.h"
 #include "book/pin.h"
 #include "book/places.h"
@@ -207,21 +208,12 @@ static bool is_over(const struct places *p, size_t i)
 /* Everything that is a count; what is a gauge says nothing of who is gone. */
 static void add_slot(struct proxy_slot *past, const struct proxy_slot *s)
 {
-	book_add(&past->opened, s->opened);
-	book_add(&past->closed, s->closed);
-	book_add(&past->rx_payload_bytes, s->rx_payload_bytes);
-	book_add(&past->tx_payload_bytes, s->tx_payload_bytes);
-	book_add(&past->rx_header_bytes, s->rx_header_bytes);
-	book_add(&past->tx_header_bytes, s->tx_header_bytes);
-	book_add(&past->undelivered_bytes, s->undelivered_bytes);
-	book_add(&past->checks_passed, s->checks_passed);
-	book_add(&past->checks_failed, s->checks_failed);
-	book_add(&past->ejections, s->ejections);
-	book_add(&past->retries, s->retries);
-	book_add(&past->lookups_failed, s->lookups_failed);
-	for (int r = 0; r < TG_END_MAX; r++) {
-		for (int side = 0; side < TG_SIDE_MAX; side++)
-			book_add(&past->ends[r][side], s->ends[r][side]);
+	for (const struct counted_field *f = counts_slot; f->name; f++) {
+		__u64 *to = (void *)((char *)past + f->at);
+		const __u64 *from = (const void *)((const char *)s + f->at);
+
+		for (size_t i = 0; i < f->n; i++)
+			book_add(&to[i], from[i]);
 	}
 }
 

@@ -24,8 +24,10 @@ struct proxy_ring {
 int proxy_ring_open(const char *pins, struct proxy_ring *ret);
 void proxy_ring_close(struct proxy_ring *r); /* zeros are fine */
 
-/* Add a copy of *e, whose number is set here; without a place it is counted as lost.
- * Of refusals no more than three quarters of the ring are kept at once. */
+/*
+ * Add a copy of *e, whose number is set here; without a place it is counted as lost.  Of
+ * refusals no more than three quarters of the ring are kept at once.
+ */
 void proxy_ring_put(struct proxy_ring *r, const struct proxy_event *e);
 
 /*

@@ -513,6 +513,15 @@ int snapshot_take(struct book *b, unsigned want, struct snapshot **ret)
 	return 0;
 }
 
+static size_t names_of(const struct snapshot *s, enum tg_name_kind kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->names_n; i++)
+		n += s->names[i].key.kind == kind;
+	return n;
+}
+
 size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
 {
 	const struct map_fill all[] = {
@@ -529,6 +538,7 @@ size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
 		{ "proxy_book", s->slots_n, s->slots_capacity },
 		{ "proxy_events", s->proxy_ring.written - s->proxy_ring.read,
 		  s->proxy_events_capacity },
+		{ "cgroup_names", names_of(s, TG_NAME_CGROUP), TG_CGROUP_NAMES_MAX },
 	};
 
 	memcpy(ret, all, sizeof(all));

@@ -375,7 +375,7 @@ static bool is_listed(const struct listener_key *key, const struct writer_listen
 	return false;
 }
 
-/* Addresses that nobody listens on any more.  Their counters stay where they are. */
+/* Addresses that nobody listens on any more.  Their counters stay until the name goes. */
 void writer_forget_others(struct writer *w, const struct writer_listener *l, size_t n)
 {
 	struct listener_key keys[TG_LISTENERS_MAX];
