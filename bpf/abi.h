@@ -181,14 +181,14 @@ struct sock_state {
 	__u8 silent;	    /* it connected without a SYN (TCP_REPAIR) */
 	__u32 compared;	    /* 1: the claim was looked at (atomic) */
 	__u32 unsent_bytes; /* these three are of the moment it closed */
-	__u32 rcv_nxt;
+	__u32 received;	    /* the number behind what it took, the first FIN too */
 	__u32 fin_received;
 	struct tcp_counts baseline; /* of an adopted socket: what it had counted before */
 	struct tcp_counts flushed;  /* since then; the totals hold flushed - baseline */
 	struct row_key row;	    /* that has them, when it closed */
 	__u32 listed;		    /* the wire book knows of this life */
 	__u32 cgroup;		    /* name of the one it was made in, or 0 */
-	__u32 pad;
+	__u32 fin_at; /* bytes_received modulo 2^32 with the first FIN, or 0 */
 };
 _Static_assert(sizeof(struct sock_state) == 160, "sock_state is map ABI");
 

@@ -45,7 +45,7 @@ static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_
 		.srtt_us = tp->srtt_us >> 3,
 		.min_rtt_us = tp->srtt_us ? tp->rtt_min.s[0].v : 0,
 		.handshake_us = st->handshake_us,
-		.rx_queue_bytes = (__u32)bytes_unread(tp->rcv_nxt, tp->copied_seq,
+		.rx_queue_bytes = (__u32)bytes_unread(received_to(tp, st), tp->copied_seq,
 						      fin_received(tp)),
 		.tx_queue_bytes = tp->write_seq - tp->snd_una,
 		.state = state,
@@ -78,7 +78,7 @@ static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __
 	if (!st->waits && !st->opened)
 		waiting_begins(st, label);
 	if (key.netns_cookie != m->netns_cookie) {
-		sock_counts(tp, syn_sent(st), state, &now);
+		sock_counts(tp, st, state, &now);
 		row_of(label, st, &key, has_carried(&now), &row);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
@@ -162,6 +162,12 @@ static __always_inline void ops_opened(struct bpf_sock_ops *ctx, struct tcp_sock
 		    role == TG_ROLE_CONNECTED ? BPF_TCP_SYN_SENT : BPF_TCP_ESTABLISHED);
 }
 
+/* The peer's FIN leads there (net/ipv4/tcp_input.c, tcp_fin); or is an end at once. */
+static __always_inline int is_state_of_fin(__u32 state)
+{
+	return state == BPF_TCP_CLOSE_WAIT || state == BPF_TCP_CLOSING;
+}
+
 SEC("sockops")
 int tcp_sockops(struct bpf_sock_ops *ctx)
 {
@@ -178,7 +184,8 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 	default:
 		return 1;
 	}
-	if (!bsk || (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != BPF_TCP_CLOSE))
+	if (!bsk || (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != BPF_TCP_CLOSE &&
+		     !is_state_of_fin(ctx->args[1])))
 		return 1;
 	tp = bpf_skc_to_tcp_sock(bsk);
 	if (!tp)
@@ -197,8 +204,10 @@ int tcp_sockops(struct bpf_sock_ops *ctx)
 	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		ask_for_end(ctx);
 		life_established(tp, st);
-	} else {
+	} else if (ctx->args[1] == BPF_TCP_CLOSE) {
 		sock_closed(tp, st, ctx->args[0]);
+	} else {
+		note_fin(tp, st);
 	}
 	return 1;
 }
@@ -267,7 +276,9 @@ int BPF_PROG(tcp_state, struct sock *sk, int old_state, int new_state)
 		st = life_begin(tp, TG_ROLE_ACCEPTED);
 	if (!st || st->closed)
 		return 0;
-	if (new_state == BPF_TCP_CLOSE) {
+	if (is_state_of_fin(new_state)) {
+		note_fin(tp, st);
+	} else if (new_state == BPF_TCP_CLOSE) {
 		trace_closed(tp, st, old_state);
 	} else if (old_state == BPF_TCP_SYN_SENT || old_state == BPF_TCP_SYN_RECV) {
 		life_established(tp, st);
@@ -434,7 +445,7 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list
 	__u8 state;
 
 	state = tp_sk(tp)->__sk_common.skc_state;
-	sock_counts(tp, syn_sent(st), state, &now);
+	sock_counts(tp, st, state, &now);
 	if (!list && st->opened && counts_equal(&now, &st->flushed))
 		return 0; /* most sockets of a busy host do nothing most of the time */
 	if (!list && st->waits == WAITS_BYTE && !has_carried(&now))
@@ -571,7 +582,8 @@ int tcp_adopt(struct bpf_iter__tcp *ctx)
 	if (!st)
 		return 0;
 	st->adopted = 1;
-	sock_counts(tp, syn_sent(st), skc->skc_state, &st->baseline);
+	note_fin(tp, st);
+	sock_counts(tp, st, skc->skc_state, &st->baseline);
 	st->flushed = st->baseline;
 	if (m->hook == TG_BY_SOCKOPS) {
 		flags = tp->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;

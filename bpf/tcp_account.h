@@ -247,7 +247,7 @@ static __always_inline int check_claim(struct sock_state *st, struct tcp_totals 
 		add_unclaimed(st, row);
 		return 0;
 	}
-	unread = bytes_unread(st->rcv_nxt, copied_seq, st->fin_received);
+	unread = bytes_unread(st->received, copied_seq, st->fin_received);
 	ADD(row->claimed, 1);
 	ADD(row->unread_bytes, unread);
 	ADD(row->unsent_bytes, st->unsent_bytes);
@@ -449,7 +449,7 @@ static __always_inline void close_state(struct tcp_sock *tp, struct sock_state *
 	if (tp->bytes_sent < st->flushed.tx_payload_bytes)
 		fault_inc(TG_FAULT_SEQUENCE);
 	st->unsent_bytes = bytes_unsent(tp, old_state);
-	st->rcv_nxt = tp->rcv_nxt;
+	st->received = received_to(tp, st);
 	st->fin_received = fin_received(tp);
 	st->row = *row_key;
 	st->closed = 1;
@@ -496,7 +496,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	{
 		struct tcp_counts now;
 
-		sock_counts(tp, syn_sent(st), old_state, &now);
+		sock_counts(tp, st, old_state, &now);
 		row_of(label, st, &key, has_carried(&now), &row_key);
 		row = tcp_row(&row_key);
 		if (!row)
@@ -505,7 +505,7 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	}
 	waiting_ends(st, label);
 	close_state(tp, st, old_state, &row_key);
-	reason = close_reason(tp, old_state);
+	reason = close_reason(tp, st, old_state);
 	close_totals(tp, st, row, reason, now_ns);
 	if (is_labelled(label))
 		close_claim(tp, st, &key, row, &verdict);

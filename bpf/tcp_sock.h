@@ -4,7 +4,10 @@
  * 6.1 to 6.18 and read in net/ipv4/tcp*.c:
  *
  *   bytes_received  in-order bytes, plus one once the peer's FIN reached the full
- *                   socket, which is when SOCK_DONE is set
+ *                   socket, which is when SOCK_DONE is set.  rcv_nxt moves with it.  A
+ *                   segment that ends behind the FIN, with a FIN again, is taken too
+ *                   (tcp_rcv_state_process, CLOSE_WAIT): one more, and no byte of it is
+ *                   ever read
  *   bytes_sent      payload handed to IP, every copy.  bytes_retrans is not the number
  *                   of second copies: what a queue or filter of our own refuses is sent
  *                   again as new (tcp_write_xmit), and so are the bytes of a Fast Open
@@ -76,6 +79,25 @@ static __always_inline __u32 fin_received(struct tcp_sock *tp)
 	return tp_sk(tp)->__sk_common.skc_flags >> SOCK_DONE & 1;
 }
 
+/* What was taken behind the peer's FIN. */
+static __always_inline __u32 after_fin(struct tcp_sock *tp, const struct sock_state *st)
+{
+	return st->fin_at ? (__u32)tp->bytes_received - st->fin_at : 0;
+}
+
+/* The number behind what the peer has sent, its first FIN too. */
+static __always_inline __u32 received_to(struct tcp_sock *tp, const struct sock_state *st)
+{
+	return tp->rcv_nxt - after_fin(tp, st);
+}
+
+/* At each change of state: is this the one that the peer's FIN makes? */
+static __always_inline void note_fin(struct tcp_sock *tp, struct sock_state *st)
+{
+	if (fin_received(tp) && !st->fin_at)
+		st->fin_at = (__u32)tp->bytes_received;
+}
+
 /* Has our FIN left?  Only then it is part of snd_nxt. */
 static __always_inline __u32 fin_sent(struct tcp_sock *tp, __u32 state)
 {
@@ -104,13 +126,14 @@ static __always_inline __u32 syn_sent(const struct sock_state *st)
 	return st->role == TG_ROLE_CONNECTED && !st->silent;
 }
 
-static __always_inline void sock_counts(struct tcp_sock *tp, __u32 syn, __u32 state,
-					struct tcp_counts *ret)
+static __always_inline void sock_counts(struct tcp_sock *tp, const struct sock_state *st,
+					__u32 state, struct tcp_counts *ret)
 {
 	__u64 acked = tp->bytes_acked;
+	__u32 syn = syn_sent(st);
 	__u64 unique = unique_sent(tp, syn, state);
 
-	ret->rx_payload_bytes = tp->bytes_received - fin_received(tp);
+	ret->rx_payload_bytes = tp->bytes_received - fin_received(tp) - after_fin(tp, st);
 	ret->tx_payload_bytes = unique;
 	ret->tx_retransmitted_bytes =
 		tp->bytes_sent > unique ? tp->bytes_sent - unique : 0;
@@ -127,12 +150,15 @@ static __always_inline __u32 first_received(struct tcp_sock *tp)
 	return tp->rcv_nxt - (__u32)tp->bytes_received;
 }
 
-/* Modulo 2^32; the FIN counts one, unless it was read like a byte. */
-static __always_inline __u64 bytes_unread(__u32 rcv_nxt, __u32 copied_seq, __u32 fin)
+/*
+ * received_to() and where the application has read to, modulo 2^32; the FIN counts one,
+ * unless it was read like a byte, and a second one as well.
+ */
+static __always_inline __u64 bytes_unread(__u32 received, __u32 copied_seq, __u32 fin)
 {
-	__u32 n = rcv_nxt - copied_seq;
+	__s32 n = (__s32)(received - copied_seq - fin);
 
-	return n > fin ? n - fin : 0;
+	return n > 0 ? (__u32)n : 0;
 }
 
 static __always_inline __u32 bytes_unsent(struct tcp_sock *tp, __u32 old_state)
@@ -173,7 +199,8 @@ static __always_inline int is_queued(struct sock *sk)
  * RFC 9293 3.3.2: the state left behind says who closed first; an error says that a
  * reset or a timeout ended it.  Called before the state changes.
  */
-static __always_inline enum tg_close close_reason(struct tcp_sock *tp, __u32 old_state)
+static __always_inline enum tg_close
+close_reason(struct tcp_sock *tp, const struct sock_state *st, __u32 old_state)
 {
 	struct sock *sk = tp_sk(tp);
 	int by_error = close_of_error(sk->sk_err);
@@ -189,7 +216,7 @@ static __always_inline enum tg_close close_reason(struct tcp_sock *tp, __u32 old
 		/* a listener took its queue along: the child never had an application */
 		if (is_queued(sk))
 			return TG_CLOSE_NEVER_ACCEPTED;
-		return bytes_unread(tp->rcv_nxt, tp->copied_seq, fin_received(tp))
+		return bytes_unread(received_to(tp, st), tp->copied_seq, fin_received(tp))
 			       ? TG_CLOSE_RESET_UNREAD
 			       : TG_CLOSE_RESET_BY_US;
 	default:

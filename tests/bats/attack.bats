@@ -7,15 +7,16 @@ load helpers
 
 setup() { stage_up; }
 teardown() {
-	stage_down
-	[ -z "${MEMORY:-}" ] || [ ! -d "$MEMORY" ] || rmdir "$MEMORY"
+	local bad=0
+	stage_down || bad=1
+	[ -z "${MEMORY:-}" ] || [ ! -d "$MEMORY" ] || rmdir "$MEMORY" || bad=1
+	return $bad
 }
 
 SEGMENTS=$BIN/tests/tools/segments
 TRICKS=$BIN/tests/tools/tricks
 FRAMES=$BIN/tests/tools/frames
 
-mac_of() { at "$1" ip -j link show "$2" | jq -r '.[0].address'; }
 
 # by_hand SCRIPT: a connection to 192.0.2.2:7000 from 192.0.2.77, which is nobody's
 by_hand() {
@@ -56,6 +57,27 @@ wire_is_right() {
 	wire_is_right
 }
 
+@test "a FIN that comes again, one further each time, is a byte in no book" {
+	load --device front
+	by_hand fins
+	wire_is_right
+	equal "1 100" "$(compared .connections_compared) $(tollgate status --json | jq .payload.rx_payload_bytes)" \
+		"connections and bytes"
+}
+
+@test "a FIN that comes again, one further each time, is no byte that the proxy has not read" {
+	load --device front
+	start_sink
+	start_plain
+	at gate ip neigh replace 192.0.2.77 lladdr "$(mac_of client eth)" dev front
+	at client "$SEGMENTS" fins eth 192.0.2.77 192.0.2.2 8080 "$(mac_of gate front)"
+	within 5 sockets_closed
+	tollgate audit --json >"$DIR/audit" || :
+	wire_is_right
+	equal "0 2" "$(jq '[.residual_bytes.proxy_tcp, ([.checks[] | select(.check == "proxy_tcp") | .connections_compared] | add)] | "\(.[0]) \(.[1])"' -r "$DIR/audit")" \
+		"proxy_tcp residual and connections compared"
+}
+
 @test "bytes with wild sequence numbers are not more than the bytes that came" {
 	load --device front
 	by_hand wild
@@ -82,11 +104,11 @@ wire_is_right() {
 	at gate ip neigh replace 192.0.2.77 lladdr "$(mac_of client eth)" dev front
 	start server gate nc.openbsd -l 192.0.2.2 7000
 	within 5 listening gate 7000
-	mkfifo "$DIR/go"
+	mkfifo "$DIR/next"
 	# shellcheck disable=SC2016 # expands in the inner shell
-	start parts client sh -c 'exec "$@" <"$0"' "$DIR/go" \
+	start parts client sh -c 'exec "$@" <"$0"' "$DIR/next" \
 		"$SEGMENTS" parts-lost eth 192.0.2.77 192.0.2.2 7000 "$(mac_of gate front)"
-	exec 7>"$DIR/go"
+	exec 7>"$DIR/next"
 	local i key
 	for i in 1 2 3 4 5; do
 		within 5 eval "[ \"\$(grep -c first '$DIR/parts.log')\" = $i ]"

@@ -7,7 +7,8 @@
  *   segments SCRIPT DEVICE SRC4 DST4 PORT MAC
  *     plain      a handshake, 100 bytes, FIN
  *     two-syns   a second SYN of another number before the handshake is over
- *     wild       and four bytes, each a good quarter of the sequence space further
+ *     fins       and three FINs more, each behind the one before, whose place is its
+ * byte's wild       and four bytes, each a good quarter of the sequence space further
  *     parts      the 100 bytes in fragments: in turn, the last first, the first as small
  *                as it may be (with and without the length of TCP's header), and both
  *     parts-lost the same; after each first part a line is printed, and one waited for
@@ -201,16 +202,21 @@ static void shake_hands(bool twice)
 	put(FIRST + 1, false, false, 0);
 }
 
-/* Until our FIN is acknowledged and theirs has come. */
-static void finish(uint32_t fin)
+/* Until our FIN is acknowledged and theirs has come; `more` FINs follow it. */
+static void finish(uint32_t fin, uint32_t more)
 {
 	bool ours_over = false;
 	struct tcphdr t;
 
 	put(fin, false, true, 0);
+	for (uint32_t i = 0; i < more; i++)
+		put(fin++, false, true, 1);
 	while (!ours_over || !theirs_over) {
-		if (!get(&t) || t.rst)
+		if (!get(&t) || (t.rst && !more))
 			die("no end");
+		if (t.rst) /* nobody can read those bytes: tcp_close() finds them unread
+			    */
+			return;
 		ours_over |= ntohl(t.ack_seq) == fin + 1;
 		if (!t.fin)
 			continue;
@@ -246,7 +252,7 @@ int main(int argc, char **argv)
 		put(FIRST + 1, false, false, PAYLOAD);
 	for (uint32_t i = 1; strcmp(argv[1], "wild") == 0 && i <= 4; i++)
 		put(FIRST + 1 + PAYLOAD + i * QUARTER, false, false, 1);
-	finish(FIRST + 1 + PAYLOAD);
+	finish(FIRST + 1 + PAYLOAD, strcmp(argv[1], "fins") == 0 ? 3 : 0);
 	close(fd);
 	return 0;
 }
