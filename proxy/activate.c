@@ -107,11 +107,11 @@ static void is_named(struct listener *l, struct route *r, struct backend *b, voi
 	*(bool *)arg &= target_has_address(b->target);
 }
 
-/* The keeper asks; a moment for the answers, before the first client.  Signals go first.
- */
+/* The keeper asks; a moment for the answers, before the first client.  What ends us goes
+ * first. */
 static void wait_for_names(const struct daemon *d, struct config *c)
 {
-	struct pollfd p = { .fd = d->sigfd, .events = POLLIN };
+	struct pollfd p = { .fd = d->endfd, .events = POLLIN };
 
 	for (int i = 0; i < NAMES_MS / 10; i++) {
 		bool all = true;

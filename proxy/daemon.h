@@ -22,6 +22,8 @@ struct daemon {
 	const char *pins;
 	uint32_t load; /* the kernel's number of it */
 	int sigfd;
+	int endfd; /* of the signals that end us only: they interrupt what may take long
+		    */
 	bool upgrade; /* we take over from a running proxy */
 	pid_t old;
 	int old_fd; /* to it, -1 if there is none */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +13,11 @@
 #include <unistd.h>
 
 #include "base/rundir.h"
+#include "base/util.h"
+#include "book/writer.h"
 #include "handover.h"
+
+#define BEAT_MS 1000
 
 struct header {
 	uint32_t type, len;
@@ -91,18 +94,29 @@ int handover_connect(uint32_t load, pid_t pid)
 	return err;
 }
 
+static void beat(const struct handover *h)
+{
+	if (h->heartbeat_ns)
+		book_set(h->heartbeat_ns, util_now_ns());
+}
+
 /* Until the other end is ready for it. */
 static int wait_for(const struct handover *h, short events)
 {
 	struct pollfd p[2] = { { .fd = h->fd, .events = events },
 			       { .fd = h->interrupt, .events = POLLIN } };
-	int n;
+	int left_ms = h->patience_ms, n = 0;
 
-	do {
-		n = poll(p, 2, h->patience_ms);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
+	while (left_ms > 0 && n == 0) {
+		int slice_ms = left_ms < BEAT_MS ? left_ms : BEAT_MS;
+
+		n = poll(p, 2, slice_ms);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		n = n < 0 ? 0 : n;
+		left_ms -= slice_ms;
+		beat(h);
+	}
 	if (n == 0)
 		return -EAGAIN;
 	return p[0].revents ? 0 : -EINTR;
@@ -142,6 +156,7 @@ int handover_send(const struct handover *h, enum handover_type type, const void 
 	ssize_t n;
 	int err;
 
+	beat(h);
 	if (fds_n) {
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = CMSG_SPACE(fds_n * sizeof(int));

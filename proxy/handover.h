@@ -25,6 +25,7 @@
 #ifndef PROXY_HANDOVER_H
 #define PROXY_HANDOVER_H
 
+#include <linux/types.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -74,12 +75,14 @@ int handover_connect(uint32_t load, pid_t pid);
 /*
  * A message.  0 or -errno: -EAGAIN of a peer that says nothing, or takes nothing, for
  * `patience_ms`; -EINTR when `interrupt` (a descriptor, or -1) becomes readable
- * meanwhile.
+ * meanwhile.  Who serves clients meanwhile says so: `heartbeat_ns`, if it is given, is
+ * set to the time of CLOCK_MONOTONIC at each message and each second of waiting.
  */
 struct handover {
 	int fd;
 	int interrupt;
 	int patience_ms;
+	__u64 *heartbeat_ns;
 };
 
 int handover_send(const struct handover *h, enum handover_type type, const void *data,

@@ -5,7 +5,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/host.h"
 #include "base/log.h"
@@ -96,6 +95,7 @@ int main(int argc, char **argv)
 	};
 	struct daemon d = { .pins = TG_PINS,
 			    .sigfd = -1,
+			    .endfd = -1,
 			    .old_fd = -1,
 			    .successor_fd = -1,
 			    .given_fd = -1 };

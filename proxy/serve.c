@@ -18,6 +18,7 @@
 #include "base/util.h"
 #include "daemon.h"
 #include "handover.h"
+#include "loops.h"
 #include "version.h"
 
 #define HEARTBEAT_MS 1000
@@ -64,7 +65,7 @@ static void on_successor(struct daemon *d)
 		return;
 	}
 	log_info("a successor takes over");
-	err = upgrade_give(fd, d->sigfd, &d->proxy, d->config, d->fds);
+	err = upgrade_give(fd, d->endfd, &d->proxy, d->config, d->fds);
 	if (err) {
 		close(fd);
 		return;
@@ -76,7 +77,7 @@ static void on_successor(struct daemon *d)
 /* What waited for a hello or a backend relays by now: it need not end with us. */
 static void give_late(struct daemon *d)
 {
-	if (d->given_fd < 0 || upgrade_give_late(d->given_fd, d->sigfd, &d->proxy) == 0)
+	if (d->given_fd < 0 || upgrade_give_late(d->given_fd, d->endfd, &d->proxy) == 0)
 		return;
 	close(d->given_fd);
 	d->given_fd = -1;
@@ -139,8 +140,10 @@ static void tend(struct daemon *d, bool draining)
 
 	if (!d->succeeded)
 		book_set(&d->proxy.state->heartbeat_ns, now);
-	if (!draining)
+	if (!draining) {
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
+		loops_look();
+	}
 	if (d->given_fd >= 0 && now - late_ns > LATE_MS * 1000000ull) {
 		late_ns = now;
 		give_late(d);
@@ -306,14 +309,15 @@ static int open_signals(struct daemon *d)
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	d->endfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL); /* inherited by every worker */
 	(void)signal(SIGPIPE, SIG_IGN);	    /* splice(2) knows no MSG_NOSIGNAL */
 	d->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return d->sigfd < 0 ? log_errno(-errno, "signalfd") : 0;
+	return d->endfd < 0 || d->sigfd < 0 ? log_errno(-errno, "signalfd") : 0;
 }
 
 /* What takes root. */
@@ -372,6 +376,8 @@ int daemon_serve(struct daemon *d, struct config *c)
 	}
 	if (d->sigfd >= 0)
 		close(d->sigfd);
+	if (d->endfd >= 0)
+		close(d->endfd);
 	if (d->successor_fd >= 0)
 		close(d->successor_fd);
 	if (d->given_fd >= 0)

@@ -19,7 +19,6 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "route.h"
 #include "session_state.h"
 
 #define ATTEMPT_MS    300 /* RFC 8305 8: 250 ms are recommended, 2 s the most */
@@ -102,7 +101,6 @@ void session_unlink(struct session *s)
 
 	s->state = ST_OVER;
 	upstream_release(s);
-	upstream_forget(s);
 	limits_release(w->proxy->limits, &s->holds);
 	ev_timer_del(w->loop, &s->timer);
 	ev_task_del(w->loop, &s->task);
@@ -110,6 +108,8 @@ void session_unlink(struct session *s)
 		w->walk = s->next;
 	if (w->recount == s)
 		w->recount = s->next;
+	if (w->offer == s)
+		w->offer = s->next;
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
@@ -145,6 +145,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);
+	upstream_forget(s);
 	leg_close(s, &s->up, reset);
 	leg_close(s, &s->down, reset);
 	relay_store_clear(&w->pool, &s->request.store);
@@ -318,13 +319,17 @@ void session_link(struct session *s, struct worker *w)
 	w->sessions = s;
 }
 
-void session_end_some(struct worker *w, enum tg_end reason, unsigned max)
+unsigned session_end_some(struct worker *w, enum tg_end reason, unsigned max)
 {
-	for (; w->sessions && max > 0; max--)
-		session_end(w->sessions, reason, true);
-}
+	struct session *next;
+	unsigned n = 0;
 
-struct session *session_next(const struct session *s)
-{
-	return s->next;
+	for (struct session *s = w->sessions; s && n < max; s = next) {
+		next = s->next;
+		if (s->moving)
+			continue;
+		session_end(s, reason, true);
+		n++;
+	}
+	return n;
 }

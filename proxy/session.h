@@ -16,8 +16,11 @@
 void session_start(struct worker *w, struct listener *l, int fd,
 		   const struct sockaddr *peer);
 
-/* End up to `max` sessions of the worker now. */
-void session_end_some(struct worker *w, enum tg_end reason, unsigned max);
+/*
+ * End up to `max` sessions of the worker now, but none that is on its way to a successor
+ * (session_batch_begin).  How many.
+ */
+unsigned session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
 /* At the end of a turn: send what waits in the outbox.  arg: the worker. */
 void session_settle(void *arg);
@@ -27,9 +30,6 @@ void session_settle(void *arg);
  * are counted by its limits.
  */
 void session_recount_some(struct worker *w, unsigned max);
-
-/* The next one of its worker. */
-struct session *session_next(const struct session *s);
 
 /* --- looking for zombies, see zombies.h; on the worker's thread, by worker_call() --- */
 
@@ -68,10 +68,16 @@ struct session_given {
 	bool taken;
 };
 
-/* Some of a worker's sessions that can move and were not offered yet. */
+/*
+ * Some of a worker's sessions that can move and were not offered yet in this
+ * conversation: a successor that fails says nothing of the next.
+ */
 struct session_batch {
+	uint32_t conversation; /* its number, from 1 */
+	bool begun;	       /* false: from the first of its sessions on */
 	struct session_given given[SESSION_GIVE_MAX];
 	unsigned n;
+	unsigned gone; /* taken by the successor, of all that were in it */
 };
 
 /*

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "handover.h"
@@ -131,6 +130,7 @@ static void session_forget(struct session *s)
 	struct worker *w = s->worker;
 	struct leg *legs[] = { &s->down, &s->up };
 
+	upstream_forget(s);
 	for (int i = 0; i < 2; i++) {
 		ev_io_del(w->loop, &legs[i]->io);
 		close(legs[i]->fd);
@@ -143,11 +143,11 @@ static void session_forget(struct session *s)
 }
 
 /* True if it is on its way now. */
-static bool give(struct session *s, struct session_given *g)
+static bool give(struct session *s, uint32_t conversation, struct session_given *g)
 {
-	if (s->state != ST_RELAY || s->broken || s->offered)
+	if (s->state != ST_RELAY || s->broken || s->offered == conversation)
 		return false; /* it ends here, or goes when it relays */
-	s->offered = true;
+	s->offered = conversation;
 	if (session_send_now(s) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return false;
@@ -164,11 +164,15 @@ int session_batch_begin(struct worker *w, void *arg)
 {
 	struct session_batch *b = arg;
 
+	if (!b->begun)
+		w->offer = w->sessions;
+	b->begun = true;
 	b->n = 0;
-	for (struct session *s = w->sessions, *next; s && b->n < SESSION_GIVE_MAX;
-	     s = next) {
-		next = s->next;
-		b->n += give(s, &b->given[b->n]);
+	while (w->offer && b->n < SESSION_GIVE_MAX) {
+		struct session *s = w->offer;
+
+		w->offer = s->next; /* it may end here */
+		b->n += give(s, b->conversation, &b->given[b->n]);
 	}
 	return 0;
 }
@@ -184,6 +188,7 @@ int session_batch_end(struct worker *w, void *arg)
 		free(g->data);
 		g->s->moving = false;
 		if (g->taken) {
+			b->gone++;
 			session_forget(g->s);
 			continue;
 		}

@@ -111,15 +111,15 @@ struct session {
 	struct addr client;  /* the real client: of its PROXY header, or peer */
 	struct addr up_addr; /* of the backend; all zero of a Unix socket */
 	struct addr loop_end;
-	bool trusted;	 /* peer must send a PROXY header */
-	bool sniff;	 /* peer must not, and what it says first is looked at */
-	bool watched;	 /* the kernel was told when the backend is stuck or silent */
-	uint8_t why;	 /* enum tg_end: the reason after the drain */
-	bool more_addrs; /* of its backend, if this one fails */
-	uint8_t hops;	 /* times it has passed us; see loops.h */
-	bool in_loops;	 /* its upstream socket is noted there, by loop_end */
-	bool moving;	 /* on its way to a successor: nothing may touch it */
-	bool offered;	 /* to a successor, once */
+	bool trusted;	  /* peer must send a PROXY header */
+	bool sniff;	  /* peer must not, and what it says first is looked at */
+	bool watched;	  /* the kernel was told when the backend is stuck or silent */
+	uint8_t why;	  /* enum tg_end: the reason after the drain */
+	bool more_addrs;  /* of its backend, if this one fails */
+	uint8_t hops;	  /* times it has passed us; see loops.h */
+	bool in_loops;	  /* its upstream socket is noted there, by loop_end */
+	bool moving;	  /* on its way to a successor: nothing may touch it */
+	uint32_t offered; /* in that conversation with a successor; 0: in none */
 	uint32_t sniff_since_ms; /* of its age, when a PROXY signature began; 0: none */
 	struct limits_holds holds;
 	struct heard *heard;	 /* NULL: no hello was read */
@@ -229,10 +229,11 @@ void upstream_timeout(struct session *s);
 
 /* Leave the queue; give the place at the backend back.  No-ops if there is none. */
 void upstream_stop_waiting(struct session *s);
-
-/* Its upstream socket is about to be closed. */
-void upstream_forget(struct session *s);
 void upstream_release(struct session *s);
+
+/* Its upstream socket is about to be closed, or another process's: its address may be
+ * another connection's as soon as it is. */
+void upstream_forget(struct session *s);
 
 /* --- session.c --- */
 

@@ -26,6 +26,12 @@ struct health_message {
 	struct target_state states[TARGET_ADDRS_MAX];
 };
 
+struct healths {
+	struct health_message *list;
+	unsigned n;
+	int err;
+};
+
 static struct handover talk(int fd)
 {
 	return (struct handover){ .fd = fd,
@@ -36,10 +42,7 @@ static struct handover talk(int fd)
 /* --- the successor --- */
 
 /* What came of backends before they were known here. */
-static struct {
-	struct health_message *list;
-	unsigned n;
-} health;
+static struct healths health;
 
 static int add_inherited(struct inherited **list, unsigned *n, struct handover_message *m)
 {
@@ -284,6 +287,8 @@ int upgrade_take_late(int fd, struct proxy *p, struct config *c)
 
 /* --- the old process --- */
 
+static uint32_t conversation; /* with how many successors */
+
 static int give_listeners(const struct handover *h, const struct proxy *p,
 			  const struct config *c, const int *fds)
 {
@@ -302,24 +307,40 @@ static int give_listeners(const struct handover *h, const struct proxy *p,
 	return err;
 }
 
-struct giving {
-	const struct handover *h;
-	int err;
-};
-
-static void give_health(const char *name, const struct target_state *states, unsigned n,
+/* Copied, because the successor may be slow to take it. */
+static void copy_health(const char *name, const struct target_state *states, unsigned n,
 			void *arg)
 {
-	struct giving *g = arg;
-	struct health_message m;
+	struct healths *all = arg;
+	struct health_message *m;
 
-	if (g->err || !n || strlen(name) >= sizeof(m.name))
+	if (all->err || !n || strlen(name) >= sizeof(m->name))
 		return;
-	memset(&m, 0, sizeof(m));
-	memcpy(m.name, name, strlen(name));
-	m.n = n;
-	memcpy(m.states, states, n * sizeof(*states));
-	g->err = handover_send(g->h, HANDOVER_HEALTH, &m, sizeof(m), NULL, 0);
+	m = reallocarray(all->list, all->n + 1, sizeof(*m));
+	if (!m) {
+		all->err = -ENOMEM;
+		return;
+	}
+	all->list = m;
+	m += all->n++;
+	memset(m, 0, sizeof(*m));
+	memcpy(m->name, name, strlen(name));
+	m->n = n;
+	memcpy(m->states, states, n * sizeof(*states));
+}
+
+static int give_health(const struct handover *h)
+{
+	struct healths all = { .n = 0 };
+	int err;
+
+	target_each(copy_health, &all);
+	err = all.err;
+	for (unsigned i = 0; i < all.n && !err; i++)
+		err = handover_send(h, HANDOVER_HEALTH, &all.list[i], sizeof(all.list[i]),
+				    NULL, 0);
+	free(all.list);
+	return err;
 }
 
 static int greet(const struct handover *h, struct handover_message *m)
@@ -365,38 +386,39 @@ static int offer(const struct handover *h, struct session_batch *b,
 	return err;
 }
 
-/* Everything of one worker that can move; others of its sessions go on meanwhile. */
-static int give_sessions(const struct handover *h, struct worker *w)
+/* Everything of one worker that can move; others of its sessions go on meanwhile.  *gone
+ * grows by those that were taken.
+ */
+static int give_sessions(const struct handover *h, struct worker *w, unsigned *gone)
 {
 	struct handover_message m = { 0 };
 	struct session_batch *b = calloc(1, sizeof(*b));
 	int err = b ? 0 : -ENOMEM;
 	unsigned n;
 
+	if (b)
+		b->conversation = conversation;
 	do {
 		if (!err)
 			err = worker_call(w, session_batch_begin, b);
-		if (err == -ESRCH) { /* its last connection has ended */
-			free(b);
-			return 0;
-		}
 		n = err ? 0 : b->n;
 		if (n)
 			err = offer(h, b, &m);
 		if (n)
 			(void)worker_call(w, session_batch_end, b);
 	} while (!err && n == SESSION_GIVE_MAX);
+	*gone += b ? b->gone : 0;
 	free(b);
 	handover_message_clear(&m);
-	return err;
+	return err == -ESRCH ? 0 : err; /* its last connection has ended */
 }
 
-static int give_all(const struct handover *h, struct proxy *p)
+static int give_all(const struct handover *h, struct proxy *p, unsigned *gone)
 {
 	int err = 0;
 
 	for (unsigned i = 0; i < p->workers_n && !err; i++)
-		err = give_sessions(h, &p->workers[i]);
+		err = give_sessions(h, &p->workers[i], gone);
 	return err;
 }
 
@@ -431,30 +453,37 @@ static bool is_theirs(const struct listener *l, void *arg)
 static int prepare(const struct handover *h, struct proxy *p, const struct config *c,
 		   const int *fds, struct handover_message *m)
 {
-	struct giving g = { .h = h };
 	int err = greet(h, m);
 
 	if (!err)
 		err = give_listeners(h, p, c, fds);
-	if (!err) {
-		target_each(give_health, &g);
-		err = g.err;
-	}
+	if (!err)
+		err = give_health(h);
 	if (!err)
 		err = handover_send(h, HANDOVER_LISTENERS_END, NULL, 0, NULL, 0);
 	return err ? err : handover_expect(h, HANDOVER_READY, m);
+}
+
+static struct handover talk_as_old(int fd, int interrupt, struct proxy *p)
+{
+	struct handover h = talk(fd);
+
+	h.interrupt = interrupt;
+	h.heartbeat_ns = &p->state->heartbeat_ns;
+	return h;
 }
 
 int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 		 const int *fds)
 {
 	struct handover_message m = { 0 }, answer = { 0 };
-	struct handover h = talk(fd);
+	struct handover h = talk_as_old(fd, interrupt, p);
 	struct theirs theirs = { .p = p, .c = c };
 	struct worker_leave leave = { .has = is_theirs, .arg = &theirs };
+	unsigned gone = 0;
 	int err;
 
-	h.interrupt = interrupt;
+	conversation++;
 	err = prepare(&h, p, c, fds, &m);
 	if (err) {
 		handover_message_clear(&m);
@@ -464,7 +493,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 	err = handover_send(&h, HANDOVER_GO, NULL, 0, NULL, 0);
 	h.patience_ms = SESSION_PATIENCE_MS;
 	if (!err)
-		err = give_all(&h, p);
+		err = give_all(&h, p, &gone);
 	h.patience_ms = ACCEPT_PATIENCE_MS;
 	if (!err)
 		err = handover_send(&h, HANDOVER_DONE, NULL, 0, NULL, 0);
@@ -473,9 +502,11 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 	if (err) {
 		(void)shutdown(fd, SHUT_RDWR); /* what it says now comes too late */
 		all_workers(p, worker_release, NULL);
-		(void)log_errno(err,
-				"the successor went in the middle of the handover: this "
-				"proxy accepts again");
+		(void)log_errno(
+			err,
+			"the successor went in the middle of the handover, and %u "
+			"connections with it: this proxy accepts again",
+			gone);
 	} else {
 		theirs.used = m.data;
 		theirs.n = m.len;
@@ -489,8 +520,9 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 int upgrade_give_late(int fd, int interrupt, struct proxy *p)
 {
 	struct handover h = talk(fd);
+	unsigned gone = 0;
 
 	h.interrupt = interrupt;
 	h.patience_ms = SESSION_PATIENCE_MS;
-	return give_all(&h, p);
+	return give_all(&h, p, &gone);
 }

@@ -15,12 +15,12 @@
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "acceptor.h"
-#include "listener.h"
 #include "session.h"
 #include "worker.h"
 
 #define PLACES_MANY  65536 /* of a backend that has come up: nobody counts them */
 #define ENDS_MAX     100   /* sessions ended a turn when the drain is over */
+#define MOVING_MS    10	   /* then, until those on their way have gone or stay */
 #define RECOUNTS_MAX 256   /* in a turn */
 
 enum message_kind { MSG_CONFIGURE, MSG_DRAIN, MSG_PLACE, MSG_CALL, MSG_ADOPT };
@@ -119,9 +119,10 @@ static void on_drain_task(struct ev_task *task)
 {
 	struct worker *w = container_of(task, struct worker, drain_task);
 
-	session_end_some(w, TG_END_DRAINED, ENDS_MAX);
-	if (w->sessions)
+	if (session_end_some(w, TG_END_DRAINED, ENDS_MAX) > 0 && w->sessions)
 		ev_task_add(w->loop, task);
+	else if (w->sessions)
+		ev_timer_set(w->loop, &w->drain, MOVING_MS);
 	else
 		ev_loop_stop(w->loop);
 }

@@ -67,6 +67,7 @@ struct worker {
 	struct session *sessions; /* list head */
 	struct session *walk;	  /* the next of a walk over them */
 	struct session *recount;  /* the next to be counted by a new configuration */
+	struct session *offer;	  /* the next to be offered to a successor */
 	struct ev_task recount_task;
 	struct waiter *waiting, **waiting_tail; /* oldest first */
 	unsigned places_own;  /* at a backend, given back here and not offered yet */
