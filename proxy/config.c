@@ -454,7 +454,7 @@ static void resolve(struct listener *l, struct route *r, struct backend *b, void
 		*res = -ENOMEM;
 	/* a path has one place, which is no address */
 	else if (b->path || addr_parse(b->name, &a) == 0)
-		target_set_addresses(b->target, &a, 1);
+		(void)target_set_addresses(b->target, &a, 1, 0);
 }
 
 int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX])

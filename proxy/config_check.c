@@ -357,5 +357,5 @@ int config_check(struct where *w, struct config *c)
 	}
 	if (!err)
 		where_leave(w, 1);
-	return err ? err : config_check_loops(w, c);
+	return err ? err : config_check_own(w, c);
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "balance.h"
-#include "base/host.h"
 #include "base/util.h"
 #include "config_where.h"
 #include "pattern.h"
@@ -258,32 +257,6 @@ static int check_ejection(struct where *w, struct route *r)
 	return err;
 }
 
-/* Where nobody listens there the kernel may connect a client with itself. */
-static void warn_of_ports(struct where *w, struct config *c, const struct route *r)
-{
-	uint16_t min, max;
-	struct addr a;
-
-	if (host_ephemeral_ports(&min, &max) < 0)
-		return;
-	where_enter_key(w, "backends");
-	for (unsigned i = 0; i < r->backend_names_count; i++) {
-		const struct backend *b = &r->backends[i];
-
-		where_enter_index(w, i);
-		if (!b->path && addr_parse(b->name, &a) == 0 && ntohs(a.port) >= min &&
-		    ntohs(a.port) <= max && host_has_address(a.ip))
-			where_warn(
-				w, &c->warnings,
-				"%s: the kernel hands out ports of ip_local_port_range "
-				"(%u to %u) to others, also on this host, while nobody "
-				"listens there",
-				b->name, min, max);
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
-}
-
 static int check_source(struct where *w, struct route *r)
 {
 	if (!r->source)
@@ -296,15 +269,13 @@ static int check_source(struct where *w, struct route *r)
 	return 0;
 }
 
-static int check_upstream(struct where *w, struct config *c, struct route *r)
+static int check_upstream(struct where *w, struct route *r)
 {
 	int err;
 
 	err = check_backends(w, r);
 	if (!err)
 		err = check_source(w, r);
-	if (!err)
-		warn_of_ports(w, c, r);
 	if (!err)
 		err = check_health(w, r->health);
 	if (!err)
@@ -347,7 +318,7 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 		err = config_check_prefixes(w, "from", r->from, r->from_count,
 					    &r->sources);
 	if (!err)
-		err = check_upstream(w, c, r);
+		err = check_upstream(w, r);
 	if (err)
 		return err;
 	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&

@@ -82,8 +82,11 @@ int config_check_limits(struct where *w, struct limits *l);
 /* config_route.c: a listener's routes and backends. */
 int config_check_routes(struct where *w, struct config *c, struct listener *l);
 
-/* config_loops.c: a listener that is its own backend, by way of others too. */
-int config_check_loops(struct where *w, struct config *c);
+/*
+ * config_own.c: backends on this host: a listener that is its own, by way of others
+ * too, is an error; a port that the kernel hands out a warning.
+ */
+int config_check_own(struct where *w, struct config *c);
 
 /* config_check.c: everything a schema cannot say.  0, -EINVAL with w->err, or -ENOMEM. */
 int config_check(struct where *w, struct config *c);

@@ -13,15 +13,21 @@
 
 #include "base/addr.h"
 
-/* The ports of the listeners in force; replaces those of before. */
+/* The ports of the listeners in force; replaces those of before.  Looks, too. */
 void loops_listen(const struct addr *addrs, unsigned n);
 
-/* Is this address perhaps one of our own listeners'?  Cheap. */
+/*
+ * Read the addresses of this host anew, if somebody asked for them since; now and then,
+ * from one thread.  One that has come since the last look is not seen.
+ */
+void loops_look(void);
+
+/* Is this an address of this host, and the port of a listener?  Cheap if it is not. */
 bool loops_is_near(const struct addr *to);
 
 /*
- * Note that the socket `fd`, not connected yet, is going to one, after `hops` times: it
- * is bound to a port for that.  0 and its end in *ret, or a negative errno.
+ * Note that the socket `fd`, not connected yet, is going to such an address, after `hops`
+ * times: it is bound to a port for that.  0 and its end in *ret, or a negative errno.
  */
 int loops_enter(int fd, const struct addr *to, unsigned hops, struct addr *ret);
 void loops_leave(const struct addr *from);

@@ -142,7 +142,7 @@ static int send_header(struct session *s)
 
 /* --- a place at a backend --- */
 
-static void forget_loop(struct session *s)
+void upstream_forget(struct session *s)
 {
 	if (s->in_loops)
 		loops_leave(&s->loop_end);
@@ -159,11 +159,6 @@ void upstream_release(struct session *s)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (target_is_awaited(s->backend->target))
 		worker_place_free(s->worker);
-}
-
-void upstream_forget(struct session *s)
-{
-	forget_loop(s);
 }
 
 /* A place at any backend of it is good news. */
@@ -288,7 +283,7 @@ static void failed(struct session *s, int err)
 {
 	enum tg_end reason = connect_failure(err);
 
-	forget_loop(s);
+	upstream_forget(s);
 	if (reason == TG_END_RESOURCES) {
 		session_end(s, reason, true);
 		if (err == EMFILE ||

@@ -161,7 +161,7 @@ static const char *chosen(const struct listener *l, const char *sni, const char 
 		h.alpn_len = (uint8_t)(1 + strlen(alpn));
 	}
 	r = route_find(l, &h, &client, &undecided);
-	return r ? r->name : "none";
+	return undecided ? "undecided" : r ? r->name : "none";
 }
 
 static void the_most_specific_route_is_chosen(void)
@@ -222,9 +222,41 @@ static void expressions_are_bounded(void)
 		return;
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
-	CHECK_STR("none", chosen(&c->listeners[0], name, NULL, "1.2.3.4:5"));
+	CHECK_STR("undecided", chosen(&c->listeners[0], name, NULL, "1.2.3.4:5"));
 	CHECK_STR("r", chosen(&c->listeners[0], "aaab", NULL, "1.2.3.4:5"));
 	config_put(c);
+}
+
+/* %d: priorities that come to their bounds, before and behind one that matches. */
+static void only_what_goes_before_leaves_a_route_undecided(void)
+{
+	static const char format[] =
+		"listeners: [{ name: a, address: \"[::]:1\", routes: [\n"
+		"  { name: h1, priority: %d, sni: [\"~(a+)+b\"], backends: [\"1.1.1.1:1\"] },\n"
+		"  { name: r, priority: 5, sni: [\"~^a+$\"], backends: [\"1.1.1.1:1\"] },\n"
+		"  { name: h2, priority: %d, sni: [\"~(a+)+c\"], backends: [\"1.1.1.1:1\"] }]}]\n";
+	static const struct {
+		int first, last;
+		const char *want;
+	} cases[] = {
+		{ 0, 0, "r" },	       { 9, 0, "undecided" }, { 0, 9, "undecided" },
+		{ 5, 0, "undecided" }, { 0, 5, "r" },	      { 9, 9, "undecided" }
+	};
+	char name[HELLO_NAME_MAX + 1], text[1024];
+
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct config *c = NULL;
+		int n = snprintf(text, sizeof(text), format, cases[i].first,
+				 cases[i].last);
+
+		CHECK_INT(0, config_parse("x.yaml", text, (size_t)n, &c, why));
+		if (c)
+			CHECK_STR(cases[i].want,
+				  chosen(&c->listeners[0], name, NULL, "1.2.3.4:5"));
+		config_put(c);
+	}
 }
 
 static void without_a_star_nothing_else_is_chosen(void)
@@ -421,6 +453,7 @@ int main(void)
 	RUN(nothing_at_all_is_refused);
 	RUN(the_most_specific_route_is_chosen);
 	RUN(expressions_are_bounded);
+	RUN(only_what_goes_before_leaves_a_route_undecided);
 	RUN(without_a_star_nothing_else_is_chosen);
 	RUN(backends_take_turns_by_weight);
 	RUN(limits_and_failures_are_kept);

@@ -242,25 +242,48 @@ int host_netstat(const char *name, uint64_t *ret)
 	return err;
 }
 
-bool host_has_address(const uint8_t ip[16])
+static int compare_ip(const void *a, const void *b)
+{
+	return memcmp(a, b, 16);
+}
+
+int host_addresses_read(struct host_addresses *ret)
 {
 	struct ifaddrs *all, *i;
 	struct addr a;
-	bool has = false;
+	size_t n = 0;
 
-	if (addr_is_v4(ip) && ip[12] == 127)
-		return true;
+	*ret = (struct host_addresses){ 0 };
 	if (getifaddrs(&all) < 0)
-		return false;
-	for (i = all; i && !has; i = i->ifa_next) {
+		return -errno;
+	for (i = all; i; i = i->ifa_next)
+		n++;
+	ret->ip = calloc(n + 1, sizeof(*ret->ip));
+	for (i = all; ret->ip && i; i = i->ifa_next) {
 		if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET &&
 				     i->ifa_addr->sa_family != AF_INET6))
 			continue;
 		addr_from_sockaddr(i->ifa_addr, &a);
-		has = memcmp(a.ip, ip, sizeof(a.ip)) == 0;
+		memcpy(ret->ip[ret->n++], a.ip, sizeof(a.ip));
 	}
 	freeifaddrs(all);
-	return has;
+	if (!ret->ip)
+		return -ENOMEM;
+	qsort(ret->ip, ret->n, sizeof(*ret->ip), compare_ip);
+	return 0;
+}
+
+void host_addresses_free(struct host_addresses *h)
+{
+	free(h->ip);
+	*h = (struct host_addresses){ 0 };
+}
+
+bool host_addresses_has(const struct host_addresses *h, const uint8_t ip[16])
+{
+	if (addr_is_v4(ip) && ip[12] == 127)
+		return true;
+	return h->n && bsearch(ip, h->ip, h->n, sizeof(*h->ip), compare_ip);
 }
 
 uint64_t host_raise_nofile(void)

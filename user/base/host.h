@@ -40,8 +40,24 @@ int host_ephemeral_ports(uint16_t *ret_min, uint16_t *ret_max);
  */
 int host_netstat(const char *name, uint64_t *ret);
 
-/* Is it an address of this host, loopback too, in this network namespace? */
-bool host_has_address(const uint8_t ip[16]);
+/* Addresses of this host, in this network namespace, sorted. */
+struct host_addresses {
+	uint8_t (*ip)[16]; /* malloc; addr.h */
+	size_t n;
+};
+
+/*
+ * Those of its interfaces (getifaddrs(3)).  0 or a negative errno; freed by
+ * host_addresses_free(), which is fine of none.
+ */
+int host_addresses_read(struct host_addresses *ret);
+void host_addresses_free(struct host_addresses *h);
+
+/*
+ * Is it one of them, or 127.0.0.0/8?  What a local route alone makes ours
+ * (ip-route(8), "ip route add local") is not seen.
+ */
+bool host_addresses_has(const struct host_addresses *h, const uint8_t ip[16]);
 
 /* Raise the descriptor limit to what the system allows; returns the limit in force. */
 uint64_t host_raise_nofile(void);
