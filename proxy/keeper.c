@@ -86,6 +86,16 @@ static void probe_close(struct probe *p)
 	p->fd = -1;
 }
 
+static void say_state(const struct ward *w)
+{
+	bool up = target_is_up(w->backend->target);
+
+	log_info("backend %s of route %s is %s", w->backend->name, w->route->name,
+		 up ? "up" : "down");
+	if (up)
+		workers_backend_up(w->keeper->proxy);
+}
+
 static void probe_result(struct probe *p, bool passed)
 {
 	struct ward *w = p->ward;
@@ -94,13 +104,23 @@ static void probe_result(struct probe *p, bool passed)
 
 	probe_close(p);
 	book_add(passed ? &slot->checks_passed : &slot->checks_failed, 1);
-	if (!target_checked(w->backend->target, &p->addr, passed, h->rise, h->fall,
-			    ev_now_ms(w->keeper->loop)))
-		return;
-	log_info("backend %s of route %s is %s", w->backend->name, w->route->name,
-		 passed ? "up" : "down");
-	if (passed)
-		workers_backend_up(w->keeper->proxy);
+	if (target_checked(w->backend->target, &p->addr, passed, h->rise, h->fall,
+			   ev_now_ms(w->keeper->loop)))
+		say_state(w);
+}
+
+/*
+ * No check could be made.  Our own shortage says nothing of the backend; but a source
+ * that is none of ours fails its clients just as well.
+ */
+static void probe_not_made(struct probe *p, int err)
+{
+	const struct ward *w = p->ward;
+
+	log_limited(LOG_WARN, "backend %s of route %s cannot be checked: %s",
+		    w->backend->name, w->route->name, strerror(-err));
+	if (err == -EADDRNOTAVAIL)
+		probe_result(p, false);
 }
 
 /* 2.2: checks of a proxy are LOCAL, so that nobody takes us for a client. */
@@ -170,19 +190,24 @@ static void probe_begin(struct probe *p, const struct addr *a)
 	p->addr = *a;
 	p->said = false;
 	p->answer_n = 0;
-	p->fd = dial_socket(w->route, w->backend, a);
-	if (p->fd < 0)
-		return; /* our own shortage says nothing of the backend */
-	err = dial_connect(w->backend, a, p->fd);
-	if (!err && ev_io_add(w->keeper->loop, &p->io, p->fd, EPOLLOUT) < 0) {
-		close(p->fd); /* nor does this */
-		p->fd = -1;
+	err = dial_socket(w->route, w->backend, a);
+	if (err < 0) {
+		probe_not_made(p, err);
 		return;
 	}
-	if (err)
+	p->fd = err;
+	if (dial_connect(w->backend, a, p->fd) < 0) {
 		probe_result(p, false);
-	else
-		ev_timer_set(w->keeper->loop, &p->timer, w->route->health->timeout_ms);
+		return;
+	}
+	err = ev_io_add(w->keeper->loop, &p->io, p->fd, EPOLLOUT);
+	if (err) {
+		close(p->fd);
+		p->fd = -1;
+		probe_not_made(p, err);
+		return;
+	}
+	ev_timer_set(w->keeper->loop, &p->timer, w->route->health->timeout_ms);
 }
 
 static void on_ward_timer(struct ev_timer *timer)
@@ -234,8 +259,10 @@ static void on_addresses(void *arg, const struct addr *addrs, unsigned n, int tt
 				 w->backend->name, w->route->name);
 		w->failures = 0;
 	}
-	target_set_addresses(w->backend->target, addrs, n);
-	if (n && !known)
+	if (target_set_addresses(w->backend->target, addrs, n,
+				 ev_now_ms(w->keeper->loop)))
+		say_state(w);
+	else if (n && !known)
 		workers_backend_up(w->keeper->proxy);
 	seconds = seconds < TTL_MIN_S ? TTL_MIN_S : seconds;
 	seconds = seconds > TTL_MAX_S ? TTL_MAX_S : seconds;

@@ -218,13 +218,18 @@ static void prune(struct limits_table *t, uint32_t bucket, int64_t now_ms,
 	}
 }
 
-/* Without a lock held: is there room, or can some be made? */
-static bool has_room(struct limits_table *t, int64_t now_ms)
+static bool is_full(const struct limits_table *t)
+{
+	return __atomic_load_n(&t->entries, __ATOMIC_RELAXED) >= LIMITS_ENTRIES_MAX;
+}
+
+/* Without a lock held: can room be made? */
+static bool make_room(struct limits_table *t, int64_t now_ms)
 {
 	for (int i = 0; i < EVICT_TRIES; i++) {
 		uint32_t bucket;
 
-		if (__atomic_load_n(&t->entries, __ATOMIC_RELAXED) < LIMITS_ENTRIES_MAX)
+		if (!is_full(t))
 			return true;
 		bucket = __atomic_fetch_add(&t->evict_at, 1, __ATOMIC_RELAXED) % BUCKETS;
 		pthread_mutex_lock(lock_of(t, bucket));
@@ -287,7 +292,7 @@ static enum tg_end take(struct limits_table *t, struct want *w, int64_t now_ms,
 	if (!holds->entries &&
 	    !(holds->entries = calloc(LIMITS_HOLDS_MAX, sizeof(*holds->entries))))
 		return TG_END_RESOURCES;
-	if (w->source && !has_room(t, now_ms) && !is_known(t, &w->key))
+	if (w->source && is_full(t) && !is_known(t, &w->key) && !make_room(t, now_ms))
 		share(t, &w->key);
 	bucket = bucket_of(t, &w->key);
 	lock = lock_of(t, bucket);

@@ -151,8 +151,8 @@ struct choice {
 	const struct hello *hello;
 	const struct addr *client;
 	const struct rule *rule;
-	unsigned bits; /* of its source prefix, plus one */
-	bool undecided;
+	unsigned bits;	/* of its source prefix, plus one */
+	bool undecided; /* its expression came to its bounds: perhaps it is none */
 };
 
 /* Bits of the longest prefix that has the client, plus one; 0: the route asks for none.
@@ -197,21 +197,20 @@ static bool is_better(const struct rule *r, unsigned bits, const struct choice *
 static void consider(struct choice *c, const struct rule *r)
 {
 	unsigned bits;
-	int match;
+	int match = 1;
 
-	if (c->undecided || source_bits(r->route, c->client, &bits) < 0 ||
-	    !is_better(r, bits, c) || !offers_any(r->route, c->hello))
+	if (source_bits(r->route, c->client, &bits) < 0 || !is_better(r, bits, c) ||
+	    !offers_any(r->route, c->hello))
 		return;
-	if (r->pattern) {
-		if (!c->hello || !c->hello->has_sni)
-			return;
+	if (r->pattern && (!c->hello || !c->hello->has_sni))
+		return;
+	if (r->pattern)
 		match = pattern_matches(r->pattern, c->hello->sni, strlen(c->hello->sni));
-		c->undecided |= match < 0;
-		if (match <= 0)
-			return;
-	}
+	if (!match)
+		return;
 	c->rule = r;
 	c->bits = bits;
+	c->undecided = match < 0;
 }
 
 static void look_up(struct choice *c, const struct route_index *x, const char *key)

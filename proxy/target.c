@@ -129,12 +129,32 @@ static bool any_up(const struct target *t)
 	return t->n == 0;
 }
 
-void target_set_addresses(struct target *t, const struct addr *addrs, unsigned n)
+bool target_is_up(const struct target *t)
+{
+	return !__atomic_load_n(&t->down, __ATOMIC_RELAXED);
+}
+
+/* Under the lock: the sum of its addresses' states.  True if that changed. */
+static bool settle(struct target *t, int64_t now_ms)
+{
+	bool up = any_up(t);
+
+	if (target_is_up(t) == up)
+		return false;
+	if (up)
+		__atomic_store_n(&t->up_since_ms, now_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->down, !up, __ATOMIC_RELAXED);
+	return true;
+}
+
+bool target_set_addresses(struct target *t, const struct addr *addrs, unsigned n,
+			  int64_t now_ms)
 {
 	struct place places[TARGET_ADDRS_MAX];
+	bool changed;
 
 	if (n == 0)
-		return;
+		return false;
 	pthread_mutex_lock(&t->lock);
 	for (unsigned i = 0; i < n; i++) {
 		const struct place *known = place_of(t, &addrs[i]);
@@ -146,9 +166,10 @@ void target_set_addresses(struct target *t, const struct addr *addrs, unsigned n
 	}
 	memcpy(t->places, places, n * sizeof(*places));
 	__atomic_store_n(&t->n, n, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->down, !any_up(t), __ATOMIC_RELAXED);
+	changed = settle(t, now_ms);
 	pthread_mutex_unlock(&t->lock);
 	show(t);
+	return changed;
 }
 
 bool target_has_address(const struct target *t)
@@ -226,24 +247,6 @@ void target_address_worked(struct target *t, const struct addr *a)
 }
 
 /* --- health --- */
-
-bool target_is_up(const struct target *t)
-{
-	return !__atomic_load_n(&t->down, __ATOMIC_RELAXED);
-}
-
-/* Under the lock: the sum of its addresses' states.  True if that changed. */
-static bool settle(struct target *t, int64_t now_ms)
-{
-	bool up = any_up(t);
-
-	if (target_is_up(t) == up)
-		return false;
-	if (up)
-		__atomic_store_n(&t->up_since_ms, now_ms, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->down, !up, __ATOMIC_RELAXED);
-	return true;
-}
 
 bool target_checked(struct target *t, const struct addr *a, bool passed, unsigned rise,
 		    unsigned fall, int64_t now_ms)
@@ -338,7 +341,7 @@ static void restore(struct target *t, const struct target_state *states, unsigne
 		p->down = states[i].down;
 		p->streak = states[i].streak;
 	}
-	__atomic_store_n(&t->down, !any_up(t), __ATOMIC_RELAXED);
+	(void)settle(t, 0); /* what was up is not new */
 	pthread_mutex_unlock(&t->lock);
 	show(t);
 }

@@ -32,9 +32,12 @@ void target_set_slot(struct target *t, struct proxy_slot *slot);
 
 /* --- addresses --- */
 
-/* n of at most TARGET_ADDRS_MAX; those that stay keep what is known of them.  Nothing
- * happens for 0. */
-void target_set_addresses(struct target *t, const struct addr *addrs, unsigned n);
+/*
+ * n of at most TARGET_ADDRS_MAX; those that stay keep what is known of them, and new ones
+ * are up.  True if the target's state changed.  Nothing happens for 0.
+ */
+bool target_set_addresses(struct target *t, const struct addr *addrs, unsigned n,
+			  int64_t now_ms);
 
 bool target_has_address(const struct target *t);
 

@@ -188,9 +188,11 @@ static void proxy_state(const struct page *p)
 	page_simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
 	page_simple(p, "proxy_buffers", false, "Buffers held for relaying, 16 KiB each.",
 		    st->buffers);
-	page_simple(p, "proxy_limits_full", true,
-		    "Sources that were not limited because their table was full.",
-		    st->limits_full);
+	page_simple(
+		p, "proxy_limits_full", true,
+		"Connections of sources that were counted as one source because the table of "
+		"them was full.",
+		st->limits_full);
 	page_simple(p, "proxy_draining", false,
 		    "1 while the proxy waits for its last connections.", st->draining);
 	page_simple(p, "proxy_zombie_checks", true,
