@@ -5,7 +5,6 @@
 
 #include "base/util.h"
 #include "listener.h"
-#include "route.h"
 #include "session_state.h"
 
 #define WATCH_MS 1000

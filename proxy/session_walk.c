@@ -19,12 +19,18 @@ static bool should_live(const struct session *s, const struct leg *leg)
 	return s->state == ST_RELAY && !s->broken && !leg->ended && !leg->failed;
 }
 
+/* The kernel's sockets that it is compared with are those of TCP. */
+static bool is_tcp(const struct session *s, const struct leg *leg)
+{
+	return leg == &s->down ? !s->listener->path : !s->backend || !s->backend->path;
+}
+
 static int add(const struct session *s, const struct leg *leg, struct session_walk *walk)
 {
 	uint64_t cookie;
 	int err;
 
-	if (leg->fd < 0)
+	if (leg->fd < 0 || !is_tcp(s, leg))
 		return 0;
 	cookie = socket_cookie(leg->fd);
 	err = cookies_add(walk->all, cookie);
