@@ -41,7 +41,11 @@ never_back() {
 		END { exit bad }' "$DIR/$1.counters" "$DIR/$2.counters"
 	local family
 	for family in tcp_payload_bytes connections_opened connections_closed wire_frame_bytes wire_payload_bytes \
-		proxy_payload_bytes proxy_connections listener_syns nft_bytes faults; do
+		proxy_payload_bytes proxy_connections_opened proxy_connections_closed listener_syns nft_bytes faults; do
+		grep -q "^# TYPE tollgate_$family" "$DIR/$2.page" || {
+			echo "there is no $family to look at"
+			return 1
+		}
 		[ "$(metric "tollgate_${family}_total" <"$DIR/$1.page")" -le \
 			"$(metric "tollgate_${family}_total" <"$DIR/$2.page")" ] || {
 			echo "went back: the sum of $family"
@@ -60,7 +64,10 @@ since() {
 
 rss() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"; }
 files() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
-entries() { metric tollgate_map_entries "map=\"$1\"" <"$DIR/now.page"; }
+entries() {
+	grep -q "^tollgate_map_entries{map=\"$1\"}" "$DIR/now.page" || echo "no map $1" >&2
+	metric tollgate_map_entries "map=\"$1\"" <"$DIR/now.page"
+}
 
 # flat WHAT BEFORE AFTER SLACK: no more than a tenth and the slack above
 flat() {
@@ -176,7 +183,6 @@ read_again() { [ "$(grep -c "read again" "$DIR/proxy.log")" -ge "$1" ]; }
 
 # --- upgrades --------------------------------------------------------------------------
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
 # upgrade N: the running proxy gives way to the next, and the kernel side to itself
 upgrade() {
 	local old=$proxy_pid new=next$1_pid
@@ -288,7 +294,6 @@ no_front() { ! at client ip link show eth; }
 
 # --- the firewall ----------------------------------------------------------------------
 
-table_is_there() { at gate nft list table netdev tollgate; }
 
 @test "nft flush ruleset: the table is made again, nothing goes back" {
 	local i before
@@ -300,7 +305,7 @@ table_is_there() { at gate nft list table netdev tollgate; }
 	page last
 	for ((i = 1; i <= flushes; i++)); do
 		at gate nft flush ruleset
-		within 5 table_is_there
+		within 5 nft_table_is_there
 		before=$(fresh_scrape | metric tollgate_nft_bytes_total)
 		transfer 8080
 		since last

@@ -11,9 +11,7 @@ setup() {
 teardown() { stage_down; }
 
 # refused REASON: how many connections were refused for it
-refused() { tollgate status --json | jq ".refused.$1 // 0"; }
 
-refused_is() { equal "$2" "$(refused "$1")" "refused for $1"; }
 
 # raw PORT BYTES: send printf-escaped bytes, wait for the end; prints reset, or what came
 raw() {

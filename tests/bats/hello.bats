@@ -20,7 +20,7 @@ start_backends() {
 # send CASE SNI: who answered
 send() { at client "$HELLO" send 192.0.2.2:8443 "$1" "$2" | cut -f2; }
 
-refused() { fresh_scrape | metric tollgate_refused_total "reason=\"$1\""; }
+refused_for() { fresh_scrape | metric tollgate_refused_total "reason=\"$1\""; }
 
 @test "every split and size is routed by its name, and no byte is changed" {
 	load --device front --device back
@@ -101,9 +101,9 @@ refused() { fresh_scrape | metric tollgate_refused_total "reason=\"$1\""; }
 	equal refused "$(send "one record" other.example.org)" "an unknown name"
 	equal refused "$(send "40 kB" named.example.org)" "too large"
 	equal "" "$(at client timeout 10 sh -c 'printf "GET / HTTP/1.1\r\n\r\n" | nc.openbsd -N 192.0.2.2 8443')" "HTTP"
-	equal 1 "$(refused no_route)" no_route
-	equal 1 "$(refused hello_too_large)" hello_too_large
-	equal 1 "$(refused hello_not_tls)" hello_not_tls
+	equal 1 "$(refused_for no_route)" no_route
+	equal 1 "$(refused_for hello_too_large)" hello_too_large
+	equal 1 "$(refused_for hello_not_tls)" hello_not_tls
 	loose() { at client "$HELLO" send 192.0.2.2:8444 "$1" "$2" | cut -f2; }
 	equal named "$(loose "one record" named.example.org)" "a known name"
 	equal fallback "$(loose "one record" other.example.org)" "an unknown name"
@@ -152,8 +152,8 @@ refused() { fresh_scrape | metric tollgate_refused_total "reason=\"$1\""; }
 	[[ $(says 8444 -servername else.example.org) == *"unrecognized name"* ]]
 	[[ $(says 8444 -noservername) == *"missing extension"* ]]
 	within 10 sockets_closed
-	equal 2 "$(refused no_route)" no_route
-	equal 1 "$(refused no_server_name)" no_server_name
+	equal 2 "$(refused_for no_route)" no_route
+	equal 1 "$(refused_for no_server_name)" no_server_name
 	# the alerts are counted like any byte
 	equal 14 "$(fresh_scrape | metric tollgate_proxy_payload_bytes_total 'listener="telling"' 'direction="tx"')" "bytes"
 	run -0 tollgate audit

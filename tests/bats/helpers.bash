@@ -15,9 +15,9 @@ PEER=$BIN/tests/tools/peer
 HELLO=$BIN/tests/tools/hello
 
 stage_up() {
+	DIR=$BATS_TEST_TMPDIR
 	[ "$(id -u)" -eq 0 ] || skip "needs root for namespaces and kernel programs"
 	PIDS=()
-	DIR=$BATS_TEST_TMPDIR
 	CGROUP=$(awk '$0 ~ / - cgroup2 / { print $5; exit }' /proc/self/mountinfo)
 	CGROUP=$CGROUP/tollgate-test-$$-$BATS_TEST_NUMBER
 	mkdir "$CGROUP"
@@ -29,18 +29,25 @@ stage_up() {
 	link_up "$backend" 198.51.100.1/24 fd00:2::1/64 "$gate" 198.51.100.2/24 fd00:2::2/64 back
 }
 
+# What is held until `go` ends; what cannot be undone fails the test (bats looks at the
+# last status of a teardown only).
 stage_down() {
-	local pid
+	local pid bad=0
+	: >"$DIR/go"
 	for pid in "${PIDS[@]}"; do
 		stop "$pid" KILL
 	done
-	[ ! -e "$PINS" ] || at gate "$BIN/tollgate" unload --pins "$PINS"
+	[ ! -e "$PINS" ] || at gate "$BIN/tollgate" unload --pins "$PINS" || bad=1
 	for pid in "$client" "$gate" "$backend"; do
 		stop "$pid" KILL
 	done
-	within 5 cgroup_empty
-	umount "$DIR/bpf"
-	within 5 find "$CGROUP" -depth -type d -exec rmdir {} +
+	within 5 cgroup_empty || bad=1
+	umount "$DIR/bpf" || {
+		umount -l "$DIR/bpf"
+		bad=1
+	}
+	within 5 find "$CGROUP" -depth -type d -exec rmdir {} + || bad=1
+	return $bad
 }
 
 # Kills children of what was started that outlived it, until there are none.
@@ -95,6 +102,7 @@ at() {
 start() {
 	local name=$1 place=${!2}
 	shift 2
+	rm -f "$DIR/$name.log" # what one before of this name said is none of this one's
 	# not at(): the pid must be the program's own, so that a signal reaches it
 	# shellcheck disable=SC2016
 	nsenter --net="/proc/$place/ns/net" sh -c \
@@ -136,11 +144,11 @@ tollgate() { at gate "$BIN/tollgate" "$@" --pins "$PINS"; }
 
 load() { tollgate load --cgroup "$CGROUP" "$@"; }
 
-# start_proxy < configuration
+# start_proxy [COMMAND...] < configuration: the proxy, run by that command
+# shellcheck disable=SC2120 # the tests pass some
 start_proxy() {
 	cat >"$DIR/gate.yaml"
-	rm -f "$DIR/proxy.log" # the "ready" of one before is none of this one's
-	start proxy gate "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
+	start proxy gate "$@" "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
 	within 10 grep -q ready "$DIR/proxy.log" || {
 		cat "$DIR/proxy.log"
 		return 1
@@ -217,5 +225,39 @@ listening() { [ -n "$(at "$1" ss -Hltn "sport = $2")" ]; }
 
 # live N: that many live connections in the directory
 live() { equal "$1" "$(tollgate flows --json | jq length)" live; }
+
+# start_sink [PORT]: a backend that answers 64 bytes with 64
+start_sink() {
+	start sink backend "$BIN/tests/tools/load" serve "198.51.100.1:${1:-3000}" 64 64
+	within 10 listening backend "${1:-3000}"
+}
+
+# gate_up [LINE...]: both devices watched, the listener plain, and its server
+gate_up() {
+	load --device front --device back
+	start_peer server backend --listen 198.51.100.1:3000
+	start_plain "$@"
+}
+
+# succeed NAME [COMMAND...]: a successor of the proxy, by that command
+succeed() {
+	local name=$1
+	shift
+	start "$name" gate "$@" "$BIN/tollgate-proxy" --upgrade --config "$DIR/gate.yaml" --pins "$PINS"
+}
+is_ready() { grep -q ready "$DIR/$1.log"; }
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+# established PORT N: that many connections of the gate's listener at that port
+established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = "$2" ]; }
+# relayed N: that many to the backend at port 3000
+relayed() { [ "$(at gate ss -Htn state established "dport = 3000" | wc -l)" = "$1" ]; }
+# refused REASON: how many the proxy refused for it; refused_is REASON N
+refused() { tollgate status --json | jq ".refused.$1 // 0"; }
+refused_is() { equal "$2" "$(refused "$1")" "refused for $1"; }
+mac_of() { at "$1" ip -j link show "$2" | jq -r '.[0].address'; }
+nft_table_is_there() { at gate nft list table netdev tollgate; }
+# backend_is BACKEND UP: 1 or 0, as the page says
+backend_is() { [ "$(fresh_scrape | metric tollgate_backend_up "backend=\"$1\"")" = "$2" ]; }
 
 sockets_closed() { tollgate status --json | jq -e '.sockets | .opened == .closed'; }

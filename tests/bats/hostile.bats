@@ -71,10 +71,10 @@ start_scrapes() {
 
 attack_remotely() {
 	local mac
-	mac=$(at gate ip -j link show front | jq -r ".[0].address")
+	mac=$(mac_of gate front)
 	# answers to the handshakes made by hand find their way to the device
 	at gate ip neigh add 192.0.2.200 dev front nud permanent \
-		lladdr "$(at client ip -j link show eth | jq -r ".[0].address")"
+		lladdr "$(mac_of client eth)"
 	at client "$BIN/tests/tools/hostile" remote --device eth --mac "$mac" --to 192.0.2.2 --to6 fd00:1::2 \
 		--from 192.0.2.1 --from6 fd00:1::1 --by-hand 192.0.2.200 --port 8080 --port 8443 --port 8081 \
 		--seconds "$seconds" --rate "$rate" --seed "$seed" "${only[@]}" >"$DIR/remote"
@@ -155,6 +155,7 @@ exporter_is_small() {
 
 scrapes_are_quick() {
 	local p99
+	[ "$(wc -l <"$DIR/scrapes.log")" -ge $((seconds / 2)) ] || return 1
 	# 000: no answer at all within its time
 	equal "" "$(grep -v '^200 ' "$DIR/scrapes.log")" "scrapes that failed" || return 1
 	p99=$(awk '{ print $2 }' "$DIR/scrapes.log" | sort -n |
@@ -176,7 +177,7 @@ columns_are_bounded() {
 	local seen
 	seen=$(fresh_scrape | metric tollgate_wire_l3_bytes_total)
 	jq -e --argjson seen "$seen" '[.checks[] | .arrived_twice, .arrived_not_accepted, .arrived_in_lost_fragments, .sent_not_at_device |
-		numbers] | add <= $seen' "$DIR/audit" || {
+		numbers] | length > 0 and add <= $seen' "$DIR/audit" || {
 		jq -c '.checks[] | select((.arrived_twice // 0) + (.arrived_not_accepted // 0) + (.sent_not_at_device // 0) > 0)' \
 			"$DIR/audit"
 		echo "l3 bytes at the devices: $seen"
@@ -200,7 +201,9 @@ afterwards() {
 
 @test "a hostile client beside others: the books stay true, small and quick, nobody loses a byte" {
 	enough='.segments > 100 and .syns > 100 and .fragments > 100 and .odd_headers > 100 and .datagrams > 100 and
-		.by_hand > 10 and .real > 10 and .forged_data > 10 and .forged_shapes > 10 and .broken_hellos > 10'
+		.by_hand > 10 and .real > 10 and .forged_data > 10 and .forged_shapes > 10 and .broken_hellos > 10 and
+		.resets > 10 and .half_closes > 10 and .proxy_headers > 10 and .forged_acks > 10 and .forged_resets > 10 and
+		.forged_icmp > 10'
 	attack_remotely
 	afterwards
 }

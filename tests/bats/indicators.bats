@@ -176,10 +176,8 @@ lived_and_died() {
 }
 
 @test "a foreign sockops program behind the proxy: the tcp book has what the proxy has, or it is told" {
-	load --device front --device back
-	start_plain
+	gate_up
 	start_exporter
-	start_peer server backend --listen 198.51.100.1:3000
 	sound
 	foreign sampler sampler sockops "$CGROUP"
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 10 --bytes 100000 >"$DIR/client.log"
@@ -389,9 +387,7 @@ on_the_wire() {
 }
 
 @test "audit and exporter in another network namespace read the right nft table, or say that they cannot" {
-	load --device front --device back
-	start_plain
-	start_peer server backend --listen 198.51.100.1:3000
+	gate_up
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 40 --bytes 5000 >"$DIR/client.log"
 	within 10 sockets_closed
 	sound
@@ -423,7 +419,6 @@ code_of() {
 
 # --- K9: somebody flushes the ruleset ---
 
-table_is_there() { at gate nft list table netdev tollgate; }
 
 proxied() {
 	at client "$PEER" load --connect 192.0.2.2:8080 --connections 10 --bytes 5000 >"$DIR/client.log"
@@ -431,9 +426,7 @@ proxied() {
 }
 
 @test "nft flush ruleset: the missing table is told" {
-	load --device front --device back
-	start_plain
-	start_peer server backend --listen 198.51.100.1:3000
+	gate_up
 	proxied
 	# nobody lives who would mend it
 	stop "$proxy_pid"
@@ -443,14 +436,12 @@ proxied() {
 }
 
 @test "nft flush ruleset: load --upgrade makes the table again, and the books agree" {
-	load --device front --device back
-	start_plain
-	start_peer server backend --listen 198.51.100.1:3000
+	gate_up
 	proxied
 	stop "$proxy_pid"
 	at gate nft flush ruleset
 	run -0 tollgate load --upgrade
-	table_is_there || {
+	nft_table_is_there || {
 		echo "no table; audit: $(tollgate audit --json | jq -c .residual_bytes)"
 		return 1
 	}
@@ -465,9 +456,7 @@ chain_is_there() { at gate nft list chain netdev tollgate "$1"; }
 nft_lost() { [ "$(fresh_scrape | metric tollgate_nft_table_lost_total)" -ge "$1" ]; }
 
 @test "a chain of nft that is gone is told while nobody lives who mends it; load --upgrade makes it again" {
-	load --device front --device back
-	start_plain
-	start_peer server backend --listen 198.51.100.1:3000
+	gate_up
 	proxied
 	stop "$proxy_pid"
 	sound
@@ -481,10 +470,8 @@ nft_lost() { [ "$(fresh_scrape | metric tollgate_nft_table_lost_total)" -ge "$1"
 }
 
 @test "a chain of nft at a device that somebody deletes is told, and made again by whoever lives" {
-	load --device front --device back
-	start_plain
+	gate_up
 	start_exporter
-	start_peer server backend --listen 198.51.100.1:3000
 	proxied
 	sound
 	local n=0
@@ -499,15 +486,13 @@ nft_lost() { [ "$(fresh_scrape | metric tollgate_nft_table_lost_total)" -ge "$1"
 }
 
 @test "nft flush ruleset under traffic: the exporter makes the table again, counts it, and the books agree" {
-	load --device front --device back
-	start_plain
+	gate_up
 	start_exporter
-	start_peer server backend --listen 198.51.100.1:3000
 	proxied
 	sound
 	start client client "$PEER" load --connect 192.0.2.2:8080 --connections 2000 --bytes 5000
 	at gate nft flush ruleset
-	within 5 table_is_there || {
+	within 5 nft_table_is_there || {
 		echo "no table; residual $(tollgate audit --json | jq -c .residual_bytes)"
 		return 1
 	}
@@ -520,12 +505,10 @@ nft_lost() { [ "$(fresh_scrape | metric tollgate_nft_table_lost_total)" -ge "$1"
 }
 
 @test "nft flush ruleset under the proxy alone: it makes the table again" {
-	load --device front --device back
-	start_plain
-	start_peer server backend --listen 198.51.100.1:3000
+	gate_up
 	proxied
 	at gate nft flush ruleset
-	within 5 table_is_there
+	within 5 nft_table_is_there
 	proxied
 	mended
 }

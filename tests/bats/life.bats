@@ -36,7 +36,6 @@ ended() { # REASON SIDE N [LABEL...]
 	shift 3
 	[ "$(fresh_scrape | metric tollgate_ended_total "reason=\"$reason\"" "side=\"$side\"" "$@")" = "$n" ]
 }
-established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = "$2" ]; }
 
 @test "idle connections end by the treatment of their route: standard, times a factor, never" {
 	start sink backend nc.openbsd -lk 198.51.100.1 3000
@@ -103,8 +102,7 @@ established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = 
 }
 
 @test "a drain that is over ends the rest in batches, each with its reason" {
-	start sink backend "$BIN/tests/tools/load" serve 198.51.100.1:3000 64 64
-	within 10 listening backend 3000
+	start_sink
 	start_gate "drain: 300ms, idle: 60s"
 	start_held holder client "$DIR/go" "$BIN/tests/tools/load" hold 192.0.2.2:8001 64 64 1000
 	within 20 established 8001 1000

@@ -43,10 +43,7 @@ stop_proxy() {
 	rm "$DIR/proxy.log"
 }
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# refused REASON N: so many connections were refused for it
-refused() { equal "$2" "$(tollgate status --json | jq ".refused.$1 // 0")" "refused for $1"; }
 
 # --- name servers ---
 
@@ -241,7 +238,7 @@ start_named() { # KEY...: the backend app.example.org:3001
 	at backend ip addr add 198.51.100.3/24 dev eth
 	start_named
 	answers 12 one
-	refused backend_refused 0
+	refused_is backend_refused 0
 }
 
 @test "P2: an address that is silent costs a moment, not the whole connect timeout" {
@@ -253,7 +250,7 @@ start_named() { # KEY...: the backend app.example.org:3001
 	answers 6 one
 	# six times 2 s is what it takes to wait for the silent one each time
 	[ $((${EPOCHREALTIME/./} - ${before/./})) -lt 4000000 ]
-	refused backend_timeout 0
+	refused_is backend_timeout 0
 }
 
 @test "P2: a name is up while one of its addresses is" {
@@ -264,7 +261,7 @@ start_named() { # KEY...: the backend app.example.org:3001
 		equal 1 "$(fresh_scrape | metric tollgate_backend_up 'backend="app.example.org:3001"')" "up"
 		answers 5 one
 	done
-	refused no_backend 0
+	refused_is no_backend 0
 	stop "$one_pid"
 	within 10 eval '[ "$(fresh_scrape | metric tollgate_backend_up)" = 0 ]'
 }
@@ -276,7 +273,7 @@ start_named() { # KEY...: the backend app.example.org:3001
 	start_backend one 3001
 	start_proxy < <(routes_to nosuch.invalid:3000 198.51.100.1:3001)
 	answers 4 one
-	refused no_backend 0
+	refused_is no_backend 0
 	run -0 tollgate status
 	[[ $output == *nosuch.invalid* ]]
 }
@@ -294,7 +291,7 @@ start_named() { # KEY...: the backend app.example.org:3001
 		    routes: [{ name: live, backends: ["198.51.100.1:3001"] }]
 	Y
 	equal "" "$(ask 1 8080)" "answers"
-	refused no_backend 1
+	refused_is no_backend 1
 	answers 2 one 8081
 }
 
@@ -565,7 +562,7 @@ two_listeners() {
 		    routes: [{ name: app, backends: ["198.51.100.1:3001"] }]
 	Y
 	answers 3 one
-	refused loop 0
+	refused_is loop 0
 }
 
 @test "P10: a loop that a name hides is refused with its reason, and nobody else notices" {
@@ -586,7 +583,7 @@ two_listeners() {
 	start proxy gate prlimit --nofile=150:150 "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
 	within 10 ready
 	equal "" "$(ask 1)" "answers"
-	within 5 refused loop 1
+	within 5 refused_is loop 1
 	answers 2 one 8081
 	grep -q "warn.*loop" "$DIR/proxy.log"
 }

@@ -9,7 +9,7 @@ lanes=${1:-2}
 shift || :
 [ $# -gt 0 ] || set -- tests/bats/*.bats
 # a scrape a second, CPU of a connection, the longest exchange of a session, full links
-alone=" hostile shortage storm takeover transfers "
+alone=" hostile scrape shortage storm takeover transfers "
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

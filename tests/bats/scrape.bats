@@ -10,12 +10,11 @@ setup() {
 	full=
 }
 teardown() {
-	: >"$DIR/go"
-	stage_down
 	if [ -n "$full" ]; then
-		umount "$full" || :
+		umount "$full" || umount -l "$full"
 		rm -r "$full"
 	fi
+	stage_down
 }
 
 url=http://127.0.0.1:9980
@@ -45,7 +44,6 @@ records() {
 	equal "$1" "$(get "$url/records" | jq 'map(select(.listener == "plain" or .downstream)) | length')" records
 }
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # scrapes N: each answered within a second
 scrapes() {

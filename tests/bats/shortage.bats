@@ -8,19 +8,10 @@ load helpers
 setup() {
 	stage_up
 	load
-	start sink backend "$BIN/tests/tools/load" serve 198.51.100.1:3000 64 64
-	within 10 listening backend 3000
+	start_sink
 }
-teardown() {
-	: >"$DIR/go"
-	stage_down
-}
+teardown() { stage_down; }
 
-refused() { tollgate status --json | jq ".refused.$1 // 0"; }
-refused_is() { equal "$2" "$(refused "$1")" "refused for $1"; }
-backend_up() { [ "$(fresh_scrape | metric tollgate_backend_up "backend=\"$1\"")" = "$2" ]; }
-established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = "$2" ]; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # cpu_us PID: what all its threads have used
 cpu_us() { cat "/proc/$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d\n", n / 1000 }'; }
@@ -29,11 +20,7 @@ cpu_us() { cat "/proc/$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%d\n
 resident() { sed -n 's/^Rss: *\([0-9]*\) kB/\1/p' "/proc/$1/smaps_rollup"; }
 
 # start_limited DESCRIPTORS < configuration
-start_limited() {
-	cat >"$DIR/gate.yaml"
-	start proxy gate prlimit --nofile="$1:$1" "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
-	within 10 grep -q ready "$DIR/proxy.log"
-}
+start_limited() { start_proxy prlimit --nofile="$1:$1"; }
 
 # start_backend NAME PORT: says its name to whoever connects
 start_backend() {
@@ -72,7 +59,7 @@ start_dead() {
 	checks() { fresh_scrape | metric "tollgate_backend_checks_$1_total"; }
 	within 20 eval '[ $(($(checks failed) + $(checks passed))) -ge 20 ]'
 	equal 0 "$(checks passed)" "checks that passed"
-	backend_up 127.0.0.1:40001 0
+	backend_is 127.0.0.1:40001 0
 }
 
 @test "a dead local backend can be started again while clients ask for it" {
@@ -114,7 +101,6 @@ two_listeners() {
 	start_held silent client "$DIR/go" "$HELLO" drip 192.0.2.2:8443 1200
 	within 20 grep -q dripping "$DIR/silent.log"
 	at client timeout 3 "$BIN/tests/tools/load" open 192.0.2.2:8080 64 64 4 40
-	kill -0 "$silent_pid"
 	[ "$(refused opening_evicted)" -ge 1 ]
 	equal 0 "$(refused hello_timeout)" "ended by the time for a hello"
 }
@@ -175,7 +161,7 @@ two_listeners() {
 	Y
 	spent() { # by 3,000 connections of the free route, in us each
 		before=$(cpu_us "$proxy_pid")
-		at client timeout 60 "$BIN/tests/tools/load" open 192.0.2.2:8080 64 64 1 3000 >/dev/null
+		at client timeout 60 "$BIN/tests/tools/load" open 192.0.2.2:8080 64 64 1 3000 >/dev/null || return 1
 		echo $((($(cpu_us "$proxy_pid") - before) / 3000))
 	}
 	spent >/dev/null
@@ -341,34 +327,20 @@ slow_configuration() {
 
 # --- R18: the log ---
 
-@test "a local user cannot flood the log" {
+@test "who is not root cannot flood the log" {
 	start_plain
-	local before
+	local before i
 	before=$(wc -l <"$DIR/proxy.log")
-	# shellcheck disable=SC2016 # expands in the inner shell
-	at gate setpriv --reuid 65534 --clear-groups sh -c 'seq 400 | xargs -P 4 -n 1 timeout 2 sh -c "exec nc.openbsd -w 1 -U \"\$0\" </dev/null" \
-		"$0" 2>/dev/null || :' "@tollgate-proxy.$proxy_pid"
+	# whoever is nobody, as the proxy is, may signal it
+	for ((i = 0; i < 400; i++)); do
+		at gate setpriv --reuid nobody --clear-groups kill -USR2 "$proxy_pid"
+	done
+	within 5 grep -q "SIGUSR2 of uid .* is ignored" "$DIR/proxy.log"
 	local lines=$(($(wc -l <"$DIR/proxy.log") - before))
 	[ "$lines" -le 40 ] || {
 		echo "$lines lines for 400 attempts"
 		return 1
 	}
-}
-
-@test "a local user cannot take the place where successors come" {
-	# shellcheck disable=SC2016 # expands in the inner shell
-	start proxy gate sh -c 'until [ -e "$0" ]; do sleep 0.05; done; exec "$@"' "$DIR/squatted" \
-		"$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
-	printf '%s\n' 'listeners:' '  - { name: plain, address: "192.0.2.2:8080", routes: [{ name: app, backends: ["198.51.100.1:3000"] }] }' \
-		>"$DIR/gate.yaml"
-	start squatter gate setpriv --reuid 65534 --clear-groups nc.openbsd -lkU "@tollgate-proxy.$proxy_pid"
-	within 5 eval 'at gate ss -Hxl | grep -q "@tollgate-proxy.$proxy_pid"'
-	: >"$DIR/squatted"
-	within 10 grep -q ready "$DIR/proxy.log"
-	run ! grep -q "no upgrade will be possible" "$DIR/proxy.log"
-	start next gate "$BIN/tollgate-proxy" --upgrade --config "$DIR/gate.yaml" --pins "$PINS"
-	within 20 grep -q ready "$DIR/next.log"
-	within 10 gone "$proxy_pid"
 }
 
 # --- R19: waiting for acknowledgements ---

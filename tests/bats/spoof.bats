@@ -44,8 +44,6 @@ start_client() {
 # say BYTES: printf-escaped, by that client, if it is still there
 say() { (printf "$1" >&7) || :; }
 
-relayed() { [ "$(at gate ss -Htn state established "dport = 3000" | wc -l)" = "$1" ]; }
-refused_is() { equal "$2" "$(tollgate status --json | jq ".refused.$1 // 0")" "refused for $1"; }
 came_is() { equal "$1" "$(cat "$DIR/came")" "what the backend got"; }
 
 # The time `hello` passes: whoever connected before this has waited longer.

@@ -119,16 +119,19 @@ payload() {
 	write_echo
 	echo_at
 	proxied
-	start_held held gate "$DIR/go" nc.openbsd -N -U "$DIR/run/in"
+	# shellcheck disable=SC2016 # expands in the inner shell
+	start held gate sh -c '(printf x; until [ -e "$0" ]; do sleep 0.05; done) | nc.openbsd -N -U "$1"' "$DIR/go" "$DIR/run/in"
 	within 5 eval '[ "$(at gate ss -Hxn | grep -c "run/in")" -ge 1 ]'
 	sed -i 's/name: a,/name: a2,/' "$DIR/gate.yaml"
 	kill -HUP "$proxy_pid"
 	within 10 grep -q "read again" "$DIR/proxy.log"
 	back gate -U "$DIR/run/in"
-	start next gate "$BIN/tollgate-proxy" --upgrade --config "$DIR/gate.yaml" --pins "$PINS"
-	within 20 grep -q ready "$DIR/next.log"
+	succeed next
+	within 20 is_ready next
 	: >"$DIR/go"
-	wait "$held_pid" "$proxy_pid"
+	wait "$held_pid"
+	wait "$proxy_pid"
+	equal x "$(cat "$DIR/held.log")" "what came back to who lived through it"
 	back gate -U "$DIR/run/in"
 	back gate -U "$DIR/run/through"
 	# under another name
@@ -148,16 +151,19 @@ payload() {
 
 @test "a PROXY header on a unix socket names the client, and without one the backend is told of none" {
 	start_peer header_server backend --listen 198.51.100.1:3002 --proxy
-	start_peer server backend --listen 198.51.100.1:3000
 	start_proxy < <(printf '%s\n' 'listeners:' \
 		"  - name: in" "    address: 'unix:$DIR/run/in'" \
 		'    routes: [{ name: a, send_proxy: v2, backends: ["198.51.100.1:3002"] }]' \
 		"  - name: told" "    address: 'unix:$DIR/run/told'" '    proxy_protocol: { from: ["::/0"] }' \
-		'    limits: { per_source: 1 }' \
 		'    routes: [{ name: b, send_proxy: v2, backends: ["198.51.100.1:3002"] }]')
 	start_exporter
 	at gate timeout 5 nc.openbsd -N -U "$DIR/run/in" </dev/null || :
+	within 5 grep -qE '^proxy v2 (local|unknown)' "$DIR/header_server.log" || {
+		cat "$DIR/header_server.log"
+		return 1
+	}
 	printf 'PROXY TCP4 203.0.113.9 192.0.2.2 1234 80\r\n' | at gate timeout 5 nc.openbsd -N -U "$DIR/run/told" || :
+	within 5 grep -q '^proxy v2 203.0.113.9:1234 ' "$DIR/header_server.log"
 	within 10 sockets_closed
 	within 5 eval 'at gate curl -s "http://127.0.0.1:9980/records?limit=20" | grep -q 203.0.113.9 ||
 		at gate "$BIN/tollgate" events --last 9 --json --exporter http://127.0.0.1:9980 | grep -q 203.0.113.9'

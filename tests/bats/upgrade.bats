@@ -40,7 +40,6 @@ upgrade() {
 	olds+=("$old")
 }
 olds=()
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # counters NAME...: what may never go back
 counters() { fresh_scrape | grep -E '^tollgate_[a-z_]+_total' | grep -v '^tollgate_proxy_starts' >"$DIR/$1"; }

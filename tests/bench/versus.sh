@@ -53,7 +53,7 @@ down() {
 	local which
 	for which in "${!stage[@]}"; do
 		take "$which"
-		stage_down
+		stage_down || :
 	done
 	rm -rf "$top"
 }

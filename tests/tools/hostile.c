@@ -960,7 +960,10 @@ static int client_connect(void)
 		return -1;
 	(void)!connect(fd, (void *)&ss, len);
 	p = (struct pollfd){ .fd = fd, .events = POLLOUT };
-	(void)poll(&p, 1, 1000);
+	if (poll(&p, 1, 1000) != 1 || p.revents != POLLOUT) {
+		close(fd);
+		return -1;
+	}
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
 	(void)fcntl(fd, F_SETFL, 0);
