@@ -114,9 +114,10 @@ static void place_note(struct http *h, struct MHD_Connection *c, enum doing doin
 
 void http_sweep(struct http *h)
 {
-	uint64_t now = util_now_ns();
+	uint64_t now;
 
 	pthread_mutex_lock(&h->lock);
+	now = util_now_ns(); /* no place is younger */
 	for (int i = 0; i < CONNECTIONS_MAX; i++) {
 		struct place *p = &h->places[i];
 
