@@ -6,7 +6,7 @@ BUILD ?= build
 CC ?= cc
 CLANG ?= clang
 BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
-CONFIG ?= config/demo.yaml
+CONFIG ?= demo/demo.yaml
 FUZZ_SECONDS ?= 60
 Q := $(if $(V),,@)
 
@@ -19,7 +19,7 @@ endif
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
 	-Wundef -Wpointer-arith -Wwrite-strings $(if $(WERROR),-Werror)
-CPPFLAGS := -D_GNU_SOURCE -I. -Iuser -Iproxy -Inft -I$(BUILD)
+CPPFLAGS := -D_GNU_SOURCE -I. -Iuser -Iproxy -I$(BUILD)
 CFLAGS := -std=gnu17 -O2 -g $(WARN) -fPIE $(HARDEN) $(SANFLAGS)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(SANFLAGS)
 
@@ -30,24 +30,21 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 	$(if $(WERROR),-Werror) -I. -Ibpf $(BPF_SYS)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
-BASE := $(wildcard user/base/*.c)
-# what finds and mends the hooks of a load, in every program that lives
-KEEP := user/keep.c user/repair.c user/attach.c user/adopt.c user/pins.c user/book/hooks.c user/book/boundary.c \
-	user/book/cgroups.c user/book/name_ids.c user/book/dump.c user/book/pin.c $(wildcard nft/*.c)
-READER := $(filter-out $(addprefix user/book/,writer.c places.c name_ids.c fold.c cgroups.c),$(wildcard user/book/*.c)) $(wildcard nft/*.c)
-WRITER := user/book/writer.c user/book/places.c user/book/counts.c user/book/name_ids.c user/book/fold.c user/book/dump.c \
-	user/book/proxy_ring.c user/book/explain.c
-ROUTING := $(wildcard proxy/config*.c) proxy/route.c proxy/pattern.c proxy/hello.c proxy/balance.c proxy/target.c
-TOLLGATE := user/tollgate.c user/options.c user/load.c user/load_upgrade.c user/sizes.c user/totals.c user/load_totals.c user/programs.c user/follow.c user/why.c user/check.c user/status.c user/offenders.c user/flows.c $(ROUTING)
-EXPORTER := user/exporter.c user/http.c user/pages.c user/events.c user/event_json.c user/sse.c $(wildcard user/metrics*.c) user/continuity.c user/offenders.c user/flows.c
-PROXY := $(wildcard proxy/*.c)
-RELAY := proxy/relay.c proxy/outbox.c
-CODECS := proxy/pp.c proxy/limiter.c proxy/ja4.c proxy/digest.c $(ROUTING)
+
+# One archive a folder, the highest floor first.
+FLOORS := user/command proxy/process proxy/session proxy/backend proxy/decide proxy/net proxy/config \
+	user/exporter user/show user/load user/book nft user/codec user/base
+LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
+LINKED = -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lcares \
+	-luring -lcurl -lmicrohttpd -lz -lm -lpthread -ldl
+CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c) proxy/backend/target.c proxy/backend/balance.c
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
-TOOLS := $(BUILD)/tests/proxy-protocol/conform $(addprefix $(BUILD)/tests/tools/,peer lives storm hold frames hello load steal segments tricks attach hostile) $(BUILD)/tests/tools/moment.so $(addprefix $(BUILD)/tests/bpf/,lossy.bpf.o foreign.bpf.o)
-UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
-FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+TOOLS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/tools/moment.c,$(wildcard tests/tools/*.c)) tests/proxy-protocol/conform.c) \
+	$(BUILD)/tests/tools/moment.so $(addprefix $(BUILD)/tests/bpf/,lossy.bpf.o foreign.bpf.o)
+UNITS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*/*_test.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*/*_fuzz.c))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -55,17 +52,20 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c
 
 all: $(PROGRAMS)
 
-$(BUILD)/tollgate: $(call obj,$(sort $(TOLLGATE) $(READER) $(KEEP) $(BASE)))
+$(BUILD)/tollgate: $(BUILD)/user/command/tollgate.o
+$(BUILD)/tollgate-exporter: $(BUILD)/user/exporter/exporter.o
+$(BUILD)/tollgate-proxy: $(BUILD)/proxy/main.o
+$(PROGRAMS): $(LIBRARIES)
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lm -lcurl
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LINKED) $(LIBS)
 
-$(BUILD)/tollgate-exporter: $(call obj,$(sort $(EXPORTER) $(READER) $(KEEP) $(BASE)))
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -ljansson -lcap -lmicrohttpd -lz -lpthread
-
-$(BUILD)/tollgate-proxy: $(call obj,$(sort $(PROXY) $(WRITER) $(KEEP) $(BASE)))
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lnftnl -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm -lcares -luring -lpthread
+MAINS := proxy/main.c user/command/tollgate.c user/exporter/exporter.c
+define library
+$(BUILD)/lib/$(notdir $(1)).a: $(call obj,$(filter-out $(MAINS),$(wildcard $(1)/*.c)))
+	@mkdir -p $$(@D)
+	$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach f,$(FLOORS),$(eval $(call library,$(f))))
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -73,7 +73,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # the one file that includes the skeleton
-$(BUILD)/user/programs.o: $(BUILD)/tollgate.skel.h
+$(BUILD)/user/load/programs.o: $(BUILD)/tollgate.skel.h
 
 $(BUILD)/%.bpf.o: %.bpf.c
 	@mkdir -p $(@D)
@@ -100,7 +100,7 @@ check-deps:
 # sub-makes, because only after deps do the tools exist that the rest asks for
 run: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)BUILD=$(BUILD) CONFIG=$(CONFIG) $(RUN_IN) config/run.sh
+	$(Q)BUILD=$(BUILD) CONFIG=$(CONFIG) $(RUN_IN) demo/run.sh
 
 # --- tests ----------------------------------------------------------------------------
 
@@ -108,34 +108,16 @@ check: check-deps
 	$(Q)$(MAKE) --no-print-directory WERROR=1 all $(TOOLS)
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/check.sh
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call obj,$(CODECS) $(RELAY) user/book/proxy_ring.c user/book/pin.c user/book/counts.c $(BASE))
+# tests and tools are one file each
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBRARIES)
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -luring -lm
-
-$(BUILD)/tests/tools/peer: $(call obj,tests/tools/peer.c proxy/pp.c user/base/addr.c \
-		user/base/util.c)
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lpthread
-
-$(addprefix $(BUILD)/tests/tools/,lives storm hold frames hello load steal segments tricks hostile): $(BUILD)/tests/tools/%: \
-		$(BUILD)/tests/tools/%.o $(call obj,user/base/addr.c user/base/util.c)
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LINKED) $(LIBS)
 
 # preloaded into the program under test
 $(BUILD)/tests/tools/moment.so: tests/tools/moment.c
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 -g $(WARN) -fPIC -shared -o $@ $< -ldl
-
-$(BUILD)/tests/tools/attach: $(call obj,tests/tools/attach.c)
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lbpf
-
-$(BUILD)/tests/proxy-protocol/conform: $(call obj,tests/proxy-protocol/conform.c user/base/addr.c \
-		user/base/util.c)
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 units: $(UNITS)
 
@@ -148,24 +130,20 @@ bats: all $(TOOLS)
 	$(Q)TOLLGATE_BUILD=$(BUILD) tests/bats/run.sh 2
 
 # the frame parser beside the kernel's own run of it
-$(BUILD)/tests/bpf/parse_test: $(call obj,tests/bpf/parse_test.c) $(BUILD)/tests/bpf/parse.bpf.o
-	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(call obj,tests/bpf/parse_test.c) -lbpf
-
-bpf-test: $(BUILD)/tests/bpf/parse_test
+bpf-test: $(BUILD)/tests/bpf/parse_test $(BUILD)/tests/bpf/parse.bpf.o
 	$(Q)PARSE_OBJECT=$(BUILD)/tests/bpf/parse.bpf.o tests/unit/run.sh $<
 
-build/fuzz/parse_fuzz: tests/fuzz/parse_fuzz.c bpf/parse.h $(wildcard tests/bpf/*.h) build/tests/bpf/parse.bpf.o
+build/fuzz/bpf/parse_fuzz: tests/fuzz/bpf/parse_fuzz.c bpf/parse.h $(wildcard tests/bpf/*.h) build/tests/bpf/parse.bpf.o
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -o $@ $< -lbpf
 
-build/fuzz/%: tests/fuzz/%.c $(CODECS) $(BASE)
+build/fuzz/%: tests/fuzz/%.c $(CODECS)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $^ -lmnl -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lm
+		-fno-sanitize-recover=all -o $@ $^ $(LIBS)
 
 fuzzers: $(FUZZERS)
 
@@ -175,14 +153,11 @@ fuzz: $(FUZZERS)
 lint:
 	$(Q)tests/lint/check.sh
 
-kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test
+kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test $(BUILD)/tests/bpf/parse.bpf.o
 	$(Q)tests/setup.sh kernels
 	$(Q)BUILD=$(BUILD) tests/kernels/run.sh $(KERNELS)
 
-$(BUILD)/tests/bench/packet: $(BUILD)/tests/bench/packet.o $(BUILD)/tests/bench/empty.bpf.o
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< -lbpf
-
-bench: all $(TOOLS) $(BUILD)/tests/bench/packet
+bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/empty.bpf.o
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
 	$(Q)BUILD=$(BUILD) tests/bench/books.sh
 
@@ -195,11 +170,11 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 $(BUILD)/tollgate.bpf.o $(DESTDIR)$(PREFIX)/lib/tollgate
-	install -m 644 user/tollgate.8 user/tollgate-exporter.8 proxy/tollgate-proxy.8 \
+	install -m 644 user/command/tollgate.8 user/exporter/tollgate-exporter.8 proxy/tollgate-proxy.8 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 proxy/tollgate.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 README.md config/demo.yaml $(DESTDIR)$(PREFIX)/share/doc/tollgate
-	install -m 644 user/tollgate.bash-completion \
+	install -m 644 proxy/config/tollgate.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 README.md demo/demo.yaml $(DESTDIR)$(PREFIX)/share/doc/tollgate
+	install -m 644 user/command/tollgate.bash-completion \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
 
 uninstall:

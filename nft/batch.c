@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "batch.h"
+#include "nft/batch.h"
 
 #define BATCH_BYTES  (2048u * 1024)
 #define ANSWER_BYTES 32768 /* as much as the kernel puts into one answer */

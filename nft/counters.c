@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
-#include "nft.h"
-#include "rule.h"
+#include "nft/batch.h"
+#include "nft/nft.h"
+#include "nft/rule.h"
 
 #define COUNTERS_MAX 4096
 #define TRIES_MAX    10

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
-#include "nft.h"
-#include "rule.h"
+#include "nft/batch.h"
+#include "nft/nft.h"
+#include "nft/rule.h"
 
 #define CHAIN_NAME_BYTES (IFNAMSIZ + 4)
 

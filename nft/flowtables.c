@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "batch.h"
-#include "nft.h"
+#include "nft/batch.h"
+#include "nft/nft.h"
 
 struct names {
 	char *text;

@@ -8,7 +8,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
-#include "rule.h"
+#include "nft/rule.h"
 
 int nft_counter_message(struct nft_batch *b, const struct nft_where *at, uint16_t type,
 			const char *name)

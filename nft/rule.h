@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <libnftnl/rule.h>
 
-#include "batch.h"
-#include "nft.h"
+#include "nft/batch.h"
+#include "nft/nft.h"
 
 /* Before any filter of others on the way in, after all of them on the way out. */
 #define NFT_PRIORITY_FIRST (-300)

@@ -16,9 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "batch.h"
-#include "nft.h"
-#include "rule.h"
+#include "nft/batch.h"
+#include "nft/nft.h"
+#include "nft/rule.h"
 
 #define LISTENERS_MAX 64 /* keeps the transaction within its buffer */
 

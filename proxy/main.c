@@ -8,10 +8,10 @@
 
 #include "base/host.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "book/explain.h"
 #include "book/pin.h"
-#include "daemon.h"
-#include "version.h"
+#include "process/daemon.h"
 
 static void usage(FILE *out)
 {

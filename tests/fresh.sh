@@ -102,7 +102,7 @@ nsenter --net="/proc/$holder/ns/net" curl -fsS -o /dev/null \
 nsenter --net="/proc/$holder/ns/net" chroot "$root" /root/tollgate/build/tollgate audit
 # Ctrl-C would reach the script that make started; it undoes everything, then make ends
 while read -r pid; do
-	if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline")" = "bash config/run.sh " ]; then
+	if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline")" = "bash demo/run.sh " ]; then
 		kill -TERM "$pid"
 	fi
 done < <(cat "$cgroup/cgroup.procs")

@@ -120,7 +120,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 		before=$(ls -A /sys/fs/bpf; nft list tables; bpftool net show; bpftool cgroup show "$CGROUP")
 		mkfifo "$DIR/keyboard"
 		# a background job begins with SIGINT ignored, a terminal session does not
-		env --default-signal=INT,QUIT script -qec "exec config/run.sh" /dev/null <"$DIR/keyboard" >"$DIR/run.log" 2>&1 &
+		env --default-signal=INT,QUIT script -qec "exec demo/run.sh" /dev/null <"$DIR/keyboard" >"$DIR/run.log" 2>&1 &
 		run=$!
 		exec 7>"$DIR/keyboard"
 		for ((i = 0; i < 300; i++)); do

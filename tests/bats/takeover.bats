@@ -212,7 +212,7 @@ at_every_moment() {
 # hello: type HELLO, eight bytes: the versions of the handover and of the books, as they are
 hello() {
 	local handover books
-	handover=$(awk '/define HANDOVER_VERSION/ { print $3 }' "$ROOT/proxy/handover.h")
+	handover=$(awk '/define HANDOVER_VERSION/ { print $3 }' "$ROOT/proxy/process/handover.h")
 	books=$(awk '/define TG_ABI_VERSION/ { print $3 }' "$ROOT/bpf/abi.h")
 	printf '\1\0\0\0\10\0\0\0'"\\$(printf %o "$handover")"'\0\0\0'"\\$(printf %o "$books")"'\0\0\0'
 }

@@ -5,8 +5,8 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/wire_parse.h"
 #include "tests/bpf/parse_result.h"
-#include "wire_parse.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

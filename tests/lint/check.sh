@@ -37,38 +37,29 @@ banned='\b(strcpy|strcat|sprintf|vsprintf|strncpy|strtok|gets|atoi|atol|strtol|s
 each < <(grep -nE "$banned" "${c[@]}" | sed 's/$/: banned/')
 each < <(grep -nE '(^|[^:"])//' "${c[@]}" | grep -v '"[^"]*//' | sed 's/$/: line comment/')
 
-# include direction: who may include what (see README, "The house")
-forbid() { # PATTERN-OF-FILES PATTERN-OF-INCLUDES WHY
-	each < <(printf '%s\n' "${c[@]}" | grep -E "$1" | xargs -r grep -nE "#include [<\"]$2" |
-		sed "s|\$|: $3|")
-}
-forbid '^user/base/' '(book|proxy|nft|bpf)/' 'base knows nothing of the product'
-forbid '^nft/' '(book|proxy|bpf)/' 'nft knows only base'
-forbid '^user/book/' 'proxy/' 'the books know nothing of the proxy'
-forbid '^proxy/' '(load|status|flows|metrics)\.h' 'the proxy knows base and the books'
-forbid '^bpf/' '(base|book|proxy|nft)/' 'kernel programs include no user space'
+# one library behind one file
 only() { # INCLUDE FILES WHY
 	each < <(printf '%s\n' "${c[@]}" | grep -vE "$2" | xargs -r grep -nE "#include [<\"]$1" |
 		sed "s#\$#: only $2 may include it#")
 }
-only 'tollgate.skel.h' '^user/programs\.c$'
+only 'tollgate.skel.h' '^user/load/programs\.c$'
 only '(libnftnl|linux/netfilter)' '^nft/'
 only 'libmnl' '^(nft/|user/base/(sockets|links)\.c$)'
-only '(cyaml/)' '^proxy/config\.c$'
-only 'yaml\.h' '^proxy/config_where\.c$'
-only 'pcre2\.h' '^proxy/pattern\.c$'
-only 'liburing' '^proxy/outbox\.c$'
-only 'openssl/' '^proxy/digest\.c$'
-only 'ares\.h' '^proxy/resolve\.c$'
-only 'microhttpd\.h' '^user/(http|pages|sse)\.[ch]$'
-only 'zlib\.h' '^user/http\.c$'
-only 'curl/curl\.h' '^user/follow\.c$'
+only '(cyaml/)' '^proxy/config/config\.c$'
+only 'yaml\.h' '^proxy/config/where\.c$'
+only 'pcre2\.h' '^proxy/config/pattern\.c$'
+only 'liburing' '^proxy/net/outbox\.c$'
+only 'openssl/' '^user/codec/digest\.c$'
+only 'ares\.h' '^proxy/backend/resolve\.c$'
+only 'microhttpd\.h' '^user/exporter/(http|pages|sse)\.[ch]$'
+only 'zlib\.h' '^user/exporter/http\.c$'
+only 'curl/curl\.h' '^user/command/follow\.c$'
 only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
-only 'bpf/(bpf|libbpf)\.h' '^(user/((load|load_upgrade|load_totals|programs|pins|attach|adopt|repair|keep)\.c|book/)|tests/)'
+only 'bpf/(bpf|libbpf)\.h' '^(user/(load|book)/|tests/)'
 
 # every header compiles by itself
 for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/(maps|parse|record|tcp_account|tcp_sock|fragment|wire_flow|wire_open|wire_parse|wire_sequence)\.h)$'); do
-	cc -std=gnu17 -D_GNU_SOURCE -I. -Iuser -Iproxy -Inft -fsyntax-only -x c "$h" 2>/dev/null ||
+	cc -std=gnu17 -D_GNU_SOURCE -I. -Iuser -Iproxy -fsyntax-only -x c "$h" 2>/dev/null ||
 		say "$h: does not compile alone"
 done
 
@@ -82,10 +73,10 @@ shellcheck -s bash -S warning \
 ) || say "shellcheck of bats files: see above"
 
 # the manual knows every key, every option, every package
-keys=$(grep -hoE 'CYAML_FIELD_[A-Z_]+\(\s*"[a-z_0-9]+"' proxy/config*.c | cut -d'"' -f2 | sort -u)
-[ "$(wc -w <<<"$keys")" -gt 40 ] || say "proxy/config.c: where are its keys?"
+keys=$(grep -hoE 'CYAML_FIELD_[A-Z_]+\(\s*"[a-z_0-9]+"' proxy/config/*.c | cut -d'"' -f2 | sort -u)
+[ "$(wc -w <<<"$keys")" -gt 40 ] || say "proxy/config: where are its keys?"
 for key in $keys; do
-	grep -q "$key" proxy/tollgate.yaml.5 || say "proxy/tollgate.yaml.5: does not explain $key"
+	grep -q "$key" proxy/config/tollgate.yaml.5 || say "proxy/config/tollgate.yaml.5: does not explain $key"
 done
 while read -r page source; do
 	for option in $(grep -oE '\{ "[a-z-]+", (required|no)_argument' "$source" | cut -d'"' -f2); do
@@ -98,16 +89,16 @@ while read -r page source; do
 		grep -q -- "--$option\b" "$completion" || say "$completion: does not complete --$option"
 	done
 done <<PAGES
-user/tollgate.8 user/options.c
-user/tollgate-exporter.8 user/exporter.c
+user/command/tollgate.8 user/command/options.c
+user/exporter/tollgate-exporter.8 user/exporter/exporter.c
 proxy/tollgate-proxy.8 proxy/main.c
 PAGES
 for package in $(sed -n 's/^\t\([a-z][a-z0-9.+-]*\):[/].*/\1/p' tests/setup.sh); do
 	grep -q "\`$package\`" README.md || say "README.md: does not name the package $package"
 done
-grep -q "VERSION := $(sed -n 's/.*TOLLGATE_VERSION "\(.*\)"/\1/p' user/version.h)\$" Makefile ||
-	say "Makefile and user/version.h: two versions"
-for page in user/*.8 proxy/*.8 proxy/*.5; do
+grep -q "VERSION := $(sed -n 's/.*TOLLGATE_VERSION "\(.*\)"/\1/p' user/base/version.h)\$" Makefile ||
+	say "Makefile and user/base/version.h: two versions"
+for page in user/*/*.8 proxy/*.8 proxy/*/*.5; do
 	out=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" \
 		2>&1 >/dev/null)
 	[ -z "$out" ] || say "$page: $out"

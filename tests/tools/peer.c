@@ -30,7 +30,7 @@
 
 #include "base/addr.h"
 #include "base/util.h"
-#include "pp.h"
+#include "codec/pp.h"
 
 #define MAGIC	   0x746f6c6c67617465ull
 #define BLOCK	   65536

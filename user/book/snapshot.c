@@ -13,9 +13,9 @@
 
 #include "base/host.h"
 #include "base/util.h"
-#include "book/boundary.h"
 #include "book/book.h"
 #include "book/book_maps.h"
+#include "book/boundary.h"
 #include "book/dump.h"
 
 #define PROXY_SILENT_NS 5000000000u

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which backend of a route. */
+#ifndef PROXY_BACKEND_BALANCE_H
+#define PROXY_BACKEND_BALANCE_H
+
+#include <stdint.h>
+
+#include "config/config.h"
+
+enum balance_result {
+	BALANCE_CHOSEN,
+	BALANCE_FULL, /* every backend that could be is at its limit */
+	BALANCE_NONE, /* all are down, draining, or were tried */
+};
+
+/*
+ * Choose a backend and take one of its places, which target_release() gives back.  Bits
+ * of `tried` are backends that are not to be taken.  Backups are for when no other
+ * backend is up; those that were ejected for when there is no other at all.  Thread-safe.
+ */
+enum balance_result balance_choose(struct route *r, const struct addr *client,
+				   uint64_t tried, int64_t now_ms, unsigned *ret);
+
+/*
+ * The order in which weighted backends take turns, evenly mixed: backups, or the others.
+ * 0, or -ENOMEM; ret->order is the caller's to free.
+ */
+int balance_turns(const struct backend *b, unsigned count, bool backup,
+		  struct turns *ret);
+
+#endif

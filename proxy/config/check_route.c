@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of a listener's routes and backends, and their parsed forms. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/balance.h"
+#include "base/util.h"
+#include "config/match.h"
+#include "config/pattern.h"
+#include "config/where.h"
+
+#define LABEL_MAX 63 /* RFC 1035 2.3.4 */
+
+/* NULL, or what is wrong with its labels. */
+static const char *label_fault(const char *host)
+{
+	size_t n = 0;
+
+	for (;; host++) {
+		if (*host && *host != '.') {
+			if (++n > LABEL_MAX)
+				return "a label has at most 63 characters";
+			continue;
+		}
+		/* a dot at the end is the root's, and as good as none */
+		if (!n && (*host || host[-1] != '.'))
+			return "a label is empty";
+		if (!*host)
+			return NULL;
+		n = 0;
+	}
+}
+
+/* To lower case; false if it is no host name. */
+static bool is_host(char *host)
+{
+	if (!*host || strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789-_.") != strlen(host))
+		return false;
+	for (; *host; host++) {
+		if (*host >= 'A' && *host <= 'Z')
+			*host = (char)(*host - 'A' + 'a');
+	}
+	return true;
+}
+
+static int check_pattern(struct where *w, struct config *c, const char *text,
+			 struct pattern **ret)
+{
+	char why[PATTERN_ERROR_MAX];
+	int err = pattern_compile(text + 1, ret, why);
+
+	if (!err && pattern_is_hungry(*ret))
+		where_warn(
+			w, &c->warnings,
+			"'%s' takes more steps than are allowed with some names, which "
+			"are then refused (expression_limit); write it simpler",
+			text);
+	return err == -EINVAL ? where_wrong(w, "'%s': %s", text, why) : err;
+}
+
+/* A name, exact or behind "*."; in lower case afterwards. */
+static int check_name(struct where *w, char *name)
+{
+	bool wild = strncmp(name, "*.", 2) == 0;
+	char *host = name + (wild ? 2 : 0);
+	const char *fault;
+
+	if (name[0] == '.')
+		return where_wrong(w,
+				   "'%s': for every name below it write \"*%s\", for "
+				   "itself '%s'",
+				   name, name, name + 1);
+	if (!is_host(host))
+		return where_wrong(
+			w, "'%s' is no host name, '*.suffix', '~expression' or '*'",
+			name);
+	fault = label_fault(host);
+	return fault ? where_wrong(w, "'%s': %s", name, fault) : 0;
+}
+
+static int check_sni(struct where *w, struct config *c, struct route *r)
+{
+	int err = 0;
+
+	r->patterns = calloc(r->sni_count ? r->sni_count : 1, sizeof(struct pattern *));
+	if (!r->patterns)
+		return -ENOMEM;
+	where_enter_key(w, "sni");
+	for (unsigned i = 0; i < r->sni_count; i++) {
+		char *name = r->sni[i];
+
+		where_enter_index(w, i);
+		if ((strcmp(name, "~") == 0 || strcasecmp(name, "null") == 0) &&
+		    where_is_null(w))
+			return where_wrong(w, "null: nothing stands here; a name of that "
+					      "word is quoted");
+		if (name[0] == '~')
+			err = check_pattern(w, c, name, &r->patterns[i]);
+		else if (strcmp(name, "*") != 0)
+			err = check_name(w, name);
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+/* host:port; the port's place is after the last colon. */
+static int check_address(struct where *w, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	struct addr a;
+	uint64_t port;
+
+	if (strchr(text, '%'))
+		return where_wrong(w, "'%s': a zone (%%...) is not taken here", text);
+	if (!colon || colon == text || util_parse_u64(colon + 1, 65535, &port) < 0 ||
+	    port == 0)
+		return where_wrong(w,
+				   "'%s' is not ADDRESS:PORT, [V6ADDRESS]:PORT or "
+				   "NAME:PORT with a port of 1 to 65535",
+				   text);
+	if ((text[0] == '[' || memchr(text, ':', (size_t)(colon - text))) &&
+	    addr_parse(text, &a) < 0)
+		return where_wrong(w, "'%s' is not a valid address", text);
+	return 0;
+}
+
+/* "unix:/path" of a socket (unix(7)). */
+static int check_path(struct where *w, struct backend *b)
+{
+	const char *path = b->name + 5;
+
+	if (path[0] != '/' || strlen(path) > CONFIG_UNIX_MAX)
+		return where_wrong(w,
+				   "'%s' is not unix: and the whole path of a socket, of "
+				   "at most %d characters",
+				   b->name, CONFIG_UNIX_MAX);
+	b->path = path;
+	return 0;
+}
+
+/* "weight=N", "limit=N", "backup" or "drain". */
+static int check_option(struct where *w, const char *option, struct backend *b)
+{
+	uint64_t n;
+
+	if (strcmp(option, "backup") == 0) {
+		b->backup = true;
+	} else if (strcmp(option, "drain") == 0) {
+		b->drain = true;
+	} else if (strncmp(option, "weight=", 7) == 0 &&
+		   util_parse_u64(option + 7, CONFIG_WEIGHT_MAX, &n) == 0) {
+		b->weight = (unsigned)n;
+	} else if (strncmp(option, "limit=", 6) == 0 &&
+		   util_parse_u64(option + 6, UINT32_MAX, &n) == 0) {
+		b->limit = (unsigned)n;
+	} else {
+		return where_wrong(w,
+				   "'%s' is not weight=0 to %d, limit=NUMBER, backup or "
+				   "drain",
+				   option, CONFIG_WEIGHT_MAX);
+	}
+	return 0;
+}
+
+static int check_backend(struct where *w, const char *text, struct backend *b)
+{
+	char copy[512], *rest, *word;
+	int err;
+
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	word = strtok_r(copy, " ", &rest);
+	if (!word || strlen(word) >= sizeof(b->name))
+		return where_wrong(w, "'%s' is no backend, or too long", text);
+	(void)snprintf(b->name, sizeof(b->name), "%s", word);
+	err = strncmp(word, "unix:", 5) == 0 ? check_path(w, b) : check_address(w, word);
+	b->weight = 1;
+	while (!err && (word = strtok_r(NULL, " ", &rest)))
+		err = check_option(w, word, b);
+	return err;
+}
+
+static int check_backends(struct where *w, struct route *r)
+{
+	int err;
+
+	r->backends = calloc(r->backend_names_count, sizeof(*r->backends));
+	if (!r->backends)
+		return -ENOMEM;
+	where_enter_key(w, "backends");
+	for (unsigned i = 0; i < r->backend_names_count; i++) {
+		where_enter_index(w, i);
+		err = check_backend(w, r->backend_names[i], &r->backends[i]);
+		for (unsigned k = 0; !err && k < i; k++) {
+			if (strcmp(r->backends[i].name, r->backends[k].name) == 0)
+				err = where_wrong(w, "'%s' is here already",
+						  r->backends[i].name);
+		}
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	err = balance_turns(r->backends, r->backend_names_count, false, &r->turns[0]);
+	return err ? err
+		   : balance_turns(r->backends, r->backend_names_count, true,
+				   &r->turns[1]);
+}
+
+static int check_health(struct where *w, struct health *h)
+{
+	int err;
+
+	if (!h)
+		return 0;
+	h->rise = h->rise ? h->rise : 2;
+	h->fall = h->fall ? h->fall : 3;
+	where_enter_key(w, "health");
+	err = config_check_duration(w, "interval", h->interval, 2000, &h->interval_ms);
+	if (!err)
+		err = config_check_duration(w, "timeout", h->timeout, 1000,
+					    &h->timeout_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_queue(struct where *w, struct queue *q)
+{
+	int err;
+
+	if (!q)
+		return 0;
+	where_enter_key(w, "queue");
+	err = config_check_duration(w, "timeout", q->timeout, 5000, &q->timeout_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_ejection(struct where *w, struct route *r)
+{
+	int err;
+
+	r->eject_failures = r->ejection ? r->ejection->failures : 5;
+	where_enter_key(w, "ejection");
+	err = config_check_duration(w, "time", r->ejection ? r->ejection->time : NULL,
+				    10000, &r->eject_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int check_source(struct where *w, struct route *r)
+{
+	if (!r->source)
+		return 0;
+	where_enter_key(w, "source");
+	if (addr_parse_ip(r->source, r->source_addr.ip) < 0)
+		return where_wrong(w, "'%s' is not an address, without a port",
+				   r->source);
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_upstream(struct where *w, struct route *r)
+{
+	int err;
+
+	err = check_backends(w, r);
+	if (!err)
+		err = check_source(w, r);
+	if (!err)
+		err = check_health(w, r->health);
+	if (!err)
+		err = check_queue(w, r->queue);
+	if (!err)
+		err = check_ejection(w, r);
+	if (!err)
+		err = config_check_limits(w, &r->limits);
+	r->retries_max = r->retries ? *r->retries : CONFIG_RETRIES;
+	if (!err && r->slow_start)
+		err = config_check_duration(w, "slow_start", r->slow_start, 0,
+					    &r->slow_start_ms);
+	return err;
+}
+
+static int check_alpn(struct where *w, const struct route *r)
+{
+	where_enter_key(w, "alpn");
+	for (unsigned i = 0; i < r->alpn_count; i++) {
+		where_enter_index(w, i);
+		if (!r->alpn[i][0])
+			return where_wrong(w, "a protocol has a name, such as h2");
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_route(struct where *w, struct config *c, const struct listener *l,
+		       struct route *r)
+{
+	int err;
+
+	err = config_check_name(w, r->name);
+	if (!err)
+		err = check_sni(w, c, r);
+	if (!err)
+		err = check_alpn(w, r);
+	if (!err)
+		err = config_check_prefixes(w, "from", r->from, r->from_count,
+					    &r->sources);
+	if (!err)
+		err = check_upstream(w, r);
+	if (err)
+		return err;
+	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&
+	    r != l->fallback_route)
+		return where_wrong(w,
+				   "route '%s' has no 'sni', but its listener routes by "
+				   "server name; for all other names write sni: [\"*\"]",
+				   r->name);
+	return 0;
+}
+
+static int find_fallback(struct where *w, struct listener *l)
+{
+	if (!l->fallback)
+		return 0;
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		if (strcmp(l->routes[i].name, l->fallback) == 0)
+			l->fallback_route = &l->routes[i];
+	}
+	if (l->fallback_route)
+		return 0;
+	where_enter_key(w, "fallback");
+	return where_wrong(w, "there is no route '%s' here", l->fallback);
+}
+
+static int build_index(struct where *w, struct listener *l)
+{
+	const char *name;
+	unsigned second;
+	int err = route_index_build(l, &l->index, &second, &name);
+
+	if (err != -EEXIST)
+		return err;
+	where_enter_key(w, "routes");
+	where_enter_index(w, second);
+	if (name)
+		return where_wrong(w, "'%s' is in an earlier route already", name);
+	return where_wrong(w, "a second route without 'sni' can never be reached");
+}
+
+int config_check_routes(struct where *w, struct config *c, struct listener *l)
+{
+	int err;
+
+	for (unsigned i = 0; i < l->routes_count; i++)
+		l->tls |= l->routes[i].sni_count || l->routes[i].alpn_count;
+	err = find_fallback(w, l);
+	if (err)
+		return err;
+	where_enter_key(w, "routes");
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		where_enter_index(w, i);
+		err = check_route(w, c, l, &l->routes[i]);
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return build_index(w, l);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration: an immutable snapshot, shared by reference. */
+#ifndef PROXY_CONFIG_CONFIG_H
+#define PROXY_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "decide/limits.h"
+
+#define CONFIG_ERROR_MAX       768
+#define CONFIG_FILE_MAX	       (1024u * 1024)
+#define CONFIG_LISTENERS_MAX   64
+#define CONFIG_NAME_MAX	       48
+#define CONFIG_BACKENDS_MAX    64
+#define CONFIG_BACKEND_NAME    264
+#define CONFIG_WEIGHT_MAX      256
+#define CONFIG_DNS_SERVERS_MAX 8
+#define CONFIG_HELLO_MAX       (1024u * 1024)
+#define CONFIG_RETRIES	       2
+#define CONFIG_UNIX_MODE       0666 /* its directory says who may come */
+#define CONFIG_UNIX_MAX	       107  /* characters of a path (unix(7)) */
+
+struct proxy_slot;
+struct target;
+struct hello_book;
+struct pattern;
+struct route_index;
+
+/* The header a backend gets: version 1, version 2, or that with TLVs. */
+enum config_send {
+	CONFIG_SEND_NONE,
+	CONFIG_SEND_V1,
+	CONFIG_SEND_V2,
+	CONFIG_SEND_V2_TLVS
+};
+
+enum config_balance {
+	BALANCE_ROUND_ROBIN,
+	BALANCE_LEAST_CONNECTIONS,
+	BALANCE_SOURCE_HASH,
+	BALANCE_RANDOM
+};
+
+enum config_check { CHECK_TCP, CHECK_TLS };
+
+/* How a hello that names no route of ours is answered. */
+enum config_refuse { REFUSE_RESET, REFUSE_ALERT };
+
+/* What the idle timeout is to connections of a route: itself, times a factor, nothing. */
+enum config_keep_alive { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
+
+/* One host:port of a route, and how it is used; a name may stand for several addresses.
+ */
+struct backend {
+	char name[CONFIG_BACKEND_NAME]; /* host:port or unix:path as written, the label */
+	const char *path; /* of a Unix socket, within name; NULL: it has addresses */
+	unsigned weight;  /* 0 to CONFIG_WEIGHT_MAX */
+	unsigned limit;	  /* connections at once, 0: none */
+	bool backup;
+	bool drain; /* no new connections */
+	/* set before use */
+	struct target *target;
+	uint16_t id;
+	struct proxy_slot *downstream;
+	struct proxy_slot *upstream;
+};
+
+/* Checks of a route's backends. */
+struct health {
+	enum config_check type;
+	char *interval, *timeout;
+	uint32_t rise, fall; /* results in a row */
+	char *name;	     /* in the hello of a TLS check */
+	int64_t interval_ms, timeout_ms;
+};
+
+/* Connections that wait for a place at a backend. */
+struct queue {
+	uint32_t size;
+	char *timeout;
+	int64_t timeout_ms;
+};
+
+struct ejection {
+	uint32_t failures; /* in a row; 0: never */
+	char *time;
+	int64_t time_ms;
+};
+
+/* An order of backend numbers. */
+struct turns {
+	uint8_t *order;
+	unsigned n;
+};
+
+struct route {
+	char *name;
+	char **sni; /* exact names, "*.suffix", "~expression", "*" */
+	unsigned sni_count;
+	char **alpn; /* protocols of which the client offers one */
+	unsigned alpn_count;
+	char **from; /* prefixes, in one of which the client is */
+	unsigned from_count;
+	int32_t priority; /* higher goes first */
+	char **backend_names;
+	unsigned backend_names_count;
+	enum config_send send_proxy;
+	enum config_keep_alive keep_alive;
+	enum config_balance balance;
+	struct health *health; /* NULL: not checked */
+	struct queue *queue;   /* NULL: nobody waits */
+	struct ejection *ejection;
+	struct limits limits;
+	char *slow_start;
+	char *source;	   /* address that connections to its backends come from */
+	uint32_t *retries; /* NULL: CONFIG_RETRIES */
+	/* derived */
+	int64_t idle_ms; /* 0: never */
+	int64_t slow_start_ms;
+	struct addr source_addr;
+	unsigned retries_max;
+	unsigned eject_failures;
+	int64_t eject_ms;
+	unsigned queued;	   /* of all workers; relaxed atomic */
+	struct turns turns[2];	   /* of backends, and of backups */
+	struct pattern **patterns; /* sni_count of them, NULL where it is none */
+	struct prefix *sources;	   /* from_count of them */
+	struct backend *backends;  /* backend_names_count of them */
+	unsigned next;		   /* whose turn; relaxed atomic */
+	uint16_t id;
+};
+
+struct proxy_from {
+	char **from;
+	unsigned from_count;
+};
+
+struct listener {
+	char *name;
+	char *address; /* of TCP, or unix:path */
+	char *mode;    /* of a Unix socket, octal; NULL: CONFIG_UNIX_MODE */
+	bool ipv6_only;
+	bool ja4;			   /* events have the JA4 of the ClientHello */
+	bool freebind;			   /* its address need not be here yet */
+	enum config_refuse refuse;	   /* what is told who is not served */
+	struct proxy_from *proxy_protocol; /* NULL: nobody is asked for a header */
+	struct limits limits;
+	struct route *routes;
+	unsigned routes_count;
+	char *fallback; /* name of the route for what cannot be decided; NULL: refuse */
+	/* derived */
+	struct route *fallback_route;
+	struct route_index *index;
+	struct addr addr; /* of a path: none of TCP, but one of its own */
+	const char *path; /* of a Unix socket, within address; or NULL */
+	unsigned unix_mode;
+	struct prefix *trusted; /* proxy_protocol->from_count of them */
+	bool tls;		/* routes by what a ClientHello says */
+	uint16_t id;
+	struct hello_book *hellos;
+	struct proxy_slot *slot; /* connections that ended before a route was known */
+};
+
+struct timeouts {
+	char *connect, *hello, *idle, *drain, *half_close, *life, *stuck, *keepalive,
+		*zombies;
+	uint32_t idle_factor; /* of routes whose keep_alive is extended */
+	int64_t connect_ms, hello_ms, idle_ms, drain_ms, half_close_ms;
+	int64_t life_ms; /* 0: none */
+	int64_t stuck_ms, keepalive_ms;
+	int64_t zombies_ms; /* 0: nobody looks for them */
+};
+
+/* Who is asked for the addresses of backends; NULL: as the system does. */
+struct dns {
+	char **servers;
+	unsigned servers_count;
+};
+
+struct config {
+	char *user;	      /* whom the proxy becomes; default nobody */
+	uint32_t workers;     /* threads; 0: one a CPU */
+	bool no_io_uring;     /* small sends by a system call each */
+	uint32_t hello_bytes; /* the largest ClientHello, record headers included */
+	struct limits limits; /* of the whole process */
+	struct timeouts timeouts;
+	struct dns *dns;
+	struct listener *listeners;
+	unsigned listeners_count;
+	/* called before it is freed, if set, by whoever gives up the last reference */
+	void (*release)(struct config *c, void *arg);
+	void *release_arg;
+	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
+	unsigned refs;	/* atomic */
+};
+
+/* Call fn for each key of the schema, for the manual's test. */
+void config_each_key(void (*fn)(const char *key, void *arg), void *arg);
+
+/*
+ * Read and check a file.  0 and one reference; or a negative errno with
+ * "FILE:LINE:COLUMN: KEY: what is wrong" (or "FILE: ...") in err.  Names of backends are
+ * checked for form only.
+ */
+int config_load(const char *path, struct config **ret, char err[CONFIG_ERROR_MAX]);
+
+/* The same from memory; `path` is for messages. */
+int config_parse(const char *path, const char *text, size_t len, struct config **ret,
+		 char err[CONFIG_ERROR_MAX]);
+
+/*
+ * Give each backend its target, and those that are addresses theirs; names are looked up
+ * later (keeper.h).  0, or a negative errno with err filled.
+ */
+int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX]);
+
+/* Call fn for each backend of each route of each listener. */
+void config_each_backend(struct config *c,
+			 void (*fn)(struct listener *l, struct route *r,
+				    struct backend *b, void *arg),
+			 void *arg);
+
+/*
+ * By id, which is the same in every configuration; NULL if it is not in this one.  Of
+ * routes with one name the first.
+ */
+struct listener *config_listener(struct config *c, uint16_t id);
+struct route *config_route(const struct listener *l, uint16_t id);
+
+struct config *config_get(struct config *c);
+void config_put(struct config *c); /* NULL is fine; the last reference frees */
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How many connections there may be, and how many new ones in a time: of the process, a
+ * listener, a route, and within each of these of one source and of its prefix.  A source
+ * is an IPv4 address, or the /64 of an IPv6 address, because whoever has one has all of
+ * it. Counts are shared by all workers, exact, and outlive configurations.
+ */
+#ifndef PROXY_DECIDE_LIMITS_H
+#define PROXY_DECIDE_LIMITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "bpf/abi.h"
+
+#define LIMITS_ENTRIES_MAX 131072 /* counted at once; beyond it sources share one */
+#define LIMITS_HOLDS_MAX   9
+
+/*
+ * N new connections in `ms`, n = 0: no limit.  Not strict it is a bucket of tokens (GCRA,
+ * ITU-T I.371): `burst` at once (0: n), and then one each ms/n, so at most burst + n in a
+ * span of `ms`.  Strict it is never more than n in any span of `ms`, however they come;
+ * the price is that a place is given back up to ms/7 late.
+ */
+struct rate {
+	uint32_t n;
+	int64_t ms;
+	uint32_t burst;
+	bool strict;
+};
+
+struct limits {
+	/* as in the file */
+	uint32_t connections, per_source, per_prefix; /* at once; 0 is no limit */
+	char *rate_text, *source_rate_text, *prefix_rate_text;
+	bool strict;		      /* of all three */
+	uint8_t prefix_v4, prefix_v6; /* bits; 24 and 64 */
+	/* derived */
+	struct rate rate, source_rate, prefix_rate;
+};
+
+enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE };
+
+/* What is counted for a connection; zeroed at first. */
+struct limits_holds {
+	struct limits_entry **entries; /* LIMITS_HOLDS_MAX, from the first one on */
+	unsigned n;
+};
+
+struct limits_table;
+
+/*
+ * full: raised for each source that found no entry of its own, and so shares that of all
+ * such sources, which is limited as one.  NULL without memory.
+ */
+struct limits_table *limits_new(__u64 *full);
+void limits_free(struct limits_table *t); /* NULL is fine */
+
+/*
+ * Count a connection of the scope number `id`, as a whole, or if `client` is given of
+ * that source and prefix within it.  0 and more in *holds; or the reason to refuse it,
+ * nothing counted by this call.  Thread-safe.
+ */
+enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32_t id,
+			 const struct limits *l, const struct addr *client,
+			 int64_t now_ms, struct limits_holds *holds);
+
+/* Count one that was admitted elsewhere, whatever the limits say; not as a new one. */
+void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
+		  const struct limits *l, const struct addr *client, int64_t now_ms,
+		  struct limits_holds *holds);
+
+/* The connection is over. */
+void limits_release(struct limits_table *t, struct limits_holds *holds);
+
+#endif

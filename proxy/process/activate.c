@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a file to what every worker does. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/loops.h"
+#include "backend/target.h"
+#include "base/host.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "process/daemon.h"
+#include "process/listen.h"
+
+#define NAMES_MS     2000
+#define FDS_RESERVED 64
+
+/* The listener of the running configuration that has the same sockets, or NULL. */
+static const struct listener *same_listener(const struct config *old,
+					    const struct listener *l)
+{
+	for (unsigned i = 0; old && i < old->listeners_count; i++) {
+		const struct listener *o = &old->listeners[i];
+
+		if (o->id == l->id && o->ipv6_only == l->ipv6_only &&
+		    memcmp(&o->addr, &l->addr, sizeof(l->addr)) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+/* Two addresses that one connection could come to. */
+static bool overlaps(const struct listener *a, const struct listener *b)
+{
+	if (a->addr.port != b->addr.port)
+		return false;
+	return memcmp(a->addr.ip, b->addr.ip, sizeof(a->addr.ip)) == 0 ||
+	       addr_is_any(a->addr.ip) || addr_is_any(b->addr.ip);
+}
+
+/* Does one of these listen there, under whatever name and by whatever address? */
+static bool listens_there(const struct config *c, const struct listener *l)
+{
+	for (unsigned i = 0; c && i < c->listeners_count; i++) {
+		if (&c->listeners[i] != l && overlaps(&c->listeners[i], l))
+			return true;
+	}
+	return false;
+}
+
+/* What there is; true if every worker has one. */
+static bool inherit_all(struct daemon *d, const struct listener *l, int *fds)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
+		fds[i] = upgrade_socket(d->inherited, d->inherited_n, l);
+		all &= fds[i] >= 0;
+	}
+	return all;
+}
+
+/* fds[listener * workers + worker] of listeners that are new; -1 elsewhere. */
+static int open_listeners(struct daemon *d, const struct config *c, int *fds)
+{
+	unsigned n = d->proxy.workers_n;
+	int err;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		if (same_listener(d->config, l) || inherit_all(d, l, &fds[i * n]))
+			continue;
+		/* the socket that looks for strangers would meet our own */
+		err = listener_open(&d->proxy, l,
+				    d->old_fd >= 0 || listens_there(d->config, l) ||
+					    listens_there(c, l),
+				    &fds[i * n]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Which socket of which worker is which listener's, for a successor.  Takes fds. */
+static void remember_sockets(struct daemon *d, const struct config *c, int *fds)
+{
+	unsigned n = d->proxy.workers_n;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *old = same_listener(d->config, &c->listeners[i]);
+
+		for (unsigned w = 0; old && w < n; w++)
+			fds[i * n + w] =
+				d->fds[(size_t)(old - d->config->listeners) * n + w];
+	}
+	free(d->fds);
+	d->fds = fds;
+}
+
+static void is_named(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	(void)l;
+	(void)r;
+	*(bool *)arg &= target_has_address(b->target);
+}
+
+/* The keeper asks; a moment for the answers, before the first client.  What ends us goes
+ * first. */
+static void wait_for_names(const struct daemon *d, struct config *c)
+{
+	struct pollfd p = { .fd = d->endfd, .events = POLLIN };
+
+	for (int i = 0; i < NAMES_MS / 10; i++) {
+		bool all = true;
+
+		config_each_backend(c, is_named, &all);
+		if (all || poll(&p, 1, 10) != 0)
+			return;
+	}
+	log_warn("names of backends are not known yet; continuing with those that are");
+}
+
+/* Sockets that listen, and nothing changed yet. */
+static int prepare(struct daemon *d, struct config *c, int *fds, size_t fds_n)
+{
+	int err = listener_names(&d->proxy, c);
+
+	if (!err)
+		err = open_listeners(d, c, fds);
+	for (size_t i = 0; !err && i < fds_n; i++) {
+		if (fds[i] >= 0)
+			err = listener_listen(&c->listeners[i / d->proxy.workers_n],
+					      fds[i]);
+	}
+	return err;
+}
+
+static void tell_loops(const struct config *c)
+{
+	struct addr addrs[CONFIG_LISTENERS_MAX];
+
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		addrs[i] = c->listeners[i].addr;
+	loops_listen(addrs, c->listeners_count);
+}
+
+static void say_warnings(const struct config *c)
+{
+	for (const char *p = c->warnings; p && *p; p += strcspn(p, "\n") + 1)
+		log_warn("%.*s", (int)strcspn(p, "\n"), p);
+}
+
+int daemon_activate(struct daemon *d, struct config *c)
+{
+	size_t fds_n = (size_t)c->listeners_count * d->proxy.workers_n;
+	char why[CONFIG_ERROR_MAX];
+	int *fds, err;
+
+	err = config_resolve(c, why);
+	if (err) {
+		log_error("%s", why);
+		return err;
+	}
+	fds = malloc(fds_n * sizeof(*fds));
+	if (!fds)
+		return log_errno(-ENOMEM, "cannot activate the configuration");
+	memset(fds, 0xff, fds_n * sizeof(*fds));
+	err = prepare(d, c, fds, fds_n);
+	if (!err)
+		err = listener_register(&d->proxy, c);
+	if (!err) {
+		upgrade_restore_health();
+		keeper_configure(d->keeper, c);
+		wait_for_names(d, c);
+		tell_loops(c);
+		err = workers_configure(&d->proxy, c, fds);
+		if (err)
+			(void)log_errno(err, "cannot activate the configuration");
+	}
+	if (err) {
+		for (size_t i = 0; i < fds_n; i++) {
+			if (fds[i] >= 0)
+				close(fds[i]);
+		}
+		free(fds);
+		if (d->config) /* as it was */
+			keeper_configure(d->keeper, d->config);
+		return err;
+	}
+	workers_settle(&d->proxy); /* from here on no connection is under the old one */
+	say_warnings(c);
+	daemon_set_limits(d, c);
+	remember_sockets(d, c, fds);
+	listener_forget_others(&d->proxy, c);
+	listener_in_force(&d->proxy, c);
+	config_put(d->config);
+	d->config = config_get(c);
+	return 0;
+}
+
+void daemon_reload(struct daemon *d)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config *c = NULL;
+	int err;
+
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
+	err = config_load(d->config_path, &c, why);
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	if (err)
+		log_error("%s", why);
+	else
+		err = daemon_activate(d, c);
+	config_put(c);
+	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);
+	if (err)
+		log_error(
+			"the configuration was not changed: the one before stays in force");
+	else
+		log_info("configuration %s read again", d->config_path);
+}
+
+int daemon_check_addresses(const struct config *c)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
+		if (!listens_there(c, &c->listeners[i]))
+			err = listener_check(&c->listeners[i]);
+	}
+	return err;
+}
+
+/* Bound sockets, so that relays have their two, whatever the pipes take. */
+void daemon_set_limits(struct daemon *d, const struct config *c)
+{
+	struct proxy *p = &d->proxy;
+	uint64_t fds = host_raise_nofile(), n = p->workers_n;
+	uint64_t pipes = fds / 16 / n; /* none is fine: bytes are copied then */
+	uint64_t other;
+
+	p->pipes_max = (unsigned)(pipes > 512 ? 512 : pipes);
+	/* epoll, eventfd, io_uring and listening sockets of each worker */
+	other = FDS_RESERVED + n * (3 + c->listeners_count) + 2 * n * p->pipes_max;
+	fds -= fds > other ? other : fds;
+	p->sockets_max = fds > 8 ? (unsigned)fds : 8;
+}

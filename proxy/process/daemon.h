@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process as a whole, for the files of the main thread: main.c, activate.c, serve.c.
+ */
+#ifndef PROXY_PROCESS_DAEMON_H
+#define PROXY_PROCESS_DAEMON_H
+
+#include "backend/keeper.h"
+#include "config/config.h"
+#include "load/keep.h"
+#include "net/worker.h"
+#include "process/starter.h"
+#include "process/upgrade.h"
+#include "process/zombies.h"
+
+struct daemon {
+	struct proxy proxy;
+	struct keeper *keeper;
+	struct zombies *zombies;
+	struct config *config; /* a reference */
+	int *fds;	       /* its listening sockets, [listener * workers + worker] */
+	const char *config_path;
+	const char *pins;
+	uint32_t load; /* the kernel's number of it */
+	int sigfd;
+	int endfd; /* of the signals that end us only: they interrupt what may take long
+		    */
+	bool upgrade; /* we take over from a running proxy */
+	pid_t old;
+	int old_fd; /* to it, -1 if there is none */
+	struct inherited *inherited;
+	unsigned inherited_n;
+	int successor_fd;	/* where one may come */
+	int given_fd;		/* to the one that has come, -1: none */
+	struct starter starter; /* for SIGUSR2 */
+	struct keep keep;	/* attaches again what was detached */
+	bool succeeded;		/* one has come, and these are our last connections */
+};
+
+/* --- activate.c --- */
+
+/*
+ * Make `c` the configuration of every worker.  Until all its sockets are open and listen
+ * nothing changes, so a configuration that cannot be had leaves the old one untouched. It
+ * waits a moment for names that are not known yet, until a signal comes.  0, or a
+ * negative errno, logged.
+ */
+int daemon_activate(struct daemon *d, struct config *c);
+
+/* Read the file again, and activate it. */
+void daemon_reload(struct daemon *d);
+
+/*
+ * Before privilege is given up, where it can still be seen whose they are: is an address
+ * of `c` another program's?  0, or -EADDRINUSE, logged.
+ */
+int daemon_check_addresses(const struct config *c);
+
+/* Bound what may be open at once, by the limit of descriptors. */
+void daemon_set_limits(struct daemon *d, const struct config *c);
+
+/* --- serve.c --- */
+
+/* All of the proxy's life, with the caller's reference to c.  An exit code. */
+int daemon_serve(struct daemon *d, struct config *c);
+
+/* CPUs this process may use. */
+int daemon_cpus(void);
+
+enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets and their places in the books. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backend/target.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/sockets.h"
+#include "process/listen.h"
+
+/*
+ * Rows that no configuration has any more, and that are shown by their own names all the
+ * same: who changes names twice a day finds those of last week.
+ */
+#define PAST_KEPT 64
+
+#define BACKLOG	  4096 /* the kernel cuts it to net.core.somaxconn */
+
+/* --- names and slots --- */
+
+static int take_slot(struct proxy *p, const struct row_key *row, struct proxy_slot **ret)
+{
+	*ret = writer_slot(p->writer, row);
+	return *ret ? 0 : -ENOSPC;
+}
+
+static int backend_books(struct proxy *p, const struct listener *l, const struct route *r,
+			 struct backend *b)
+{
+	struct row_key row = { .listener = l->id,
+			       .route = r->id,
+			       .leg = TG_LEG_DOWNSTREAM };
+	int err = writer_name(p->writer, TG_NAME_BACKEND, b->name, &b->id);
+
+	row.backend = b->id;
+	/* 0: no socket of TCP, and the kernel's book knows nothing of it (audit.c) */
+	row.proto = l->path ? 0 : IPPROTO_TCP;
+	if (!err)
+		err = take_slot(p, &row, &b->downstream);
+	row.leg = TG_LEG_UPSTREAM;
+	row.proto = b->path ? 0 : IPPROTO_TCP;
+	return err ? err : take_slot(p, &row, &b->upstream);
+}
+
+static int listener_books(struct proxy *p, struct listener *l)
+{
+	struct row_key row = { .proto = l->path ? 0 : IPPROTO_TCP,
+			       .leg = TG_LEG_DOWNSTREAM };
+	int err = writer_name(p->writer, TG_NAME_LISTENER, l->name, &l->id);
+
+	row.listener = l->id;
+	if (!err)
+		err = take_slot(p, &row, &l->slot);
+	for (unsigned k = 0; k < l->routes_count && !err; k++) {
+		struct route *r = &l->routes[k];
+
+		err = writer_name(p->writer, TG_NAME_ROUTE, r->name, &r->id);
+		for (unsigned i = 0; i < r->backend_names_count && !err; i++)
+			err = backend_books(p, l, r, &r->backends[i]);
+	}
+	return err;
+}
+
+static void put_slot(struct writer *w, struct proxy_slot **slot)
+{
+	if (*slot)
+		writer_slot_put(w, *slot);
+	*slot = NULL;
+}
+
+static void put_backend(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	(void)l;
+	(void)r;
+	put_slot(arg, &b->downstream);
+	put_slot(arg, &b->upstream);
+}
+
+static void release(struct config *c, void *arg)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		put_slot(arg, &c->listeners[i].slot);
+	config_each_backend(c, put_backend, arg);
+}
+
+static int all_books(struct proxy *p, struct config *c)
+{
+	int err = 0;
+
+	c->release = release;
+	c->release_arg = p->writer;
+	for (unsigned i = 0; i < c->listeners_count && !err; i++)
+		err = listener_books(p, &c->listeners[i]);
+	if (err)
+		release(c, p->writer);
+	return err;
+}
+
+static void tell_slot(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	(void)l;
+	(void)r;
+	(void)arg;
+	target_set_slot(b->target, b->upstream);
+}
+
+int listener_names(struct proxy *p, struct config *c)
+{
+	size_t n;
+	int err, busy;
+
+	busy = writer_reclaim(p->writer, SIZE_MAX, &n);
+	err = all_books(p, c);
+	if (err == -ENOSPC && !busy && writer_reclaim(p->writer, 0, &n) == 0)
+		err = all_books(p, c);
+	if (!err && !busy) /* those of this configuration have references by now */
+		(void)writer_reclaim(p->writer, PAST_KEPT, &n);
+	if (err == -ENOSPC)
+		log_error("there is no room in the books for all listeners, routes and "
+			  "backends%s: 'tollgate load --config FILE' makes enough",
+			  busy == -EBUSY ? " while another proxy of this load lives"
+					 : "");
+	else if (err)
+		(void)log_errno(err, "cannot name the rows of the books");
+	if (err)
+		return err;
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		c->listeners[i].hellos = writer_hellos(p->writer, c->listeners[i].id);
+	config_each_backend(c, tell_slot, NULL);
+	return 0;
+}
+
+static void slot_in_force(struct listener *l, struct route *r, struct backend *b,
+			  void *arg)
+{
+	(void)l;
+	(void)r;
+	book_set(&b->downstream->configured, *(const uint64_t *)arg);
+	book_set(&b->upstream->configured, *(const uint64_t *)arg);
+}
+
+void listener_in_force(struct proxy *p, struct config *c)
+{
+	uint64_t number = p->state->configuration + 1;
+
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		book_set(&c->listeners[i].slot->configured, number);
+	config_each_backend(c, slot_in_force, &number);
+	book_set(&p->state->configuration, number);
+}
+
+/* --- listeners --- */
+
+/* Those of TCP, and how many. */
+static size_t describe(const struct config *c,
+		       struct writer_listener ret[CONFIG_LISTENERS_MAX])
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		if (l->path)
+			continue;
+		ret[n] = (struct writer_listener){ .name = l->name, .addr = l->addr };
+		ret[n++].dual = !addr_is_v4(l->addr.ip) && addr_is_any(l->addr.ip) &&
+				!l->ipv6_only;
+	}
+	return n;
+}
+
+int listener_register(struct proxy *p, const struct config *c)
+{
+	struct writer_listener list[CONFIG_LISTENERS_MAX];
+	size_t n = describe(c, list);
+	int err = sandbox_raise(CAP_NET_ADMIN);
+
+	if (err)
+		return log_errno(err, "CAP_NET_ADMIN is needed for the nft book");
+	err = writer_listeners(p->writer, list, n);
+	(void)sandbox_lower(CAP_NET_ADMIN);
+	return err;
+}
+
+void listener_forget_others(struct proxy *p, const struct config *c)
+{
+	struct writer_listener list[CONFIG_LISTENERS_MAX];
+	size_t n = describe(c, list);
+
+	if (sandbox_raise(CAP_NET_ADMIN) < 0)
+		return; /* they are counted on, to nobody's harm */
+	writer_forget_others(p->writer, list, n);
+	(void)sandbox_lower(CAP_NET_ADMIN);
+}
+
+void socket_watch(int fd, const struct timeouts *t)
+{
+	const int64_t seconds = t->keepalive_ms / 1000;
+	const int on = 1, most = 32767; /* tcp(7) */
+	const int idle = seconds < 1 ? 1 : seconds > most ? most : (int)seconds;
+	const unsigned stuck = (unsigned)t->stuck_ms;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stuck, sizeof(stuck));
+}
+
+static int connect_path(const char *path, struct sockaddr_un *ret)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret->sun_path, path, strlen(path));
+	err = connect(fd, (struct sockaddr *)ret, sizeof(*ret)) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/*
+ * Nothing, or a socket that nobody listens on, or ours if it replaces one: 0; else
+ * -EADDRINUSE or another errno.
+ */
+static int check_path(const char *path, bool replaces)
+{
+	struct sockaddr_un at;
+	struct stat st;
+	int err;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST; /* it is somebody's file */
+	if (replaces)
+		return 0;
+	err = connect_path(path, &at);
+	if (err == -ECONNREFUSED || err == -ENOENT)
+		return 0;
+	return err == 0 || err == -EAGAIN ? -EADDRINUSE : err; /* a full queue is, too */
+}
+
+/*
+ * Bound beside its place and moved there, so that there is always one to connect to; what
+ * a process that has ended left there goes.  replaces: what listens there is ours.
+ */
+static int open_path(const struct listener *l, bool replaces)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd, err = check_path(l->path, replaces);
+
+	if (err)
+		return err;
+	if ((size_t)snprintf(at.sun_path, sizeof(at.sun_path), "%s+", l->path) >=
+	    sizeof(at.sun_path))
+		return -ENAMETOOLONG;
+	err = check_path(at.sun_path, false);
+	if (err)
+		return err;
+	(void)unlink(at.sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
+	if (!err && (chmod(at.sun_path, l->unix_mode) < 0 || listen(fd, BACKLOG) < 0 ||
+		     rename(at.sun_path, l->path) < 0)) {
+		err = -errno;
+		(void)unlink(at.sun_path);
+	}
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+/* One for all workers. */
+static int open_path_all(const struct proxy *p, const struct listener *l, bool replaces,
+			 int *fds)
+{
+	int err = 0, first = -1;
+
+	for (unsigned i = 0; i < p->workers_n && first < 0; i++)
+		first = fds[i];
+	for (unsigned i = 0; i < p->workers_n && !err; i++) {
+		if (fds[i] >= 0)
+			continue;
+		fds[i] = first < 0 ? open_path(l, replaces)
+				   : fcntl(first, F_DUPFD_CLOEXEC, 0);
+		if (fds[i] < 0)
+			err = first < 0 ? fds[i] : -errno;
+		first = fds[i];
+	}
+	return err;
+}
+
+static int open_one(const struct listener *l, bool shared)
+{
+	static const int on = 1;
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(&l->addr, &ss);
+	int v6only = l->ipv6_only, fd, err = 0;
+
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+	    /* inherited by what is accepted */
+	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+	    (ss.ss_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0))
+		err = -errno;
+	if (!err && l->freebind &&
+	    setsockopt(fd, ss.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		       ss.ss_family == AF_INET ? IP_FREEBIND : IPV6_FREEBIND, &on,
+		       sizeof(on)) < 0)
+		err = -errno;
+	if (!err) {
+		(void)sandbox_raise(
+			CAP_NET_BIND_SERVICE); /* bind() says if it was needed */
+		if (bind(fd, (struct sockaddr *)&ss, len) < 0)
+			err = -errno;
+		(void)sandbox_lower(CAP_NET_BIND_SERVICE);
+	}
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/*
+ * SO_REUSEPORT lets any program of the same user share a port in silence.  A socket
+ * without it is refused if anybody listens there.
+ */
+static int check_unused(const struct listener *l)
+{
+	int fd, err = 0;
+
+	if (l->path)
+		return check_path(l->path, false);
+	fd = open_one(l, false);
+	if (fd < 0)
+		return fd;
+	if (listen(fd, 1) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int listener_check(const struct listener *l)
+{
+	char owner[64] = "another program";
+	int err = check_unused(l);
+
+	if (err != -EADDRINUSE)
+		return 0; /* anything else is said when it is opened */
+	if (!l->path)
+		(void)sockets_owner(&l->addr, owner, sizeof(owner));
+	log_error("listener '%s': %s is in use by %s", l->name, l->address, owner);
+	return err;
+}
+
+int listener_open(struct proxy *p, const struct listener *l, bool replaces, int *fds)
+{
+	const struct sock_label label = { .listener = l->id, .leg = TG_LEG_DOWNSTREAM };
+	int err = replaces ? 0 : check_unused(l);
+
+	if (!err && l->path)
+		err = open_path_all(p, l, replaces, fds);
+	for (unsigned i = 0; i < p->workers_n && !err; i++) {
+		if (fds[i] >= 0)
+			continue; /* of the process before us, and labelled; or a path's
+				   */
+		fds[i] = open_one(l, true);
+		err = fds[i] < 0 ? fds[i] : writer_label(p->writer, fds[i], &label);
+	}
+	if (err == -EADDRINUSE)
+		log_error("listener '%s': %s is in use by another program", l->name,
+			  l->address);
+	else if (err == -EEXIST)
+		log_error("listener '%s': %s is there and is no socket", l->name,
+			  l->path);
+	else if (err)
+		(void)log_errno(err, "listener '%s': cannot open %s", l->name,
+				l->address);
+	return err;
+}
+
+int listener_listen(const struct listener *l, int fd)
+{
+	if (listen(fd, BACKLOG) == 0)
+		return 0;
+	return log_errno(-errno, "listener '%s': cannot listen on %s", l->name,
+			 l->address);
+}

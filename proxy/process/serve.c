@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of the process: privilege is given up, workers start, signals are obeyed, a
+ * successor takes over.  The main thread does all that may block (files, nft); it never
+ * touches a client's byte.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "backend/loops.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/util.h"
+#include "base/version.h"
+#include "process/daemon.h"
+#include "process/handover.h"
+
+#define HEARTBEAT_MS 1000
+#define LATE_MS	     100  /* between two looks for what relays by now */
+#define BUFFERS_MAX  4096 /* a worker: 64 MiB */
+
+static bool workers_alive(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
+		if (d->proxy.workers[i].started &&
+		    pthread_tryjoin_np(d->proxy.workers[i].thread, NULL) != 0)
+			return true;
+		d->proxy.workers[i].started = false;
+	}
+	return false;
+}
+
+static void begin_drain(struct daemon *d, int64_t deadline_ms)
+{
+	if (!d->succeeded)
+		book_set(&d->proxy.state->draining, 1);
+	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
+		if (worker_drain(&d->proxy.workers[i], deadline_ms) < 0)
+			_exit(EXIT_BAD); /* no memory even for that */
+	}
+}
+
+static void start_successor(struct daemon *d)
+{
+	int err = starter_ask(&d->starter);
+
+	if (err)
+		(void)log_errno(err, "cannot start a successor; run --upgrade as root");
+}
+
+/* Somebody is at the socket for successors. */
+static void on_successor(struct daemon *d)
+{
+	int fd = handover_accept(d->successor_fd), err;
+
+	if (fd < 0) {
+		log_limited(LOG_WARN, "refused who asked to take over: %s",
+			    strerror(-fd));
+		return;
+	}
+	log_info("a successor takes over");
+	err = upgrade_give(fd, d->endfd, &d->proxy, d->config, d->fds);
+	if (err) {
+		close(fd);
+		return;
+	}
+	d->given_fd = fd;
+	d->succeeded = true;
+}
+
+/* What waited for a hello or a backend relays by now: it need not end with us. */
+static void give_late(struct daemon *d)
+{
+	if (d->given_fd < 0 || upgrade_give_late(d->given_fd, d->endfd, &d->proxy) == 0)
+		return;
+	close(d->given_fd);
+	d->given_fd = -1;
+}
+
+/* The old process sends what has begun to relay meanwhile, until it ends. */
+static void on_old(struct daemon *d)
+{
+	if (upgrade_take_late(d->old_fd, &d->proxy, d->config) == 0)
+		return;
+	close(d->old_fd);
+	d->old_fd = -1;
+}
+
+static bool may_ask(const struct signalfd_siginfo *sig)
+{
+	/* who we became may be many others, too */
+	return sig->ssi_uid == 0 || (getuid() == sig->ssi_uid && getuid() != 65534);
+}
+
+static void on_usr2(struct daemon *d, const struct signalfd_siginfo *sig)
+{
+	if (!may_ask(sig)) {
+		log_limited(LOG_WARN,
+			    "SIGUSR2 of uid %u (pid %u) is ignored: only root may "
+			    "ask for a successor",
+			    sig->ssi_uid, sig->ssi_pid);
+		return;
+	}
+	start_successor(d);
+}
+
+/* True if we are to end. */
+static bool on_signal(struct daemon *d, bool draining)
+{
+	struct signalfd_siginfo sig;
+
+	if (read(d->sigfd, &sig, sizeof(sig)) != sizeof(sig))
+		return false;
+	if (sig.ssi_signo == SIGUSR2) {
+		if (!draining)
+			on_usr2(d, &sig);
+		return false;
+	}
+	if (sig.ssi_signo == SIGHUP) {
+		if (!draining)
+			daemon_reload(d);
+		return false;
+	}
+	log_info("%s: %s", strsignal((int)sig.ssi_signo),
+		 draining ? "stopping at once" : "draining");
+	begin_drain(d, draining ? 0 : d->config->timeouts.drain_ms);
+	return true;
+}
+
+static void tend(struct daemon *d, bool draining)
+{
+	static uint64_t late_ns;
+	uint64_t now = util_now_ns();
+
+	if (!d->succeeded)
+		book_set(&d->proxy.state->heartbeat_ns, now);
+	if (!draining) {
+		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
+		loops_look();
+	}
+	if (d->given_fd >= 0 && now - late_ns > LATE_MS * 1000000ull) {
+		late_ns = now;
+		give_late(d);
+	}
+}
+
+static int run(struct daemon *d)
+{
+	bool draining = false;
+
+	while (!draining || workers_alive(d)) {
+		struct pollfd p[3] = { { .fd = d->sigfd, .events = POLLIN },
+				       { .fd = draining ? -1 : d->successor_fd,
+					 .events = POLLIN },
+				       { .fd = d->old_fd, .events = POLLIN } };
+		int n = poll(p, 3, draining ? 20 : HEARTBEAT_MS);
+
+		tend(d, draining);
+		if (n > 0 && p[1].revents) {
+			on_successor(d);
+			if (d->succeeded) {
+				begin_drain(d, d->config->timeouts.drain_ms);
+				draining = true;
+			}
+		}
+		if (n > 0 && p[2].revents)
+			on_old(d);
+		if (n > 0 && p[0].revents)
+			draining |= on_signal(d, draining);
+	}
+	log_info("stopped");
+	return EXIT_OK;
+}
+
+/* --- starting --- */
+
+/* The CPUs we may use, and how many they are. */
+static int cpus_allowed(cpu_set_t *ret)
+{
+	CPU_ZERO(ret);
+	if (sched_getaffinity(0, sizeof(*ret), ret) < 0 || CPU_COUNT(ret) == 0)
+		CPU_SET(0, ret);
+	return CPU_COUNT(ret);
+}
+
+/* One worker a CPU stays there: two on one while another idles double the 99th
+ * percentile. */
+static int cpu_of(unsigned worker)
+{
+	cpu_set_t cpus;
+
+	(void)cpus_allowed(&cpus);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET((size_t)cpu, &cpus) && worker-- == 0)
+			return cpu;
+	}
+	return -1;
+}
+
+int daemon_cpus(void)
+{
+	cpu_set_t cpus;
+
+	return cpus_allowed(&cpus);
+}
+
+static int make_workers(struct daemon *d)
+{
+	unsigned n = d->proxy.workers_n;
+	int err = 0;
+
+	d->proxy.buffers_max = BUFFERS_MAX;
+	d->proxy.workers = calloc(n, sizeof(*d->proxy.workers));
+	if (!d->proxy.workers)
+		return log_errno(-ENOMEM, "cannot set up workers");
+	for (unsigned i = 0; i < n && !err; i++) {
+		err = worker_init(&d->proxy.workers[i], &d->proxy);
+		d->proxy.workers[i].held = d->upgrade;
+	}
+	return err;
+}
+
+static int start_workers(struct daemon *d, const struct config *c)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
+		err = worker_start(&d->proxy.workers[i], c->workers ? -1 : cpu_of(i));
+	return err;
+}
+
+/* As root, so that the old process knows that it may trust us. */
+static int find_old(struct daemon *d)
+{
+	if (writer_running(d->proxy.writer, &d->old) < 0) {
+		log_error(
+			"--upgrade: no proxy is running on these books; start without it");
+		return -ESRCH;
+	}
+	d->old_fd = handover_connect(d->load, d->old);
+	if (d->old_fd < 0)
+		return log_errno(d->old_fd, "cannot reach the running proxy (pid %d)",
+				 (int)d->old);
+	return upgrade_begin(d->old_fd, &d->inherited, &d->inherited_n);
+}
+
+static void forget_inherited(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->inherited_n; i++) {
+		if (d->inherited[i].fd >= 0) /* listeners that are no more */
+			close(d->inherited[i].fd);
+	}
+	free(d->inherited);
+	d->inherited = NULL;
+	d->inherited_n = 0;
+}
+
+static void accept_now(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->proxy.workers_n; i++)
+		(void)worker_call(&d->proxy.workers[i], worker_release, NULL);
+}
+
+/*
+ * Every thread runs.  If the old process goes on by itself, because we were too slow for
+ * it, we must end; if it died in the middle, we are the only one there is.
+ */
+static int take_over(struct daemon *d, struct config *c)
+{
+	pid_t now;
+	int err = upgrade_agree(d->old_fd, d->inherited, d->inherited_n);
+
+	if (err)
+		return err;
+	err = upgrade_take(d->old_fd, &d->proxy, c);
+	if (err && writer_running(d->proxy.writer, &now) == 0 && now == d->old)
+		return err;
+	accept_now(d);
+	if (!err)
+		err = upgrade_accepting(d->old_fd);
+	if (err && writer_running(d->proxy.writer, &now) == 0 && now == d->old)
+		return err;
+	writer_succeed(d->proxy.writer);
+	forget_inherited(d);
+	if (err) {
+		close(d->old_fd);
+		d->old_fd = -1;
+	}
+	return 0;
+}
+
+/* Threads of a start that failed are told to end. */
+static void stop_workers(struct daemon *d)
+{
+	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
+		if (d->proxy.workers[i].started)
+			(void)worker_drain(&d->proxy.workers[i], 0);
+	}
+}
+
+static int open_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	d->endfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* inherited by every worker */
+	(void)signal(SIGPIPE, SIG_IGN);	    /* splice(2) knows no MSG_NOSIGNAL */
+	d->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return d->endfd < 0 || d->sigfd < 0 ? log_errno(-errno, "signalfd") : 0;
+}
+
+/* What takes root. */
+static int begin_as_root(struct daemon *d, struct config *c)
+{
+	static const cap_value_t keep[] = { CAP_NET_ADMIN, CAP_NET_BIND_SERVICE,
+					    CAP_DAC_READ_SEARCH };
+	int err = d->upgrade ? find_old(d) : daemon_check_addresses(c);
+
+	if (err)
+		return err;
+	d->proxy.workers_n =
+		upgrade_workers(d->inherited, d->inherited_n, d->proxy.workers_n);
+	d->successor_fd = handover_listen(d->load);
+	if (d->successor_fd < 0)
+		log_warn("no upgrade will be possible: %s", strerror(-d->successor_fd));
+	daemon_set_limits(d, c);
+	return sandbox_enter(c->user, keep, 3);
+}
+
+static int begin(struct daemon *d, struct config *c)
+{
+	int err = begin_as_root(d, c);
+
+	if (err)
+		return err;
+	d->proxy.limits = limits_new(&d->proxy.state->limits_full);
+	d->zombies = zombies_new();
+	if (!d->proxy.limits || !d->zombies)
+		return log_errno(-ENOMEM, "cannot start");
+	err = make_workers(d);
+	if (!err)
+		err = keeper_start(&d->proxy, &d->keeper);
+	if (!err)
+		err = daemon_activate(d, c);
+	if (!err)
+		err = start_workers(d, c);
+	return !err && d->upgrade ? take_over(d, c) : err;
+}
+
+int daemon_serve(struct daemon *d, struct config *c)
+{
+	int err = open_signals(d);
+
+	if (!err)
+		err = begin(d, c);
+	if (!err) {
+		book_set(&d->proxy.state->workers, d->proxy.workers_n);
+		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,
+			 d->proxy.workers_n, c->user);
+		config_put(c); /* the daemon's own reference is the one in force */
+		err = run(d);
+	} else {
+		config_put(c);
+		stop_workers(d);
+	}
+	if (d->sigfd >= 0)
+		close(d->sigfd);
+	if (d->endfd >= 0)
+		close(d->endfd);
+	if (d->successor_fd >= 0)
+		close(d->successor_fd);
+	if (d->given_fd >= 0)
+		close(d->given_fd);
+	return err;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "process/starter.h"
+
+/* They are for the proxy, though a terminal or a service manager tells the whole group.
+ */
+static const int not_ours[] = { SIGHUP, SIGINT, SIGTERM, SIGUSR2, SIGCHLD };
+
+static void set_signals(void (*handler)(int))
+{
+	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
+		(void)signal(not_ours[i], handler);
+}
+
+/* As we were started, and to take over. */
+static void run(const char *program, char **argv)
+{
+	char takes_over[] = "--upgrade", **args;
+	int n = 0, given = 0;
+
+	while (argv[n])
+		given |= strcmp(argv[n++], takes_over) == 0;
+	args = calloc((size_t)n + 2, sizeof(*args));
+	if (!args)
+		_exit(1);
+	args[0] = argv[0];
+	args[1] = takes_over;
+	for (int i = 1; i < n; i++)
+		args[i + !given] = argv[i];
+	set_signals(SIG_DFL);
+	(void)execv(program, args);
+	(void)log_errno(-errno, "cannot start %s", program);
+	_exit(1);
+}
+
+static void serve(int fd, const char *program, char **argv)
+{
+	pid_t last = 0;
+	char byte;
+
+	(void)prctl(PR_SET_NAME, "tollgate-start");
+	set_signals(SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL);
+	while (read(fd, &byte, 1) == 1) {
+		if (last > 0 && waitpid(last, NULL, WNOHANG) == 0)
+			continue; /* one at a time: it is still on its way */
+		last = fork();
+		if (last == 0)
+			run(program, argv);
+		if (last < 0)
+			(void)log_errno(-errno, "cannot start a successor");
+		else
+			log_info("a successor is started");
+	}
+	_exit(0);
+}
+
+int starter_begin(char **argv, struct starter *ret)
+{
+	char program[PATH_MAX];
+	ssize_t n;
+	pid_t pid;
+	int fds[2];
+
+	*ret = (struct starter){ .fd = -1 };
+	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	if (n < 0 || pipe(fds) < 0)
+		return -errno;
+	program[n] = '\0'; /* the path: another file may be there by then */
+	pid = fork();
+	if (pid < 0) {
+		int err = -errno;
+
+		close(fds[0]);
+		close(fds[1]);
+		return err;
+	}
+	if (pid == 0) {
+		/* nothing of the proxy but its standard streams */
+		close(fds[1]);
+		(void)dup2(fds[0], STDERR_FILENO + 1);
+		(void)close_range(STDERR_FILENO + 2, ~0u, 0);
+		(void)fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);
+		serve(STDERR_FILENO + 1, program, argv);
+	}
+	close(fds[0]);
+	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+	*ret = (struct starter){ .fd = fds[1], .pid = pid };
+	return 0;
+}
+
+int starter_ask(const struct starter *s)
+{
+	return s->fd >= 0 && write(s->fd, "u", 1) == 1 ? 0 : -EPIPE;
+}
+
+void starter_end(struct starter *s)
+{
+	if (s->fd < 0)
+		return;
+	close(s->fd);
+	s->fd = -1;
+	while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}

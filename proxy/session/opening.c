@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a client says before the relay begins: a PROXY header if its address is trusted to
+ * send one, a ClientHello if the listener routes by name.  The bytes are kept and go to
+ * the backend first.
+ */
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "codec/ja4.h"
+#include "config/match.h"
+#include "session/state.h"
+
+#define HEAD_FIRST_BYTES 256
+
+size_t opening_held(const struct session *s)
+{
+	return s->opening ? s->opening->len - s->opening->sent + s->opening->dropped : 0;
+}
+
+void opening_free(struct session *s)
+{
+	if (!s->opening)
+		return;
+	openings_remove(s);
+	openings_give_bytes(s->worker, s->opening->cap);
+	free(s->opening->head);
+	free(s->opening);
+	s->opening = NULL;
+}
+
+/*
+ * A client that says little holds little: the first bytes get what they need.  0;
+ * -ENOMEM; or -ENOBUFS if others hold so much that this one goes.
+ */
+static int head_append(struct session *s, const uint8_t *data, size_t n)
+{
+	struct opening *o = s->opening;
+	size_t need = o->len + n, cap = o->cap * 2;
+	uint8_t *head;
+
+	if (need > o->cap) {
+		if (cap < need)
+			cap = need;
+		if (cap < HEAD_FIRST_BYTES)
+			cap = HEAD_FIRST_BYTES;
+		if (!openings_take_bytes(s, cap - o->cap))
+			return -ENOBUFS;
+		head = realloc(o->head, cap);
+		if (!head) {
+			openings_give_bytes(s->worker, cap - o->cap);
+			return -ENOMEM;
+		}
+		o->head = head;
+		o->cap = cap;
+	}
+	memcpy(o->head + o->len, data, n);
+	o->len += n;
+	return 0;
+}
+
+/* > 0 bytes read; 0 the client has ended; negative errno. */
+static ssize_t head_read(struct session *s)
+{
+	size_t max = s->config->hello_bytes + PP2_MAX - s->opening->len;
+	uint8_t *data = relay_scratch(&s->worker->pool);
+	ssize_t n;
+	int err;
+
+	if (!max)
+		return -EMSGSIZE;
+	n = recv(s->down.fd, data, max < RELAY_BUFFER_BYTES ? max : RELAY_BUFFER_BYTES,
+		 MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	leg_add_rx(&s->down, (size_t)n);
+	err = n > 0 ? head_append(s, data, (size_t)n) : 0;
+	if (err) {
+		s->opening->dropped = (size_t)n;
+		return err;
+	}
+	if (n < RELAY_BUFFER_BYTES && (size_t)n < max && !s->down.ended &&
+	    !s->down.urgent)
+		s->down.readable = false; /* epoll(7): it is empty */
+	return n;
+}
+
+/*
+ * A hello that is for nobody here.  The client is told why, if the listener is to: a
+ * fatal alert (RFC 8446 6.2), missing_extension for a hello without a name (4.4.2.2) and
+ * unrecognized_name for another (RFC 6066 3), in a record of its own version.
+ */
+static void refuse_hello(struct session *s, const struct hello *hello, enum tg_end reason)
+{
+	const uint8_t alert[] = {
+		21, 3, 3, 0, 2, 2, hello && hello->has_sni ? 112 : 109
+	};
+	ssize_t n;
+
+	if (!hello || s->listener->refuse != REFUSE_ALERT) {
+		session_end(s, reason, true);
+		return;
+	}
+	n = send(s->down.fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		leg_add_tx(&s->down, (size_t)n);
+	session_end(s, reason, n != sizeof(alert));
+}
+
+/* By what is known of the client; or it is refused. */
+static void choose_route(struct session *s, const struct hello *hello)
+{
+	bool undecided;
+
+	s->route = route_find(s->listener, hello, &s->client, &undecided);
+	if (undecided) { /* a lower route, or the fallback, may be another's */
+		session_end(s, TG_END_EXPRESSION, true);
+		return;
+	}
+	if (!s->route)
+		s->route = s->listener->fallback_route;
+	if (s->route)
+		upstream_connect(s);
+	else
+		refuse_hello(s, hello,
+			     !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI);
+}
+
+/* What cannot be decided goes nowhere, but where the configuration says so. */
+static void undecided(struct session *s, enum tg_end reason)
+{
+	if (!s->listener->fallback_route || reason == TG_END_PROXY_HEADER_UNTRUSTED) {
+		session_end(s, reason, true);
+		return;
+	}
+	s->sniff = false; /* so far as it came it is no PROXY header */
+	s->route = s->listener->fallback_route;
+	upstream_connect(s);
+}
+
+/* Histograms of what hellos look like. */
+static void note_hello(struct session *s, const struct hello *h, size_t bytes)
+{
+	struct hello_book *book = s->listener->hellos;
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	writer_hist_add(&book->bytes, TG_HELLO_BYTES_SHIFT, bytes);
+	writer_hist_add(&book->records, 0, s->opening->scan.records);
+	if (getsockopt(s->down.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		writer_hist_add(&book->segments, 0, info.tcpi_data_segs_in);
+	if (h->ech_outer)
+		book_add(&book->ech_outer, 1);
+	if (!h->has_sni)
+		book_add(&book->unnamed, 1);
+}
+
+static void parse_hello(struct session *s)
+{
+	struct opening *o = s->opening;
+	const uint8_t *p = o->head + o->sent;
+	size_t len = o->len - o->sent;
+	char ja4[JA4_LEN + 1] = "";
+	struct hello hello;
+	ssize_t n = hello_scan(&o->scan, p, len, s->config->hello_bytes, &hello);
+	int sniff;
+
+	if (n > 0) {
+		s->sniff = false; /* what came is known to be no PROXY header */
+		note_hello(s, &hello, (size_t)n);
+		if (s->listener->ja4)
+			ja4_make(p, &o->scan, ja4);
+		session_hear(s, &hello, ja4);
+		choose_route(s, &hello);
+		return;
+	}
+	if (n == -EAGAIN)
+		return;
+	if (n == -EPROTO && s->sniff) {
+		sniff = pp_sniff(p, len);
+		if (sniff == -EAGAIN)
+			return; /* as much of a PROXY signature as a client may send */
+		if (sniff == 1)
+			n = -EACCES;
+	}
+	undecided(s, n == -EACCES     ? TG_END_PROXY_HEADER_UNTRUSTED
+		     : n == -EPROTO   ? TG_END_HELLO_NOT_TLS
+		     : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
+				      : TG_END_HELLO_INVALID);
+}
+
+static const uint8_t header_reasons[PP_FAULT_MAX] = {
+	[PP_FAULT_SIGNATURE] = TG_END_PROXY_HEADER_MISSING,
+	[PP_FAULT_V1_LINE] = TG_END_PROXY_V1_LINE,
+	[PP_FAULT_V1_LENGTH] = TG_END_PROXY_V1_LENGTH,
+	[PP_FAULT_V2_VERSION] = TG_END_PROXY_V2_VERSION,
+	[PP_FAULT_V2_COMMAND] = TG_END_PROXY_V2_COMMAND,
+	[PP_FAULT_V2_FAMILY] = TG_END_PROXY_V2_FAMILY,
+	[PP_FAULT_V2_ADDRESS] = TG_END_PROXY_V2_ADDRESS,
+	[PP_FAULT_V2_TLV] = TG_END_PROXY_V2_TLV,
+	[PP_FAULT_V2_CHECKSUM] = TG_END_PROXY_V2_CHECKSUM,
+	[PP_FAULT_V2_LENGTH] = TG_END_PROXY_V2_LENGTH,
+};
+
+static void parse_header(struct session *s)
+{
+	struct opening *o = s->opening;
+	enum tg_end reason;
+	enum pp_fault fault;
+	ssize_t n = pp_decode(o->head, o->len, &o->pp, &fault);
+
+	if (n == -EAGAIN)
+		return;
+	if (n < 0) {
+		session_end(s, header_reasons[fault], true);
+		return;
+	}
+	/* the head may move as it grows */
+	o->tlv_at = o->pp.tlv ? (size_t)(o->pp.tlv - o->head) : 0;
+	o->sent = (size_t)n;
+	leg_move_to_header(&s->down, (size_t)n);
+	if (o->pp.known && !o->pp.local) {
+		s->client = o->pp.src;
+		reason = session_admit(s->worker, s->listener, s->config, &s->client,
+				       &s->holds);
+		if (reason != TG_END_DONE) {
+			session_end(s, reason, true);
+			return;
+		}
+	}
+	if (!s->listener->tls) {
+		choose_route(s, NULL);
+		return;
+	}
+	session_to(s, ST_HELLO);
+	parse_hello(s);
+}
+
+void opening_read(struct session *s)
+{
+	while (s->down.readable && (s->state == ST_HEADER || s->state == ST_HELLO)) {
+		ssize_t n = head_read(s);
+
+		if (n == -EAGAIN) {
+			s->down.readable = false;
+		} else if (n == 0) {
+			session_end(s, TG_END_HELLO_CLOSED, false);
+		} else if (n == -ENOMEM) {
+			session_end(s, TG_END_RESOURCES, true);
+		} else if (n == -ENOBUFS) {
+			session_end(s, TG_END_EVICTED, true);
+		} else if (n == -EMSGSIZE) {
+			undecided(s, TG_END_HELLO_TOO_LARGE);
+		} else if (n < 0) {
+			session_end(s, TG_END_HELLO_RESET, true);
+		} else if (s->state == ST_HEADER) {
+			parse_header(s);
+		} else {
+			parse_hello(s);
+		}
+	}
+}
+
+void opening_skip(struct session *s)
+{
+	choose_route(s, NULL);
+}
+
+/* Milliseconds since it began, never 0. */
+static uint32_t age_ms(const struct session *s)
+{
+	int64_t age = ev_now_ms(s->worker->loop) - s->began_ms;
+
+	return age < 1 ? 1 : age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
+}
+
+bool opening_begins_header(const struct session *s)
+{
+	const struct opening *o = s->opening;
+
+	return s->sniff && o && o->len > o->sent &&
+	       pp_sniff(o->head + o->sent, o->len - o->sent) == -EAGAIN;
+}
+
+bool opening_sniff(struct session *s)
+{
+	uint8_t buf[PP_SNIFF_LEN];
+	ssize_t n = recv(s->down.fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN) {
+		s->down.readable = false;
+		return false;
+	}
+	if (n <
+	    0) { /* the error is told once only, so nobody after us would hear of it */
+		session_end(s, TG_END_CLIENT_RESET, true);
+		return false;
+	}
+	if (n > 0) {
+		int is = pp_sniff(buf, (size_t)n);
+
+		if (is == 1) {
+			session_end(s, TG_END_PROXY_HEADER_UNTRUSTED, true);
+			return false;
+		}
+		if (is == -EAGAIN && !s->down.ended) { /* more will wake us */
+			s->down.readable = false;
+			if (!s->sniff_since_ms) { /* but not for ever */
+				s->sniff_since_ms = age_ms(s);
+				session_relay_arm(s);
+			}
+			return false;
+		}
+	}
+	s->sniff = false;
+	return true;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's sessions by the cookies of their sockets. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/sockets.h"
+#include "session/state.h"
+
+#define STEP 512
+
+/*
+ * A socket that ended before our eyes may be gone in the kernel with bytes still to be
+ * read.  States other than RELAY have deadlines, and so has a relay of which a side
+ * broke.
+ */
+static bool should_live(const struct session *s, const struct leg *leg)
+{
+	return s->state == ST_RELAY && !s->broken && !leg->ended && !leg->failed;
+}
+
+/* The kernel's sockets that it is compared with are those of TCP. */
+static bool is_tcp(const struct session *s, const struct leg *leg)
+{
+	return leg == &s->down ? !s->listener->path : !s->backend || !s->backend->path;
+}
+
+static int add(const struct session *s, const struct leg *leg, struct session_walk *walk)
+{
+	uint64_t cookie;
+	int err;
+
+	if (leg->fd < 0 || !is_tcp(s, leg))
+		return 0;
+	cookie = socket_cookie(leg->fd);
+	err = cookies_add(walk->all, cookie);
+	if (!err && should_live(s, leg))
+		err = cookies_add(walk->alive, cookie);
+	return err;
+}
+
+/* Sessions that begin meanwhile are in front, and not seen. */
+int session_cookies(struct worker *w, void *arg)
+{
+	struct session_walk *walk = arg;
+	int err = 0;
+
+	if (!walk->begun)
+		w->walk = w->sessions;
+	walk->begun = true;
+	for (int i = 0; i < STEP && w->walk && !err; i++) {
+		err = add(w->walk, &w->walk->down, walk);
+		if (!err)
+			err = add(w->walk, &w->walk->up, walk);
+		w->walk = w->walk->next;
+	}
+	return err ? err : w->walk != NULL;
+}
+
+/* The list of the kernel's sockets took its time: ask for this one again. */
+static bool is_dead(const struct session *s, const struct leg *leg,
+		    const struct cookies *c)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return should_live(s, leg) && cookies_has(c, socket_cookie(leg->fd)) &&
+	       getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
+int session_end_zombies(struct worker *w, void *arg)
+{
+	struct session_zombies *z = arg;
+	struct session *next;
+
+	for (struct session *s = w->sessions; s; s = next) {
+		next = s->next;
+		if (!is_dead(s, &s->down, z->cookies) && !is_dead(s, &s->up, z->cookies))
+			continue;
+		z->ended++;
+		session_end(s, TG_END_ZOMBIE, true);
+	}
+	return 0;
+}

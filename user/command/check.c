@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tollgate check: the configuration in the words of who runs it. */
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/target.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "command/check.h"
+#include "config/config.h"
+
+#define LOOKUP_MS 3000
+
+static const char *const balances[] = {
+	[BALANCE_ROUND_ROBIN] = "in turn",
+	[BALANCE_LEAST_CONNECTIONS] = "to whom has the fewest connections",
+	[BALANCE_SOURCE_HASH] = "by the client's address",
+	[BALANCE_RANDOM] = "to the less busy of two drawn at random",
+};
+
+static void show_list(const char *what, char *const *words, unsigned n)
+{
+	if (!n)
+		return;
+	printf("%s", what);
+	for (unsigned i = 0; i < n; i++)
+		printf("%s%s", i ? ", " : " ", words[i]);
+}
+
+static void show_backend(const struct backend *b)
+{
+	printf("      %s", b->name);
+	if (b->weight != 1)
+		printf(", weight %u", b->weight);
+	if (b->limit)
+		printf(", at most %u connections", b->limit);
+	if (b->backup)
+		printf(", backup");
+	if (b->drain)
+		printf(", drained: no new connections");
+	putchar('\n');
+}
+
+static void show_route(const struct listener *l, const struct route *r)
+{
+	printf("    route %s:", r->name);
+	show_list(" names", r->sni, r->sni_count);
+	if (!r->sni_count)
+		printf(" every connection");
+	show_list("; protocols", r->alpn, r->alpn_count);
+	show_list("; from", r->from, r->from_count);
+	if (r->priority)
+		printf("; priority %d", r->priority);
+	if (r == l->fallback_route)
+		printf("; and what cannot be decided");
+	printf("; %s\n",
+	       r->backend_names_count > 1 ? balances[r->balance] : "to one backend");
+	for (unsigned i = 0; i < r->backend_names_count; i++)
+		show_backend(&r->backends[i]);
+}
+
+static void show_listener(const struct listener *l)
+{
+	char at[ADDR_STR_MAX];
+
+	printf("  listener %s at %s, %s", l->name,
+	       l->path ? l->address : addr_format(&l->addr, at),
+	       l->tls ? "by the ClientHello" : "by the port");
+	if (l->proxy_protocol)
+		show_list("; PROXY headers from", l->proxy_protocol->from,
+			  l->proxy_protocol->from_count);
+	putchar('\n');
+	for (unsigned i = 0; i < l->routes_count; i++)
+		show_route(l, &l->routes[i]);
+}
+
+/* --- names that have no address --- */
+
+struct lookups {
+	struct gaicb **cbs;
+	unsigned n, room;
+};
+
+static void add_name(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	struct lookups *all = arg;
+	struct gaicb *cb;
+	char *host, *colon;
+
+	(void)l;
+	(void)r;
+	if (b->path || target_has_address(b->target))
+		return;
+	host = strdup(b->name);
+	colon = host ? strrchr(host, ':') : NULL;
+	cb = colon ? calloc(1, sizeof(*cb)) : NULL;
+	if (!cb) {
+		free(host);
+		return;
+	}
+	*colon = '\0';
+	cb->ar_name = host;
+	for (unsigned i = 0; i < all->n; i++) {
+		if (strcmp(all->cbs[i]->ar_name, host) == 0) {
+			free(host);
+			free(cb);
+			return;
+		}
+	}
+	if (all->n == all->room) {
+		unsigned room = all->room ? 2 * all->room : 64;
+		struct gaicb **cbs = realloc(all->cbs, room * sizeof(struct gaicb *));
+
+		if (!cbs) {
+			free(host);
+			free(cb);
+			return;
+		}
+		all->cbs = cbs;
+		all->room = room;
+	}
+	all->cbs[all->n++] = cb;
+}
+
+static void wait_for(const struct lookups *all)
+{
+	uint64_t until = util_now_ns() + LOOKUP_MS * 1000000ull, now;
+
+	for (unsigned i = 0; i < all->n; i++) {
+		while (gai_error(all->cbs[i]) == EAI_INPROGRESS &&
+		       (now = util_now_ns()) < until) {
+			struct timespec t = { (time_t)((until - now) / 1000000000),
+					      (long)((until - now) % 1000000000) };
+
+			(void)gai_suspend((const struct gaicb *const *)&all->cbs[i], 1,
+					  &t);
+		}
+	}
+}
+
+static void warn_of_names(const struct config *c)
+{
+	/* kept: what has not answered is still the resolver's, and the process ends soon
+	 */
+	static struct lookups all;
+
+	config_each_backend((struct config *)c, add_name, &all);
+	if (!all.n || getaddrinfo_a(GAI_NOWAIT, all.cbs, (int)all.n, NULL) != 0) {
+		return;
+	}
+	wait_for(&all);
+	for (unsigned i = 0; i < all.n; i++) {
+		int err = gai_error(all.cbs[i]);
+
+		if (err == EAI_INPROGRESS)
+			log_warn("%s: no answer in %d seconds", all.cbs[i]->ar_name,
+				 LOOKUP_MS / 1000);
+		else if (err)
+			log_warn("%s: has no address here and now: %s",
+				 all.cbs[i]->ar_name, gai_strerror(err));
+	}
+}
+
+void check_show(const char *path, const struct config *c)
+{
+	for (const char *p = c->warnings; p && *p; p += strcspn(p, "\n") + 1)
+		log_warn("%.*s", (int)strcspn(p, "\n"), p);
+	for (unsigned i = 0; i < c->listeners_count; i++)
+		show_listener(&c->listeners[i]);
+	(void)fflush(stdout);
+	warn_of_names(c);
+	printf("%s: fine, %u listener%s\n", path, c->listeners_count,
+	       c->listeners_count == 1 ? "" : "s");
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The proxy's own book and state as metrics. */
+#include <netinet/in.h>
+#include <inttypes.h>
+#include <stddef.h>
+
+#include "exporter/metrics_page.h"
+
+static void proxy_direction(const struct page *p, const char *name, const char *help,
+			    size_t rx_offset, size_t tx_offset)
+{
+	const size_t offsets[] = { rx_offset, tx_offset };
+	char extra[32];
+
+	page_family(p, name, true, help);
+	for (size_t i = 0; i < p->s->slots_n; i++) {
+		for (int d = 0; d < TG_DIR_MAX; d++) {
+			(void)snprintf(extra, sizeof(extra), "direction=\"%s\"",
+				       page_directions[d]);
+			page_row_sample(p, name, true, &p->s->slots[i].row, extra);
+			fprintf(p->out, "%" PRIu64 "\n",
+				*(const uint64_t *)((const char *)&p->s->slots[i] +
+						    offsets[d]));
+		}
+	}
+}
+
+/* Of every slot, or with `upstream` of those of backends. */
+static void slot_value(const struct page *p, const char *name, bool counter,
+		       const char *help, bool upstream, size_t offset)
+{
+	page_family(p, name, counter, help);
+	for (size_t i = 0; i < p->s->slots_n; i++) {
+		if (upstream && p->s->slots[i].row.leg != TG_LEG_UPSTREAM)
+			continue;
+		if (!counter && !slot_in_force(p->s, &p->s->slots[i]))
+			continue; /* a gauge says how it is, and it is no more */
+		page_row_sample(p, name, counter, &p->s->slots[i].row, "");
+		fprintf(p->out, "%" PRIu64 "\n",
+			*(const uint64_t *)((const char *)&p->s->slots[i] + offset));
+	}
+}
+
+static void proxy_value(const struct page *p, const char *name, const char *help,
+			size_t offset)
+{
+	slot_value(p, name, true, help, false, offset);
+}
+
+static void upstream_value(const struct page *p, const char *name, bool counter,
+			   const char *help, size_t offset)
+{
+	slot_value(p, name, counter, help, true, offset);
+}
+
+static void proxy_ends(const struct page *p, const char *name, const char *help, int from,
+		       int to)
+{
+	char extra[96];
+
+	page_family(p, name, true, help);
+	for (size_t i = 0; i < p->s->slots_n * TG_SIDE_MAX; i++) {
+		const struct proxy_slot *slot = &p->s->slots[i / TG_SIDE_MAX];
+		size_t side = i % TG_SIDE_MAX;
+
+		for (int r = from; r < to; r++) {
+			if (!slot->ends[r][side])
+				continue;
+			(void)snprintf(extra, sizeof(extra), "reason=\"%s\",side=\"%s\"",
+				       tg_end_names[r], tg_side_names[side]);
+			page_row_sample(p, name, true, &slot->row, extra);
+			fprintf(p->out, "%" PRIu64 "\n", (uint64_t)slot->ends[r][side]);
+		}
+	}
+}
+
+static void proxy_book(const struct page *p)
+{
+	proxy_value(p, "proxy_connections_opened",
+		    "Connections by the proxy's own count.",
+		    offsetof(struct proxy_slot, opened));
+	proxy_value(p, "proxy_connections_closed",
+		    "Connections ended, by the proxy's own count.",
+		    offsetof(struct proxy_slot, closed));
+	proxy_direction(p, "proxy_payload_bytes",
+			"Bytes the proxy read and wrote, PROXY headers not included.",
+			offsetof(struct proxy_slot, rx_payload_bytes),
+			offsetof(struct proxy_slot, tx_payload_bytes));
+	proxy_direction(p, "proxy_header_bytes", "Bytes of PROXY protocol headers.",
+			offsetof(struct proxy_slot, rx_header_bytes),
+			offsetof(struct proxy_slot, tx_header_bytes));
+	proxy_value(p, "proxy_undelivered_bytes",
+		    "Bytes read on this leg that could not be written to the other.",
+		    offsetof(struct proxy_slot, undelivered_bytes));
+	upstream_value(p, "backend_up", false,
+		       "1 if the backend passes its checks, or has none.",
+		       offsetof(struct proxy_slot, backend_up));
+	upstream_value(p, "backend_checks_passed", true, "Health checks passed.",
+		       offsetof(struct proxy_slot, checks_passed));
+	upstream_value(p, "backend_checks_failed", true, "Health checks failed.",
+		       offsetof(struct proxy_slot, checks_failed));
+	upstream_value(p, "backend_ejections", true,
+		       "Times the backend was left out because connections failed.",
+		       offsetof(struct proxy_slot, ejections));
+	upstream_value(p, "backend_retries", true,
+		       "Connections that failed here and were tried elsewhere.",
+		       offsetof(struct proxy_slot, retries));
+	upstream_value(p, "backend_lookups_failed", true,
+		       "Times its name could not be looked up; the last addresses serve.",
+		       offsetof(struct proxy_slot, lookups_failed));
+	proxy_ends(p, "ended", "Relayed connections by how they ended.", 0,
+		   TG_END_FIRST_REFUSED);
+	proxy_ends(p, "refused", "Connections that were never relayed, by reason.",
+		   TG_END_FIRST_REFUSED, TG_END_MAX);
+}
+
+static void hellos(const struct page *p)
+{
+	static const struct {
+		const char *name, *help;
+		size_t offset;
+		unsigned shift;
+	} all[] = {
+		{ "hello_bytes", "Sizes of ClientHellos, TLS record headers included.",
+		  offsetof(struct hello_book, bytes), TG_HELLO_BYTES_SHIFT },
+		{ "hello_records", "TLS records in a ClientHello.",
+		  offsetof(struct hello_book, records), 0 },
+		{ "hello_segments", "TCP segments until a ClientHello was complete.",
+		  offsetof(struct hello_book, segments), 0 },
+	};
+	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
+
+	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+		page_histogram(p, all[k].name, all[k].help);
+		for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {
+			const struct tcp_hist *h =
+				(const void *)((const char *)&p->s->hellos[id] +
+					       all[k].offset);
+
+			key.listener = (uint16_t)id;
+			if (h->sum)
+				page_histogram_row(p, all[k].name, &key, h, all[k].shift,
+						   1);
+		}
+	}
+}
+
+static void hello_names(const struct page *p)
+{
+	static const char name[] = "hello_names";
+	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
+
+	page_family(p, name, true,
+		    "ClientHellos whose server name is no more than the public one of an "
+		    "encrypted hello, or that have none.");
+	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {
+		const struct hello_book *h = &p->s->hellos[id];
+
+		if (!h->bytes.sum)
+			continue;
+		key.listener = (uint16_t)id;
+		page_row_sample(p, name, true, &key, "name=\"outer\"");
+		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->ech_outer);
+		page_row_sample(p, name, true, &key, "name=\"none\"");
+		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->unnamed);
+	}
+}
+
+static void proxy_state(const struct page *p)
+{
+	const struct proxy_state *st = &p->s->proxy;
+	bool up = snapshot_proxy_up(p->s);
+
+	page_simple(p, "proxy_up", false,
+		    "1 if the proxy wrote its heartbeat in the last 5 s.", up);
+	page_simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
+		    st->starts);
+	page_simple(
+		p, "proxy_log_suppressed", true,
+		"Lines of the log that were kept back because there were too many alike.",
+		st->log_suppressed);
+	page_simple(p, "proxy_workers", false, "Worker threads.", up ? st->workers : 0);
+	page_simple(p, "proxy_accept_paused", false,
+		    "Workers that do not accept now because descriptors ran out.",
+		    st->accept_paused);
+	page_simple(p, "proxy_accept_pauses", true, "Times a worker stopped accepting.",
+		    st->accept_pauses);
+	page_simple(p, "proxy_pipes", false, "Pipes held for relaying.", st->pipes);
+	page_simple(p, "proxy_buffers", false, "Buffers held for relaying, 16 KiB each.",
+		    st->buffers);
+	page_simple(
+		p, "proxy_limits_full", true,
+		"Connections of sources that were counted as one source because the table of "
+		"them was full.",
+		st->limits_full);
+	page_simple(p, "proxy_draining", false,
+		    "1 while the proxy waits for its last connections.", st->draining);
+	page_simple(p, "proxy_zombie_checks", true,
+		    "Times the proxy's sessions were compared with the kernel's sockets.",
+		    st->zombie_checks);
+	page_simple(p, "proxy_stray_sockets", false,
+		    "Sockets of the proxy that belong to no session.",
+		    up ? st->stray_sockets : 0);
+	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
+		    st->label_errors);
+	page_simple(p, "proxy_slot_errors", true,
+		    "Rows that found no slot in the proxy's book.", st->slot_errors);
+	page_simple(p, "proxy_upgrades", true,
+		    "Times a successor took the connections over.", st->upgrades);
+	page_family(p, "proxy_reloads", true, "Configurations read again, by result.");
+	fprintf(p->out,
+		"tollgate_proxy_reloads_total{result=\"ok\"} %" PRIu64 "\n"
+		"tollgate_proxy_reloads_total{result=\"refused\"} %" PRIu64 "\n",
+		(uint64_t)st->reloads_ok, (uint64_t)st->reloads_failed);
+}
+
+void metrics_proxy(const struct page *p)
+{
+	proxy_book(p);
+	hellos(p);
+	hello_names(p);
+	proxy_state(p);
+}
