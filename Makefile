@@ -38,7 +38,7 @@ LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
 LINKED = -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lcares \
 	-luring -lcurl -lmicrohttpd -lz -lm -lpthread -ldl
-CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c) proxy/backend/target.c proxy/backend/balance.c
+CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c)
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/tools/moment.c,$(wildcard tests/tools/*.c)) tests/proxy-protocol/conform.c) \

@@ -21,11 +21,4 @@ enum balance_result {
 enum balance_result balance_choose(struct route *r, const struct addr *client,
 				   uint64_t tried, int64_t now_ms, unsigned *ret);
 
-/*
- * The order in which weighted backends take turns, evenly mixed: backups, or the others.
- * 0, or -ENOMEM; ret->order is the caller's to free.
- */
-int balance_turns(const struct backend *b, unsigned count, bool backup,
-		  struct turns *ret);
-
 #endif

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/balance.h"
 #include "base/util.h"
 #include "config/match.h"
 #include "config/pattern.h"
+#include "config/check.h"
+#include "config/turns.h"
+#include "config/value.h"
 #include "config/where.h"
 
 #define LABEL_MAX 63 /* RFC 1035 2.3.4 */
@@ -207,10 +209,9 @@ static int check_backends(struct where *w, struct route *r)
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	err = balance_turns(r->backends, r->backend_names_count, false, &r->turns[0]);
+	err = turns_make(r->backends, r->backend_names_count, false, &r->turns[0]);
 	return err ? err
-		   : balance_turns(r->backends, r->backend_names_count, true,
-				   &r->turns[1]);
+		   : turns_make(r->backends, r->backend_names_count, true, &r->turns[1]);
 }
 
 static int check_health(struct where *w, struct health *h)
@@ -222,10 +223,9 @@ static int check_health(struct where *w, struct health *h)
 	h->rise = h->rise ? h->rise : 2;
 	h->fall = h->fall ? h->fall : 3;
 	where_enter_key(w, "health");
-	err = config_check_duration(w, "interval", h->interval, 2000, &h->interval_ms);
+	err = value_duration(w, "interval", h->interval, 2000, &h->interval_ms);
 	if (!err)
-		err = config_check_duration(w, "timeout", h->timeout, 1000,
-					    &h->timeout_ms);
+		err = value_duration(w, "timeout", h->timeout, 1000, &h->timeout_ms);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -238,7 +238,7 @@ static int check_queue(struct where *w, struct queue *q)
 	if (!q)
 		return 0;
 	where_enter_key(w, "queue");
-	err = config_check_duration(w, "timeout", q->timeout, 5000, &q->timeout_ms);
+	err = value_duration(w, "timeout", q->timeout, 5000, &q->timeout_ms);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -250,8 +250,8 @@ static int check_ejection(struct where *w, struct route *r)
 
 	r->eject_failures = r->ejection ? r->ejection->failures : 5;
 	where_enter_key(w, "ejection");
-	err = config_check_duration(w, "time", r->ejection ? r->ejection->time : NULL,
-				    10000, &r->eject_ms);
+	err = value_duration(w, "time", r->ejection ? r->ejection->time : NULL, 10000,
+			     &r->eject_ms);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -283,11 +283,11 @@ static int check_upstream(struct where *w, struct route *r)
 	if (!err)
 		err = check_ejection(w, r);
 	if (!err)
-		err = config_check_limits(w, &r->limits);
+		err = value_limits(w, &r->limits);
 	r->retries_max = r->retries ? *r->retries : CONFIG_RETRIES;
 	if (!err && r->slow_start)
-		err = config_check_duration(w, "slow_start", r->slow_start, 0,
-					    &r->slow_start_ms);
+		err = value_duration(w, "slow_start", r->slow_start, 0,
+				     &r->slow_start_ms);
 	return err;
 }
 
@@ -309,14 +309,13 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 {
 	int err;
 
-	err = config_check_name(w, r->name);
+	err = value_name(w, r->name);
 	if (!err)
 		err = check_sni(w, c, r);
 	if (!err)
 		err = check_alpn(w, r);
 	if (!err)
-		err = config_check_prefixes(w, "from", r->from, r->from_count,
-					    &r->sources);
+		err = value_prefixes(w, "from", r->from, r->from_count, &r->sources);
 	if (!err)
 		err = check_upstream(w, r);
 	if (err)

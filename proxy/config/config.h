@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "decide/limits.h"
 
 #define CONFIG_ERROR_MAX       768
 #define CONFIG_FILE_MAX	       (1024u * 1024)
@@ -20,9 +19,11 @@
 #define CONFIG_DNS_SERVERS_MAX 8
 #define CONFIG_HELLO_MAX       (1024u * 1024)
 #define CONFIG_RETRIES	       2
+#define CONFIG_RELEASES_MAX    2
 #define CONFIG_UNIX_MODE       0666 /* its directory says who may come */
 #define CONFIG_UNIX_MAX	       107  /* characters of a path (unix(7)) */
 
+struct config;
 struct proxy_slot;
 struct target;
 struct hello_book;
@@ -51,6 +52,31 @@ enum config_refuse { REFUSE_RESET, REFUSE_ALERT };
 
 /* What the idle timeout is to connections of a route: itself, times a factor, nothing. */
 enum config_keep_alive { KEEP_ALIVE_STANDARD, KEEP_ALIVE_EXTENDED, KEEP_ALIVE_IMMORTAL };
+
+/*
+ * N new connections in `ms`, n = 0: no limit.  Not strict it is a bucket of tokens (GCRA,
+ * ITU-T I.371): `burst` at once (0: n), and then one each ms/n, so at most burst + n in a
+ * span of `ms`.  Strict it is never more than n in any span of `ms`, however they come;
+ * the price is that a place is given back up to ms/7 late.
+ */
+struct rate {
+	uint32_t n;
+	int64_t ms;
+	uint32_t burst;
+	bool strict;
+};
+
+/* How many connections there may be, and how many new ones in a time (decide/limits.h).
+ */
+struct limits {
+	/* as in the file */
+	uint32_t connections, per_source, per_prefix; /* at once; 0 is no limit */
+	char *rate_text, *source_rate_text, *prefix_rate_text;
+	bool strict;		      /* of all three */
+	uint8_t prefix_v4, prefix_v6; /* bits; 24 and 64 */
+	/* derived */
+	struct rate rate, source_rate, prefix_rate;
+};
 
 /* One host:port of a route, and how it is used; a name may stand for several addresses.
  */
@@ -180,6 +206,12 @@ struct dns {
 	unsigned servers_count;
 };
 
+/* What others have put into it goes first. */
+struct config_release {
+	void (*fn)(struct config *c, void *arg);
+	void *arg;
+};
+
 struct config {
 	char *user;	      /* whom the proxy becomes; default nobody */
 	uint32_t workers;     /* threads; 0: one a CPU */
@@ -190,15 +222,11 @@ struct config {
 	struct dns *dns;
 	struct listener *listeners;
 	unsigned listeners_count;
-	/* called before it is freed, if set, by whoever gives up the last reference */
-	void (*release)(struct config *c, void *arg);
-	void *release_arg;
+	struct config_release releases[CONFIG_RELEASES_MAX];
+	unsigned releases_n;
 	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
 	unsigned refs;	/* atomic */
 };
-
-/* Call fn for each key of the schema, for the manual's test. */
-void config_each_key(void (*fn)(const char *key, void *arg), void *arg);
 
 /*
  * Read and check a file.  0 and one reference; or a negative errno with
@@ -212,10 +240,11 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 		 char err[CONFIG_ERROR_MAX]);
 
 /*
- * Give each backend its target, and those that are addresses theirs; names are looked up
- * later (keeper.h).  0, or a negative errno with err filled.
+ * Call fn once before it is freed, on the thread of whoever gives up the last reference,
+ * the latest of all first; for what was put into it (`set before use`).
  */
-int config_resolve(struct config *c, char err[CONFIG_ERROR_MAX]);
+void config_on_release(struct config *c, void (*fn)(struct config *c, void *arg),
+		       void *arg);
 
 /* Call fn for each backend of each route of each listener. */
 void config_each_backend(struct config *c,

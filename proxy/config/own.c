@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/host.h"
+#include "config/check.h"
 #include "config/where.h"
 
 /* Does a connection to the backend arrive at the listener? */

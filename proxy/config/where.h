@@ -64,31 +64,4 @@ int where_scan(struct where *w, const struct where_rule *rules, size_t n);
 void where_locate_key(const char *text, size_t len, const char *key, unsigned *line,
 		      unsigned *column);
 
-/*
- * check.c: a name that becomes nft counters and metric labels; and a list of
- * prefixes below `key`, into *ret, which is the configuration's in any case.
- */
-int config_check_name(struct where *w, const char *name);
-int config_check_prefixes(struct where *w, const char *key, char *const *texts,
-			  unsigned n, struct prefix **ret);
-
-/* A duration, `def` if there is none, more than 0 if there is one. */
-int config_check_duration(struct where *w, const char *key, const char *text, int64_t def,
-			  int64_t *ret);
-
-/* Limits below `limits`, and their rates. */
-int config_check_limits(struct where *w, struct limits *l);
-
-/* check_route.c: a listener's routes and backends. */
-int config_check_routes(struct where *w, struct config *c, struct listener *l);
-
-/*
- * own.c: backends on this host: a listener that is its own, by way of others
- * too, is an error; a port that the kernel hands out a warning.
- */
-int config_check_own(struct where *w, struct config *c);
-
-/* check.c: everything a schema cannot say.  0, -EINVAL with w->err, or -ENOMEM. */
-int config_check(struct where *w, struct config *c);
-
 #endif

@@ -13,32 +13,10 @@
 
 #include "base/addr.h"
 #include "bpf/abi.h"
+#include "config/config.h"
 
 #define LIMITS_ENTRIES_MAX 131072 /* counted at once; beyond it sources share one */
 #define LIMITS_HOLDS_MAX   9
-
-/*
- * N new connections in `ms`, n = 0: no limit.  Not strict it is a bucket of tokens (GCRA,
- * ITU-T I.371): `burst` at once (0: n), and then one each ms/n, so at most burst + n in a
- * span of `ms`.  Strict it is never more than n in any span of `ms`, however they come;
- * the price is that a place is given back up to ms/7 late.
- */
-struct rate {
-	uint32_t n;
-	int64_t ms;
-	uint32_t burst;
-	bool strict;
-};
-
-struct limits {
-	/* as in the file */
-	uint32_t connections, per_source, per_prefix; /* at once; 0 is no limit */
-	char *rate_text, *source_rate_text, *prefix_rate_text;
-	bool strict;		      /* of all three */
-	uint8_t prefix_v4, prefix_v6; /* bits; 24 and 64 */
-	/* derived */
-	struct rate rate, source_rate, prefix_rate;
-};
 
 enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE };
 

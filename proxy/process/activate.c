@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "backend/loops.h"
+#include "backend/names.h"
 #include "backend/target.h"
 #include "base/host.h"
 #include "base/log.h"
@@ -156,14 +157,11 @@ static void say_warnings(const struct config *c)
 int daemon_activate(struct daemon *d, struct config *c)
 {
 	size_t fds_n = (size_t)c->listeners_count * d->proxy.workers_n;
-	char why[CONFIG_ERROR_MAX];
 	int *fds, err;
 
-	err = config_resolve(c, why);
-	if (err) {
-		log_error("%s", why);
-		return err;
-	}
+	err = names_resolve(c);
+	if (err)
+		return log_errno(err, "cannot activate the configuration");
 	fds = malloc(fds_n * sizeof(*fds));
 	if (!fds)
 		return log_errno(-ENOMEM, "cannot activate the configuration");

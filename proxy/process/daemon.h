@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process as a whole, for the files of the main thread: main.c, activate.c, serve.c.
+/* The process as a whole, for the files of the main thread.
  */
 #ifndef PROXY_PROCESS_DAEMON_H
 #define PROXY_PROCESS_DAEMON_H
@@ -35,6 +35,14 @@ struct daemon {
 	struct keep keep;	/* attaches again what was detached */
 	bool succeeded;		/* one has come, and these are our last connections */
 };
+
+/* --- daemon.c --- */
+
+/*
+ * The proxy, from its file to its end; argv is the program's own, for a successor.  An
+ * exit code, the reason logged.
+ */
+int daemon_run(struct daemon *d, char **argv);
 
 /* --- activate.c --- */
 

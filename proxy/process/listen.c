@@ -98,8 +98,7 @@ static int all_books(struct proxy *p, struct config *c)
 {
 	int err = 0;
 
-	c->release = release;
-	c->release_arg = p->writer;
+	config_on_release(c, release, p->writer);
 	for (unsigned i = 0; i < c->listeners_count && !err; i++)
 		err = listener_books(p, &c->listeners[i]);
 	if (err)

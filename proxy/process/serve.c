@@ -18,6 +18,7 @@
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "base/version.h"
+#include "decide/limits.h"
 #include "process/daemon.h"
 #include "process/handover.h"
 

@@ -16,6 +16,7 @@
 #include "book/writer.h"
 #include "codec/hello.h"
 #include "codec/pp.h"
+#include "decide/limits.h"
 #include "net/relay.h"
 #include "session/openings.h"
 #include "session/session.h"

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "backend/target.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "command/check.h"
@@ -89,10 +88,11 @@ static void add_name(struct listener *l, struct route *r, struct backend *b, voi
 	struct lookups *all = arg;
 	struct gaicb *cb;
 	char *host, *colon;
+	struct addr a;
 
 	(void)l;
 	(void)r;
-	if (b->path || target_has_address(b->target))
+	if (b->path || addr_parse(b->name, &a) == 0)
 		return;
 	host = strdup(b->name);
 	colon = host ? strrchr(host, ':') : NULL;

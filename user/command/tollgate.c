@@ -330,7 +330,7 @@ static int cmd_check(struct options *o)
 		log_error("check: name one file");
 		return EXIT_USAGE;
 	}
-	if (config_load(o->args[0], &c, why) < 0 || config_resolve(c, why) < 0) {
+	if (config_load(o->args[0], &c, why) < 0) {
 		log_error("%s", why);
 		return EXIT_BAD;
 	}

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "backend/balance.h"
+#include "backend/names.h"
 #include "backend/target.h"
 #include "base/util.h"
 #include "config/match.h"
+#include "config/schema.h"
 #include "tests/unit/t.h"
 
 static const char base_text[] = "listeners:\n"
@@ -293,7 +296,7 @@ static struct config *balanced(const char *how)
 
 	CHECK_INT(0, config_parse("x.yaml", text, (size_t)n, &c, why));
 	if (c)
-		CHECK_INT(0, config_resolve(c, why));
+		CHECK_INT(0, names_resolve(c));
 	else
 		printf("# %s\n", why);
 	return c;
@@ -439,15 +442,50 @@ static void names_of_backends_are_looked_up_later(void)
 	CHECK_INT(0, config_parse("x.yaml", base_text, sizeof(base_text) - 1, &c, why));
 	if (!c)
 		return;
-	CHECK_INT(0, config_resolve(c, why));
+	CHECK_INT(0, names_resolve(c));
 	/* "127.1" is a name to us: nothing here waits for a resolver */
 	CHECK_INT(0, target_addresses(c->listeners[0].routes[1].backends[0].target, a));
 	CHECK_INT(1, target_addresses(c->listeners[0].routes[0].backends[0].target, a));
 	config_put(c);
 }
 
+struct manual {
+	char *text;
+	unsigned keys;
+};
+
+/* In bold, as .B or .BR has it. */
+static void is_in_manual(const char *key, void *arg)
+{
+	struct manual *m = arg;
+	char line[64], start[64];
+
+	(void)snprintf(line, sizeof(line), "\n.B %s\n", key);
+	(void)snprintf(start, sizeof(start), "\n.BR %s ", key);
+	if (!strstr(m->text, line) && !strstr(m->text, start)) {
+		printf("# %s\n", key);
+		CHECK(false);
+	}
+	m->keys++;
+}
+
+static void the_manual_explains_every_key(void)
+{
+	struct manual m = { .keys = 0 };
+	size_t len;
+
+	CHECK_INT(0, util_read_file("proxy/config/tollgate.yaml.5", 1u << 20, &m.text,
+				    &len));
+	if (!m.text)
+		return;
+	schema_each_key(is_in_manual, &m);
+	CHECK(m.keys > 60);
+	free(m.text);
+}
+
 int main(void)
 {
+	RUN(the_manual_explains_every_key);
 	RUN(the_example_is_read);
 	RUN(wrong_values_are_refused_with_place_and_key);
 	RUN(nothing_at_all_is_refused);

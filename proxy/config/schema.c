@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libcyaml maps the file onto the structs by these tables; what a schema cannot say is
+ * checked afterwards (check.c).  The only file that includes libcyaml.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cyaml/cyaml.h>
+
+#include "config/schema.h"
+
+#define RULES_MAX  32
+#define RULE_WORDS 96
+
+static const cyaml_strval_t send_proxy_values[] = {
+	{ "none", CONFIG_SEND_NONE },
+	{ "v1", CONFIG_SEND_V1 },
+	{ "v2", CONFIG_SEND_V2 },
+	{ "v2-tlvs", CONFIG_SEND_V2_TLVS },
+};
+
+static const cyaml_schema_value_t string_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 511),
+};
+
+static const cyaml_strval_t balance_values[] = {
+	{ "round_robin", BALANCE_ROUND_ROBIN },
+	{ "least_connections", BALANCE_LEAST_CONNECTIONS },
+	{ "source_hash", BALANCE_SOURCE_HASH },
+	{ "random", BALANCE_RANDOM },
+};
+
+static const cyaml_strval_t keep_alive_values[] = {
+	{ "standard", KEEP_ALIVE_STANDARD },
+	{ "extended", KEEP_ALIVE_EXTENDED },
+	{ "immortal", KEEP_ALIVE_IMMORTAL },
+};
+
+static const cyaml_strval_t refuse_values[] = {
+	{ "reset", REFUSE_RESET },
+	{ "alert", REFUSE_ALERT },
+};
+
+static const cyaml_strval_t check_values[] = {
+	{ "tcp", CHECK_TCP },
+	{ "tls", CHECK_TLS },
+};
+
+#define DURATION(key, type)                                                          \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+			       key, 1, 16)
+
+static const cyaml_schema_field_t health_fields[] = {
+	CYAML_FIELD_ENUM("type", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct health,
+			 type, check_values, CYAML_ARRAY_LEN(check_values)),
+	DURATION(interval, struct health),
+	DURATION(timeout, struct health),
+	CYAML_FIELD_UINT("rise", CYAML_FLAG_OPTIONAL, struct health, rise),
+	CYAML_FIELD_UINT("fall", CYAML_FLAG_OPTIONAL, struct health, fall),
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct health, name, 1, 253),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t queue_fields[] = {
+	CYAML_FIELD_UINT("size", CYAML_FLAG_DEFAULT, struct queue, size),
+	DURATION(timeout, struct queue),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t ejection_fields[] = {
+	CYAML_FIELD_UINT("failures", CYAML_FLAG_DEFAULT, struct ejection, failures),
+	DURATION(time, struct ejection),
+	CYAML_FIELD_END,
+};
+
+#define RATE(key, field)                                                      \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
+			       struct limits, field, 1, 48)
+
+static const cyaml_schema_field_t limits_fields[] = {
+	CYAML_FIELD_UINT("connections", CYAML_FLAG_OPTIONAL, struct limits, connections),
+	RATE("rate", rate_text),
+	CYAML_FIELD_UINT("per_source", CYAML_FLAG_OPTIONAL, struct limits, per_source),
+	RATE("source_rate", source_rate_text),
+	CYAML_FIELD_UINT("per_prefix", CYAML_FLAG_OPTIONAL, struct limits, per_prefix),
+	RATE("prefix_rate", prefix_rate_text),
+	CYAML_FIELD_BOOL("strict", CYAML_FLAG_OPTIONAL, struct limits, strict),
+	CYAML_FIELD_UINT("prefix_v4", CYAML_FLAG_OPTIONAL, struct limits, prefix_v4),
+	CYAML_FIELD_UINT("prefix_v6", CYAML_FLAG_OPTIONAL, struct limits, prefix_v6),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t route_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
+			       CONFIG_NAME_MAX),
+	CYAML_FIELD_SEQUENCE("sni", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, sni, &string_schema, 1, 1024),
+	CYAML_FIELD_SEQUENCE("alpn", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, alpn, &string_schema, 1, 16),
+	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, from, &string_schema, 1, 256),
+	CYAML_FIELD_INT("priority", CYAML_FLAG_OPTIONAL, struct route, priority),
+	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER, struct route,
+				   backend_names, backend_names_count, &string_schema, 1,
+				   64),
+	CYAML_FIELD_ENUM("keep_alive", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct route, keep_alive, keep_alive_values,
+			 CYAML_ARRAY_LEN(keep_alive_values)),
+	CYAML_FIELD_ENUM("balance", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
+			 balance, balance_values, CYAML_ARRAY_LEN(balance_values)),
+	CYAML_FIELD_MAPPING_PTR("health", CYAML_FLAG_OPTIONAL, struct route, health,
+				health_fields),
+	CYAML_FIELD_MAPPING_PTR("queue", CYAML_FLAG_OPTIONAL, struct route, queue,
+				queue_fields),
+	CYAML_FIELD_MAPPING_PTR("ejection", CYAML_FLAG_OPTIONAL, struct route, ejection,
+				ejection_fields),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct route, limits,
+			    limits_fields),
+	DURATION(slow_start, struct route),
+	CYAML_FIELD_STRING_PTR("source", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct route, source, 1, 64),
+	CYAML_FIELD_UINT_PTR("retries", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct route, retries),
+	CYAML_FIELD_ENUM("send_proxy", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct route, send_proxy, send_proxy_values,
+			 CYAML_ARRAY_LEN(send_proxy_values)),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t route_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct route, route_fields),
+};
+
+static const cyaml_schema_field_t proxy_from_fields[] = {
+	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER, struct proxy_from, from,
+			     &string_schema, 1, 256),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t listener_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct listener, name, 1,
+			       CONFIG_NAME_MAX),
+	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct listener, address, 1,
+			       5 + CONFIG_UNIX_MAX),
+	CYAML_FIELD_STRING_PTR("mode", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct listener, mode, 1, 8),
+	CYAML_FIELD_BOOL("ipv6_only", CYAML_FLAG_OPTIONAL, struct listener, ipv6_only),
+	CYAML_FIELD_BOOL("ja4", CYAML_FLAG_OPTIONAL, struct listener, ja4),
+	CYAML_FIELD_BOOL("freebind", CYAML_FLAG_OPTIONAL, struct listener, freebind),
+	CYAML_FIELD_ENUM("refuse", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct listener, refuse, refuse_values,
+			 CYAML_ARRAY_LEN(refuse_values)),
+	CYAML_FIELD_MAPPING_PTR("proxy_protocol", CYAML_FLAG_OPTIONAL, struct listener,
+				proxy_protocol, proxy_from_fields),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct listener, limits,
+			    limits_fields),
+	CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct listener, routes,
+			     &route_schema, 1, 1024),
+	CYAML_FIELD_STRING_PTR("fallback", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct listener, fallback, 1, CONFIG_NAME_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t listener_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct listener, listener_fields),
+};
+
+static const cyaml_schema_field_t timeouts_fields[] = {
+	DURATION(connect, struct timeouts),
+	DURATION(hello, struct timeouts),
+	DURATION(idle, struct timeouts),
+	DURATION(drain, struct timeouts),
+	DURATION(half_close, struct timeouts),
+	DURATION(life, struct timeouts),
+	DURATION(stuck, struct timeouts),
+	DURATION(keepalive, struct timeouts),
+	DURATION(zombies, struct timeouts),
+	CYAML_FIELD_UINT("idle_factor", CYAML_FLAG_OPTIONAL, struct timeouts,
+			 idle_factor),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t dns_fields[] = {
+	CYAML_FIELD_SEQUENCE("servers", CYAML_FLAG_POINTER, struct dns, servers,
+			     &string_schema, 1, CONFIG_DNS_SERVERS_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t config_fields[] = {
+	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct config, user, 1, 32),
+	CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct config, workers),
+	CYAML_FIELD_BOOL("no_io_uring", CYAML_FLAG_OPTIONAL, struct config, no_io_uring),
+	CYAML_FIELD_UINT("hello_bytes", CYAML_FLAG_OPTIONAL, struct config, hello_bytes),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config, limits,
+			    limits_fields),
+	CYAML_FIELD_MAPPING("timeouts", CYAML_FLAG_OPTIONAL, struct config, timeouts,
+			    timeouts_fields),
+	CYAML_FIELD_MAPPING_PTR("dns", CYAML_FLAG_OPTIONAL, struct config, dns,
+				dns_fields),
+	CYAML_FIELD_SEQUENCE("listeners", CYAML_FLAG_POINTER, struct config, listeners,
+			     &listener_schema, 1, CONFIG_LISTENERS_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t config_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields),
+};
+
+/* Every key of the schema, a mapping within a mapping too. */
+static void each_field(const cyaml_schema_field_t *fields,
+		       void (*fn)(const cyaml_schema_field_t *field, void *arg),
+		       void *arg)
+{
+	const cyaml_schema_value_t *v;
+
+	for (; fields->key; fields++) {
+		fn(fields, arg);
+		v = &fields->value;
+		if (v->type == CYAML_SEQUENCE)
+			v = v->sequence.entry;
+		if (v->type == CYAML_MAPPING)
+			each_field(v->mapping.fields, fn, arg);
+	}
+}
+
+struct keys {
+	void (*fn)(const char *key, void *arg);
+	void *arg;
+};
+
+static void give_key(const cyaml_schema_field_t *field, void *arg)
+{
+	const struct keys *k = arg;
+
+	k->fn(field->key, k->arg);
+}
+
+void schema_each_key(void (*fn)(const char *key, void *arg), void *arg)
+{
+	struct keys k = { fn, arg };
+
+	each_field(config_fields, give_key, &k);
+}
+
+/* --- in plain words, before the schema speaks --- */
+
+static struct where_rule rules[RULES_MAX];
+static char rule_words[RULES_MAX][RULE_WORDS];
+static size_t rules_n;
+
+static void add_rule(const cyaml_schema_field_t *field, void *arg)
+{
+	const cyaml_schema_value_t *v = &field->value;
+	size_t at = 0;
+
+	(void)arg;
+	if (v->type != CYAML_SEQUENCE && v->type != CYAML_ENUM)
+		return;
+	for (size_t i = 0; i < rules_n; i++) {
+		if (strcmp(rules[i].key, field->key) == 0)
+			return;
+	}
+	if (rules_n == RULES_MAX)
+		return; /* the schema speaks, less plainly */
+	rules[rules_n] = (struct where_rule){ .key = field->key };
+	for (uint32_t i = 0; v->type == CYAML_ENUM && i < v->enumeration.count; i++) {
+		at += (size_t)snprintf(rule_words[rules_n] + at, RULE_WORDS - at, "%s%s",
+				       i ? ", " : "", v->enumeration.strings[i].str);
+		if (at >= RULE_WORDS)
+			return;
+		rules[rules_n].words = rule_words[rules_n];
+	}
+	rules_n++;
+}
+
+const struct where_rule *schema_rules(size_t *n)
+{
+	if (!rules_n)
+		each_field(config_fields, add_rule, NULL);
+	*n = rules_n;
+	return rules;
+}
+
+/* --- libcyaml's messages: the first is what, the first position is where --- */
+
+static void on_cyaml(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+	struct schema_fault *said = ctx;
+	char text[512];
+	const char *at;
+
+	(void)level;
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	text[strcspn(text, "\n")] = '\0';
+	at = strstr(text, "(line: ");
+	if (at && !said->line) {
+		if (sscanf(at, "(line: %u, column: %u)", &said->line, &said->column) != 2)
+			said->line = 0;
+		text[at - text - 1] = '\0';
+		(void)snprintf(said->in, sizeof(said->in), "%s",
+			       text + strspn(text, " "));
+	} else if (!said->what[0] && strncmp(text, "Load: ", 6) == 0) {
+		(void)snprintf(said->what, sizeof(said->what), "%s", text + 6);
+	}
+}
+
+static const cyaml_config_t *cyaml_config(struct schema_fault *said)
+{
+	static _Thread_local cyaml_config_t cfg;
+
+	cfg = (cyaml_config_t){ .log_fn = on_cyaml,
+				.log_ctx = said,
+				.mem_fn = cyaml_mem,
+				.log_level = CYAML_LOG_ERROR,
+				.flags = CYAML_CFG_NO_ALIAS };
+	return &cfg;
+}
+
+int schema_load(const char *text, size_t len, struct config **ret,
+		struct schema_fault *fault)
+{
+	cyaml_err_t r;
+
+	*ret = NULL;
+	*fault = (struct schema_fault){ .line = 0 };
+	r = cyaml_load_data((const uint8_t *)text, len, cyaml_config(fault),
+			    &config_schema, (cyaml_data_t **)ret, NULL);
+	if (r == CYAML_OK)
+		return 0;
+	if (!fault->what[0])
+		(void)snprintf(fault->what, sizeof(fault->what), "%s", cyaml_strerror(r));
+	return -EINVAL;
+}
+
+void schema_free(struct config *c)
+{
+	struct schema_fault fault = { .line = 0 };
+
+	(void)cyaml_free(cyaml_config(&fault), &config_schema, c, 0);
+}

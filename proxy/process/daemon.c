@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the books to a proxy that serves, and back. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/host.h"
+#include "base/log.h"
+#include "book/explain.h"
+#include "book/pin.h"
+#include "decide/limits.h"
+#include "process/daemon.h"
+
+int daemon_run(struct daemon *d, char **argv)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config *c;
+	int err;
+
+	if (config_load(d->config_path, &c, why) < 0) {
+		log_error("%s", why);
+		return EXIT_BAD;
+	}
+	err = starter_begin(argv, &d->starter);
+	if (err)
+		(void)log_errno(err, "SIGUSR2 will start no successor");
+	err = keep_begin(d->pins, &d->keep);
+	if (err)
+		(void)log_errno(err, "nobody attaches again what is detached");
+	err = writer_open(d->pins, d->upgrade, &d->proxy.writer);
+	if (err) {
+		book_explain(err, d->pins);
+		config_put(c);
+		starter_end(&d->starter);
+		keep_end(&d->keep);
+		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
+	}
+	d->proxy.state = writer_state(d->proxy.writer);
+	log_count_kept_back(&d->proxy.state->log_suppressed);
+	d->proxy.io_uring = !c->no_io_uring;
+	d->proxy.netns_cookie = host_netns_cookie();
+	(void)host_ephemeral_ports(&d->proxy.ephemeral_min, &d->proxy.ephemeral_max);
+	d->load = pin_map_id(d->pins, "meta");
+	d->proxy.workers_n = c->workers ? c->workers : (unsigned)daemon_cpus();
+	err = daemon_serve(d, c);
+	keeper_stop(d->keeper);
+	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
+		worker_join(&d->proxy.workers[i]);
+	free(d->proxy.workers);
+	config_put(d->config);
+	free(d->fds);
+	limits_free(d->proxy.limits);
+	zombies_free(d->zombies);
+	log_count_kept_back(NULL);
+	writer_close(d->proxy.writer);
+	starter_end(&d->starter);
+	keep_end(&d->keep);
+	return err ? EXIT_BAD : EXIT_OK;
+}
