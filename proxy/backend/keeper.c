@@ -16,6 +16,7 @@
 
 #include "backend/dial.h"
 #include "backend/keeper.h"
+#include "backend/place.h"
 #include "backend/resolve.h"
 #include "backend/target.h"
 #include "base/ev.h"
@@ -25,7 +26,6 @@
 #include "book/writer.h"
 #include "codec/hello.h"
 #include "codec/pp.h"
-#include "net/worker.h"
 
 #define TTL_MIN_S   1
 #define TTL_MAX_S   3600
@@ -93,7 +93,7 @@ static void say_state(const struct ward *w)
 	log_info("backend %s of route %s is %s", w->backend->name, w->route->name,
 		 up ? "up" : "down");
 	if (up)
-		workers_backend_up(w->keeper->proxy);
+		place_backend_up(w->keeper->proxy);
 }
 
 static void probe_result(struct probe *p, bool passed)
@@ -263,7 +263,7 @@ static void on_addresses(void *arg, const struct addr *addrs, unsigned n, int tt
 				 ev_now_ms(w->keeper->loop)))
 		say_state(w);
 	else if (n && !known)
-		workers_backend_up(w->keeper->proxy);
+		place_backend_up(w->keeper->proxy);
 	seconds = seconds < TTL_MIN_S ? TTL_MIN_S : seconds;
 	seconds = seconds > TTL_MAX_S ? TTL_MAX_S : seconds;
 	ev_timer_set(w->keeper->loop, &w->age, (int64_t)seconds * 1000);
@@ -344,7 +344,7 @@ static void ward_add(struct keeper *k, struct route *r, struct backend *b,
 	if (r->health)
 		ev_timer_set(k->loop, &w->timer, first_check(w, number));
 	else if (target_unchecked(b->target, 0))
-		workers_backend_up(k->proxy);
+		place_backend_up(k->proxy);
 }
 
 static void configure(struct keeper *k, struct config *c)

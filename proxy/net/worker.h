@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker is one thread with its own event loop, listening sockets and sessions.  It is
- * told things by messages; nothing else crosses threads but the configuration snapshot
+ * A worker is one thread with its own event loop, and what the floors above keep with it.
+ * It is told things by posts; nothing else crosses threads but the configuration snapshot
  * (immutable), the mapped book, the few atomic counters of struct proxy, and what a
  * worker_call() is given while its caller waits.
  */
@@ -16,10 +16,13 @@
 #include "book/writer.h"
 #include "config/config.h"
 #include "net/relay.h"
-#include "session/openings.h"
 
-#define SESSION_ID_LEN 32
+#define WORKER_ID_LEN 32
 
+struct door;
+struct openings;
+struct orders;
+struct places;
 struct session;
 
 /* What all workers share. */
@@ -40,126 +43,70 @@ struct proxy {
 	unsigned pipes_max, buffers_max;       /* a worker */
 };
 
-/* Who waits for a place at a backend. */
-struct waiter {
-	struct waiter *next, **prev; /* prev is NULL: not queued */
-	/* There may be one: true if it was taken, and the queue left. */
-	bool (*take)(struct waiter *x);
-};
-
-/* A listening socket of one worker. */
-struct acceptor {
-	struct ev_io io;
-	struct worker *worker;
-	struct listener *listener; /* in the worker's configuration */
-	int fd;
-	bool keep; /* used while configurations are swapped */
-	struct acceptor *next;
+/* The first member of what is posted.  One of the two is called, and has it then. */
+struct worker_post {
+	struct worker_post *next;
+	void (*run)(struct worker *w, struct worker_post *post); /* on its thread */
+	void (*drop)(struct worker_post *post); /* the worker has stopped */
 };
 
 struct worker {
 	struct proxy *proxy;
 	struct ev_loop *loop;
 	struct relay_pool pool;
-	struct config *config; /* a reference */
-	struct acceptor *acceptors;
-	struct openings openings;
-	struct session *sessions; /* list head */
-	struct session *walk;	  /* the next of a walk over them */
-	struct session *recount;  /* the next to be counted by a new configuration */
-	struct session *offer;	  /* the next to be offered to a successor */
-	struct ev_task recount_task;
-	struct waiter *waiting, **waiting_tail; /* oldest first */
-	unsigned places_own;  /* at a backend, given back here and not offered yet */
-	unsigned places_told; /* of by another worker, or the keeper */
-	struct ev_task places_task;
-	struct ev_timer resume; /* accepting is paused until then */
-	struct ev_timer drain;
-	struct ev_task drain_task; /* the deadline has come */
-	bool paused;
-	bool held; /* by an upgrade: nothing is accepted until it is let go */
-	bool draining;
+	struct config *config; /* a reference; the one new connections come under */
+	/* each of the file it is named after, which alone knows what is in it */
+	struct places *places;	   /* backend/ */
+	struct openings *openings; /* session/ */
+	struct door *door;	   /* process/ */
+	struct orders *orders;	   /* process/ */
+	/* session/: list head, and the next of a walk over them */
+	struct session *sessions;
+	struct session *walk;	 /* for zombies */
+	struct session *recount; /* by a new configuration */
+	struct session *offer;	 /* to a successor */
+	/* For what is below the door: its functions are process/'s. */
+	struct ev_task
+		shortage;    /* no descriptors are left: accept nothing for a moment */
+	struct ev_task room; /* a session has ended, if somebody waits for that */
+	bool room_wanted;
+	void (*settle)(void *worker); /* at the end of each turn; set before it starts */
 	struct ev_io inbox_io;
 	int inbox_fd; /* eventfd */
 	pthread_mutex_t inbox_lock;
-	struct worker_message *inbox, **inbox_tail;
+	struct worker_post *inbox, **inbox_tail;
 	bool stopped;		   /* under the lock: nobody reads it any more */
 	uint64_t id_high, id_next; /* of its connections: random, and counting */
 	pthread_t thread;
 	bool started;
 };
 
-/* Ready to start.  0 or -errno, logged, as of worker_start(). */
-int worker_init(struct worker *w, struct proxy *p);
+/* Ready to start.  0 or -errno, logged, as of worker_start(); worker_close() in any case.
+ */
+int worker_open(struct worker *w, struct proxy *p);
 
 /* cpu: where it runs, or -1 for the scheduler to decide. */
 int worker_start(struct worker *w, int cpu);
 
+/* Wait for the thread, if there is one; then free what it had. */
+void worker_join(struct worker *w);
+void worker_close(struct worker *w);
+
+/* From any thread.  False if the worker has stopped: the post is still the caller's. */
+bool worker_post(struct worker *w, struct worker_post *post);
+
 /*
- * From the main thread: give all workers a configuration, and one listening socket a
- * listener and worker, fds[listener * workers + worker], which become theirs; -1 where
- * one keeps what it has for that address.  What is not in the new configuration stops
- * accepting. 0, or -ENOMEM with nothing changed and nothing taken.
+ * From another thread: run fn on the worker's, and wait for it.  What it returned; or
+ * -ESRCH of a worker that has stopped.
  */
-int workers_configure(struct proxy *p, struct config *c, const int *fds);
+int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
 
 /* Wait until those that run have taken what they were sent. */
 void workers_settle(struct proxy *p);
 
-/* Stop accepting, end when the last session has ended or at the deadline.  0 or -ENOMEM.
- */
-int worker_drain(struct worker *w, int64_t deadline_ms);
-
-/*
- * For an upgrade, by worker_call(): accept nothing (what comes waits in its queue), or go
- * on.  arg: NULL.
- */
-int worker_hold(struct worker *w, void *arg);
-int worker_release(struct worker *w, void *arg);
-
-/*
- * By worker_call(): the successor accepts now.  Listening sockets are closed; of those
- * that it has not, what waits in the queue is taken first.  arg: `bool (*)(const struct
- * listener *l)` in a struct worker_leave.
- */
-struct worker_leave {
-	bool (*has)(const struct listener *l, void *arg); /* the successor */
-	void *arg;
-};
-int worker_leave_listeners(struct worker *w, void *arg);
-
-/*
- * From the main thread: run fn on the worker's, and wait for it.  What it returned;
- * -ENOMEM; or -ESRCH of a worker that has stopped.
- */
-int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
-
-/* From any thread: a backend has come up, for whoever waits for a place. */
-void workers_backend_up(struct proxy *p);
-
-/* Go on with a session of the old process; `data` is to be freed.  0, or -ENOMEM or
- * -ESRCH with nothing taken. */
-int worker_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);
-
-/* Wait for the thread and free what it had. */
-void worker_join(struct worker *w);
-
-/* --- for sessions, on the worker's thread --- */
-
-/* A session has ended: count it off, accept again if that was the reason for pausing. */
-void worker_session_done(struct worker *w);
+/* --- on the worker's thread --- */
 
 /* A connection's id, of hexadecimal digits, that no other has; NUL-terminated. */
-void worker_unique_id(struct worker *w, char ret[SESSION_ID_LEN + 1]);
-
-/* Queue at the end; or take out, a no-op for who is not queued. */
-void worker_wait(struct worker *w, struct waiter *x);
-void worker_stop_waiting(struct worker *w, struct waiter *x);
-
-/* There is a place at a backend: for who waits longest here, or else on the others. */
-void worker_place_free(struct worker *w);
-
-/* Stop accepting for a moment: there are no descriptors left. */
-void worker_pause(struct worker *w);
+void worker_unique_id(struct worker *w, char ret[WORKER_ID_LEN + 1]);
 
 #endif

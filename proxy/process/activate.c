@@ -14,6 +14,7 @@
 #include "base/sandbox.h"
 #include "process/daemon.h"
 #include "process/listen.h"
+#include "process/orders.h"
 
 #define NAMES_MS     2000
 #define FDS_RESERVED 64
@@ -174,7 +175,7 @@ int daemon_activate(struct daemon *d, struct config *c)
 		keeper_configure(d->keeper, c);
 		wait_for_names(d, c);
 		tell_loops(c);
-		err = workers_configure(&d->proxy, c, fds);
+		err = orders_configure(&d->proxy, c, fds);
 		if (err)
 			(void)log_errno(err, "cannot activate the configuration");
 	}

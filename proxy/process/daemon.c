@@ -9,6 +9,7 @@
 #include "book/pin.h"
 #include "decide/limits.h"
 #include "process/daemon.h"
+#include "process/orders.h"
 
 int daemon_run(struct daemon *d, char **argv)
 {
@@ -43,8 +44,11 @@ int daemon_run(struct daemon *d, char **argv)
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)daemon_cpus();
 	err = daemon_serve(d, c);
 	keeper_stop(d->keeper);
-	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
+	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
 		worker_join(&d->proxy.workers[i]);
+		orders_close(&d->proxy.workers[i]);
+		worker_close(&d->proxy.workers[i]);
+	}
 	free(d->proxy.workers);
 	config_put(d->config);
 	free(d->fds);

@@ -9,29 +9,54 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "net/sock.h"
 #include "process/door.h"
-#include "process/listen.h"
+#include "session/openings.h"
 #include "session/session.h"
 
 #define ACCEPTS_MAX 64 /* a turn, so that sessions get theirs */
 #define RESUME_MS   100
 #define QUEUE_MAX   4096 /* what an accept queue may hold when its listener goes */
 
-void acceptors_switch(struct worker *w)
-{
-	bool on = !w->paused && !w->held;
+/* A listening socket of one worker. */
+struct acceptor {
+	struct ev_io io;
+	struct worker *worker;
+	struct listener *listener; /* in the worker's configuration */
+	int fd;
+	bool closing; /* its queue is taken all the same */
+	struct acceptor *next;
+};
 
-	for (struct acceptor *a = w->acceptors; a; a = a->next)
-		(void)ev_io_mod(w->loop, &a->io, on ? EPOLLIN : 0);
+struct door {
+	struct worker *worker;
+	struct acceptor *acceptors;
+	struct ev_timer resume; /* accepting is paused until then */
+	bool paused;
+	bool held;   /* by an upgrade: nothing is accepted until it is let go */
+	bool closed; /* for good */
+};
+
+static bool is_open(const struct door *d)
+{
+	return !d->paused && !d->held;
 }
 
-void worker_pause(struct worker *w)
+static void watch(struct worker *w)
 {
-	if (w->draining)
+	for (struct acceptor *a = w->door->acceptors; a; a = a->next)
+		(void)ev_io_mod(w->loop, &a->io, is_open(w->door) ? EPOLLIN : 0);
+}
+
+static void pause_for_a_moment(struct worker *w)
+{
+	struct door *d = w->door;
+
+	if (d->closed)
 		return;
-	if (!w->paused) {
-		w->paused = true;
-		acceptors_switch(w);
+	if (!d->paused) {
+		d->paused = w->room_wanted = true;
+		watch(w);
 		relay_pool_trim(&w->pool);
 		book_add(&w->proxy->state->accept_paused, 1);
 		book_add(&w->proxy->state->accept_pauses, 1);
@@ -39,17 +64,30 @@ void worker_pause(struct worker *w)
 			    "no descriptors left for more connections: accepting pauses "
 			    "until some end (ulimit -n)");
 	}
-	ev_timer_set(w->loop, &w->resume, RESUME_MS);
+	ev_timer_set(w->loop, &d->resume, RESUME_MS);
 }
 
-void acceptors_resume(struct worker *w)
+static void on_shortage(struct ev_task *task)
 {
-	if (!w->paused)
+	pause_for_a_moment(container_of(task, struct worker, shortage));
+}
+
+static void resume(struct worker *w)
+{
+	struct door *d = w->door;
+
+	if (!d->paused)
 		return;
-	w->paused = false;
-	ev_timer_del(w->loop, &w->resume);
+	d->paused = w->room_wanted = false;
+	ev_timer_del(w->loop, &d->resume);
 	__atomic_fetch_sub(&w->proxy->state->accept_paused, 1, __ATOMIC_RELAXED);
-	acceptors_switch(w);
+	watch(w);
+}
+
+void door_hold(struct worker *w, bool held)
+{
+	w->door->held = held;
+	watch(w);
 }
 
 static bool is_full(const struct worker *w)
@@ -82,14 +120,19 @@ static bool is_connection_error(int err)
 	}
 }
 
-void acceptors_on_resume(struct ev_timer *timer)
+void door_look(struct worker *w)
 {
-	struct worker *w = container_of(timer, struct worker, resume);
-
+	if (!w->door->paused)
+		return;
 	if (is_full(w) && !openings_evict(w))
-		worker_pause(w);
+		pause_for_a_moment(w);
 	else
-		acceptors_resume(w);
+		resume(w);
+}
+
+static void on_resume(struct ev_timer *timer)
+{
+	door_look(container_of(timer, struct door, resume)->worker);
 }
 
 /* One connection.  0, or a negative errno if there was none or it may not be taken. */
@@ -100,9 +143,8 @@ static int accept_one(struct acceptor *a)
 	socklen_t len = sizeof(ss);
 	int fd;
 
-	/* a closing listener's queue is taken all the same */
-	if (is_full(w) && a->keep && !openings_evict(w)) {
-		worker_pause(w);
+	if (is_full(w) && !a->closing && !openings_evict(w)) {
+		pause_for_a_moment(w);
 		return -EMFILE;
 	}
 	fd = accept4(a->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -113,8 +155,8 @@ static int accept_one(struct acceptor *a)
 	if (errno == EAGAIN)
 		return -EAGAIN;
 	if (is_connection_error(errno))
-		return 0; /* take the next */
-	worker_pause(w);  /* no descriptors, no memory: not now */
+		return 0;      /* take the next */
+	pause_for_a_moment(w); /* no descriptors, no memory: not now */
 	return -EMFILE;
 }
 
@@ -123,8 +165,7 @@ static void on_accept(struct ev_io *io, uint32_t events)
 	struct acceptor *a = container_of(io, struct acceptor, io);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_MAX && !a->worker->paused && !a->worker->held &&
-			accept_one(a) == 0;
+	for (int i = 0; i < ACCEPTS_MAX && is_open(a->worker->door) && accept_one(a) == 0;
 	     i++)
 		;
 }
@@ -136,20 +177,10 @@ static void acceptor_leave(struct worker *w, struct acceptor *a)
 	free(a);
 }
 
-void acceptors_drop(struct worker *w)
-{
-	while (w->acceptors) {
-		struct acceptor *a = w->acceptors;
-
-		w->acceptors = a->next;
-		acceptor_leave(w, a);
-	}
-}
-
 /* What waits in the accept queue was promised a connection: take it before closing. */
 static void acceptor_close(struct worker *w, struct acceptor *a)
 {
-	a->keep = false;
+	a->closing = true;
 	for (int i = 0; i < QUEUE_MAX && accept_one(a) == 0; i++)
 		;
 	acceptor_leave(w, a);
@@ -161,11 +192,9 @@ static void acceptor_add(struct worker *w, struct listener *l, int fd)
 	int err = -ENOMEM;
 
 	if (a) {
-		*a = (struct acceptor){
-			.worker = w, .listener = l, .fd = fd, .keep = true
-		};
+		*a = (struct acceptor){ .worker = w, .listener = l, .fd = fd };
 		a->io = (struct ev_io){ .fd = -1, .fn = on_accept };
-		err = ev_io_add(w->loop, &a->io, fd, w->paused || w->held ? 0 : EPOLLIN);
+		err = ev_io_add(w->loop, &a->io, fd, is_open(w->door) ? EPOLLIN : 0);
 	}
 	if (err) {
 		(void)log_errno(err, "listener '%s': a worker cannot accept on it",
@@ -174,13 +203,13 @@ static void acceptor_add(struct worker *w, struct listener *l, int fd)
 		free(a);
 		return;
 	}
-	a->next = w->acceptors;
-	w->acceptors = a;
+	a->next = w->door->acceptors;
+	w->door->acceptors = a;
 }
 
 static struct acceptor *acceptor_find(struct worker *w, const struct listener *l)
 {
-	for (struct acceptor *a = w->acceptors; a; a = a->next) {
+	for (struct acceptor *a = w->door->acceptors; a; a = a->next) {
 		if (a->listener->id == l->id && a->listener->ipv6_only == l->ipv6_only &&
 		    memcmp(&a->listener->addr, &l->addr, sizeof(l->addr)) == 0)
 			return a;
@@ -188,10 +217,10 @@ static struct acceptor *acceptor_find(struct worker *w, const struct listener *l
 	return NULL;
 }
 
-void acceptors_configure(struct worker *w, struct config *c, const int *fds)
+void door_configure(struct worker *w, struct config *c, const int *fds)
 {
-	for (struct acceptor *a = w->acceptors; a; a = a->next)
-		a->keep = false;
+	for (struct acceptor *a = w->door->acceptors; a; a = a->next)
+		a->closing = true;
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		struct acceptor *a = acceptor_find(w, &c->listeners[i]);
 
@@ -199,33 +228,63 @@ void acceptors_configure(struct worker *w, struct config *c, const int *fds)
 			acceptor_add(w, &c->listeners[i], fds[i]);
 		} else if (a) {
 			a->listener = &c->listeners[i];
-			a->keep = true;
+			a->closing = false;
 		}
 	}
 	/* the last connections of a closing listener still run under its configuration */
-	for (struct acceptor **p = &w->acceptors; *p;) {
+	for (struct acceptor **p = &w->door->acceptors; *p;) {
 		struct acceptor *a = *p;
 
-		if (a->keep) {
+		if (!a->closing) {
 			p = &a->next;
 			continue;
 		}
 		*p = a->next;
 		acceptor_close(w, a);
 	}
-	for (struct acceptor *a = w->acceptors; a; a = a->next)
-		socket_watch(a->fd, &c->timeouts);
+	for (struct acceptor *a = w->door->acceptors; a; a = a->next)
+		sock_deadlines(a->fd, &c->timeouts);
 }
 
-void acceptors_close(struct worker *w, const struct worker_leave *leave)
+void door_close(struct worker *w, const struct door_leave *leave)
 {
-	while (w->acceptors) {
-		struct acceptor *a = w->acceptors;
+	struct door *d = w->door;
 
-		w->acceptors = a->next;
+	resume(w); /* so that queues can be taken */
+	while (d->acceptors) {
+		struct acceptor *a = d->acceptors;
+
+		d->acceptors = a->next;
 		if (leave && leave->has(a->listener, leave->arg))
 			acceptor_leave(w, a);
 		else
 			acceptor_close(w, a);
 	}
+	resume(w); /* that may have been too much */
+	d->closed |= !leave;
+}
+
+int door_open(struct worker *w)
+{
+	struct door *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->worker = w;
+	d->resume.fn = on_resume;
+	w->shortage.fn = on_shortage;
+	w->door = d;
+	return 0;
+}
+
+void door_drop(struct worker *w)
+{
+	struct acceptor *a;
+
+	while (w->door && (a = w->door->acceptors)) {
+		w->door->acceptors = a->next;
+		acceptor_leave(w, a);
+	}
+	free(w->door);
+	w->door = NULL;
 }

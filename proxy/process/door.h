@@ -5,28 +5,33 @@
 
 #include "net/worker.h"
 
-/* Listen or not, as the worker is paused or held. */
-void acceptors_switch(struct worker *w);
-
-/* The pause is over. */
-void acceptors_resume(struct worker *w);
-
-/* Of the worker's timer: the pause is over if there is room. */
-void acceptors_on_resume(struct ev_timer *timer);
+/* Before the worker starts: 0 or -ENOMEM; and at its end, closing all. */
+int door_open(struct worker *w);
+void door_drop(struct worker *w);
 
 /*
  * As c has it: fds, one a listener of it, are new sockets, or -1 for one the worker has.
  * Those of no listener are closed, after what waited in their queues was taken.
  */
-void acceptors_configure(struct worker *w, struct config *c, const int *fds);
+void door_configure(struct worker *w, struct config *c, const int *fds);
+
+/* Accept nothing for now, what comes waits in its queue; or go on. */
+void door_hold(struct worker *w, bool held);
+
+/* Accepting may be paused for want of descriptors: is there room again? */
+void door_look(struct worker *w);
+
+/* Which listeners a successor has. */
+struct door_leave {
+	bool (*has)(const struct listener *l, void *arg);
+	void *arg;
+};
 
 /*
  * Close all.  What waits in the queues was promised a connection and is taken first; not
- * of those a successor has, too, by `leave` (NULL: none).
+ * of those a successor has, too, by `leave`.  NULL: there is none, and none is opened any
+ * more.
  */
-void acceptors_close(struct worker *w, const struct worker_leave *leave);
-
-/* Close all at the end of the thread. */
-void acceptors_drop(struct worker *w);
+void door_close(struct worker *w, const struct door_leave *leave);
 
 #endif

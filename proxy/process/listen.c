@@ -203,19 +203,6 @@ void listener_forget_others(struct proxy *p, const struct config *c)
 	(void)sandbox_lower(CAP_NET_ADMIN);
 }
 
-void socket_watch(int fd, const struct timeouts *t)
-{
-	const int64_t seconds = t->keepalive_ms / 1000;
-	const int on = 1, most = 32767; /* tcp(7) */
-	const int idle = seconds < 1 ? 1 : seconds > most ? most : (int)seconds;
-	const unsigned stuck = (unsigned)t->stuck_ms;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stuck, sizeof(stuck));
-}
-
 static int connect_path(const char *path, struct sockaddr_un *ret)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;

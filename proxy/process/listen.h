@@ -39,12 +39,6 @@ int listener_register(struct proxy *p, const struct config *c);
 /* And for no others. */
 void listener_forget_others(struct proxy *p, const struct config *c);
 
-/*
- * The kernel finds out that a peer is gone, or takes nothing, by these times (tcp(7));
- * what a listening socket accepts inherits it.
- */
-void socket_watch(int fd, const struct timeouts *t);
-
 /* 0, or a negative errno, logged. */
 int listener_listen(const struct listener *l, int fd);
 

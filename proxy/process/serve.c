@@ -21,6 +21,7 @@
 #include "decide/limits.h"
 #include "process/daemon.h"
 #include "process/handover.h"
+#include "process/orders.h"
 
 #define HEARTBEAT_MS 1000
 #define LATE_MS	     100  /* between two looks for what relays by now */
@@ -42,7 +43,7 @@ static void begin_drain(struct daemon *d, int64_t deadline_ms)
 	if (!d->succeeded)
 		book_set(&d->proxy.state->draining, 1);
 	for (unsigned i = 0; i < d->proxy.workers_n; i++) {
-		if (worker_drain(&d->proxy.workers[i], deadline_ms) < 0)
+		if (orders_drain(&d->proxy.workers[i], deadline_ms) < 0)
 			_exit(EXIT_BAD); /* no memory even for that */
 	}
 }
@@ -221,8 +222,11 @@ static int make_workers(struct daemon *d)
 	if (!d->proxy.workers)
 		return log_errno(-ENOMEM, "cannot set up workers");
 	for (unsigned i = 0; i < n && !err; i++) {
-		err = worker_init(&d->proxy.workers[i], &d->proxy);
-		d->proxy.workers[i].held = d->upgrade;
+		err = worker_open(&d->proxy.workers[i], &d->proxy);
+		if (!err)
+			err = orders_open(&d->proxy.workers[i]);
+		if (!err && d->upgrade)
+			(void)orders_hold(&d->proxy.workers[i], NULL);
 	}
 	return err;
 }
@@ -265,7 +269,7 @@ static void forget_inherited(struct daemon *d)
 static void accept_now(struct daemon *d)
 {
 	for (unsigned i = 0; i < d->proxy.workers_n; i++)
-		(void)worker_call(&d->proxy.workers[i], worker_release, NULL);
+		(void)worker_call(&d->proxy.workers[i], orders_release, NULL);
 }
 
 /*
@@ -301,7 +305,7 @@ static void stop_workers(struct daemon *d)
 {
 	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
 		if (d->proxy.workers[i].started)
-			(void)worker_drain(&d->proxy.workers[i], 0);
+			(void)orders_drain(&d->proxy.workers[i], 0);
 	}
 }
 

@@ -7,7 +7,9 @@
 
 #include "backend/target.h"
 #include "base/log.h"
+#include "process/door.h"
 #include "process/handover.h"
+#include "process/orders.h"
 #include "process/upgrade.h"
 #include "session/session.h"
 
@@ -211,7 +213,7 @@ static void commit(struct taking *t, struct proxy *p)
 	for (unsigned i = 0; i < t->n; i++) {
 		struct worker *w = &p->workers[t->number++ % p->workers_n];
 
-		if (worker_adopt(w, t->kept[i].data, t->kept[i].fds, t->kept[i].fds_n) <
+		if (orders_adopt(w, t->kept[i].data, t->kept[i].fds, t->kept[i].fds_n) <
 		    0)
 			continue; /* cleared below: both its ends are told */
 		t->kept[i].data = NULL;
@@ -479,7 +481,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 	struct handover_message m = { 0 }, answer = { 0 };
 	struct handover h = talk_as_old(fd, interrupt, p);
 	struct theirs theirs = { .p = p, .c = c };
-	struct worker_leave leave = { .has = is_theirs, .arg = &theirs };
+	struct door_leave leave = { .has = is_theirs, .arg = &theirs };
 	unsigned gone = 0;
 	int err;
 
@@ -489,7 +491,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 		handover_message_clear(&m);
 		return log_errno(err, "no handover: this proxy goes on");
 	}
-	all_workers(p, worker_hold, NULL);
+	all_workers(p, orders_hold, NULL);
 	err = handover_send(&h, HANDOVER_GO, NULL, 0, NULL, 0);
 	h.patience_ms = SESSION_PATIENCE_MS;
 	if (!err)
@@ -501,7 +503,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 		err = handover_expect(&h, HANDOVER_ACCEPTING, &answer);
 	if (err) {
 		(void)shutdown(fd, SHUT_RDWR); /* what it says now comes too late */
-		all_workers(p, worker_release, NULL);
+		all_workers(p, orders_release, NULL);
 		(void)log_errno(
 			err,
 			"the successor went in the middle of the handover, and %u "
@@ -510,7 +512,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 	} else {
 		theirs.used = m.data;
 		theirs.n = m.len;
-		all_workers(p, worker_leave_listeners, &leave);
+		all_workers(p, orders_leave_listeners, &leave);
 	}
 	handover_message_clear(&m);
 	handover_message_clear(&answer);

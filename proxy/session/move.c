@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "backend/target.h"
-#include "process/handover.h"
 #include "session/state.h"
 
 struct packed_leg {

@@ -21,16 +21,22 @@ struct opening_source {
 	struct session *oldest, *newest;
 };
 
-int openings_init(struct openings *o)
+struct openings {
+	struct session *oldest, *newest;
+	struct opening_source *busiest;		 /* as far as is known */
+	struct opening_source *sources[BUCKETS]; /* a list each */
+};
+
+int openings_open(struct worker *w)
 {
-	*o = (struct openings){ .sources = calloc(BUCKETS, sizeof(*o->sources)) };
-	return o->sources ? 0 : -ENOMEM;
+	w->openings = calloc(1, sizeof(*w->openings));
+	return w->openings ? 0 : -ENOMEM;
 }
 
-void openings_done(struct openings *o)
+void openings_close(struct worker *w)
 {
-	free(o->sources); /* each of them has gone with its last session */
-	o->sources = NULL;
+	free(w->openings); /* each source has gone with its last session */
+	w->openings = NULL;
 }
 
 static struct opening_place *place_of(struct session *s)
@@ -45,7 +51,7 @@ static struct opening_source **source_of(struct worker *w, const struct addr *a)
 	uint8_t ip[16] = { 0 };
 
 	memcpy(ip, a->ip, addr_is_v4(a->ip) ? 16 : IPV6_NETWORK);
-	p = &w->openings.sources[util_hash_keyed(key, ip, sizeof(ip)) % BUCKETS];
+	p = &w->openings->sources[util_hash_keyed(key, ip, sizeof(ip)) % BUCKETS];
 	while (*p && memcmp((*p)->ip, ip, sizeof(ip)) != 0)
 		p = &(*p)->next;
 	if (!*p) {
@@ -58,7 +64,7 @@ static struct opening_source **source_of(struct worker *w, const struct addr *a)
 
 void openings_add(struct session *s)
 {
-	struct openings *o = &s->worker->openings;
+	struct openings *o = s->worker->openings;
 	struct opening_place *place = place_of(s);
 	struct opening_source *source = *source_of(s->worker, &s->client);
 
@@ -92,14 +98,14 @@ static void source_free(struct worker *w, struct opening_source *source)
 	if (*p != source)
 		return;
 	*p = source->next;
-	if (w->openings.busiest == source)
-		w->openings.busiest = NULL;
+	if (w->openings->busiest == source)
+		w->openings->busiest = NULL;
 	free(source);
 }
 
 void openings_remove(struct session *s)
 {
-	struct openings *o = &s->worker->openings;
+	struct openings *o = s->worker->openings;
 	struct opening_place *place, old;
 
 	if (!s->opening || !place_of(s)->source)
@@ -149,8 +155,8 @@ static struct opening_source *busiest(struct openings *o)
 
 bool openings_evict(struct worker *w)
 {
-	struct opening_source *most = busiest(&w->openings);
-	struct session *s = most && most->n > 1 ? most->oldest : w->openings.oldest;
+	struct opening_source *most = busiest(w->openings);
+	struct session *s = most && most->n > 1 ? most->oldest : w->openings->oldest;
 
 	if (!s || is_young(s))
 		return false;
@@ -183,7 +189,7 @@ bool openings_take_bytes(struct session *s, size_t n)
 
 	while (__atomic_load_n(&p->openings_bytes, __ATOMIC_RELAXED) + n >
 	       OPENINGS_BYTES_MAX) {
-		struct session *most = largest(&s->worker->openings);
+		struct session *most = largest(s->worker->openings);
 
 		if (!most || most == s || most->opening->cap < s->opening->cap + n)
 			return false;

@@ -26,15 +26,9 @@ struct opening_place {
 	struct opening_source *source;
 };
 
-struct openings {
-	struct session *oldest, *newest;
-	struct opening_source **sources; /* OPENINGS_BUCKETS lists */
-	struct opening_source *busiest;	 /* as far as is known */
-};
-
-/* 0 or -ENOMEM; openings_done() in any case. */
-int openings_init(struct openings *o);
-void openings_done(struct openings *o);
+/* Before the worker starts: 0 or -ENOMEM; and at its end. */
+int openings_open(struct worker *w);
+void openings_close(struct worker *w);
 
 /* It has an opening, and waits for what its client says.  Without memory it is in no
  * list. */

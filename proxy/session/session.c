@@ -94,6 +94,14 @@ static enum tg_side end_side(const struct session *s, enum tg_end reason)
 	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
 }
 
+/* Count it off, and tell who waits for room. */
+static void leave(struct worker *w)
+{
+	__atomic_fetch_sub(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
+	if (w->room_wanted)
+		ev_task_add(w->loop, &w->room);
+}
+
 /* Its sockets are closed, or another's: off all lists. */
 void session_unlink(struct session *s)
 {
@@ -113,7 +121,7 @@ void session_unlink(struct session *s)
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
-	worker_session_done(w);
+	leave(w);
 	ev_defer_free(w->loop, &s->dead);
 }
 

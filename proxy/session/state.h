@@ -12,6 +12,7 @@
 
 #include <sys/epoll.h>
 
+#include "backend/place.h"
 #include "base/ev.h"
 #include "book/writer.h"
 #include "codec/hello.h"

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
-#include "process/listen.h"
+#include "net/sock.h"
 #include "session/state.h"
 
 #define WATCH_MS 1000
@@ -90,7 +90,7 @@ void session_relay_arm(struct session *s)
 static void watch(struct session *s)
 {
 	s->watched = true;
-	socket_watch(s->up.fd, &s->config->timeouts);
+	sock_deadlines(s->up.fd, &s->config->timeouts);
 }
 
 void session_relay_due(struct session *s)

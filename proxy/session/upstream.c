@@ -60,7 +60,7 @@ static void read_hello(const struct session *s, struct hello *ret)
  * named if the client offers one only: which of several is taken we cannot know.
  */
 static unsigned own_tlvs(struct session *s, const struct hello *h,
-			 const struct pp_info *info, char id[SESSION_ID_LEN + 1],
+			 const struct pp_info *info, char id[WORKER_ID_LEN + 1],
 			 struct pp_tlv ret[3])
 {
 	unsigned n = 0;
@@ -73,7 +73,7 @@ static unsigned own_tlvs(struct session *s, const struct hello *h,
 					    (const uint8_t *)h->sni };
 	if (!pp_has_tlv(info, PP_TYPE_UNIQUE_ID)) {
 		worker_unique_id(s->worker, id);
-		ret[n++] = (struct pp_tlv){ PP_TYPE_UNIQUE_ID, SESSION_ID_LEN,
+		ret[n++] = (struct pp_tlv){ PP_TYPE_UNIQUE_ID, WORKER_ID_LEN,
 					    (const uint8_t *)id };
 	}
 	return n;
@@ -109,7 +109,7 @@ static int header_info(const struct session *s, struct pp_info *ret)
 static int send_header(struct session *s)
 {
 	uint8_t buf[PP2_MAX + HEADER_EXTRA];
-	char id[SESSION_ID_LEN + 1];
+	char id[WORKER_ID_LEN + 1];
 	struct pp_extra extra = { .checksum = true };
 	struct pp_tlv own[3];
 	struct hello hello;
@@ -158,7 +158,7 @@ void upstream_release(struct session *s)
 	/* either we see who waits, or they see the place: see wait_for_place() */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (target_is_awaited(s->backend->target))
-		worker_place_free(s->worker);
+		place_free(s->worker);
 }
 
 /* A place at any backend of it is good news. */
@@ -174,7 +174,7 @@ void upstream_stop_waiting(struct session *s)
 		return;
 	__atomic_fetch_sub(&s->route->queued, 1, __ATOMIC_RELAXED);
 	await(s->route, -1);
-	worker_stop_waiting(s->worker, &s->waiter);
+	place_stop_waiting(s->worker, &s->waiter);
 }
 
 /* Not back to the end of the queue if it was for nothing. */
@@ -203,7 +203,7 @@ static void wait_for_place(struct session *s)
 	}
 	s->waiter.take = on_place;
 	await(s->route, 1);
-	worker_wait(s->worker, &s->waiter);
+	place_wait(s->worker, &s->waiter);
 	session_to(s, ST_QUEUE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	(void)on_place(&s->waiter); /* one that was given back meanwhile */
@@ -286,9 +286,8 @@ static void failed(struct session *s, int err)
 	upstream_forget(s);
 	if (reason == TG_END_RESOURCES) {
 		session_end(s, reason, true);
-		if (err == EMFILE ||
-		    err == ENFILE) /* after the end, which would resume */
-			worker_pause(s->worker);
+		if (err == EMFILE || err == ENFILE)
+			ev_task_add(s->worker->loop, &s->worker->shortage);
 		return;
 	}
 	s->failure = (uint8_t)reason;

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the main thread has workers do: a configuration, a drain, an upgrade. */
+#ifndef PROXY_PROCESS_ORDERS_H
+#define PROXY_PROCESS_ORDERS_H
+
+#include "net/worker.h"
+
+/*
+ * What all floors keep with a worker, between worker_open() and its start; and away with
+ * it, between worker_join() and worker_close().  0 or -ENOMEM, logged.
+ */
+int orders_open(struct worker *w);
+void orders_close(struct worker *w);
+
+/*
+ * Give all workers a configuration, and one listening socket a listener and worker,
+ * fds[listener * workers + worker], which become theirs; -1 where one keeps what it has
+ * for that address.  What is not in the new configuration stops accepting.  0, or -ENOMEM
+ * with nothing changed and nothing taken.
+ */
+int orders_configure(struct proxy *p, struct config *c, const int *fds);
+
+/* Stop accepting, end when the last session has ended or at the deadline.  0 or -ENOMEM.
+ */
+int orders_drain(struct worker *w, int64_t deadline_ms);
+
+/*
+ * For an upgrade, by worker_call(): accept nothing (what comes waits in its queue), or go
+ * on.  arg: NULL.
+ */
+int orders_hold(struct worker *w, void *arg);
+int orders_release(struct worker *w, void *arg);
+
+/*
+ * By worker_call(): the successor accepts now.  Listening sockets are closed; of those
+ * that it has not, what waits in the queue is taken first.  arg: a struct door_leave.
+ */
+int orders_leave_listeners(struct worker *w, void *arg);
+
+/*
+ * Go on with a session of the old process; `data` is to be freed.  0, or -ENOMEM or
+ * -ESRCH with nothing taken.
+ */
+int orders_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);
+
+#endif
