@@ -89,6 +89,17 @@ static void set_loopback(uint8_t ip[16])
 	ip[15] = 1;
 }
 
+static int own_end(int fd, struct addr *ret)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return -errno;
+	addr_from_sockaddr((struct sockaddr *)&ss, ret);
+	return 0;
+}
+
 /*
  * Give it the address that it will have: its route's source, or of a connection within
  * this host that of its other end.
@@ -97,11 +108,11 @@ static int bind_port(int fd, const struct addr *to, struct addr *ret)
 {
 	static const int off = 0;
 	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
+	int err = own_end(fd, ret);
+	socklen_t len;
 
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
-	addr_from_sockaddr((struct sockaddr *)&ss, ret);
+	if (err)
+		return err;
 	if (addr_is_any(ret->ip))
 		memcpy(ret->ip, to->ip, sizeof(ret->ip));
 	if (addr_is_any(ret->ip))
@@ -109,16 +120,10 @@ static int bind_port(int fd, const struct addr *to, struct addr *ret)
 	len = addr_to_sockaddr(ret, &ss);
 	/* of a source the port is not chosen before it is connected, see dial.c */
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof(off));
-	if (bind(fd, (struct sockaddr *)&ss, len) < 0)
-		return -errno;
-	len = sizeof(ss);
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
-	addr_from_sockaddr((struct sockaddr *)&ss, ret);
-	return 0;
+	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : own_end(fd, ret);
 }
 
-int loops_enter(int fd, const struct addr *to, unsigned hops, struct addr *ret)
+int loops_enter(int fd, const struct addr *to, unsigned hops)
 {
 	struct entry *e, **p;
 	struct addr from;
@@ -140,16 +145,18 @@ int loops_enter(int fd, const struct addr *to, unsigned hops, struct addr *ret)
 	free(*p);
 	*p = e;
 	pthread_mutex_unlock(&lock);
-	*ret = from;
 	return 0;
 }
 
-void loops_leave(const struct addr *from)
+void loops_leave(int fd)
 {
 	struct entry **p, *e;
+	struct addr from;
 
+	if (own_end(fd, &from) < 0)
+		return; /* it was bound, and is open */
 	pthread_mutex_lock(&lock);
-	p = find(from);
+	p = find(&from);
 	e = *p;
 	if (e) {
 		*p = e->next;

@@ -27,10 +27,11 @@ bool loops_is_near(const struct addr *to);
 
 /*
  * Note that the socket `fd`, not connected yet, is going to such an address, after `hops`
- * times: it is bound to a port for that.  0 and its end in *ret, or a negative errno.
+ * times: it is bound to a port for that.  0 or a negative errno; and forget it again,
+ * before it is closed.
  */
-int loops_enter(int fd, const struct addr *to, unsigned hops, struct addr *ret);
-void loops_leave(const struct addr *from);
+int loops_enter(int fd, const struct addr *to, unsigned hops);
+void loops_leave(int fd);
 
 /* How often a connection from there has passed us; 0: it is nobody of ours. */
 unsigned loops_hops(const struct addr *from);

@@ -257,7 +257,7 @@ int orders_open(struct worker *w)
 	if (!err)
 		err = place_open(w);
 	if (!err)
-		err = openings_open(w);
+		err = openings_open(w, session_evict);
 	if (!err)
 		err = door_open(w);
 	return err ? log_errno(err, "cannot set up a worker") : 0;

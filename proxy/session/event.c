@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "book/ends.h"
 #include "codec/ja4.h"
 #include "session/state.h"
 
@@ -141,7 +142,7 @@ void session_tell_refused(struct worker *w, const struct listener *l, int fd,
 				 .closed_ns = now,
 				 .listener = l->id,
 				 .reason = (uint8_t)reason,
-				 .side = session_end_sides[reason] };
+				 .side = tg_end_sides[reason] };
 
 	say_ends(w, l, fd, peer, &e.down);
 	say_client(&e, peer);

@@ -147,7 +147,7 @@ static bool give(struct session *s, uint32_t conversation, struct session_given 
 	if (s->state != ST_RELAY || s->broken || s->offered == conversation)
 		return false; /* it ends here, or goes when it relays */
 	s->offered = conversation;
-	if (session_send_now(s) < 0) {
+	if (tunnel_send_now(s) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return false;
 	}
@@ -193,7 +193,7 @@ int session_batch_end(struct worker *w, void *arg)
 		}
 		/* what came meanwhile was not looked at */
 		g->s->down.readable = g->s->up.readable = true;
-		session_resume(g->s);
+		session_run(g->s, tunnel_resume(g->s));
 	}
 	b->n = 0;
 	return 0;
@@ -302,7 +302,7 @@ static void count(struct session *s)
 {
 	__atomic_fetch_add(&s->worker->proxy->sessions, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
-	session_count(s, s->config);
+	admit_count(s, s->config);
 	s->holds_place = target_take(s->backend->target, 0);
 }
 
@@ -356,7 +356,7 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 	if (!err)
 		err = ev_io_add(w->loop, &s->up.io, s->up.fd, LEG_EVENTS);
 	if (!err) {
-		session_resume(s);
+		session_run(s, tunnel_resume(s));
 		return;
 	}
 	while (pipes < pipes_end) /* those that nobody took */

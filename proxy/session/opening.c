@@ -94,52 +94,46 @@ static ssize_t head_read(struct session *s)
  * fatal alert (RFC 8446 6.2), missing_extension for a hello without a name (4.4.2.2) and
  * unrecognized_name for another (RFC 6066 3), in a record of its own version.
  */
-static void refuse_hello(struct session *s, const struct hello *hello, enum tg_end reason)
+static struct outcome refuse_hello(struct session *s, const struct hello *hello,
+				   enum tg_end reason)
 {
 	const uint8_t alert[] = {
 		21, 3, 3, 0, 2, 2, hello && hello->has_sni ? 112 : 109
 	};
 	ssize_t n;
 
-	if (!hello || s->listener->refuse != REFUSE_ALERT) {
-		session_end(s, reason, true);
-		return;
-	}
+	if (!hello || s->listener->refuse != REFUSE_ALERT)
+		return outcome_over(reason, true);
 	n = send(s->down.fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n > 0)
 		leg_add_tx(&s->down, (size_t)n);
-	session_end(s, reason, n != sizeof(alert));
+	return outcome_over(reason, n != sizeof(alert));
 }
 
 /* By what is known of the client; or it is refused. */
-static void choose_route(struct session *s, const struct hello *hello)
+static struct outcome choose_route(struct session *s, const struct hello *hello)
 {
 	bool undecided;
 
 	s->route = route_find(s->listener, hello, &s->client, &undecided);
-	if (undecided) { /* a lower route, or the fallback, may be another's */
-		session_end(s, TG_END_EXPRESSION, true);
-		return;
-	}
+	if (undecided) /* a lower route, or the fallback, may be another's */
+		return outcome_over(TG_END_EXPRESSION, true);
 	if (!s->route)
 		s->route = s->listener->fallback_route;
 	if (s->route)
-		upstream_connect(s);
-	else
-		refuse_hello(s, hello,
-			     !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI);
+		return outcome_next();
+	return refuse_hello(s, hello,
+			    !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI);
 }
 
 /* What cannot be decided goes nowhere, but where the configuration says so. */
-static void undecided(struct session *s, enum tg_end reason)
+static struct outcome undecided(struct session *s, enum tg_end reason)
 {
-	if (!s->listener->fallback_route || reason == TG_END_PROXY_HEADER_UNTRUSTED) {
-		session_end(s, reason, true);
-		return;
-	}
+	if (!s->listener->fallback_route || reason == TG_END_PROXY_HEADER_UNTRUSTED)
+		return outcome_over(reason, true);
 	s->sniff = false; /* so far as it came it is no PROXY header */
 	s->route = s->listener->fallback_route;
-	upstream_connect(s);
+	return outcome_next();
 }
 
 /* Histograms of what hellos look like. */
@@ -159,7 +153,7 @@ static void note_hello(struct session *s, const struct hello *h, size_t bytes)
 		book_add(&book->unnamed, 1);
 }
 
-static void parse_hello(struct session *s)
+static struct outcome parse_hello(struct session *s)
 {
 	struct opening *o = s->opening;
 	const uint8_t *p = o->head + o->sent;
@@ -175,22 +169,22 @@ static void parse_hello(struct session *s)
 		if (s->listener->ja4)
 			ja4_make(p, &o->scan, ja4);
 		session_hear(s, &hello, ja4);
-		choose_route(s, &hello);
-		return;
+		return choose_route(s, &hello);
 	}
 	if (n == -EAGAIN)
-		return;
+		return outcome_wait();
 	if (n == -EPROTO && s->sniff) {
 		sniff = pp_sniff(p, len);
 		if (sniff == -EAGAIN)
-			return; /* as much of a PROXY signature as a client may send */
+			return outcome_wait(); /* as much of a PROXY signature as a client
+						  may send */
 		if (sniff == 1)
 			n = -EACCES;
 	}
-	undecided(s, n == -EACCES     ? TG_END_PROXY_HEADER_UNTRUSTED
-		     : n == -EPROTO   ? TG_END_HELLO_NOT_TLS
-		     : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
-				      : TG_END_HELLO_INVALID);
+	return undecided(s, n == -EACCES     ? TG_END_PROXY_HEADER_UNTRUSTED
+			    : n == -EPROTO   ? TG_END_HELLO_NOT_TLS
+			    : n == -EMSGSIZE ? TG_END_HELLO_TOO_LARGE
+					     : TG_END_HELLO_INVALID);
 }
 
 static const uint8_t header_reasons[PP_FAULT_MAX] = {
@@ -206,68 +200,66 @@ static const uint8_t header_reasons[PP_FAULT_MAX] = {
 	[PP_FAULT_V2_LENGTH] = TG_END_PROXY_V2_LENGTH,
 };
 
-static void parse_header(struct session *s)
+static struct outcome parse_header(struct session *s)
 {
 	struct opening *o = s->opening;
-	enum tg_end reason;
+	enum tg_end reason = TG_END_DONE;
 	enum pp_fault fault;
 	ssize_t n = pp_decode(o->head, o->len, &o->pp, &fault);
 
 	if (n == -EAGAIN)
-		return;
-	if (n < 0) {
-		session_end(s, header_reasons[fault], true);
-		return;
-	}
+		return outcome_wait();
+	if (n < 0)
+		return outcome_over(header_reasons[fault], true);
 	/* the head may move as it grows */
 	o->tlv_at = o->pp.tlv ? (size_t)(o->pp.tlv - o->head) : 0;
 	o->sent = (size_t)n;
 	leg_move_to_header(&s->down, (size_t)n);
 	if (o->pp.known && !o->pp.local) {
 		s->client = o->pp.src;
-		reason = session_admit(s->worker, s->listener, s->config, &s->client,
-				       &s->holds);
-		if (reason != TG_END_DONE) {
-			session_end(s, reason, true);
-			return;
-		}
+		reason = admit_accept(s->worker, s->listener, s->config, &s->client,
+				      &s->holds);
 	}
-	if (!s->listener->tls) {
-		choose_route(s, NULL);
-		return;
-	}
-	session_to(s, ST_HELLO);
-	parse_hello(s);
+	if (reason != TG_END_DONE)
+		return outcome_over(reason, true);
+	return s->listener->tls ? outcome_next() : choose_route(s, NULL);
 }
 
-void opening_read(struct session *s)
+struct outcome opening_read(struct session *s)
 {
-	while (s->down.readable && (s->state == ST_HEADER || s->state == ST_HELLO)) {
+	struct outcome o = outcome_wait();
+
+	while (s->down.readable && !outcome_ends(o)) {
 		ssize_t n = head_read(s);
 
-		if (n == -EAGAIN) {
+		if (n == -EAGAIN)
 			s->down.readable = false;
-		} else if (n == 0) {
-			session_end(s, TG_END_HELLO_CLOSED, false);
-		} else if (n == -ENOMEM) {
-			session_end(s, TG_END_RESOURCES, true);
-		} else if (n == -ENOBUFS) {
-			session_end(s, TG_END_EVICTED, true);
-		} else if (n == -EMSGSIZE) {
-			undecided(s, TG_END_HELLO_TOO_LARGE);
-		} else if (n < 0) {
-			session_end(s, TG_END_HELLO_RESET, true);
-		} else if (s->state == ST_HEADER) {
-			parse_header(s);
-		} else {
-			parse_hello(s);
-		}
+		else if (n == 0)
+			o = outcome_over(TG_END_HELLO_CLOSED, false);
+		else if (n == -ENOMEM)
+			o = outcome_over(TG_END_RESOURCES, true);
+		else if (n == -ENOBUFS)
+			o = outcome_over(TG_END_EVICTED, true);
+		else if (n == -EMSGSIZE)
+			o = undecided(s, TG_END_HELLO_TOO_LARGE);
+		else if (n < 0)
+			o = outcome_over(TG_END_HELLO_RESET, true);
+		else
+			o = s->state == ST_HEADER ? parse_header(s) : parse_hello(s);
 	}
+	return o;
 }
 
-void opening_skip(struct session *s)
+struct outcome opening_hello(struct session *s)
 {
-	choose_route(s, NULL);
+	struct outcome o = parse_hello(s);
+
+	return outcome_ends(o) ? o : opening_read(s);
+}
+
+struct outcome opening_skip(struct session *s)
+{
+	return choose_route(s, NULL);
 }
 
 /* Milliseconds since it began, never 0. */
@@ -278,44 +270,39 @@ static uint32_t age_ms(const struct session *s)
 	return age < 1 ? 1 : age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
 }
 
-bool opening_begins_header(const struct session *s)
+struct outcome opening_due(const struct session *s)
 {
 	const struct opening *o = s->opening;
+	bool begins_header = s->sniff && o && o->len > o->sent &&
+			     pp_sniff(o->head + o->sent, o->len - o->sent) == -EAGAIN;
 
-	return s->sniff && o && o->len > o->sent &&
-	       pp_sniff(o->head + o->sent, o->len - o->sent) == -EAGAIN;
+	return outcome_over(begins_header ? TG_END_PROXY_HEADER_UNTRUSTED
+					  : TG_END_HELLO_TIMEOUT,
+			    true);
 }
 
-bool opening_sniff(struct session *s)
+struct outcome opening_sniff(struct session *s)
 {
 	uint8_t buf[PP_SNIFF_LEN];
 	ssize_t n = recv(s->down.fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+	int is;
 
 	if (n < 0 && errno == EAGAIN) {
 		s->down.readable = false;
-		return false;
+		return outcome_wait();
 	}
-	if (n <
-	    0) { /* the error is told once only, so nobody after us would hear of it */
-		session_end(s, TG_END_CLIENT_RESET, true);
-		return false;
-	}
-	if (n > 0) {
-		int is = pp_sniff(buf, (size_t)n);
-
-		if (is == 1) {
-			session_end(s, TG_END_PROXY_HEADER_UNTRUSTED, true);
-			return false;
-		}
-		if (is == -EAGAIN && !s->down.ended) { /* more will wake us */
-			s->down.readable = false;
-			if (!s->sniff_since_ms) { /* but not for ever */
-				s->sniff_since_ms = age_ms(s);
-				session_relay_arm(s);
-			}
-			return false;
-		}
+	/* the error is told once only, so nobody after us would hear of it */
+	if (n < 0)
+		return outcome_over(TG_END_CLIENT_RESET, true);
+	is = n > 0 ? pp_sniff(buf, (size_t)n) : 0;
+	if (is == 1)
+		return outcome_over(TG_END_PROXY_HEADER_UNTRUSTED, true);
+	if (is == -EAGAIN && !s->down.ended) { /* more will wake us */
+		s->down.readable = false;
+		if (!s->sniff_since_ms)
+			s->sniff_since_ms = age_ms(s);
+		return outcome_wait();
 	}
 	s->sniff = false;
-	return true;
+	return outcome_next();
 }

@@ -22,15 +22,19 @@ struct opening_source {
 };
 
 struct openings {
+	openings_evict_fn evict;
 	struct session *oldest, *newest;
 	struct opening_source *busiest;		 /* as far as is known */
 	struct opening_source *sources[BUCKETS]; /* a list each */
 };
 
-int openings_open(struct worker *w)
+int openings_open(struct worker *w, openings_evict_fn evict)
 {
 	w->openings = calloc(1, sizeof(*w->openings));
-	return w->openings ? 0 : -ENOMEM;
+	if (!w->openings)
+		return -ENOMEM;
+	w->openings->evict = evict;
+	return 0;
 }
 
 void openings_close(struct worker *w)
@@ -164,7 +168,7 @@ bool openings_evict(struct worker *w)
 		LOG_WARN,
 		"no descriptors left: connections whose clients say nothing are ended "
 		"(opening_evicted) to make room for others");
-	session_end(s, TG_END_EVICTED, true);
+	w->openings->evict(s);
 	return true;
 }
 
@@ -193,8 +197,7 @@ bool openings_take_bytes(struct session *s, size_t n)
 
 		if (!most || most == s || most->opening->cap < s->opening->cap + n)
 			return false;
-		session_end(most, TG_END_EVICTED, true);
-		opening_free(most); /* now, not when the session is freed */
+		s->worker->openings->evict(most);
 	}
 	__atomic_fetch_add(&p->openings_bytes, n, __ATOMIC_RELAXED);
 	return true;

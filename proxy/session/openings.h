@@ -26,8 +26,12 @@ struct opening_place {
 	struct opening_source *source;
 };
 
-/* Before the worker starts: 0 or -ENOMEM; and at its end. */
-int openings_open(struct worker *w);
+/*
+ * Before the worker starts: 0 or -ENOMEM; and at its end.  evict ends a session, and
+ * gives back what its opening holds.
+ */
+typedef void (*openings_evict_fn)(struct session *s);
+int openings_open(struct worker *w, openings_evict_fn evict);
 void openings_close(struct worker *w);
 
 /* It has an opening, and waits for what its client says.  Without memory it is in no

@@ -1,38 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with QUEUE
- * before CONNECT when no backend has a place, and DRAIN before the end when one side is
- * gone: what it had sent goes out first.  Every state has a deadline; every end has one
- * reason, counted once.  Sockets are watched edge-triggered: a flag remembers readiness
- * until a call says EAGAIN, so a connection costs two epoll_ctl calls in its life.
+ * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with DRAIN
+ * before the end when one side is gone: what it had sent goes out first.  Steps answer
+ * (state.h); here is where their answers lead.  Every state has a deadline; every end has
+ * one reason, counted once.  Sockets are watched edge-triggered: a flag remembers
+ * readiness until a call says EAGAIN, so a connection costs two epoll_ctl calls in its
+ * life.
  *
  * The book's rule: bytes are added to the leg's slot in the step that moved them, and the
  * leg's own sums are given to the kernel as the proxy's claim just before close().
  */
 #include <errno.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "book/ends.h"
 #include "session/state.h"
 
-#define ATTEMPT_MS    300 /* RFC 8305 8: 250 ms are recommended, 2 s the most */
-#define DRAIN_STEP_MS 5	  /* to the first look; the next ones wait longer and longer */
-#define DRAIN_WAIT_MS 250
-
-static const char *const state_names[] = { "header", "hello", "queue", "connect",
+static const char *const state_names[] = { "header", "hello", "connect",
 					   "relay",  "drain", "over" };
-
-const uint8_t session_end_sides[TG_END_MAX] = {
-#define X(name, label, side) TG_SIDE_##side,
-	TG_ENDS(X)
-#undef X
-};
 
 /* --- life --- */
 
@@ -46,43 +34,6 @@ static void session_free(struct ev_dead *dead)
 	free(s);
 }
 
-static int64_t state_deadline_ms(const struct session *s)
-{
-	const struct timeouts *t = &s->config->timeouts;
-
-	switch (s->state) {
-	case ST_HEADER:
-	case ST_HELLO:
-		return t->hello_ms;
-	case ST_QUEUE:
-		return s->route->queue->timeout_ms;
-	case ST_CONNECT: /* who is silent has a moment, if there is another to try */
-		return s->more_addrs && t->connect_ms > ATTEMPT_MS ? ATTEMPT_MS
-								   : t->connect_ms;
-	default:
-		return SESSION_DRAIN_MS;
-	}
-}
-
-void session_deadline(struct session *s, int64_t ms)
-{
-	ev_timer_set(s->worker->loop, &s->timer, ms);
-}
-
-void session_to(struct session *s, enum session_state state)
-{
-	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
-		  state_names[state]);
-	if (state != ST_HEADER && state != ST_HELLO)
-		openings_remove(s);
-	/* HEADER and HELLO share one deadline: the client's whole opening */
-	if (!(s->state == ST_HEADER && state == ST_HELLO) && state != ST_RELAY) {
-		s->state = state;
-		session_deadline(s, state_deadline_ms(s));
-	}
-	s->state = state;
-}
-
 /* Whose doing it was. */
 static enum tg_side end_side(const struct session *s, enum tg_end reason)
 {
@@ -90,7 +41,7 @@ static enum tg_side end_side(const struct session *s, enum tg_end reason)
 		      reason == TG_END_STUCK || reason == TG_END_SILENT;
 
 	if (!either || !s->first)
-		return session_end_sides[reason];
+		return tg_end_sides[reason];
 	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
 }
 
@@ -133,10 +84,11 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 
 	if (s->state == ST_OVER)
 		return;
-	(void)session_send_now(s); /* what is lost is counted below */
+	(void)tunnel_send_now(s); /* what is lost is counted below */
 	lost_up = opening_held(s) + relay_held(&s->request.store);
 	lost_down = relay_held(&s->response.store);
-	session_to(s, ST_OVER);
+	openings_remove(s);
+	s->state = ST_OVER;
 	/* a clean end must have delivered everything */
 	if (reason == TG_END_DONE && lost_up + lost_down > 0) {
 		reason = TG_END_TRUNCATED;
@@ -149,7 +101,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	side = end_side(s, reason);
 	book_add(&s->down.slot->ends[reason][side], 1);
 	session_tell(s, reason, side, lost_up, lost_down);
-	session_note_offender(w, s->listener, reason, &s->client);
+	admit_note(w, s->listener, reason, &s->client);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);
@@ -161,66 +113,94 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	session_unlink(s);
 }
 
-/* In DRAIN: the leg that still has bytes to send. */
-static const struct leg *draining(const struct session *s)
+/* --- states --- */
+
+static enum session_state next_state(const struct session *s)
 {
-	return s->broken == &s->down ? &s->up : &s->down;
+	switch (s->state) {
+	case ST_HEADER:
+		return s->listener->tls && !s->route ? ST_HELLO : ST_CONNECT;
+	case ST_HELLO:
+		return ST_CONNECT;
+	case ST_CONNECT:
+		return ST_RELAY;
+	default:
+		return ST_DRAIN;
+	}
 }
 
-/*
- * One side was reset.  Bytes of it that wait in the other side's send queue would be
- * thrown away by a reset of ours, so wait for their acknowledgement, but not for ever.
- */
-static void drain_step(struct session *s)
+static struct outcome enter(struct session *s, enum session_state state)
 {
-	int64_t waited = ev_now_ms(s->worker->loop) - s->half_ms;
-	const struct leg *leg = draining(s);
-	int64_t next = waited;
-	int queued = 0;
+	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
+		  state_names[state]);
+	s->state = state;
+	if (state == ST_HELLO)
+		return opening_hello(s);
+	openings_remove(s);
+	switch (state) {
+	case ST_CONNECT:
+		return upstream_begin(s);
+	case ST_RELAY:
+		return tunnel_begin(s);
+	default:
+		return tunnel_drain_begin(s);
+	}
+}
 
-	next = next < DRAIN_STEP_MS ? DRAIN_STEP_MS : next;
-	next = next > DRAIN_WAIT_MS ? DRAIN_WAIT_MS : next;
-	if (ioctl(leg->fd, SIOCOUTQ, &queued) < 0 || queued == 0 || leg->failed ||
-	    waited >= SESSION_DRAIN_MS)
-		session_end(s, s->why, true);
+/* Only what has changed: most events of a relay change nothing. */
+static void arm(struct session *s)
+{
+	struct ev_loop *loop = s->worker->loop;
+
+	if (s->due_ms == (s->timer.prev ? s->timer.due_ms : -1))
+		return;
+	if (s->due_ms >= 0)
+		ev_timer_set(loop, &s->timer, s->due_ms - ev_now_ms(loop));
 	else
-		session_deadline(s, next);
+		ev_timer_del(loop, &s->timer);
 }
 
-/*
- * Why a leg is gone.  ETIMEDOUT is the kernel's word that nobody answered: bytes of ours
- * that were not acknowledged, or not taken (TCP_USER_TIMEOUT, tcp(7)), or else probes of
- * a connection where nothing was on its way.
- */
-static enum tg_end gone_reason(struct session *s, const struct leg *leg)
+void session_run(struct session *s, struct outcome o)
 {
-	struct tcp_info info = { 0 };
-	socklen_t len = sizeof(info);
-
-	if (leg->err != ETIMEDOUT)
-		return leg == &s->down ? TG_END_CLIENT_RESET : TG_END_BACKEND_RESET;
-	if (getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-	    info.tcpi_bytes_acked < leg->tx + leg->tx_header)
-		return TG_END_STUCK;
-	return TG_END_SILENT;
-}
-
-void session_drain(struct session *s, struct leg *broken)
-{
-	if (session_send_now(s) < 0) {
-		session_end(s, TG_END_RESOURCES, true);
+	while (o.step == STEP_NEXT)
+		o = enter(s, next_state(s));
+	if (o.step == STEP_OVER) {
+		session_end(s, o.reason, o.reset);
 		return;
 	}
-	s->why = (uint8_t)gone_reason(s, broken);
-	if (!s->first)
-		s->first = broken;
-	s->broken = broken;
-	s->half_ms = ev_now_ms(s->worker->loop);
-	session_to(s, ST_DRAIN);
-	drain_step(s);
+	if (o.step == STEP_AGAIN)
+		ev_task_add(s->worker->loop, &s->task);
+	arm(s);
+}
+
+void session_evict(struct session *s)
+{
+	session_end(s, TG_END_EVICTED, true);
+	opening_free(s); /* now, not when the session is freed */
 }
 
 /* --- events --- */
+
+static struct outcome on_event(struct session *s, const struct leg *leg)
+{
+	switch (s->state) {
+	case ST_HEADER:
+	case ST_HELLO:
+		return opening_read(s);
+	case ST_CONNECT:
+		if (leg == &s->up && leg->writable)
+			return upstream_ready(s);
+		return leg == &s->down && leg->failed
+			       ? outcome_over(TG_END_CLIENT_GONE, true)
+			       : outcome_wait();
+	case ST_RELAY:
+		return tunnel_pump(s);
+	case ST_DRAIN:
+		return tunnel_drain_event(s);
+	default:
+		return outcome_wait();
+	}
+}
 
 static void on_leg(struct ev_io *io, uint32_t events)
 {
@@ -235,30 +215,9 @@ static void on_leg(struct ev_io *io, uint32_t events)
 	leg->urgent |= (events & EPOLLPRI) != 0;
 	leg->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 	leg->failed |= (events & EPOLLERR) != 0;
-	if (s->moving)
+	if (s->moving || s->state == ST_OVER)
 		return; /* if it stays it is looked at again */
-	switch (s->state) {
-	case ST_HEADER:
-	case ST_HELLO:
-		opening_read(s);
-		break;
-	case ST_CONNECT:
-	case ST_QUEUE:
-		if (leg == &s->up && leg->writable)
-			upstream_connected(s);
-		else if (leg == &s->down && leg->failed)
-			session_end(s, TG_END_CLIENT_GONE, true);
-		break;
-	case ST_RELAY:
-		session_pump(s);
-		break;
-	case ST_DRAIN:
-		if (draining(s)->failed)
-			drain_step(s);
-		break;
-	case ST_OVER:
-		break;
-	}
+	session_run(s, on_event(s, leg));
 }
 
 static void on_task(struct ev_task *task)
@@ -266,38 +225,63 @@ static void on_task(struct ev_task *task)
 	struct session *s = container_of(task, struct session, task);
 
 	if (s->state == ST_RELAY && !s->moving)
-		session_pump(s);
+		session_run(s, tunnel_pump(s));
+}
+
+/* Not back to the end of the queue if it was for nothing. */
+static bool on_place(struct waiter *x)
+{
+	struct session *s = container_of(x, struct session, waiter);
+	struct outcome o;
+
+	if (!upstream_take_place(s, &o))
+		return false;
+	session_run(s, o);
+	return true;
+}
+
+static struct outcome on_due(struct session *s)
+{
+	switch (s->state) {
+	case ST_HEADER:
+	case ST_HELLO:
+		return opening_due(s);
+	case ST_CONNECT:
+		return upstream_due(s);
+	case ST_RELAY:
+		return tunnel_due(s);
+	case ST_DRAIN:
+		return tunnel_drain(s);
+	default:
+		return outcome_wait();
+	}
 }
 
 static void on_timer(struct ev_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
 
-	if (s->moving)
-		return;
-	switch (s->state) {
-	case ST_HEADER:
-	case ST_HELLO:
-		session_end(s,
-			    opening_begins_header(s) ? TG_END_PROXY_HEADER_UNTRUSTED
-						     : TG_END_HELLO_TIMEOUT,
-			    true);
-		break;
-	case ST_QUEUE:
-		session_end(s, TG_END_QUEUE_TIMEOUT, true);
-		break;
-	case ST_CONNECT:
-		upstream_timeout(s);
-		break;
-	case ST_RELAY:
-		session_relay_due(s);
-		break;
-	case ST_DRAIN:
-		drain_step(s);
-		break;
-	case ST_OVER:
-		break;
-	}
+	if (!s->moving)
+		session_run(s, on_due(s));
+}
+
+/* --- the outbox, at the end of a turn --- */
+
+static void on_sent(struct relay_store *store, enum relay_result r, int err)
+{
+	struct session *s = tunnel_of(store);
+
+	if (s->state == ST_RELAY)
+		session_run(s, tunnel_sent(s, store, r, err));
+}
+
+void session_settle(void *arg)
+{
+	static const struct relay_flush_fns fns = { .moved = tunnel_moved,
+						    .result = on_sent };
+	struct worker *w = arg;
+
+	relay_flush(&w->pool, &fns);
 }
 
 /* --- for start.c and move.c --- */
@@ -317,9 +301,10 @@ void session_link(struct session *s, struct worker *w)
 	s->worker = w;
 	s->config = config_get(w->config);
 	s->timer.fn = on_timer;
+	s->due_ms = -1;
+	s->waiter.take = on_place;
 	s->task.fn = on_task;
-	s->request = (struct flow_dir){ .from = &s->down, .to = &s->up };
-	s->response = (struct flow_dir){ .from = &s->up, .to = &s->down };
+	s->response.is_response = true;
 	s->next = w->sessions;
 	s->prev = &w->sessions;
 	if (s->next)

@@ -22,6 +22,9 @@ void session_start(struct worker *w, struct listener *l, int fd,
  */
 unsigned session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
+/* For openings_open(): it makes room for others. */
+void session_evict(struct session *s);
+
 /* At the end of a turn: send what waits in the outbox.  arg: the worker. */
 void session_settle(void *arg);
 

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a session is made of, for the files that implement it: start.c (limits and
- * the first state), opening.c (what the client says before the relay), upstream.c (the
- * backend), session.c (the state machine), tunnel.c (moving bytes), leg.c (a
- * socket and its place in the books), event.c (what is told at the end),
- * move.c (to another process) and walk.c (looking for zombies).  Nobody
- * else includes this.
+ * What a session is made of, for the files that implement it; nobody else includes this.
+ * session.c alone changes the state, arms the deadline and ends it.  The others do the
+ * work of a state and answer by an outcome (net/outcome.h):
+ *
+ *   state          who works     NEXT leads to
+ *   HEADER         opening.c     HELLO, or CONNECT if the route is known
+ *   HELLO          opening.c     CONNECT
+ *   CONNECT        upstream.c    RELAY; it may wait in the queue for a place first
+ *   RELAY          tunnel.c      DRAIN, when one side is gone
+ *   DRAIN          tunnel.c      (over)
+ *
+ * Below them: leg.c (a socket and its place in the books), admit.c (limits), openings.c
+ * (who has said nothing yet), event.c (what is told at the end).  Beside session.c, and
+ * above them: start.c, move.c (to another process), walk.c (looking for zombies).
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
@@ -18,19 +26,12 @@
 #include "codec/hello.h"
 #include "codec/pp.h"
 #include "decide/limits.h"
+#include "net/outcome.h"
 #include "net/relay.h"
 #include "session/openings.h"
 #include "session/session.h"
 
-enum session_state {
-	ST_HEADER,
-	ST_HELLO,
-	ST_QUEUE,
-	ST_CONNECT,
-	ST_RELAY,
-	ST_DRAIN,
-	ST_OVER
-};
+enum session_state { ST_HEADER, ST_HELLO, ST_CONNECT, ST_RELAY, ST_DRAIN, ST_OVER };
 
 #define LEG_EVENTS (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
@@ -57,10 +58,10 @@ struct leg {
 	uint32_t rx_header, tx_header; /* a PROXY header each at most */
 };
 
-/* One direction. */
+/* One direction: the request, from down to up, or the response. */
 struct flow_dir {
-	struct leg *from, *to;
 	struct relay_store store;
+	bool is_response;
 	bool eof; /* the source has ended and everything was passed on */
 };
 
@@ -87,46 +88,49 @@ struct opening {
 struct session {
 	struct ev_dead dead; /* first */
 	struct session *next, **prev;
-	struct waiter waiter; /* in QUEUE */
+	struct waiter waiter; /* queued: for a place at a backend */
 	struct worker *worker;
 	struct config *config; /* a reference: the one it was accepted under */
 	struct listener *listener;
 	struct backend *backend;
 	struct route *route;
-	enum session_state state;
-	uint8_t retries;
-	uint8_t failure;      /* enum tg_end: why the last one failed */
-	bool holds_place;     /* at the backend */
-	bool adopted;	      /* from an old process */
-	uint64_t tried;	      /* bits of backends that failed */
-	uint32_t addrs_tried; /* bits of addresses of this backend */
+	uint64_t tried; /* bits of backends that failed */
 	struct leg down, up;
 	struct flow_dir request, response;
 	struct ev_timer timer;
 	struct ev_task task; /* the budget ran out */
+	int64_t due_ms; /* what it waits for must have come, of ev_now_ms(); -1: none */
 	int64_t began_ms;
-	int64_t active_ms;   /* last byte moved */
-	int64_t half_ms;     /* one direction ended; in DRAIN: when that began */
-	struct leg *first;   /* that ended or failed, if any */
-	struct leg *broken;  /* reset; what it had sent before is still passed on */
-	struct addr peer;    /* the other end of the client's connection */
-	struct addr client;  /* the real client: of its PROXY header, or peer */
-	struct addr up_addr; /* of the backend; all zero of a Unix socket */
-	struct addr loop_end;
-	bool trusted;	  /* peer must send a PROXY header */
-	bool sniff;	  /* peer must not, and what it says first is looked at */
-	bool watched;	  /* the kernel was told when the backend is stuck or silent */
-	uint8_t why;	  /* enum tg_end: the reason after the drain */
-	bool more_addrs;  /* of its backend, if this one fails */
-	uint8_t hops;	  /* times it has passed us; see loops.h */
-	bool in_loops;	  /* its upstream socket is noted there, by loop_end */
-	bool moving;	  /* on its way to a successor: nothing may touch it */
-	uint32_t offered; /* in that conversation with a successor; 0: in none */
-	uint32_t sniff_since_ms; /* of its age, when a PROXY signature began; 0: none */
+	int64_t active_ms;  /* last byte moved */
+	int64_t half_ms;    /* one direction ended; in DRAIN: when that began */
+	struct leg *first;  /* that ended or failed, or NULL */
+	struct leg *broken; /* reset; what it had sent before is still passed on */
 	struct limits_holds holds;
 	struct heard *heard;	 /* NULL: no hello was read */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
+	struct addr peer;	 /* the other end of the client's connection */
+	struct addr client;	 /* the real client: of its PROXY header, or peer */
+	struct addr up_addr;	 /* of the backend; all zero of a Unix socket */
+	uint32_t addrs_tried;	 /* bits of addresses of this backend */
+	uint32_t offered;	 /* in that conversation with a successor; 0: in none */
+	uint32_t sniff_since_ms; /* of its age, when a PROXY signature began; 0: none */
+	uint8_t state;		 /* enum session_state */
+	uint8_t retries;
+	uint8_t failure;  /* enum tg_end: why the last one failed */
+	uint8_t why;	  /* enum tg_end: the reason after the drain */
+	uint8_t hops;	  /* times it has passed us; see loops.h */
+	bool holds_place; /* at the backend */
+	bool more_addrs;  /* of its backend, if this one fails */
+	bool in_loops;	  /* its upstream socket is noted there */
+	bool adopted;	  /* from an old process */
+	bool trusted;	  /* peer must send a PROXY header */
+	bool sniff;	  /* peer must not, and what it says first is looked at */
+	bool watched;	  /* the kernel was told when the backend is stuck or silent */
+	bool moving;	  /* on its way to a successor: nothing may touch it */
 };
+
+/* What an idle connection costs: this, two sockets, and nothing else. */
+_Static_assert(sizeof(struct session) <= 544, "a session has grown");
 
 /* --- leg.c --- */
 
@@ -162,41 +166,51 @@ void leg_close(struct session *s, struct leg *leg, bool reset);
 size_t opening_held(const struct session *s);
 void opening_free(struct session *s);
 
-/* There is nothing to wait for: route by the client's address; may end the session. */
-void opening_skip(struct session *s);
+/*
+ * The route is known (NEXT), or nobody is to have it: by the client's address, where
+ * nothing is to be waited for.
+ */
+struct outcome opening_skip(struct session *s);
 
-/* In HEADER or HELLO: read and parse what is there; may connect or end the session. */
-void opening_read(struct session *s);
+/* Read and parse what is there.  NEXT after a PROXY header, or when the route is known.
+ */
+struct outcome opening_read(struct session *s);
+
+/* HELLO begins, with what came behind the PROXY header. */
+struct outcome opening_hello(struct session *s);
+
+/* HEADER or HELLO took too long. */
+struct outcome opening_due(const struct session *s);
 
 /*
  * The first bytes of a source that may not send a PROXY header are looked at before they
- * go on, however long it takes; the other direction flows meanwhile.  True when the relay
- * may begin; false when it must wait, or has ended.
+ * go on, however long it takes; the other direction flows meanwhile.  NEXT when the
+ * request may be relayed.
  */
-bool opening_sniff(struct session *s);
+struct outcome opening_sniff(struct session *s);
 
-/* In HELLO: is what came so far the beginning of a PROXY header that may not be sent? */
-bool opening_begins_header(const struct session *s);
+/* --- admit.c --- */
 
-/* --- start.c --- */
+/* Must this peer send a PROXY header? */
+bool admit_is_trusted(const struct listener *l, const struct addr *peer);
 
 /*
  * Count against the limits of the process and the listener: as a whole, or if `client` is
  * given of that source.  0, or the reason to refuse it.
  */
-enum tg_end session_admit(struct worker *w, const struct listener *l,
-			  const struct config *c, const struct addr *client,
-			  struct limits_holds *holds);
+enum tg_end admit_accept(struct worker *w, const struct listener *l,
+			 const struct config *c, const struct addr *client,
+			 struct limits_holds *holds);
+
+/* The same of the session's route, and its client there. */
+enum tg_end admit_route(struct session *s);
 
 /* Count a session that lives already by the limits of `c`, whatever they say. */
-void session_count(struct session *s, struct config *c);
-
-/* The number of its route for limits. */
-uint32_t session_route_id(const struct session *s);
+void admit_count(struct session *s, struct config *c);
 
 /* If the reason is a limit, the client goes to the list of offenders. */
-void session_note_offender(struct worker *w, const struct listener *l, enum tg_end reason,
-			   const struct addr *client);
+void admit_note(struct worker *w, const struct listener *l, enum tg_end reason,
+		const struct addr *client);
 
 /* --- event.c --- */
 
@@ -222,63 +236,76 @@ void session_tell_refused(struct worker *w, const struct listener *l, int fd,
 
 /* --- upstream.c --- */
 
-/* The route is known: choose a backend and connect to it; may end the session. */
-void upstream_connect(struct session *s);
+/* The route is known: choose a backend, or wait for a place, and connect to it. */
+struct outcome upstream_begin(struct session *s);
 
-/* In CONNECT: the backend's socket is writable or has failed; or it took too long. */
-void upstream_connected(struct session *s);
-void upstream_timeout(struct session *s);
+/* The backend's socket is writable or has failed; or something took too long. */
+struct outcome upstream_ready(struct session *s);
+struct outcome upstream_due(struct session *s);
+
+/* There may be one: true if it was taken, and what came of it. */
+bool upstream_take_place(struct session *s, struct outcome *ret);
 
 /* Leave the queue; give the place at the backend back.  No-ops if there is none. */
 void upstream_stop_waiting(struct session *s);
 void upstream_release(struct session *s);
 
-/* Its upstream socket is about to be closed, or another process's: its address may be
- * another connection's as soon as it is. */
+/*
+ * Its upstream socket is about to be closed, or another process's: its address may be
+ * another connection's as soon as it is.
+ */
 void upstream_forget(struct session *s);
 
-/* --- session.c --- */
+/* --- tunnel.c --- */
 
-/* Whose doing each reason is, if it is not either's: enum tg_side. */
-extern const uint8_t session_end_sides[TG_END_MAX];
+/* The backend is there; or an adopted relay, or one that stayed, goes on. */
+struct outcome tunnel_begin(struct session *s);
+struct outcome tunnel_resume(struct session *s);
+
+/* Move what can be moved.  NEXT: one side is gone, drain the other. */
+struct outcome tunnel_pump(struct session *s);
+
+/* A deadline has come, or not yet. */
+struct outcome tunnel_due(struct session *s);
+
+/* What of its outbox could be sent at the end of a turn. */
+struct session *tunnel_of(struct relay_store *store);
+void tunnel_moved(struct relay_store *store, size_t out);
+struct outcome tunnel_sent(struct session *s, struct relay_store *store,
+			   enum relay_result r, int err);
+
+/*
+ * What waits in the outbox is sent: before the session is drained, moved or ended.  0, or
+ * -ENOMEM if there is no memory for what was not taken: then the session must end.
+ */
+int tunnel_send_now(struct session *s);
+
+/*
+ * One side is gone: when the other has acknowledged all there is, OVER, but not later
+ * than TUNNEL_DRAIN_MS after.  Called at its beginning, and for an event or its deadline.
+ */
+#define TUNNEL_DRAIN_MS 5000
+struct outcome tunnel_drain_begin(struct session *s);
+struct outcome tunnel_drain_event(struct session *s);
+struct outcome tunnel_drain(struct session *s);
+
+/* --- session.c --- */
 
 /* A new session's place on its worker, and the end of it. */
 void session_link(struct session *s, struct worker *w);
 void session_unlink(struct session *s);
 void session_leg_init(struct session *s, struct leg *leg, int fd);
 
-/* Enter a state and arm its deadline. */
-void session_to(struct session *s, enum session_state state);
-
-/* The state's deadline is in `ms` from now. */
-void session_deadline(struct session *s, int64_t ms);
-
-/* One side is gone: when the other has acknowledged all there is, end. */
-#define SESSION_DRAIN_MS 5000 /* but not later */
-void session_drain(struct session *s, struct leg *broken);
+/* A step was done: the one place where a state follows another. */
+void session_run(struct session *s, struct outcome o);
 
 /* End with one reason, counted once; with RST on both sides if `reset`. */
 void session_end(struct session *s, enum tg_end reason, bool reset);
 
-/* --- tunnel.c --- */
-
-/* The backend is there: begin to relay. */
-void session_relay(struct session *s);
-
-/* Relay, with the deadlines of a relay. */
-void session_resume(struct session *s);
-
-/* Move what can be moved; may end the session. */
-void session_pump(struct session *s);
-
-/* Arm the nearest deadline; or one has come. */
-void session_relay_arm(struct session *s);
-void session_relay_due(struct session *s);
-
-/*
- * What waits in the outbox is sent: before the session is drained, moved or ended.  0, or
- * -ENOMEM if there is no memory for what was not taken: then the session must end.
- */
-int session_send_now(struct session *s);
+/* What it waits for now has so long. */
+static inline void session_due_in(struct session *s, int64_t ms)
+{
+	s->due_ms = ev_now_ms(s->worker->loop) + ms;
+}
 
 #endif

@@ -16,11 +16,12 @@
 #include "base/util.h"
 #include "session/state.h"
 
+#define ATTEMPT_MS   300  /* RFC 8305 8: 250 ms are recommended, 2 s the most */
 #define HEADER_EXTRA 1024 /* our own TLVs: a name, a protocol, an id, a checksum */
 
-static void upstream_try(struct session *s);
-static void connect_to(struct session *s, unsigned i);
-static void failed(struct session *s, int err);
+static struct outcome upstream_try(struct session *s);
+static struct outcome connect_to(struct session *s, unsigned i);
+static struct outcome failed(struct session *s, int err);
 
 static enum tg_end connect_failure(int err)
 {
@@ -145,7 +146,7 @@ static int send_header(struct session *s)
 void upstream_forget(struct session *s)
 {
 	if (s->in_loops)
-		loops_leave(&s->loop_end);
+		loops_leave(s->up.fd);
 	s->in_loops = false;
 }
 
@@ -177,36 +178,34 @@ void upstream_stop_waiting(struct session *s)
 	place_stop_waiting(s->worker, &s->waiter);
 }
 
-/* Not back to the end of the queue if it was for nothing. */
-static bool on_place(struct waiter *x)
+bool upstream_take_place(struct session *s, struct outcome *ret)
 {
-	struct session *s = container_of(x, struct session, waiter);
 	unsigned i;
 
 	if (balance_choose(s->route, &s->client, s->tried, ev_now_ms(s->worker->loop),
 			   &i) != BALANCE_CHOSEN)
 		return false;
 	upstream_stop_waiting(s);
-	connect_to(s, i);
+	*ret = connect_to(s, i);
 	return true;
 }
 
-static void wait_for_place(struct session *s)
+static struct outcome wait_for_place(struct session *s)
 {
 	const struct queue *q = s->route->queue;
+	struct outcome o = outcome_wait();
 
 	if (!q || __atomic_fetch_add(&s->route->queued, 1, __ATOMIC_RELAXED) >= q->size) {
 		if (q)
 			__atomic_fetch_sub(&s->route->queued, 1, __ATOMIC_RELAXED);
-		session_end(s, TG_END_QUEUE_FULL, true);
-		return;
+		return outcome_over(TG_END_QUEUE_FULL, true);
 	}
-	s->waiter.take = on_place;
 	await(s->route, 1);
 	place_wait(s->worker, &s->waiter);
-	session_to(s, ST_QUEUE);
+	session_due_in(s, q->timeout_ms);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	(void)on_place(&s->waiter); /* one that was given back meanwhile */
+	(void)upstream_take_place(s, &o); /* one that was given back meanwhile */
+	return o;
 }
 
 /* --- connecting --- */
@@ -221,8 +220,7 @@ static bool is_ephemeral(const struct proxy *p, const struct addr *a)
 static void note_loop(struct session *s)
 {
 	if (loops_is_near(&s->up_addr))
-		s->in_loops = loops_enter(s->up.fd, &s->up_addr, s->hops + 1u,
-					  &s->loop_end) == 0;
+		s->in_loops = loops_enter(s->up.fd, &s->up_addr, s->hops + 1u) == 0;
 }
 
 /* To the next address of the backend. */
@@ -248,114 +246,88 @@ static int open_backend(struct session *s)
 	return err ? err : ev_io_add(s->worker->loop, &s->up.io, fd, LEG_EVENTS);
 }
 
-static void next_address(struct session *s)
+/* Who is silent has a moment, if there is another to try. */
+static struct outcome next_address(struct session *s)
 {
-	int err;
+	int64_t most = s->config->timeouts.connect_ms;
+	int err = open_backend(s);
 
-	session_to(s, ST_CONNECT);
-	err = open_backend(s);
-	session_to(s, ST_CONNECT); /* its deadline depends on what else there is to try */
-	if (err)
-		failed(s, -err);
+	session_due_in(s, s->more_addrs && most > ATTEMPT_MS ? ATTEMPT_MS : most);
+	return err ? failed(s, -err) : outcome_wait();
 }
 
 /* All its addresses have failed: another backend may do better. */
-static void backend_failed(struct session *s, enum tg_end reason)
+static struct outcome backend_failed(struct session *s, enum tg_end reason)
 {
 	s->tried |= 1ull << (s->backend - s->route->backends);
 	if (reason != TG_END_LOCAL_PORTS) /* that is not its fault */
 		target_failed(s->backend->target, s->route->eject_failures,
 			      s->route->eject_ms, ev_now_ms(s->worker->loop));
-	if (s->retries == s->route->retries_max) {
-		session_end(s, reason, true);
-		return;
-	}
+	if (s->retries == s->route->retries_max)
+		return outcome_over(reason, true);
 	s->retries++;
 	book_add(&s->backend->upstream->retries, 1);
 	leg_close(s, &s->up, true);
 	leg_reset(&s->up);
 	upstream_release(s);
-	upstream_try(s);
+	return upstream_try(s);
 }
 
 /* Our own shortage would be the same elsewhere; anything else is this address's. */
-static void failed(struct session *s, int err)
+static struct outcome failed(struct session *s, int err)
 {
 	enum tg_end reason = connect_failure(err);
 
 	upstream_forget(s);
 	if (reason == TG_END_RESOURCES) {
-		session_end(s, reason, true);
 		if (err == EMFILE || err == ENFILE)
 			ev_task_add(s->worker->loop, &s->worker->shortage);
-		return;
+		return outcome_over(reason, true);
 	}
 	s->failure = (uint8_t)reason;
 	if (reason != TG_END_LOCAL_PORTS && !s->backend->path)
 		target_address_failed(s->backend->target, &s->up_addr,
 				      ev_now_ms(s->worker->loop));
-	if (!s->more_addrs) {
-		backend_failed(s, reason);
-		return;
-	}
+	if (!s->more_addrs)
+		return backend_failed(s, reason);
 	leg_close(s, &s->up, true);
 	leg_reset(&s->up);
-	next_address(s);
+	return next_address(s);
 }
 
 /* To a backend of the route, of which a place is taken. */
-static void connect_to(struct session *s, unsigned i)
+static struct outcome connect_to(struct session *s, unsigned i)
 {
 	s->backend = &s->route->backends[i];
 	s->holds_place = true;
 	s->addrs_tried = 0;
 	s->more_addrs = false;
-	next_address(s);
+	return next_address(s);
 }
 
-static void upstream_try(struct session *s)
+static struct outcome upstream_try(struct session *s)
 {
 	unsigned i;
 
 	switch (balance_choose(s->route, &s->client, s->tried, ev_now_ms(s->worker->loop),
 			       &i)) {
 	case BALANCE_FULL:
-		wait_for_place(s);
-		break;
-	case BALANCE_NONE:
-		session_end(s, s->failure ? s->failure : TG_END_NO_BACKEND, true);
-		break;
+		return wait_for_place(s);
 	case BALANCE_CHOSEN:
-		connect_to(s, i);
-		break;
+		return connect_to(s, i);
+	default:
+		return outcome_over(s->failure ? s->failure : TG_END_NO_BACKEND, true);
 	}
 }
 
-static enum tg_end upstream_admit(struct session *s)
+struct outcome upstream_begin(struct session *s)
 {
-	struct limits_table *t = s->worker->proxy->limits;
-	uint32_t id = session_route_id(s);
-	int64_t now = ev_now_ms(s->worker->loop);
-	const struct limits *l = &s->route->limits;
-	enum tg_end reason;
+	enum tg_end reason = admit_route(s);
 
-	reason = limits_admit(t, LIMITS_ROUTE, id, l, NULL, now, &s->holds);
-	if (reason == TG_END_DONE)
-		reason = limits_admit(t, LIMITS_ROUTE, id, l, &s->client, now, &s->holds);
-	return reason;
+	return reason == TG_END_DONE ? upstream_try(s) : outcome_over(reason, true);
 }
 
-void upstream_connect(struct session *s)
-{
-	enum tg_end reason = upstream_admit(s);
-
-	if (reason == TG_END_DONE)
-		upstream_try(s);
-	else
-		session_end(s, reason, true);
-}
-
-void upstream_connected(struct session *s)
+struct outcome upstream_ready(struct session *s)
 {
 	socklen_t len = sizeof(int);
 	int err = 0;
@@ -365,21 +337,19 @@ void upstream_connected(struct session *s)
 	if (!err && is_ephemeral(s->worker->proxy, &s->up_addr) &&
 	    dial_is_itself(s->up.fd))
 		err = ECONNREFUSED; /* nobody is there but we */
-	if (err) {
-		failed(s, err);
-		return;
-	}
+	if (err)
+		return failed(s, err);
 	target_connected(s->backend->target);
 	target_address_worked(s->backend->target, &s->up_addr);
 	leg_label(s, &s->down, TG_LEG_DOWNSTREAM);
 	leg_take_slot(&s->down, s->backend->downstream);
 	if (s->route->send_proxy && send_header(s) < 0)
-		session_end(s, TG_END_BACKEND_RESET, true);
-	else
-		session_relay(s);
+		return outcome_over(TG_END_BACKEND_RESET, true);
+	return outcome_next();
 }
 
-void upstream_timeout(struct session *s)
+struct outcome upstream_due(struct session *s)
 {
-	failed(s, ETIMEDOUT);
+	return s->waiter.prev ? outcome_over(TG_END_QUEUE_TIMEOUT, true)
+			      : failed(s, ETIMEDOUT);
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USER_BOOK_ENDS_H
+#define USER_BOOK_ENDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+
+/* Whose doing each reason is, if it is not either's: enum tg_side. */
+extern const uint8_t tg_end_sides[TG_END_MAX];
+
+/* enum tg_end_class of each. */
+extern const uint8_t tg_end_classes[TG_END_MAX];
+
+/* Could bytes be passed?  Else it was refused. */
+static inline bool tg_end_is_relayed(unsigned reason)
+{
+	return reason < TG_END_MAX && tg_end_classes[reason] == TG_END_CLASS_RELAYED;
+}
+
+#endif
