@@ -26,70 +26,76 @@ enum tg_side {
  * is; of DONE, TRUNCATED, STUCK and SILENT that is the end which
  * closed or failed first.
  */
-#define TG_ENDS(X)                                                  \
-	X(DONE, "done", CLIENT)                                     \
-	X(CLIENT_RESET, "client_reset", CLIENT)                     \
-	X(BACKEND_RESET, "backend_reset", BACKEND)                  \
-	X(IDLE_TIMEOUT, "idle_timeout", PROXY)                      \
-	X(HALF_CLOSE_TIMEOUT, "half_close_timeout", PROXY)          \
-	X(LIFE_MAX, "life_timeout", PROXY)                          \
-	X(STUCK, "stuck", CLIENT)                                   \
-	X(SILENT, "silent", CLIENT)                                 \
-	X(ZOMBIE, "zombie", PROXY)                                  \
-	X(DRAINED, "drain_deadline", PROXY)                         \
-	X(PROXY_DIED, "proxy_died", PROXY)                          \
-	X(TRUNCATED, "truncated", CLIENT)                           \
-	/* refused: nothing was ever relayed */                     \
-	X(PROCESS_CONNECTIONS, "process_connections", PROXY)        \
-	X(PROCESS_RATE, "process_rate", PROXY)                      \
-	X(LISTENER_CONNECTIONS, "listener_connections", PROXY)      \
-	X(LISTENER_RATE, "listener_rate", PROXY)                    \
-	X(ROUTE_CONNECTIONS, "route_connections", PROXY)            \
-	X(ROUTE_RATE, "route_rate", PROXY)                          \
-	X(SOURCE_CONNECTIONS, "source_connections", CLIENT)         \
-	X(SOURCE_RATE, "source_rate", CLIENT)                       \
-	X(PREFIX_CONNECTIONS, "prefix_connections", CLIENT)         \
-	X(PREFIX_RATE, "prefix_rate", CLIENT)                       \
-	X(PROXY_V1_LINE, "proxy_header_v1_malformed", CLIENT)       \
-	X(PROXY_V1_LENGTH, "proxy_header_v1_too_long", CLIENT)      \
-	X(PROXY_V2_VERSION, "proxy_header_version", CLIENT)         \
-	X(PROXY_V2_COMMAND, "proxy_header_command", CLIENT)         \
-	X(PROXY_V2_FAMILY, "proxy_header_family", CLIENT)           \
-	X(PROXY_V2_ADDRESS, "proxy_header_too_short", CLIENT)       \
-	X(PROXY_V2_TLV, "proxy_header_tlv", CLIENT)                 \
-	X(PROXY_V2_CHECKSUM, "proxy_header_checksum", CLIENT)       \
-	X(PROXY_V2_LENGTH, "proxy_header_too_large", CLIENT)        \
-	X(PROXY_HEADER_MISSING, "proxy_header_missing", CLIENT)     \
-	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted", CLIENT) \
-	X(HELLO_NOT_TLS, "hello_not_tls", CLIENT)                   \
-	X(HELLO_INVALID, "hello_invalid", CLIENT)                   \
-	X(HELLO_TOO_LARGE, "hello_too_large", CLIENT)               \
-	X(HELLO_TIMEOUT, "hello_timeout", CLIENT)                   \
-	X(HELLO_CLOSED, "closed_before_hello", CLIENT)              \
-	X(HELLO_RESET, "reset_before_hello", CLIENT)                \
-	X(NO_SNI, "no_server_name", CLIENT)                         \
-	X(NO_ROUTE, "no_route", CLIENT)                             \
-	X(BACKEND_REFUSED, "backend_refused", BACKEND)              \
-	X(BACKEND_TIMEOUT, "backend_timeout", BACKEND)              \
-	X(BACKEND_UNREACHABLE, "backend_unreachable", BACKEND)      \
-	X(NO_BACKEND, "no_backend", BACKEND)                        \
-	X(QUEUE_FULL, "queue_full", BACKEND)                        \
-	X(QUEUE_TIMEOUT, "queue_timeout", BACKEND)                  \
-	X(CLIENT_GONE, "client_gone_before_backend", CLIENT)        \
-	X(RESOURCES, "out_of_resources", PROXY)                     \
-	X(LOOP, "loop", PROXY)                                      \
-	X(EXPRESSION, "expression_limit", CLIENT)                   \
-	X(EVICTED, "opening_evicted", CLIENT)                       \
-	X(LOCAL_PORTS, "local_ports", PROXY)
+#define TG_ENDS(X)                                                          \
+	X(DONE, "done", CLIENT, RELAYED)                                    \
+	X(CLIENT_RESET, "client_reset", CLIENT, RELAYED)                    \
+	X(BACKEND_RESET, "backend_reset", BACKEND, RELAYED)                 \
+	X(IDLE_TIMEOUT, "idle_timeout", PROXY, RELAYED)                     \
+	X(HALF_CLOSE_TIMEOUT, "half_close_timeout", PROXY, RELAYED)         \
+	X(LIFE_MAX, "life_timeout", PROXY, RELAYED)                         \
+	X(STUCK, "stuck", CLIENT, RELAYED)                                  \
+	X(SILENT, "silent", CLIENT, RELAYED)                                \
+	X(ZOMBIE, "zombie", PROXY, RELAYED)                                 \
+	X(DRAINED, "drain_deadline", PROXY, RELAYED)                        \
+	X(PROXY_DIED, "proxy_died", PROXY, RELAYED)                         \
+	X(TRUNCATED, "truncated", CLIENT, RELAYED)                          \
+	X(PROCESS_CONNECTIONS, "process_connections", PROXY, LIMIT)         \
+	X(PROCESS_RATE, "process_rate", PROXY, LIMIT)                       \
+	X(LISTENER_CONNECTIONS, "listener_connections", PROXY, LIMIT)       \
+	X(LISTENER_RATE, "listener_rate", PROXY, LIMIT)                     \
+	X(ROUTE_CONNECTIONS, "route_connections", PROXY, LIMIT)             \
+	X(ROUTE_RATE, "route_rate", PROXY, LIMIT)                           \
+	X(SOURCE_CONNECTIONS, "source_connections", CLIENT, LIMIT)          \
+	X(SOURCE_RATE, "source_rate", CLIENT, LIMIT)                        \
+	X(PREFIX_CONNECTIONS, "prefix_connections", CLIENT, LIMIT)          \
+	X(PREFIX_RATE, "prefix_rate", CLIENT, LIMIT)                        \
+	X(PROXY_V1_LINE, "proxy_header_v1_malformed", CLIENT, HEADER)       \
+	X(PROXY_V1_LENGTH, "proxy_header_v1_too_long", CLIENT, HEADER)      \
+	X(PROXY_V2_VERSION, "proxy_header_version", CLIENT, HEADER)         \
+	X(PROXY_V2_COMMAND, "proxy_header_command", CLIENT, HEADER)         \
+	X(PROXY_V2_FAMILY, "proxy_header_family", CLIENT, HEADER)           \
+	X(PROXY_V2_ADDRESS, "proxy_header_too_short", CLIENT, HEADER)       \
+	X(PROXY_V2_TLV, "proxy_header_tlv", CLIENT, HEADER)                 \
+	X(PROXY_V2_CHECKSUM, "proxy_header_checksum", CLIENT, HEADER)       \
+	X(PROXY_V2_LENGTH, "proxy_header_too_large", CLIENT, HEADER)        \
+	X(PROXY_HEADER_MISSING, "proxy_header_missing", CLIENT, HEADER)     \
+	X(PROXY_HEADER_UNTRUSTED, "proxy_header_untrusted", CLIENT, HEADER) \
+	X(HELLO_NOT_TLS, "hello_not_tls", CLIENT, HELLO)                    \
+	X(HELLO_INVALID, "hello_invalid", CLIENT, HELLO)                    \
+	X(HELLO_TOO_LARGE, "hello_too_large", CLIENT, HELLO)                \
+	X(HELLO_TIMEOUT, "hello_timeout", CLIENT, HELLO)                    \
+	X(HELLO_CLOSED, "closed_before_hello", CLIENT, HELLO)               \
+	X(HELLO_RESET, "reset_before_hello", CLIENT, HELLO)                 \
+	X(NO_SNI, "no_server_name", CLIENT, HELLO)                          \
+	X(NO_ROUTE, "no_route", CLIENT, HELLO)                              \
+	X(BACKEND_REFUSED, "backend_refused", BACKEND, BACKEND)             \
+	X(BACKEND_TIMEOUT, "backend_timeout", BACKEND, BACKEND)             \
+	X(BACKEND_UNREACHABLE, "backend_unreachable", BACKEND, BACKEND)     \
+	X(NO_BACKEND, "no_backend", BACKEND, BACKEND)                       \
+	X(QUEUE_FULL, "queue_full", BACKEND, BACKEND)                       \
+	X(QUEUE_TIMEOUT, "queue_timeout", BACKEND, BACKEND)                 \
+	X(CLIENT_GONE, "client_gone_before_backend", CLIENT, BACKEND)       \
+	X(RESOURCES, "out_of_resources", PROXY, PROXY)                      \
+	X(LOOP, "loop", PROXY, PROXY)                                       \
+	X(EXPRESSION, "expression_limit", CLIENT, HELLO)                    \
+	X(EVICTED, "opening_evicted", CLIENT, PROXY)                        \
+	X(LOCAL_PORTS, "local_ports", PROXY, BACKEND)
+
+enum tg_end_class {
+	TG_END_CLASS_RELAYED, /* bytes could be passed; all others were refused */
+	TG_END_CLASS_LIMIT,
+	TG_END_CLASS_HEADER,
+	TG_END_CLASS_HELLO,
+	TG_END_CLASS_BACKEND,
+	TG_END_CLASS_PROXY
+};
 
 enum tg_end {
-#define X(name, label, side) TG_END_##name,
+#define X(name, label, side, class) TG_END_##name,
 	TG_ENDS(X)
 #undef X
 		TG_END_MAX
 };
-#define TG_END_FIRST_REFUSED TG_END_PROCESS_CONNECTIONS
-#define TG_END_LAST_LIMIT    TG_END_PREFIX_RATE
 
 /*
  * The proxy book: one slot a row, mapped by the proxy, which adds with relaxed atomics.

@@ -25,7 +25,7 @@ const char *const tg_close_sides[TG_CLOSE_MAX] = {
 };
 
 const char *const tg_end_names[TG_END_MAX] = {
-#define X(name, label, side) label,
+#define X(name, label, side, class) label,
 	TG_ENDS(X)
 #undef X
 };

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "book/pin.h"
+#include "book/ends.h"
 #include "book/proxy_ring.h"
 
 #define HOLE_NS 10000000000u
@@ -37,7 +38,7 @@ void proxy_ring_close(struct proxy_ring *r)
  */
 static uint64_t room_for(const struct proxy_ring *r, const struct proxy_event *e)
 {
-	return e->reason < TG_END_FIRST_REFUSED ? r->size : r->size - r->size / 4;
+	return tg_end_is_relayed(e->reason) ? r->size : r->size - r->size / 4;
 }
 
 /* A number above those of all others, or 0 if the ring has no room for more. */
@@ -68,7 +69,7 @@ void proxy_ring_put(struct proxy_ring *r, const struct proxy_event *e)
 
 	if (!number) {
 		__atomic_fetch_add(&r->state->lost, 1, __ATOMIC_RELAXED);
-		if (e->reason >= TG_END_FIRST_REFUSED)
+		if (!tg_end_is_relayed(e->reason))
 			__atomic_fetch_add(&r->state->refusals_lost, 1, __ATOMIC_RELAXED);
 		return;
 	}

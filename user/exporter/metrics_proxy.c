@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 
+#include "book/ends.h"
 #include "exporter/metrics_page.h"
 
 static void proxy_direction(const struct page *p, const char *name, const char *help,
@@ -53,8 +54,8 @@ static void upstream_value(const struct page *p, const char *name, bool counter,
 	slot_value(p, name, counter, help, true, offset);
 }
 
-static void proxy_ends(const struct page *p, const char *name, const char *help, int from,
-		       int to)
+static void proxy_ends(const struct page *p, const char *name, const char *help,
+		       bool relayed)
 {
 	char extra[96];
 
@@ -63,8 +64,9 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 		const struct proxy_slot *slot = &p->s->slots[i / TG_SIDE_MAX];
 		size_t side = i % TG_SIDE_MAX;
 
-		for (int r = from; r < to; r++) {
-			if (!slot->ends[r][side])
+		for (int r = 0; r < TG_END_MAX; r++) {
+			if (tg_end_is_relayed((unsigned)r) != relayed ||
+			    !slot->ends[r][side])
 				continue;
 			(void)snprintf(extra, sizeof(extra), "reason=\"%s\",side=\"%s\"",
 				       tg_end_names[r], tg_side_names[side]);
@@ -108,10 +110,9 @@ static void proxy_book(const struct page *p)
 	upstream_value(p, "backend_lookups_failed", true,
 		       "Times its name could not be looked up; the last addresses serve.",
 		       offsetof(struct proxy_slot, lookups_failed));
-	proxy_ends(p, "ended", "Relayed connections by how they ended.", 0,
-		   TG_END_FIRST_REFUSED);
+	proxy_ends(p, "ended", "Relayed connections by how they ended.", true);
 	proxy_ends(p, "refused", "Connections that were never relayed, by reason.",
-		   TG_END_FIRST_REFUSED, TG_END_MAX);
+		   false);
 }
 
 static void hellos(const struct page *p)

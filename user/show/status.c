@@ -7,33 +7,41 @@
 #include "base/util.h"
 #include "book/boundary.h"
 #include "book/hooks.h"
+#include "book/ends.h"
 #include "show/flows.h"
 #include "show/offenders.h"
 #include "show/status.h"
 
-static uint64_t ends(const struct snapshot *s, int from, int to)
+static uint64_t ends(const struct snapshot *s, bool relayed)
 {
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < s->slots_n; i++) {
-		for (int r = from; r < to; r++)
-			n += slot_ends(&s->slots[i], r);
+		for (unsigned r = 0; r < TG_END_MAX; r++) {
+			if (tg_end_is_relayed(r) == relayed)
+				n += slot_ends(&s->slots[i], (int)r);
+		}
 	}
 	return n;
+}
+
+/* Of that reason, if it refused them. */
+static uint64_t refusals(const struct proxy_slot *slot, unsigned reason)
+{
+	return tg_end_is_relayed(reason) ? 0 : slot_ends(slot, (int)reason);
 }
 
 static void print_refused(FILE *out, const struct snapshot *s)
 {
 	fprintf(out, "relayed    %" PRIu64 " connections ended, %" PRIu64 " refused\n",
-		ends(s, 0, TG_END_FIRST_REFUSED),
-		ends(s, TG_END_FIRST_REFUSED, TG_END_MAX));
+		ends(s, true), ends(s, false));
 	for (size_t i = 0; i < s->slots_n; i++) {
-		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
-			if (slot_ends(&s->slots[i], r))
+		for (unsigned r = 0; r < TG_END_MAX; r++) {
+			if (refusals(&s->slots[i], r))
 				fprintf(out, "           %s: %s %" PRIu64 "\n",
 					snapshot_name(s, TG_NAME_LISTENER,
 						      s->slots[i].row.listener),
-					tg_end_names[r], slot_ends(&s->slots[i], r));
+					tg_end_names[r], refusals(&s->slots[i], r));
 		}
 	}
 }
@@ -250,14 +258,14 @@ json_t *status_json(const struct snapshot *s, const struct audit *a)
 	json_t *refused = json_object(), *faults = json_object(), *o;
 
 	for (size_t i = 0; i < s->slots_n; i++) {
-		for (int r = TG_END_FIRST_REFUSED; r < TG_END_MAX; r++) {
+		for (unsigned r = 0; r < TG_END_MAX; r++) {
 			json_t *old = json_object_get(refused, tg_end_names[r]);
 
-			if (slot_ends(&s->slots[i], r))
+			if (refusals(&s->slots[i], r))
 				json_object_set_new(
 					refused, tg_end_names[r],
 					json_integer(
-						(json_int_t)slot_ends(&s->slots[i], r) +
+						(json_int_t)refusals(&s->slots[i], r) +
 						json_integer_value(old)));
 		}
 	}
