@@ -31,11 +31,11 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-# One archive a folder, the highest floor first.
+# One archive a folder, the highest floor first.  The linker reads each once, so a call to a
+# floor above does not link; tests/lint/house has who may call whom.
 FLOORS := user/command proxy/process proxy/session proxy/backend proxy/decide proxy/net proxy/config \
 	user/exporter user/show user/load user/book nft user/codec user/base
 LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
-LINKED = -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lcares \
 	-luring -lcurl -lmicrohttpd -lz -lm -lpthread -ldl
 CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c)
@@ -48,7 +48,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*/*_fuzz
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run check unit bpf-test bats lint fuzz kernels bench install uninstall clean help deps check-deps
+.PHONY: all run check docs unit bpf-test bats lint fuzz kernels bench install uninstall clean help deps check-deps
 
 all: $(PROGRAMS)
 
@@ -57,7 +57,7 @@ $(BUILD)/tollgate-exporter: $(BUILD)/user/exporter/exporter.o
 $(BUILD)/tollgate-proxy: $(BUILD)/proxy/main.o
 $(PROGRAMS): $(LIBRARIES)
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LINKED) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 MAINS := proxy/main.c user/command/tollgate.c user/exporter/exporter.c
 define library
@@ -111,7 +111,7 @@ check: check-deps
 # tests and tools are one file each
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBRARIES)
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LINKED) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # preloaded into the program under test
 $(BUILD)/tests/tools/moment.so: tests/tools/moment.c
@@ -124,10 +124,15 @@ units: $(UNITS)
 unit: $(UNITS)
 	$(Q)tests/unit/run.sh $(UNITS)
 
+# what is made from the code's own tables; the unit test compares
+docs: $(BUILD)/tests/unit/exporter/metrics_test
+	$(Q)METRICS_MD=docs/metrics.md $< >/dev/null
+
 tools: $(TOOLS)
 
+# make bats T="gate takeover": those files; F=REGEX: of these the tests whose name it matches
 bats: all $(TOOLS)
-	$(Q)TOLLGATE_BUILD=$(BUILD) tests/bats/run.sh 2
+	$(Q)TOLLGATE_BUILD=$(BUILD) F="$(F)" tests/bats/run.sh 2 $(patsubst %,tests/bats/%.bats,$(T))
 
 # the frame parser beside the kernel's own run of it
 bpf-test: $(BUILD)/tests/bpf/parse_test $(BUILD)/tests/bpf/parse.bpf.o
@@ -150,8 +155,9 @@ fuzzers: $(FUZZERS)
 fuzz: $(FUZZERS)
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
 
-lint:
-	$(Q)tests/lint/check.sh
+# calls are those of the objects
+lint: $(LIBRARIES) $(PROGRAMS)
+	$(Q)BUILD=$(BUILD) tests/lint/check.sh
 
 kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test $(BUILD)/tests/bpf/parse.bpf.o
 	$(Q)tests/setup.sh kernels
@@ -192,7 +198,8 @@ help:
 	@echo "make                 build the three programs and build/tollgate.bpf.o"
 	@echo "make run             set up, build, run the gate with CONFIG=$(CONFIG) until Ctrl-C"
 	@echo "make check           set up, build, run every test"
-	@echo "make unit|bpf-test|bats|lint  one part of the tests"
+	@echo "make unit|bpf-test|bats|lint  one part of the tests; make bats T=gate F=REGEX some of it"
+	@echo "make docs            write what is made from the code's tables: docs/metrics.md"
 	@echo "make kernels          run the kernel-side tests on Debian's 6.1 and 6.12, emulated"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make bench           compare the relay with HAProxy, nginx and sniproxy, the books with none"

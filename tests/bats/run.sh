@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # run.sh [LANES] [FILE...]: the system tests, so many files at a time (2), each in namespaces
-# of its own.  What measures time or the machine comes last, alone.  A file is printed as it
+# of its own; with F=REGEX those whose name it matches.  What measures time or the machine comes last, alone.  A file is printed as it
 # ends, as TAP; fails if a test failed or a file told nothing.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
@@ -17,7 +17,7 @@ trap 'rm -rf "$out"' EXIT
 one() {
 	local name
 	name=$(basename "$1" .bats)
-	bats --timing --tap "$1" >"$out/$name" 2>&1
+	bats --timing --tap ${F:+-f "$F"} "$1" >"$out/$name" 2>&1
 	echo $? >"$out/$name.rc"
 	{
 		flock 9

@@ -37,6 +37,9 @@ banned='\b(strcpy|strcat|sprintf|vsprintf|strncpy|strtok|gets|atoi|atol|strtol|s
 each < <(grep -nE "$banned" "${c[@]}" | sed 's/$/: banned/')
 each < <(grep -nE '(^|[^:"])//' "${c[@]}" | grep -v '"[^"]*//' | sed 's/$/: line comment/')
 
+# who may include and call whom
+each < <(tests/lint/arrows.sh "${BUILD:-build}")
+
 # one library behind one file
 only() { # INCLUDE FILES WHY
 	each < <(printf '%s\n' "${c[@]}" | grep -vE "$2" | xargs -r grep -nE "#include [<\"]$1" |
