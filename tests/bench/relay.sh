@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The relay beside HAProxy, nginx stream and sniproxy on one stage with the same client and
-# server, in turn within each round: medians over ROUNDS, ratios to the best peer of each
-# figure, kept in build/bench/relay.json.  All books are on for all of them: the kernel side
+# server, in turn within each round, each round beginning with another: medians over ROUNDS,
+# ratios to the best peer of each figure, and on which CPUs client, proxy and server ran,
+# kept in build/bench/relay.json.  All books are on for all of them: the kernel side
 # counts the peers' sockets as the host's.
 #   sudo make bench [ROUNDS=7] [ROWS='bulk|exchange|open|memory'] [PEERS='haproxy nginx sniproxy']
 # shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
@@ -135,16 +136,46 @@ rss_of() {
 # note ROW FIGURE PROXY VALUE
 note() { echo "$4" >>"$DIR/row.$1.$2.$3"; }
 
-# measure ROW PROXY UNITS COMMAND...: its JSON, and CPU a unit of the proxy and the machine
+# look FILE PID...: the CPUs their threads ran on last, into it; no process is made for that
+look() {
+	local file=$1 pid task line
+	shift
+	for pid in "$@"; do
+		for task in /proc/"$pid"/task/*/stat; do
+			read -r line 2>/dev/null <"$task" || continue
+			# shellcheck disable=SC2086 # fields, from the third on (proc(5))
+			set -- ${line##*) }
+			echo "${37}" >>"$file"
+		done
+	done
+}
+
+# measure ROW PROXY UNITS COMMAND...: its JSON; CPU a unit of the proxy and the machine; and
+# where client, proxy and server are, ten times a second
 measure() {
-	local row=$1 proxy=$2 units=$3 c0 m0 out
+	local row=$1 proxy=$2 units=$3 server=plain_pid c0 m0 client child pids
+	case $1 in bulk-*) server=iperf_pid ;; open-*) server=tls_pid ;; esac
 	shift 3
+	pids=$(pids_of "$proxy")
 	c0=$(cpu_of "$proxy") m0=$(ticks)
-	out=$("$@")
+	"$@" >"$DIR/measured" &
+	client=$!
+	while [ -e "/proc/$client/stat" ]; do
+		read -r -t 0.1 <>"$DIR/pause" || :
+		child=
+		read -r child <"/proc/$client/task/$client/children" || [ -n "$child" ] || continue
+		# shellcheck disable=SC2086 # a pid, and a space
+		look "$DIR/cpu.$row.$proxy.client" $child
+		# shellcheck disable=SC2086 # pids are words
+		look "$DIR/cpu.$row.$proxy.proxy" $pids
+		look "$DIR/cpu.$row.$proxy.server" "${!server}"
+	done 2>/dev/null
+	wait "$client"
 	note "$row" proxy_cpu_us "$proxy" "$(awk -v a=$(($(cpu_of "$proxy") - c0)) -v n="$units" 'BEGIN { print a / n }')"
 	note "$row" machine_cpu_us "$proxy" "$(awk -v a=$((($(ticks) - m0) * 10000)) -v n="$units" 'BEGIN { print a / n }')"
-	echo "$out"
+	cat "$DIR/measured"
 }
+mkfifo "$DIR/pause"
 
 bulk() { # PROXY PARALLEL GIB
 	local out
@@ -183,10 +214,12 @@ memory() { # PROXY CONNECTIONS
 }
 
 # the plain rows know no sniproxy: it routes by name only
-turn() { # WORK ARGUMENT...: all proxies in turn
+turn() { # WORK ARGUMENT...: all proxies in turn, the first another each round
 	local work=$1 proxy
 	shift
-	for proxy in tollgate $peers; do
+	# shellcheck disable=SC2086 # words
+	for proxy in $(printf '%s\n' tollgate $peers | awk -v by="${round:-0}" '{ all[NR] = $0 }
+		END { for (i = 0; i < NR; i++) print all[(i + by) % NR + 1] }'); do
 		[ "$proxy" != sniproxy ] || [ "$work" = open ] || [ "$work" = memory ] || continue
 		"$work" "$proxy" "$@"
 	done
@@ -242,4 +275,21 @@ for file in "$DIR"/row.*.tollgate; do
 	printf '%-15s %-20s %12.6g %-22s %7.2f %7s  %s\n' "$row" "$figure" "$ours" "$(spread <"$file")" \
 		"$(jq .ratio <<<"$line")" "${goal/#0 */-}" "$(jq -r '.peers | to_entries | map("\(.key) \(.value * 100 | round / 100)") | join(", ")' <<<"$line")"
 done
-jq -s '{rows: .}' <<<"$json" >"$OUT/relay.json"
+# cpus_of ROW PROXY ROLE: the share of looks that found it on each CPU, "0: 61 %, 1: 39 %"
+cpus_of() {
+	sort -n "$DIR/cpu.$1.$2.$3" 2>/dev/null | uniq -c |
+		awk '{ n[NR] = $1; cpu[NR] = $2; all += $1 }
+			END { for (i = 1; i <= NR; i++) printf "%s%d: %.0f %%", i > 1 ? ", " : "", cpu[i], n[i] * 100 / all }'
+}
+echo
+echo "where they ran"
+cpus=
+for file in "$DIR"/cpu.*.proxy; do
+	IFS=. read -r _ row proxy _ <<<"$(basename "$file")"
+	line=$(jq -nc --arg workload "$row" --arg proxy "$proxy" --arg client "$(cpus_of "$row" "$proxy" client)" \
+		--arg on "$(cpus_of "$row" "$proxy" proxy)" --arg server "$(cpus_of "$row" "$proxy" server)" \
+		'{$workload, $proxy, $client, on: $on, $server}')
+	cpus+="$line"$'\n'
+	jq -r '"\(.workload) \(.proxy): client \(.client); proxy \(.on); server \(.server)"' <<<"$line"
+done
+jq -n --slurpfile rows <(printf '%s' "$json") --slurpfile cpus <(printf '%s' "$cpus") '{$rows, $cpus}' >"$OUT/relay.json"
