@@ -22,7 +22,7 @@ each < <(awk '
 	FNR == 1 { start = 0 }
 	/^[a-zA-Z_].*\)( \/\* lint: table \*\/)?[ \t]*$/ { table = /lint: table/ }
 	/^\{/ { start = FNR }
-	/^\}/ { if (start && FNR - start > 80 && !table)
+	/^\}/ { if (start && FNR - start > 60 && !table)
 			printf "%s:%d: function of %d lines\n", FILENAME, start, FNR - start
 		start = 0; table = 0 }' "${c[@]}")
 each < <(wc -l "${c[@]}" | awk '$2 != "total" && $1 > 600 && $2 !~ /^tests\// {
@@ -75,24 +75,41 @@ shellcheck -s bash -S warning \
 	sed 's/^@test \(".*"\) {$/test_() { : \1/' "${bats[@]}" | grep -v '^load \|^#!'
 ) || say "shellcheck of bats files: see above"
 
-# the manual knows every option, every package (and every key: tests/unit/config)
+# tables and what tells of them: options, commands, pages, packages (keys of the
+# configuration: tests/unit/config; metrics: tests/unit/exporter)
+mentions() { # FILE WORDS WHAT: as the manual writes them, with \- for -
+	grep -qF -e "$2" -e "${2//-/\\-}" "$1" || say "$1: says nothing of $3"
+}
+words() { # FILE PATTERN: the quoted words of a table's rows
+	local found
+	found=$(grep -oE "$2" "$1" | cut -d'"' -f2)
+	[ -n "$found" ] || say "$1: where is its table?"
+	printf '%s\n' "$found"
+}
 while read -r page source; do
-	for option in $(grep -oE '\{ "[a-z-]+", (required|no)_argument' "$source" | cut -d'"' -f2); do
-		grep -q -- "$(sed 's/-/\\\\-/g' <<<"--$option")" "$page" ||
-			say "$page: does not explain --$option"
-	done
-	# what completes the command, where there is one
-	completion=${page%.8}.bash-completion
-	[ ! -e "$completion" ] || for option in $(grep -oE '\{ "[a-z-]+", (required|no)_argument' "$source" | cut -d'"' -f2); do
-		grep -q -- "--$option\b" "$completion" || say "$completion: does not complete --$option"
+	for option in $(words "$source" '\{ "[a-z-]+", (required|no)_argument'); do
+		mentions "$page" "--$option" "--$option"
+		mentions "$source" "--$option" "--$option in its help"
+		# what completes the command, where there is one
+		completion=${page%.8}.bash-completion
+		[ ! -e "$completion" ] || mentions "$completion" "--$option" "--$option"
 	done
 done <<PAGES
 user/command/tollgate.8 user/command/options.c
 user/exporter/tollgate-exporter.8 user/exporter/exporter.c
 proxy/tollgate-proxy.8 proxy/main.c
 PAGES
+for command in $(words user/command/tollgate.c '\{ "[a-z-]+", cmd_'); do
+	mentions user/command/options.c "  $command " "the command $command"
+	grep -qE "^\.B(I|R)? \"?${command//-/.*-}( |\"|$)" user/command/tollgate.8 ||
+		say "user/command/tollgate.8: says nothing of the command $command"
+	mentions user/command/tollgate.bash-completion "$command" "the command $command"
+done
+for path in $(words user/exporter/pages.c '\{ "/[a-z]+", page_'); do
+	mentions user/exporter/tollgate-exporter.8 "$path" "the page $path"
+done
 for package in $(sed -n 's/^\t\([a-z][a-z0-9.+-]*\):[/].*/\1/p' tests/setup.sh); do
-	grep -q "\`$package\`" README.md || say "README.md: does not name the package $package"
+	mentions docs/building.md "\`$package\`" "the package $package"
 done
 grep -q "VERSION := $(sed -n 's/.*TOLLGATE_VERSION "\(.*\)"/\1/p' user/base/version.h)\$" Makefile ||
 	say "Makefile and user/base/version.h: two versions"

@@ -14,7 +14,7 @@
 #define COUNT_MAX   1000000
 #define IDLE_MS_MAX (7 * 24 * 3600 * 1000ll)
 
-static void usage(FILE *out)
+static void usage(FILE *out) /* lint: table */
 {
 	fprintf(out,
 		"usage: tollgate COMMAND [OPTION]...\n"
