@@ -5,15 +5,16 @@
  * touches a client's byte.
  */
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "backend/loops.h"
+#include "base/ev.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/util.h"
@@ -24,6 +25,7 @@
 #include "process/orders.h"
 
 #define HEARTBEAT_MS 1000
+#define DRAINING_MS  20	  /* between two looks whether the workers have ended */
 #define LATE_MS	     100  /* between two looks for what relays by now */
 #define BUFFERS_MAX  4096 /* a worker: 64 MiB */
 
@@ -56,24 +58,25 @@ static void start_successor(struct daemon *d)
 		(void)log_errno(err, "cannot start a successor; run --upgrade as root");
 }
 
-/* Somebody is at the socket for successors. */
-static void on_successor(struct daemon *d)
+/* Somebody is at the socket for successors: true if he has taken over. */
+static bool take_successor(struct daemon *d)
 {
 	int fd = handover_accept(d->successor_fd), err;
 
 	if (fd < 0) {
 		log_limited(LOG_WARN, "refused who asked to take over: %s",
 			    strerror(-fd));
-		return;
+		return false;
 	}
 	log_info("a successor takes over");
 	err = upgrade_give(fd, d->endfd, &d->proxy, d->config, d->fds);
 	if (err) {
 		close(fd);
-		return;
+		return false;
 	}
 	d->given_fd = fd;
 	d->succeeded = true;
+	return true;
 }
 
 /* What waited for a hello or a backend relays by now: it need not end with us. */
@@ -83,15 +86,6 @@ static void give_late(struct daemon *d)
 		return;
 	close(d->given_fd);
 	d->given_fd = -1;
-}
-
-/* The old process sends what has begun to relay meanwhile, until it ends. */
-static void on_old(struct daemon *d)
-{
-	if (upgrade_take_late(d->old_fd, &d->proxy, d->config) == 0)
-		return;
-	close(d->old_fd);
-	d->old_fd = -1;
 }
 
 static bool may_ask(const struct signalfd_siginfo *sig)
@@ -112,69 +106,124 @@ static void on_usr2(struct daemon *d, const struct signalfd_siginfo *sig)
 	start_successor(d);
 }
 
-/* True if we are to end. */
-static bool on_signal(struct daemon *d, bool draining)
-{
-	struct signalfd_siginfo sig;
+/* --- the loop of the main thread --- */
 
-	if (read(d->sigfd, &sig, sizeof(sig)) != sizeof(sig))
-		return false;
-	if (sig.ssi_signo == SIGUSR2) {
-		if (!draining)
-			on_usr2(d, &sig);
-		return false;
-	}
-	if (sig.ssi_signo == SIGHUP) {
-		if (!draining)
-			daemon_reload(d);
-		return false;
-	}
-	log_info("%s: %s", strsignal((int)sig.ssi_signo),
-		 draining ? "stopping at once" : "draining");
-	begin_drain(d, draining ? 0 : d->config->timeouts.drain_ms);
-	return true;
+struct serving {
+	struct daemon *d;
+	struct ev_loop *loop;
+	struct ev_io signals, successor, old;
+	struct ev_timer tick;
+	uint64_t late_ns; /* the last look for what relays by now */
+	bool draining;
+};
+
+static void drain(struct serving *v, int64_t deadline_ms)
+{
+	begin_drain(v->d, deadline_ms);
+	v->draining = true;
+	ev_io_del(v->loop, &v->successor);
+	ev_timer_set(v->loop, &v->tick, DRAINING_MS);
 }
 
-static void tend(struct daemon *d, bool draining)
+static void on_signal(struct ev_io *io, uint32_t events)
 {
-	static uint64_t late_ns;
+	struct serving *v = container_of(io, struct serving, signals);
+	struct signalfd_siginfo sig;
+
+	(void)events;
+	if (read(v->d->sigfd, &sig, sizeof(sig)) != sizeof(sig))
+		return;
+	if (sig.ssi_signo == SIGUSR2 || sig.ssi_signo == SIGHUP) {
+		if (v->draining)
+			return;
+		if (sig.ssi_signo == SIGUSR2)
+			on_usr2(v->d, &sig);
+		else
+			daemon_reload(v->d);
+		return;
+	}
+	log_info("%s: %s", strsignal((int)sig.ssi_signo),
+		 v->draining ? "stopping at once" : "draining");
+	drain(v, v->draining ? 0 : v->d->config->timeouts.drain_ms);
+}
+
+static void on_successor(struct ev_io *io, uint32_t events)
+{
+	struct serving *v = container_of(io, struct serving, successor);
+
+	(void)events;
+	if (take_successor(v->d))
+		drain(v, v->d->config->timeouts.drain_ms);
+}
+
+/* The old process sends what has begun to relay meanwhile, until it ends. */
+static void on_old(struct ev_io *io, uint32_t events)
+{
+	struct serving *v = container_of(io, struct serving, old);
+	struct daemon *d = v->d;
+
+	(void)events;
+	if (upgrade_take_late(d->old_fd, &d->proxy, d->config) == 0)
+		return;
+	ev_io_del(v->loop, io);
+	close(d->old_fd);
+	d->old_fd = -1;
+}
+
+static void on_tick(struct ev_timer *timer)
+{
+	struct serving *v = container_of(timer, struct serving, tick);
+	struct daemon *d = v->d;
 	uint64_t now = util_now_ns();
 
 	if (!d->succeeded)
 		book_set(&d->proxy.state->heartbeat_ns, now);
-	if (!draining) {
+	if (!v->draining) {
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
 		loops_look();
 	}
-	if (d->given_fd >= 0 && now - late_ns > LATE_MS * 1000000ull) {
-		late_ns = now;
+	if (d->given_fd >= 0 && now - v->late_ns > LATE_MS * 1000000ull) {
+		v->late_ns = now;
 		give_late(d);
 	}
+	if (v->draining && !workers_alive(d))
+		ev_loop_stop(v->loop);
+	else
+		ev_timer_set(v->loop, timer, v->draining ? DRAINING_MS : HEARTBEAT_MS);
+}
+
+static int watch(struct serving *v)
+{
+	struct daemon *d = v->d;
+	int err = ev_loop_open(&v->loop);
+
+	if (!err)
+		err = ev_io_add(v->loop, &v->signals, d->sigfd, EPOLLIN);
+	if (!err && d->successor_fd >= 0)
+		err = ev_io_add(v->loop, &v->successor, d->successor_fd, EPOLLIN);
+	if (!err && d->old_fd >= 0)
+		err = ev_io_add(v->loop, &v->old, d->old_fd, EPOLLIN);
+	if (!err)
+		ev_timer_set(v->loop, &v->tick, 0);
+	return err;
 }
 
 static int run(struct daemon *d)
 {
-	bool draining = false;
+	struct serving v = { .d = d,
+			     .signals = { .fd = -1, .fn = on_signal },
+			     .successor = { .fd = -1, .fn = on_successor },
+			     .old = { .fd = -1, .fn = on_old },
+			     .tick = { .fn = on_tick } };
+	int err = watch(&v);
 
-	while (!draining || workers_alive(d)) {
-		struct pollfd p[3] = { { .fd = d->sigfd, .events = POLLIN },
-				       { .fd = draining ? -1 : d->successor_fd,
-					 .events = POLLIN },
-				       { .fd = d->old_fd, .events = POLLIN } };
-		int n = poll(p, 3, draining ? 20 : HEARTBEAT_MS);
-
-		tend(d, draining);
-		if (n > 0 && p[1].revents) {
-			on_successor(d);
-			if (d->succeeded) {
-				begin_drain(d, d->config->timeouts.drain_ms);
-				draining = true;
-			}
-		}
-		if (n > 0 && p[2].revents)
-			on_old(d);
-		if (n > 0 && p[0].revents)
-			draining |= on_signal(d, draining);
+	if (!err)
+		err = ev_loop_run(v.loop);
+	ev_loop_close(v.loop);
+	if (err) {
+		(void)log_errno(err, "the main thread's event loop failed");
+		begin_drain(d, 0);
+		return EXIT_BAD;
 	}
 	log_info("stopped");
 	return EXIT_OK;

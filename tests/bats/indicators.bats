@@ -563,6 +563,7 @@ release_20() {
 	told map_full wire
 	release_20
 	told map_full wire
+	within 10 sockets_closed # their last frames find no place either
 	run -0 tollgate audit --accept "too small, known"
 	mended
 	tollgate status | grep -q "too small, known"
