@@ -302,7 +302,7 @@ static void count(struct session *s)
 {
 	__atomic_fetch_add(&s->worker->proxy->sessions, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
-	admit_count(s, s->config);
+	session_count(s, s->config);
 	s->holds_place = target_take(s->backend->target, 0);
 }
 

@@ -204,6 +204,7 @@ static struct outcome parse_header(struct session *s)
 {
 	struct opening *o = s->opening;
 	enum tg_end reason = TG_END_DONE;
+	struct facts facts;
 	enum pp_fault fault;
 	ssize_t n = pp_decode(o->head, o->len, &o->pp, &fault);
 
@@ -217,8 +218,8 @@ static struct outcome parse_header(struct session *s)
 	leg_move_to_header(&s->down, (size_t)n);
 	if (o->pp.known && !o->pp.local) {
 		s->client = o->pp.src;
-		reason = admit_accept(s->worker, s->listener, s->config, &s->client,
-				      &s->holds);
+		facts = session_facts(s);
+		reason = decide_accept(s->worker, &facts, &s->holds);
 	}
 	if (reason != TG_END_DONE)
 		return outcome_over(reason, true);

@@ -78,6 +78,7 @@ void session_unlink(struct session *s)
 
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
+	struct facts facts = session_facts(s);
 	struct worker *w = s->worker;
 	uint64_t lost_up, lost_down;
 	enum tg_side side;
@@ -101,7 +102,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	side = end_side(s, reason);
 	book_add(&s->down.slot->ends[reason][side], 1);
 	session_tell(s, reason, side, lost_up, lost_down);
-	admit_note(w, s->listener, reason, &s->client);
+	decide_note(w, &facts, reason);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);

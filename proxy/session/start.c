@@ -16,6 +16,7 @@
 static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason,
 		   const struct addr *peer)
 {
+	const struct facts facts = { .listener = l, .client = peer };
 	const struct linger now = { .l_onoff = 1 };
 	struct sock_label label = { .listener = l->id,
 				    .leg = TG_LEG_DOWNSTREAM,
@@ -28,7 +29,7 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
 	book_add(&l->slot->ends[reason][tg_end_sides[reason]], 1);
-	admit_note(w, l, reason, peer);
+	decide_note(w, &facts, reason);
 }
 
 /* The first state; where nothing is said before the relay, its end. */
@@ -52,6 +53,7 @@ static struct outcome begin(struct session *s)
 void session_start(struct worker *w, struct listener *l, int fd,
 		   const struct sockaddr *from)
 {
+	struct facts facts = { .config = w->config, .listener = l };
 	struct limits_holds holds = { .n = 0 };
 	enum tg_end reason;
 	struct session *s;
@@ -60,7 +62,7 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	bool trusted;
 
 	addr_from_sockaddr(from, &peer);
-	trusted = admit_is_trusted(l, &peer);
+	trusted = decide_is_trusted(l, &peer);
 	hops = loops_hops(&peer);
 	if (hops > w->config->listeners_count) { /* it must have been somewhere twice */
 		reason = TG_END_LOOP;
@@ -70,11 +72,13 @@ void session_start(struct worker *w, struct listener *l, int fd,
 			"look where the names of backends lead",
 			l->name);
 	} else {
-		reason = admit_accept(w, l, w->config, NULL, &holds);
+		reason = decide_accept(w, &facts, &holds);
 	}
-	if (reason == TG_END_DONE && !trusted &&
-	    !l->path) /* else its header says who it is */
-		reason = admit_accept(w, l, w->config, &peer, &holds);
+	/* else its header says who it is */
+	if (reason == TG_END_DONE && !trusted && !l->path) {
+		facts.client = &peer;
+		reason = decide_accept(w, &facts, &holds);
+	}
 	s = reason == TG_END_DONE ? calloc(1, sizeof(*s)) : NULL;
 	if (!s) {
 		limits_release(w->proxy->limits, &holds);

@@ -11,9 +11,10 @@
  *   RELAY          tunnel.c      DRAIN, when one side is gone
  *   DRAIN          tunnel.c      (over)
  *
- * Below them: leg.c (a socket and its place in the books), admit.c (limits), openings.c
- * (who has said nothing yet), event.c (what is told at the end).  Beside session.c, and
- * above them: start.c, move.c (to another process), walk.c (looking for zombies).
+ * Below them: leg.c (a socket and its place in the books), count.c (its limits),
+ * openings.c (who has said nothing yet), event.c (what is told at the end).  Beside
+ * session.c, and above them: start.c, move.c (to another process), walk.c (looking for
+ * zombies).
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
@@ -25,7 +26,7 @@
 #include "book/writer.h"
 #include "codec/hello.h"
 #include "codec/pp.h"
-#include "decide/limits.h"
+#include "decide/decide.h"
 #include "net/outcome.h"
 #include "net/relay.h"
 #include "session/openings.h"
@@ -189,28 +190,13 @@ struct outcome opening_due(const struct session *s);
  */
 struct outcome opening_sniff(struct session *s);
 
-/* --- admit.c --- */
+/* --- count.c --- */
 
-/* Must this peer send a PROXY header? */
-bool admit_is_trusted(const struct listener *l, const struct addr *peer);
-
-/*
- * Count against the limits of the process and the listener: as a whole, or if `client` is
- * given of that source.  0, or the reason to refuse it.
- */
-enum tg_end admit_accept(struct worker *w, const struct listener *l,
-			 const struct config *c, const struct addr *client,
-			 struct limits_holds *holds);
-
-/* The same of the session's route, and its client there. */
-enum tg_end admit_route(struct session *s);
+/* What decide/ is to know of it. */
+struct facts session_facts(const struct session *s);
 
 /* Count a session that lives already by the limits of `c`, whatever they say. */
-void admit_count(struct session *s, struct config *c);
-
-/* If the reason is a limit, the client goes to the list of offenders. */
-void admit_note(struct worker *w, const struct listener *l, enum tg_end reason,
-		const struct addr *client);
+void session_count(struct session *s, struct config *c);
 
 /* --- event.c --- */
 

@@ -322,7 +322,8 @@ static struct outcome upstream_try(struct session *s)
 
 struct outcome upstream_begin(struct session *s)
 {
-	enum tg_end reason = admit_route(s);
+	struct facts facts = session_facts(s);
+	enum tg_end reason = decide_route(s->worker, &facts, &s->holds);
 
 	return reason == TG_END_DONE ? upstream_try(s) : outcome_over(reason, true);
 }

@@ -96,11 +96,13 @@ static void the_source_of_a_header_is_counted_by_its_limit(void)
 	static const char header[] = "PROXY TCP4 203.0.113.7 203.0.113.8 1000 443\r\n";
 	struct session *s = opening(ST_HEADER);
 	struct limits_holds other = { .n = 0 };
+	struct facts facts;
 	struct addr a = { .port = 0 };
 
 	(void)addr_parse_ip("203.0.113.7", a.ip);
-	CHECK_INT(TG_END_DONE,
-		  admit_accept(&st.worker, s->listener, s->config, &a, &other));
+	facts = session_facts(s);
+	facts.client = &a;
+	CHECK_INT(TG_END_DONE, decide_accept(&st.worker, &facts, &other));
 	says(st.client, &s->down, header, sizeof(header) - 1);
 	CHECK_OVER(TG_END_SOURCE_CONNECTIONS, true, opening_read(s));
 	limits_release(st.proxy.limits, &other);
