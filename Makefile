@@ -11,8 +11,10 @@ FUZZ_SECONDS ?= 60
 Q := $(if $(V),,@)
 
 ifdef SAN
-BUILD := build/san
-SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all
+comma := ,
+BUILD := build/san-$(subst $(comma),-,$(SAN))
+# ThreadSanitizer knows no fence; where we have one, what is between is atomic anyway
+SANFLAGS := -fsanitize=$(SAN) $(if $(filter thread,$(SAN)),-Wno-tsan,-fno-sanitize-recover=all)
 else
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 endif
@@ -48,7 +50,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*/*_fuzz
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run check docs unit bpf-test bats lint fuzz kernels bench install uninstall clean help deps check-deps
+.PHONY: all run check docs tsan unit bpf-test bats lint fuzz kernels bench install uninstall clean help deps check-deps
 
 all: $(PROGRAMS)
 
@@ -150,6 +152,11 @@ build/fuzz/%: tests/fuzz/%.c $(CODECS)
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -o $@ $^ $(LIBS)
 
+# two threads that touch the same word: unit tests, a relay, reloads, upgrades
+tsan: all $(TOOLS)
+	$(Q)$(MAKE) --no-print-directory SAN=thread unit all
+	$(Q)tests/tsan.sh $(BUILD) build/san-thread
+
 fuzzers: $(FUZZERS)
 
 fuzz: $(FUZZERS)
@@ -201,6 +208,7 @@ help:
 	@echo "make unit|bpf-test|bats|lint  one part of the tests; make bats T=gate F=REGEX some of it"
 	@echo "make docs            write what is made from the code's tables: docs/metrics.md"
 	@echo "make kernels          run the kernel-side tests on Debian's 6.1 and 6.12, emulated"
+	@echo "make tsan            unit tests, upgrades and reloads under ThreadSanitizer"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make bench           compare the relay with HAProxy, nginx and sniproxy, the books with none"
 	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"

@@ -40,6 +40,8 @@ ended() { # PID FILE: what it wrote, and how it ended
 }
 part "kernels 6.1 and 6.12, emulated" ended "$kernels_pid" "$kernels"
 
+part "threads, ThreadSanitizer" $make --no-print-directory tsan
+
 echo "== system tests"
 out=$(mktemp)
 TOLLGATE_BUILD=$build tests/bats/run.sh 2 | tee "$out"

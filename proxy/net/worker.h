@@ -33,7 +33,7 @@ struct proxy {
 	unsigned workers_n;
 	unsigned sessions;     /* all workers; relaxed atomic */
 	unsigned upstreams;    /* of these, with a socket to a backend; relaxed atomic */
-	unsigned sockets_max;  /* by descriptors */
+	unsigned sockets_max;  /* by descriptors; relaxed atomic */
 	unsigned waiting;      /* for a place at a backend; relaxed atomic */
 	size_t openings_bytes; /* held of what clients said first; relaxed atomic */
 	struct limits_table *limits;

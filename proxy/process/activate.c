@@ -245,5 +245,5 @@ void daemon_set_limits(struct daemon *d, const struct config *c)
 	/* epoll, eventfd, io_uring and listening sockets of each worker */
 	other = FDS_RESERVED + n * (3 + c->listeners_count) + 2 * n * p->pipes_max;
 	fds -= fds > other ? other : fds;
-	p->sockets_max = fds > 8 ? (unsigned)fds : 8;
+	__atomic_store_n(&p->sockets_max, fds > 8 ? (unsigned)fds : 8, __ATOMIC_RELAXED);
 }

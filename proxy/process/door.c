@@ -97,7 +97,8 @@ static bool is_full(const struct worker *w)
 	unsigned waiting = sessions > upstreams ? sessions - upstreams : 0;
 
 	/* of those that say nothing yet half may still want a socket to a backend */
-	return sessions + upstreams + waiting / 2 + 2 > w->proxy->sockets_max;
+	return sessions + upstreams + waiting / 2 + 2 >
+	       __atomic_load_n(&w->proxy->sockets_max, __ATOMIC_RELAXED);
 }
 
 /* Errors of the one connection, not of the listening socket (accept(2)). */
