@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # A new program takes over: nothing fails, no byte is lost, no count goes back.
-# UPGRADES, TRANSFERS and BYTES make it longer: 10, 500 and 24000000 are a minute.
+# UPGRADES, TRANSFERS and BYTES make it longer: 10, 500 and 24000000 are a minute.  OTHER is
+# the build directory of another release, whose proxy is every second successor.
 
 load helpers
 
@@ -27,8 +28,9 @@ teardown() { stage_down; }
 
 # upgrade N: the running proxy gives way to the next
 upgrade() {
-	local old=$proxy_pid
-	start "proxy$1" gate "$BIN/tollgate-proxy" --upgrade --config "$DIR/gate.yaml" --pins "$PINS"
+	local old=$proxy_pid program=$BIN/tollgate-proxy
+	[ -z "${OTHER:-}" ] || [ $(($1 % 2)) = 0 ] || program=$OTHER/tollgate-proxy
+	start "proxy$1" gate "$program" --upgrade --config "$DIR/gate.yaml" --pins "$PINS"
 	within 20 grep -q ready "$DIR/proxy$1.log" || {
 		cat "$DIR/proxy$1.log" "$DIR"/proxy*.log
 		return 1
