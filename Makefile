@@ -40,7 +40,7 @@ FLOORS := user/command proxy/process proxy/session proxy/backend proxy/decide pr
 LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
 LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lcrypto -lcares \
 	-luring -lcurl -lmicrohttpd -lz -lm -lpthread -ldl
-CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c)
+CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c) proxy/session/pack.c
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/tools/moment.c,$(wildcard tests/tools/*.c)) tests/proxy-protocol/conform.c) \

@@ -30,7 +30,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HANDOVER_VERSION     2
+#define HANDOVER_VERSION     3 /* the one before is spoken, too */
 #define HANDOVER_FDS_MAX     6
 #define HANDOVER_DATA_MAX    (2 * 1024 * 1024) /* the largest opening fits */
 #define HANDOVER_PATIENCE_MS 10000	       /* for the other end to say something */

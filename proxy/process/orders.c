@@ -199,6 +199,7 @@ int orders_leave_listeners(struct worker *w, void *arg)
 struct adoption {
 	struct worker_post post;
 	uint8_t *data;
+	size_t len;
 	unsigned fds_n;
 	int fds[];
 };
@@ -207,7 +208,7 @@ static void run_adoption(struct worker *w, struct worker_post *post)
 {
 	struct adoption *m = container_of(post, struct adoption, post);
 
-	session_take(w, m->data, m->fds);
+	session_take(w, m->data, m->len, m->fds, m->fds_n);
 	free(m->data);
 	free(m);
 }
@@ -222,7 +223,8 @@ static void drop_adoption(struct worker_post *post)
 	free(m);
 }
 
-int orders_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n)
+int orders_adopt(struct worker *w, uint8_t *data, size_t len, const int *fds,
+		 unsigned fds_n)
 {
 	struct adoption *m = calloc(1, sizeof(*m) + fds_n * sizeof(*fds));
 
@@ -231,6 +233,7 @@ int orders_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n
 	m->post.run = run_adoption;
 	m->post.drop = drop_adoption;
 	m->data = data;
+	m->len = len;
 	m->fds_n = fds_n;
 	memcpy(m->fds, fds, fds_n * sizeof(*fds));
 	if (worker_post(w, &m->post))

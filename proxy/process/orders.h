@@ -41,6 +41,7 @@ int orders_leave_listeners(struct worker *w, void *arg);
  * Go on with a session of the old process; `data` is to be freed.  0, or -ENOMEM or
  * -ESRCH with nothing taken.
  */
-int orders_adopt(struct worker *w, uint8_t *data, const int *fds, unsigned fds_n);
+int orders_adopt(struct worker *w, uint8_t *data, size_t len, const int *fds,
+		 unsigned fds_n);
 
 #endif

@@ -289,21 +289,6 @@ static int start_workers(struct daemon *d, const struct config *c)
 	return err;
 }
 
-/* As root, so that the old process knows that it may trust us. */
-static int find_old(struct daemon *d)
-{
-	if (writer_running(d->proxy.writer, &d->old) < 0) {
-		log_error(
-			"--upgrade: no proxy is running on these books; start without it");
-		return -ESRCH;
-	}
-	d->old_fd = handover_connect(d->load, d->old);
-	if (d->old_fd < 0)
-		return log_errno(d->old_fd, "cannot reach the running proxy (pid %d)",
-				 (int)d->old);
-	return upgrade_begin(d->old_fd, &d->inherited, &d->inherited_n);
-}
-
 static void forget_inherited(struct daemon *d)
 {
 	for (unsigned i = 0; i < d->inherited_n; i++) {
@@ -313,6 +298,34 @@ static void forget_inherited(struct daemon *d)
 	free(d->inherited);
 	d->inherited = NULL;
 	d->inherited_n = 0;
+}
+
+/* As root, so that the old process knows that it may trust us. */
+static int find_old(struct daemon *d)
+{
+	int err = -EPROTO;
+
+	if (writer_running(d->proxy.writer, &d->old) < 0) {
+		log_error(
+			"--upgrade: no proxy is running on these books; start without it");
+		return -ESRCH;
+	}
+	/* one that does not know our version ends the conversation at once */
+	for (uint32_t v = HANDOVER_VERSION;
+	     v + 1 >= HANDOVER_VERSION && (err == -EPROTO || err == -ECONNRESET); v--) {
+		d->old_fd = handover_connect(d->load, d->old);
+		if (d->old_fd < 0)
+			return log_errno(d->old_fd,
+					 "cannot reach the running proxy (pid %d)",
+					 (int)d->old);
+		err = upgrade_begin(d->old_fd, v, &d->inherited, &d->inherited_n);
+		if (!err)
+			return 0;
+		close(d->old_fd);
+		d->old_fd = -1;
+		forget_inherited(d);
+	}
+	return log_errno(err, "the running proxy does not hand over (its log says why)");
 }
 
 static void accept_now(struct daemon *d)

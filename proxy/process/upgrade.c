@@ -81,9 +81,9 @@ static int add_health(const struct handover_message *m)
 	return 0;
 }
 
-int upgrade_begin(int fd, struct inherited **ret, unsigned *n)
+int upgrade_begin(int fd, uint32_t version, struct inherited **ret, unsigned *n)
 {
-	const struct hello_message hello = { HANDOVER_VERSION, TG_ABI_VERSION };
+	const struct hello_message hello = { version, TG_ABI_VERSION };
 	struct handover_message m = { 0 };
 	struct handover h = talk(fd);
 	int err;
@@ -100,9 +100,7 @@ int upgrade_begin(int fd, struct inherited **ret, unsigned *n)
 						  : -EPROTO;
 	}
 	handover_message_clear(&m);
-	return err ? log_errno(err, "the running proxy does not hand over (its log says "
-				    "why)")
-		   : 0;
+	return err;
 }
 
 void upgrade_restore_health(void)
@@ -178,6 +176,7 @@ int upgrade_agree(int fd, const struct inherited *list, unsigned n)
 struct taking {
 	struct {
 		uint8_t *data;
+		size_t len;
 		int fds[HANDOVER_FDS_MAX];
 		unsigned fds_n;
 	} kept[SESSION_GIVE_MAX];
@@ -202,6 +201,7 @@ static bool keep(struct taking *t, struct config *c, struct handover_message *m)
 		return false;
 	memcpy(t->kept[t->n].data, m->data, m->len);
 	memcpy(t->kept[t->n].fds, m->fds, sizeof(m->fds));
+	t->kept[t->n].len = m->len;
 	t->kept[t->n].fds_n = m->fds_n;
 	m->fds_n = 0; /* now kept */
 	t->n++;
@@ -213,8 +213,8 @@ static void commit(struct taking *t, struct proxy *p)
 	for (unsigned i = 0; i < t->n; i++) {
 		struct worker *w = &p->workers[t->number++ % p->workers_n];
 
-		if (orders_adopt(w, t->kept[i].data, t->kept[i].fds, t->kept[i].fds_n) <
-		    0)
+		if (orders_adopt(w, t->kept[i].data, t->kept[i].len, t->kept[i].fds,
+				 t->kept[i].fds_n) < 0)
 			continue; /* cleared below: both its ends are told */
 		t->kept[i].data = NULL;
 		t->kept[i].fds_n = 0;
@@ -290,6 +290,7 @@ int upgrade_take_late(int fd, struct proxy *p, struct config *c)
 /* --- the old process --- */
 
 static uint32_t conversation; /* with how many successors */
+static uint32_t spoken;	      /* the version of the last one */
 
 static int give_listeners(const struct handover *h, const struct proxy *p,
 			  const struct config *c, const int *fds)
@@ -353,7 +354,9 @@ static int greet(const struct handover *h, struct handover_message *m)
 	if (err || m->len != sizeof(hello))
 		return err ? err : -EPROTO;
 	memcpy(&hello, m->data, sizeof(hello));
-	if (hello.version == HANDOVER_VERSION && hello.abi_version == TG_ABI_VERSION)
+	spoken = hello.version;
+	if ((spoken == HANDOVER_VERSION || spoken == HANDOVER_VERSION - 1) &&
+	    hello.abi_version == TG_ABI_VERSION)
 		return 0;
 	log_error(
 		"the successor speaks version %u of the handover and %u of the books, this "
@@ -398,8 +401,10 @@ static int give_sessions(const struct handover *h, struct worker *w, unsigned *g
 	int err = b ? 0 : -ENOMEM;
 	unsigned n;
 
-	if (b)
+	if (b) {
 		b->conversation = conversation;
+		b->version = spoken;
+	}
 	do {
 		if (!err)
 			err = worker_call(w, session_batch_begin, b);

@@ -19,10 +19,11 @@ struct inherited {
 /* --- the successor --- */
 
 /*
- * Say who we are, and take the listening sockets and what is known of backends.  0 and a
- * list of *n to free, or a negative errno, logged.
+ * Say which version we speak, HANDOVER_VERSION or the one before, and take the listening
+ * sockets and what is known of backends.  0 and a list of *n to free, or a negative
+ * errno: the old process may speak the other one.
  */
-int upgrade_begin(int fd, struct inherited **ret, unsigned *n);
+int upgrade_begin(int fd, uint32_t version, struct inherited **ret, unsigned *n);
 
 /* What was known of backends is put where they are now, whose targets exist. */
 void upgrade_restore_health(void);

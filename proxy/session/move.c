@@ -10,78 +10,44 @@
 #include <unistd.h>
 
 #include "backend/target.h"
+#include "session/pack.h"
 #include "session/state.h"
-
-struct packed_leg {
-	uint64_t rx, tx, rx_header, tx_header;
-	uint8_t ended, urgent, shut_out, pad[5];
-};
-
-struct packed_dir {
-	uint32_t pipe; /* bytes in the pipe that comes along */
-	uint32_t buffer;
-	uint8_t has_pipe, bulk, eof, pad[5];
-};
-
-/* Followed by the bytes of both buffers, request first, of the opening, and of what was
- * heard. */
-struct packed {
-	uint16_t listener, route, backend; /* ids by name, the same in both processes */
-	uint8_t sniff, first;		   /* 0 none, 1 the client, 2 the backend */
-	uint8_t retries;
-	uint8_t trusted; /* its peer must have sent a PROXY header */
-	uint8_t pad0[2];
-	uint32_t sniff_since_ms;
-	uint32_t opening;
-	uint32_t heard;
-	struct addr peer, client, up_addr;
-	uint8_t pad[2];
-	int64_t began_ms, active_ms, half_ms; /* of CLOCK_MONOTONIC, which they share */
-	struct packed_leg down, up;
-	struct packed_dir request, response;
-};
 
 /* --- giving --- */
 
-static void pack_leg(const struct leg *leg, struct packed_leg *ret)
+static struct image_leg leg_image(const struct leg *leg)
 {
-	*ret = (struct packed_leg){ .rx = leg->rx,
-				    .tx = leg->tx,
-				    .rx_header = leg->rx_header,
-				    .tx_header = leg->tx_header,
-				    .ended = leg->ended,
-				    .urgent = leg->urgent,
-				    .shut_out = leg->shut_out };
+	return (struct image_leg){ .rx = leg->rx,
+				   .tx = leg->tx,
+				   .rx_header = leg->rx_header,
+				   .tx_header = leg->tx_header,
+				   .ended = leg->ended,
+				   .urgent = leg->urgent,
+				   .shut_out = leg->shut_out };
 }
 
-static size_t pack_dir(const struct flow_dir *d, struct packed_dir *ret, uint8_t *data,
-		       int *fds, unsigned *fds_n)
+static struct image_dir dir_image(const struct flow_dir *d, int *fds, unsigned *fds_n)
 {
 	const struct relay_buffer *b = d->store.buffer;
-	size_t n = b ? b->end - b->start : 0;
+	struct image_dir ret = { .bulk = d->store.bulk, .eof = d->eof };
 
-	*ret = (struct packed_dir){ .buffer = (uint32_t)n,
-				    .bulk = d->store.bulk,
-				    .eof = d->eof };
 	if (b)
-		memcpy(data, b->data + b->start, n);
+		ret.buffer = (struct image_bytes){ b->data + b->start,
+						   (uint32_t)(b->end - b->start) };
 	if (d->store.pipe) {
-		ret->has_pipe = 1;
-		ret->pipe = (uint32_t)d->store.pipe->fill;
+		ret.has_pipe = 1;
+		ret.pipe = (uint32_t)d->store.pipe->fill;
 		fds[(*fds_n)++] = d->store.pipe->fds[0];
 		fds[(*fds_n)++] = d->store.pipe->fds[1];
 	}
-	return n;
+	return ret;
 }
 
 /* Data to be freed, and descriptors, that are a session; NULL without memory. */
-static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
-			     unsigned *fds_n)
+static uint8_t *session_pack(const struct session *s, uint32_t version,
+			     struct session_given *g)
 {
-	size_t opening = opening_held(s), heard = session_heard_bytes(s->heard);
-	uint8_t *data =
-		malloc(sizeof(struct packed) + 2 * RELAY_BUFFER_BYTES + opening + heard);
-	struct packed p = { .listener = s->listener->id,
+	struct image im = { .listener = s->listener->id,
 			    .route = s->route->id,
 			    .backend = s->backend->id,
 			    .sniff = s->sniff,
@@ -91,33 +57,26 @@ static uint8_t *session_pack(const struct session *s, size_t *len, int *fds,
 			    .first = (uint8_t)(!s->first	      ? 0
 					       : s->first == &s->down ? 1
 								      : 2),
-			    .opening = (uint32_t)opening,
-			    .heard = (uint32_t)heard,
+			    .heard = { (const uint8_t *)s->heard,
+				       (uint32_t)session_heard_bytes(s->heard) },
 			    .peer = s->peer,
 			    .client = s->client,
 			    .up_addr = s->up_addr,
 			    .began_ms = s->began_ms,
 			    .active_ms = s->active_ms,
-			    .half_ms = s->half_ms };
+			    .half_ms = s->half_ms,
+			    .down = leg_image(&s->down),
+			    .up = leg_image(&s->up) };
 
-	if (!data)
-		return NULL;
-	fds[0] = s->down.fd;
-	fds[1] = s->up.fd;
-	*fds_n = 2;
-	*len = sizeof(p);
-	pack_leg(&s->down, &p.down);
-	pack_leg(&s->up, &p.up);
-	*len += pack_dir(&s->request, &p.request, data + *len, fds, fds_n);
-	*len += pack_dir(&s->response, &p.response, data + *len, fds, fds_n);
-	if (opening)
-		memcpy(data + *len, s->opening->head + s->opening->sent, opening);
-	*len += opening;
-	if (heard)
-		memcpy(data + *len, s->heard, heard);
-	*len += heard;
-	memcpy(data, &p, sizeof(p));
-	return data;
+	g->fds[0] = s->down.fd;
+	g->fds[1] = s->up.fd;
+	g->fds_n = 2;
+	im.request = dir_image(&s->request, g->fds, &g->fds_n);
+	im.response = dir_image(&s->response, g->fds, &g->fds_n);
+	if (s->opening)
+		im.opening = (struct image_bytes){ s->opening->head + s->opening->sent,
+						   (uint32_t)opening_held(s) };
+	return pack_write(&im, version, &g->len);
 }
 
 /*
@@ -142,17 +101,18 @@ static void session_forget(struct session *s)
 }
 
 /* True if it is on its way now. */
-static bool give(struct session *s, uint32_t conversation, struct session_given *g)
+static bool give(struct session *s, const struct session_batch *b,
+		 struct session_given *g)
 {
-	if (s->state != ST_RELAY || s->broken || s->offered == conversation)
+	if (s->state != ST_RELAY || s->broken || s->offered == b->conversation)
 		return false; /* it ends here, or goes when it relays */
-	s->offered = conversation;
+	s->offered = b->conversation;
 	if (tunnel_send_now(s) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return false;
 	}
 	*g = (struct session_given){ .s = s };
-	g->data = session_pack(s, &g->len, g->fds, &g->fds_n);
+	g->data = session_pack(s, b->version, g);
 	if (!g->data)
 		return false;
 	s->moving = true;
@@ -171,7 +131,7 @@ int session_batch_begin(struct worker *w, void *arg)
 		struct session *s = w->offer;
 
 		w->offer = s->next; /* it may end here */
-		b->n += give(s, b->conversation, &b->given[b->n]);
+		b->n += give(s, b, &b->given[b->n]);
 	}
 	return 0;
 }
@@ -202,7 +162,7 @@ int session_batch_end(struct worker *w, void *arg)
 /* --- taking --- */
 
 /* Where it belongs in this configuration; false if it does not. */
-static bool find_place(struct config *c, const struct packed *p, struct listener **l,
+static bool find_place(struct config *c, const struct image *p, struct listener **l,
 		       struct route **r, struct backend **b)
 {
 	*l = config_listener(c, p->listener);
@@ -223,77 +183,75 @@ bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned
 {
 	struct listener *l;
 	struct backend *b;
+	struct image im;
 	struct route *r;
-	struct packed p;
 
-	if (len < sizeof(p))
-		return false;
-	memcpy(&p, data, sizeof(p));
-	return p.request.buffer <= RELAY_BUFFER_BYTES &&
-	       p.response.buffer <= RELAY_BUFFER_BYTES &&
-	       len == sizeof(p) + p.request.buffer + p.response.buffer + p.opening +
-			       p.heard &&
-	       session_heard_is_right(data + len - p.heard, p.heard) &&
-	       fds_n == 2u + 2u * p.request.has_pipe + 2u * p.response.has_pipe &&
-	       find_place(c, &p, &l, &r, &b);
+	return pack_read(data, len, &im) == 0 &&
+	       im.request.buffer.n <= RELAY_BUFFER_BYTES &&
+	       im.response.buffer.n <= RELAY_BUFFER_BYTES &&
+	       session_heard_is_right(im.heard.data, im.heard.n) &&
+	       fds_n == 2u + 2u * (im.request.has_pipe != 0) +
+				2u * (im.response.has_pipe != 0) &&
+	       find_place(c, &im, &l, &r, &b);
 }
 
-static void unpack_leg(struct session *s, struct leg *leg, const struct packed_leg *p,
-		       int fd, struct proxy_slot *slot, enum tg_leg which)
+static void take_leg(struct session *s, struct leg *leg, const struct image_leg *im,
+		     int fd, struct proxy_slot *slot, enum tg_leg which)
 {
 	session_leg_init(s, leg, fd);
 	leg_name(s, leg, which);
 	leg->slot = slot; /* counted as opened by the other process */
-	leg->rx = p->rx;
-	leg->tx = p->tx;
-	leg->rx_header = (uint32_t)p->rx_header;
-	leg->tx_header = (uint32_t)p->tx_header;
-	leg->ended = p->ended;
-	leg->urgent = p->urgent;
-	leg->shut_out = p->shut_out;
+	leg->rx = im->rx;
+	leg->tx = im->tx;
+	leg->rx_header = (uint32_t)im->rx_header;
+	leg->tx_header = (uint32_t)im->tx_header;
+	leg->ended = im->ended;
+	leg->urgent = im->urgent;
+	leg->shut_out = im->shut_out;
 }
 
-/* Takes its descriptors from *fds on, which moves; its bytes from data.  0 or -ENOMEM. */
-static int unpack_dir(struct worker *w, struct flow_dir *d, const struct packed_dir *p,
-		      const uint8_t *data, const int **fds)
+/* Takes its descriptors from *fds on, which moves.  0 or -ENOMEM. */
+static int take_dir(struct worker *w, struct flow_dir *d, const struct image_dir *im,
+		    const int **fds)
 {
-	d->eof = p->eof;
-	d->store.bulk = p->bulk;
-	if (p->has_pipe) {
-		d->store.pipe = relay_pipe_adopt(&w->pool, *fds, p->pipe);
+	d->eof = im->eof;
+	d->store.bulk = im->bulk;
+	if (im->has_pipe) {
+		d->store.pipe = relay_pipe_adopt(&w->pool, *fds, im->pipe);
 		*fds += 2; /* closed if it could not be */
 		if (!d->store.pipe)
 			return -ENOMEM;
 	}
-	if (p->buffer) {
-		d->store.buffer = relay_buffer_adopt(&w->pool, data, p->buffer);
+	if (im->buffer.n) {
+		d->store.buffer =
+			relay_buffer_adopt(&w->pool, im->buffer.data, im->buffer.n);
 		if (!d->store.buffer)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int unpack_opening(struct session *s, const uint8_t *data, size_t n)
+static int take_opening(struct session *s, const struct image_bytes *b)
 {
-	if (!n)
+	if (!b->n)
 		return 0;
 	s->opening = calloc(1, sizeof(*s->opening));
-	if (!s->opening || !(s->opening->head = malloc(n)))
+	if (!s->opening || !(s->opening->head = malloc(b->n)))
 		return -ENOMEM;
-	memcpy(s->opening->head, data, n);
-	s->opening->len = s->opening->cap = n;
-	__atomic_fetch_add(&s->worker->proxy->openings_bytes, n, __ATOMIC_RELAXED);
+	memcpy(s->opening->head, b->data, b->n);
+	s->opening->len = s->opening->cap = b->n;
+	__atomic_fetch_add(&s->worker->proxy->openings_bytes, b->n, __ATOMIC_RELAXED);
 	return 0;
 }
 
-static int unpack_heard(struct session *s, const uint8_t *data, size_t n)
+static int take_heard(struct session *s, const struct image_bytes *b)
 {
-	if (!n)
+	if (!b->n)
 		return 0;
-	s->heard = malloc(n);
+	s->heard = malloc(b->n);
 	if (!s->heard)
 		return -ENOMEM;
-	memcpy(s->heard, data, n);
+	memcpy(s->heard, b->data, b->n);
 	return 0;
 }
 
@@ -306,51 +264,51 @@ static void count(struct session *s)
 	s->holds_place = target_take(s->backend->target, 0);
 }
 
-void session_take(struct worker *w, const uint8_t *data, const int *fds)
+static void take_state(struct session *s, const struct image *im)
+{
+	s->adopted = true;
+	s->state = ST_RELAY;
+	s->sniff = im->sniff;
+	s->retries = im->retries;
+	s->peer = im->peer;
+	s->client = im->client;
+	s->up_addr = im->up_addr;
+	s->began_ms = im->began_ms;
+	s->active_ms = im->active_ms;
+	s->half_ms = im->half_ms;
+	s->trusted = im->trusted;
+	s->sniff_since_ms = im->sniff_since_ms;
+	s->first = im->first == 1 ? &s->down : im->first == 2 ? &s->up : NULL;
+}
+
+void session_take(struct worker *w, const uint8_t *data, size_t len, const int *fds,
+		  unsigned fds_n)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	const int *pipes = fds + 2, *pipes_end;
-	struct packed p;
+	const int *pipes = fds + 2, *fds_end = fds + fds_n;
+	struct image im;
 	int err;
 
-	memcpy(&p, data, sizeof(p));
-	data += sizeof(p);
-	pipes_end = fds + 2 + 2 * p.request.has_pipe + 2 * p.response.has_pipe;
-	if (!s || !find_place(w->config, &p, &s->listener, &s->route, &s->backend)) {
-		while (fds < pipes_end) /* no memory: both ends are told */
+	if (!s || pack_read(data, len, &im) < 0 ||
+	    !find_place(w->config, &im, &s->listener, &s->route, &s->backend)) {
+		while (fds < fds_end) /* no memory: both ends are told */
 			close(*fds++);
 		free(s);
 		return;
 	}
 	session_link(s, w);
-	s->adopted = true;
-	s->state = ST_RELAY;
-	s->sniff = p.sniff;
-	s->retries = p.retries;
-	s->peer = p.peer;
-	s->client = p.client;
-	s->up_addr = p.up_addr;
-	s->began_ms = p.began_ms;
-	s->active_ms = p.active_ms;
-	s->half_ms = p.half_ms;
-	s->trusted = p.trusted;
-	s->sniff_since_ms = p.sniff_since_ms;
-	unpack_leg(s, &s->down, &p.down, fds[0], s->backend->downstream,
-		   TG_LEG_DOWNSTREAM);
-	unpack_leg(s, &s->up, &p.up, fds[1], s->backend->upstream, TG_LEG_UPSTREAM);
-	s->first = p.first == 1 ? &s->down : p.first == 2 ? &s->up : NULL;
+	take_state(s, &im);
+	take_leg(s, &s->down, &im.down, fds[0], s->backend->downstream,
+		 TG_LEG_DOWNSTREAM);
+	take_leg(s, &s->up, &im.up, fds[1], s->backend->upstream, TG_LEG_UPSTREAM);
 	count(s);
-	err = unpack_dir(w, &s->request, &p.request, data, &pipes);
+	err = take_dir(w, &s->request, &im.request, &pipes);
 	if (!err)
-		err = unpack_dir(w, &s->response, &p.response, data + p.request.buffer,
-				 &pipes);
+		err = take_dir(w, &s->response, &im.response, &pipes);
 	if (!err)
-		err = unpack_opening(s, data + p.request.buffer + p.response.buffer,
-				     p.opening);
+		err = take_opening(s, &im.opening);
 	if (!err)
-		err = unpack_heard(
-			s, data + p.request.buffer + p.response.buffer + p.opening,
-			p.heard);
+		err = take_heard(s, &im.heard);
 	if (!err)
 		err = ev_io_add(w->loop, &s->down.io, s->down.fd, LEG_EVENTS);
 	if (!err)
@@ -359,7 +317,7 @@ void session_take(struct worker *w, const uint8_t *data, const int *fds)
 		session_run(s, tunnel_resume(s));
 		return;
 	}
-	while (pipes < pipes_end) /* those that nobody took */
+	while (pipes < fds_end) /* those that nobody took */
 		close(*pipes++);
 	session_end(s, TG_END_RESOURCES, true);
 }

@@ -77,6 +77,7 @@ struct session_given {
  */
 struct session_batch {
 	uint32_t conversation; /* its number, from 1 */
+	uint32_t version;      /* of the handover that the successor speaks */
 	bool begun;	       /* false: from the first of its sessions on */
 	struct session_given given[SESSION_GIVE_MAX];
 	unsigned n;
@@ -95,7 +96,11 @@ int session_batch_end(struct worker *w, void *arg);
  */
 bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned fds_n);
 
-/* On the worker's thread: go on with it.  The descriptors are taken in any case. */
-void session_take(struct worker *w, const uint8_t *data, const int *fds);
+/*
+ * On the worker's thread: go on with one that is ours.  The descriptors are taken in any
+ * case.
+ */
+void session_take(struct worker *w, const uint8_t *data, size_t len, const int *fds,
+		  unsigned fds_n);
 
 #endif
