@@ -153,24 +153,24 @@ look() {
 # measure ROW PROXY UNITS COMMAND...: its JSON; CPU a unit of the proxy and the machine; and
 # where client, proxy and server are, ten times a second
 measure() {
-	local row=$1 proxy=$2 units=$3 server=plain_pid c0 m0 client child pids
-	case $1 in bulk-*) server=iperf_pid ;; open-*) server=tls_pid ;; esac
+	local row=$1 proxy=$2 units=$3 of=plain_pid c0 m0 command child pids
+	case $1 in bulk-*) of=iperf_pid ;; open-*) of=tls_pid ;; esac
 	shift 3
 	pids=$(pids_of "$proxy")
 	c0=$(cpu_of "$proxy") m0=$(ticks)
 	"$@" >"$DIR/measured" &
-	client=$!
-	while [ -e "/proc/$client/stat" ]; do
+	command=$!
+	while [ -e "/proc/$command/stat" ]; do
 		read -r -t 0.1 <>"$DIR/pause" || :
 		child=
-		read -r child <"/proc/$client/task/$client/children" || [ -n "$child" ] || continue
+		read -r child <"/proc/$command/task/$command/children" || [ -n "$child" ] || continue
 		# shellcheck disable=SC2086 # a pid, and a space
 		look "$DIR/cpu.$row.$proxy.client" $child
 		# shellcheck disable=SC2086 # pids are words
 		look "$DIR/cpu.$row.$proxy.proxy" $pids
-		look "$DIR/cpu.$row.$proxy.server" "${!server}"
+		look "$DIR/cpu.$row.$proxy.server" "${!of}"
 	done 2>/dev/null
-	wait "$client"
+	wait "$command"
 	note "$row" proxy_cpu_us "$proxy" "$(awk -v a=$(($(cpu_of "$proxy") - c0)) -v n="$units" 'BEGIN { print a / n }')"
 	note "$row" machine_cpu_us "$proxy" "$(awk -v a=$((($(ticks) - m0) * 10000)) -v n="$units" 'BEGIN { print a / n }')"
 	cat "$DIR/measured"
@@ -279,7 +279,7 @@ done
 cpus_of() {
 	sort -n "$DIR/cpu.$1.$2.$3" 2>/dev/null | uniq -c |
 		awk '{ n[NR] = $1; cpu[NR] = $2; all += $1 }
-			END { for (i = 1; i <= NR; i++) printf "%s%d: %.0f %%", i > 1 ? ", " : "", cpu[i], n[i] * 100 / all }'
+			END { for (i = 1; i <= NR; i++) printf("%s%d: %.0f %%", (i > 1 ? ", " : ""), cpu[i], n[i] * 100 / all) }'
 }
 echo
 echo "where they ran"
