@@ -18,7 +18,7 @@
 #define TG_ABI_VERSION 5
 
 /*
- * Capacities; each map reports the use of its own (README, "Limits").  Those of flows,
+ * Capacities; each map reports the use of its own (docs/limits.md).  Those of flows,
  * wire, rows, records, names and slots are defaults that `tollgate load --size` changes;
  * a quarter of the rows may be the host's.
  */

@@ -33,7 +33,8 @@ bool decide_is_trusted(const struct listener *l, const struct addr *peer);
 
 /*
  * TG_END_DONE, and what was counted in *holds: as a whole, or if the client is given of
- * that source; or the reason to refuse it, nothing counted by this call.
+ * that source; or the reason to refuse it.  Then *holds has the wider scopes still, for
+ * the caller to release, and their rates have counted it as a new one.
  */
 enum tg_end decide_accept(struct worker *w, const struct facts *f,
 			  struct limits_holds *holds);

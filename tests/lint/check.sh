@@ -105,6 +105,9 @@ for command in $(words user/command/tollgate.c '\{ "[a-z-]+", cmd_'); do
 		say "user/command/tollgate.8: says nothing of the command $command"
 	mentions user/command/tollgate.bash-completion "$command" "the command $command"
 done
+for reason in $(sed -n 's/^\tX(\([A-Z0-9_]*\), "[a-z0-9_]*", [A-Z]*, [A-Z]*).*/\1/p' bpf/abi_proxy.h); do
+	grep -q "TG_END_$reason," user/command/why.c || say "user/command/why.c: says nothing of $reason"
+done
 for path in $(words user/exporter/pages.c '\{ "/[a-z]+", page_'); do
 	mentions user/exporter/tollgate-exporter.8 "$path" "the page $path"
 done

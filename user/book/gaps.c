@@ -77,25 +77,27 @@ static unsigned count_all(const struct snapshot *s, struct counted ret[COUNTED_M
 		  "load with --size flows=N" },
 		{ GAP_SOCKETS_LOST, "tcp", s->sockets_lost,
 		  "sockets ended and no hook told of it: what they carried last is in no "
-		  "book" },
+		  "book; look for another program that takes callbacks away (status), "
+		  "then 'audit --accept'" },
 		{ GAP_NO_SOCKET_STORAGE, "tcp", s->faults[TG_FAULT_STORAGE],
 		  "sockets could not be counted: their option memory was too small (sysctl "
 		  "net.core.optmem_max) or the host had none" },
 		{ GAP_OUT_OF_MEMORY, "maps", s->faults[TG_FAULT_NO_MEMORY],
-		  "entries of the books could not be made, because the kernel had no memory" },
+		  "entries of the books could not be made, because the kernel had no memory; "
+		  "give the host more, then 'audit --accept'" },
 		{ GAP_NO_SLOT, "proxy_book", s->proxy.slot_errors,
 		  "rows of the proxy found no slot: their bytes are in no row of its book; "
 		  "load with --config FILE" },
 		{ GAP_NO_LABEL, "tcp_label", s->proxy.label_errors,
 		  "sockets of the proxy could not be labelled: they are counted as the "
-		  "host's" },
+		  "host's; raise sysctl net.core.optmem_max, then 'audit --accept'" },
 		{ GAP_LEFT_OPEN, "tcp", left_open(s),
 		  "connections of the proxy were open when the totals were exported: what "
-		  "they carried after that is in no book" },
+		  "they carried after that is in no book; 'audit --accept' what is known" },
 		{ GAP_FOLD_BROKEN, "proxy_book",
 		  s->proxy.folds_broken + (s->proxy.folds & 1),
 		  "times a proxy was killed while it added rows nobody uses to those of the "
-		  "past: their sums may be too high or too low" },
+		  "past: their sums may be too high or too low; 'audit --accept' it" },
 	};
 
 	memcpy(ret, all, sizeof(all));
@@ -204,12 +206,12 @@ void gaps_find(const struct snapshot *s, struct gaps *ret)
 	if (!s->at_home)
 		gap_add(ret, GAP_OTHER_NAMESPACE, "reader", 1,
 			"read in another network namespace than that of the load: its "
-			"sockets and its nft counters are not seen");
+			"sockets and its nft counters are not seen; read there");
 	if (s->proxy.pid && s->proxy.netns_cookie && s->meta.netns_cookie &&
 	    s->proxy.netns_cookie != s->meta.netns_cookie)
 		gap_add(ret, GAP_OTHER_NAMESPACE, "proxy", 1,
 			"the proxy runs in another network namespace than that of the load: "
-			"its packets are in no book");
+			"its packets are in no book; load there");
 	find_hooks(s, ret);
 	find_nft(s, ret);
 	find_counts(s, ret);
