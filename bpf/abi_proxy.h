@@ -22,9 +22,9 @@ enum tg_side {
 };
 
 /*
- * Why the proxy ended or refused a connection: code, metric label, and whose doing it
- * is; of DONE, TRUNCATED, STUCK and SILENT that is the end which
- * closed or failed first.
+ * Why the proxy ended or refused a connection: code, metric label, whose doing it is, and
+ * its class; new ones go to the end.  Of DONE, TRUNCATED, STUCK and SILENT the doing is
+ * that of the end which closed or failed first.
  */
 #define TG_ENDS(X)                                                          \
 	X(DONE, "done", CLIENT, RELAYED)                                    \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A snapshot: its references, its end, and finding what is in it. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "config/config.h"
@@ -73,6 +74,7 @@ void config_on_release(struct config *c, void (*fn)(struct config *c, void *arg)
 		if (c->releases[i].fn == fn)
 			return;
 	}
+	assert(c->releases_n < CONFIG_RELEASES_MAX);
 	c->releases[c->releases_n++] = (struct config_release){ fn, arg };
 }
 

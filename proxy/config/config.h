@@ -241,7 +241,8 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
 
 /*
  * Call fn once before it is freed, on the thread of whoever gives up the last reference,
- * the latest of all first; for what was put into it (`set before use`).
+ * the latest of all first; for what was put into it.  At most CONFIG_RELEASES_MAX; one
+ * that is there already is left, with its arg.
  */
 void config_on_release(struct config *c, void (*fn)(struct config *c, void *arg),
 		       void *arg);

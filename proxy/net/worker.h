@@ -43,7 +43,9 @@ struct proxy {
 	unsigned pipes_max, buffers_max;       /* a worker */
 };
 
-/* The first member of what is posted.  One of the two is called, and has it then. */
+/* The first member of what is posted.  One of the two is called, and has it then, unless
+ * worker_post() said no.
+ */
 struct worker_post {
 	struct worker_post *next;
 	void (*run)(struct worker *w, struct worker_post *post); /* on its thread */

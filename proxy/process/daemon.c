@@ -44,8 +44,10 @@ int daemon_run(struct daemon *d, char **argv)
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)daemon_cpus();
 	err = daemon_serve(d, c);
 	keeper_stop(d->keeper);
-	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
+	/* all of them, before what one may still post to is gone */
+	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
 		worker_join(&d->proxy.workers[i]);
+	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
 		orders_close(&d->proxy.workers[i]);
 		worker_close(&d->proxy.workers[i]);
 	}

@@ -34,7 +34,7 @@ struct door {
 	struct ev_timer resume; /* accepting is paused until then */
 	bool paused;
 	bool held;   /* by an upgrade: nothing is accepted until it is let go */
-	bool closed; /* for good */
+	bool closed; /* for good: no pause any more */
 };
 
 static bool is_open(const struct door *d)
@@ -67,9 +67,14 @@ static void pause_for_a_moment(struct worker *w)
 	ev_timer_set(w->loop, &d->resume, RESUME_MS);
 }
 
+/* After the end of the session that told of it, which is no reason to go on at once. */
 static void on_shortage(struct ev_task *task)
 {
-	pause_for_a_moment(container_of(task, struct worker, shortage));
+	struct worker *w = container_of(task, struct worker, shortage);
+
+	pause_for_a_moment(w);
+	if (!w->door->closed) /* else somebody waits for the last one */
+		ev_task_del(w->loop, &w->room);
 }
 
 static void resume(struct worker *w)
@@ -161,12 +166,18 @@ static int accept_one(struct acceptor *a)
 	return -EMFILE;
 }
 
+/* The first one that finds no descriptor for its backend stops those that come behind. */
+static bool may_accept(const struct worker *w)
+{
+	return is_open(w->door) && !w->shortage.queued;
+}
+
 static void on_accept(struct ev_io *io, uint32_t events)
 {
 	struct acceptor *a = container_of(io, struct acceptor, io);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_MAX && is_open(a->worker->door) && accept_one(a) == 0;
+	for (int i = 0; i < ACCEPTS_MAX && may_accept(a->worker) && accept_one(a) == 0;
 	     i++)
 		;
 }

@@ -29,8 +29,8 @@ struct door_leave {
 
 /*
  * Close all.  What waits in the queues was promised a connection and is taken first; not
- * of those a successor has, too, by `leave`.  NULL: there is none, and none is opened any
- * more.
+ * of those a successor has, too, by `leave`.  NULL: there is none, and none is to be
+ * opened any more.
  */
 void door_close(struct worker *w, const struct door_leave *leave);
 

@@ -89,6 +89,8 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	lost_up = opening_held(s) + relay_held(&s->request.store);
 	lost_down = relay_held(&s->response.store);
 	openings_remove(s);
+	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
+		  state_names[ST_OVER]);
 	s->state = ST_OVER;
 	/* a clean end must have delivered everything */
 	if (reason == TG_END_DONE && lost_up + lost_down > 0) {
@@ -285,7 +287,7 @@ void session_settle(void *arg)
 	relay_flush(&w->pool, &fns);
 }
 
-/* --- for start.c and move.c --- */
+/* --- for start.c and move.c, and orders.c above --- */
 
 void session_leg_init(struct session *s, struct leg *leg, int fd)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a session is made of, for the files that implement it; nobody else includes this.
- * session.c alone changes the state, arms the deadline and ends it.  The others do the
- * work of a state and answer by an outcome (net/outcome.h):
+ * A step does the work of a state and answers by an outcome (net/outcome.h); session.c
+ * does what follows: the next state, the deadline, the end.  start.c and move.c say the
+ * first state; what comes from outside (a drain, an eviction, a zombie, no memory to
+ * move) ends it by session_end().
  *
  *   state          who works     NEXT leads to
  *   HEADER         opening.c     HELLO, or CONNECT if the route is known
@@ -13,8 +15,8 @@
  *
  * Below them: leg.c (a socket and its place in the books), count.c (its limits),
  * openings.c (who has said nothing yet), event.c (what is told at the end).  Beside
- * session.c, and above them: start.c, move.c (to another process), walk.c (looking for
- * zombies).
+ * session.c, and above them: start.c, move.c and pack.c (to another process), walk.c
+ * (looking for zombies).
  */
 #ifndef PROXY_SESSION_STATE_H
 #define PROXY_SESSION_STATE_H
