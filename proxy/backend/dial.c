@@ -68,17 +68,15 @@ int dial_connect(const struct backend *b, const struct addr *a, int fd)
 	return -errno;
 }
 
-bool dial_is_itself(int fd)
+bool dial_is_itself(int fd, const struct addr *to)
 {
-	struct sockaddr_storage own = { 0 }, peer = { 0 };
-	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
-	struct addr a, b;
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	struct addr own;
 
-	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
-	    (own.ss_family != AF_INET && own.ss_family != AF_INET6))
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    (ss.ss_family != AF_INET && ss.ss_family != AF_INET6))
 		return false;
-	addr_from_sockaddr((struct sockaddr *)&own, &a);
-	addr_from_sockaddr((struct sockaddr *)&peer, &b);
-	return memcmp(&a, &b, sizeof(a)) == 0;
+	addr_from_sockaddr((struct sockaddr *)&ss, &own);
+	return memcmp(&own, to, sizeof(own)) == 0;
 }

@@ -18,9 +18,10 @@ int dial_socket(const struct route *r, const struct backend *b, const struct add
 int dial_connect(const struct backend *b, const struct addr *a, int fd);
 
 /*
- * Is a connected socket connected with itself?  Where nobody listens on a port that the
- * kernel hands out, it may hand out that one (RFC 9293 3.5, simultaneous open).
+ * Is a socket that is connected to that address connected with itself?  Where nobody
+ * listens on a port that the kernel hands out, it may hand out that one (RFC 9293 3.5,
+ * simultaneous open).
  */
-bool dial_is_itself(int fd);
+bool dial_is_itself(int fd, const struct addr *to);
 
 #endif

@@ -157,7 +157,7 @@ static void on_probe(struct ev_io *io, uint32_t events)
 		return;
 	}
 	if (!p->said) {
-		if (dial_is_itself(p->fd) || !probe_say(p))
+		if (dial_is_itself(p->fd, &p->addr) || !probe_say(p))
 			probe_result(p, false);
 		else if (p->ward->route->health->type == CHECK_TCP)
 			probe_result(p, true);

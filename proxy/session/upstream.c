@@ -336,7 +336,7 @@ struct outcome upstream_ready(struct session *s)
 	if (s->up.failed && getsockopt(s->up.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
 	if (!err && is_ephemeral(s->worker->proxy, &s->up_addr) &&
-	    dial_is_itself(s->up.fd))
+	    dial_is_itself(s->up.fd, &s->up_addr))
 		err = ECONNREFUSED; /* nobody is there but we */
 	if (err)
 		return failed(s, err);
