@@ -70,8 +70,11 @@ void decide_count(struct worker *w, const struct facts *f, struct limits_holds *
 	}
 }
 
-void decide_note(struct worker *w, const struct facts *f, enum tg_end reason)
+void decide_note(struct worker *w, const struct facts *f, enum tg_end reason,
+		 struct limits_holds *holds)
 {
-	if (tg_end_classes[reason] == TG_END_CLASS_LIMIT)
-		writer_offender(w->proxy->writer, f->listener->id, reason, f->client->ip);
+	if (tg_end_classes[reason] != TG_END_CLASS_LIMIT)
+		return;
+	writer_offender(w->proxy->writer, f->listener->id, reason, f->client->ip);
+	limits_refused(w->proxy->limits, holds);
 }

@@ -34,7 +34,7 @@ bool decide_is_trusted(const struct listener *l, const struct addr *peer);
 /*
  * TG_END_DONE, and what was counted in *holds: as a whole, or if the client is given of
  * that source; or the reason to refuse it.  Then *holds has the wider scopes still, for
- * the caller to release, and their rates have counted it as a new one.
+ * the caller to release.
  */
 enum tg_end decide_accept(struct worker *w, const struct facts *f,
 			  struct limits_holds *holds);
@@ -46,7 +46,11 @@ enum tg_end decide_route(struct worker *w, const struct facts *f,
 /* Count one that lives already, by all that is known of it, whatever the limits say. */
 void decide_count(struct worker *w, const struct facts *f, struct limits_holds *holds);
 
-/* It was refused, or ended, for that reason: is its client an offender? */
-void decide_note(struct worker *w, const struct facts *f, enum tg_end reason);
+/*
+ * It was refused, or ended, for that reason: if that is a limit, its client is an
+ * offender, and the rates of the limits it has, *holds, have not seen it.
+ */
+void decide_note(struct worker *w, const struct facts *f, enum tg_end reason,
+		 struct limits_holds *holds);
 
 #endif

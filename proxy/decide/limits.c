@@ -59,10 +59,16 @@ struct limits_table {
 };
 
 /* What is asked of one entry. */
+/* An entry that counts a connection, and the rate it took of there; NULL: none. */
+struct limits_hold {
+	struct limits_entry *entry;
+	const struct rate *rate;
+};
+
 struct want {
 	struct key key;
 	uint32_t connections;
-	struct rate rate;
+	const struct rate *rate;
 	enum tg_end over_connections, over_rate;
 	bool source; /* may share an entry when there is none left */
 };
@@ -188,7 +194,7 @@ static void rate_take(struct limits_entry *e, const struct rate *r, int64_t now_
 
 static void rate_give_back(struct limits_entry *e, const struct rate *r)
 {
-	if (!r->n)
+	if (!r || !r->n)
 		return;
 	if (!r->strict)
 		e->due_ns -= interval_ns(r);
@@ -302,30 +308,32 @@ static enum tg_end take(struct limits_table *t, struct want *w, int64_t now_ms,
 		reason = anyway ? TG_END_DONE : TG_END_RESOURCES;
 	else if (!anyway && w->connections && e->active >= w->connections)
 		reason = w->over_connections;
-	else if (!anyway && w->rate.n && over_rate(e, &w->rate, now_ms))
+	else if (!anyway && w->rate->n && over_rate(e, w->rate, now_ms))
 		reason = w->over_rate;
 	if (e && reason == TG_END_DONE) {
 		e->active++;
-		if (!anyway && w->rate.n)
-			rate_take(e, &w->rate, now_ms);
-		holds->entries[holds->n++] = e;
+		if (!anyway && w->rate->n)
+			rate_take(e, w->rate, now_ms);
+		holds->entries[holds->n++] =
+			(struct limits_hold){ e, anyway ? NULL : w->rate };
 	}
 	pthread_mutex_unlock(lock);
 	return reason;
 }
 
-/* Give back what was counted from number `from` on; as if it had not been, if `wants`. */
+/* Give back what was counted from number `from` on; as if it had not been, if `undone`.
+ */
 static void give_back(struct limits_table *t, struct limits_holds *holds, unsigned from,
-		      const struct want *wants)
+		      bool undone)
 {
 	while (holds->n > from) {
-		struct limits_entry *e = holds->entries[--holds->n];
-		pthread_mutex_t *lock = lock_of(t, e->bucket);
+		const struct limits_hold *h = &holds->entries[--holds->n];
+		pthread_mutex_t *lock = lock_of(t, h->entry->bucket);
 
 		pthread_mutex_lock(lock);
-		e->active--;
-		if (wants)
-			rate_give_back(e, &wants[holds->n - from].rate);
+		h->entry->active--;
+		if (undone)
+			rate_give_back(h->entry, h->rate);
 		pthread_mutex_unlock(lock);
 	}
 }
@@ -356,7 +364,7 @@ static enum tg_end count(struct limits_table *t, enum limits_scope scope, uint32
 
 	if (!client && (l->connections || l->rate.n)) {
 		wants[n] = (struct want){ .connections = l->connections,
-					  .rate = l->rate,
+					  .rate = &l->rate,
 					  .over_connections = whole[scope].connections,
 					  .over_rate = whole[scope].rate };
 		key_of(scope, id, NULL, 0, &wants[n++].key);
@@ -365,7 +373,7 @@ static enum tg_end count(struct limits_table *t, enum limits_scope scope, uint32
 	 */
 	if (client && (l->per_prefix || l->prefix_rate.n)) {
 		wants[n] = (struct want){ .connections = l->per_prefix,
-					  .rate = l->prefix_rate,
+					  .rate = &l->prefix_rate,
 					  .over_connections = TG_END_PREFIX_CONNECTIONS,
 					  .over_rate = TG_END_PREFIX_RATE,
 					  .source = true };
@@ -375,7 +383,7 @@ static enum tg_end count(struct limits_table *t, enum limits_scope scope, uint32
 	}
 	if (client && (l->per_source || l->source_rate.n)) {
 		wants[n] = (struct want){ .connections = l->per_source,
-					  .rate = l->source_rate,
+					  .rate = &l->source_rate,
 					  .over_connections = TG_END_SOURCE_CONNECTIONS,
 					  .over_rate = TG_END_SOURCE_RATE,
 					  .source = true };
@@ -385,7 +393,7 @@ static enum tg_end count(struct limits_table *t, enum limits_scope scope, uint32
 	for (unsigned i = 0; i < n && reason == TG_END_DONE; i++)
 		reason = take(t, &wants[i], now_ms, anyway, holds);
 	if (reason != TG_END_DONE)
-		give_back(t, holds, from, wants);
+		give_back(t, holds, from, true);
 	return reason;
 }
 
@@ -403,9 +411,25 @@ void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
 	(void)count(t, scope, id, l, client, now_ms, true, holds);
 }
 
+void limits_refused(struct limits_table *t, struct limits_holds *holds)
+{
+	for (unsigned i = 0; i < holds->n; i++) {
+		struct limits_hold *h = &holds->entries[i];
+		const struct rate *r = h->rate;
+		pthread_mutex_t *lock = lock_of(t, h->entry->bucket);
+
+		pthread_mutex_lock(lock);
+		/* another rate than before began anew */
+		if (r && !r->strict && !h->entry->strict && h->entry->span_ms == r->ms)
+			rate_give_back(h->entry, r);
+		pthread_mutex_unlock(lock);
+		h->rate = NULL;
+	}
+}
+
 void limits_release(struct limits_table *t, struct limits_holds *holds)
 {
-	give_back(t, holds, 0, NULL);
+	give_back(t, holds, 0, false);
 	free(holds->entries);
 	holds->entries = NULL;
 }

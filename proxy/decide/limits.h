@@ -22,7 +22,7 @@ enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE };
 
 /* What is counted for a connection; zeroed at first. */
 struct limits_holds {
-	struct limits_entry **entries; /* LIMITS_HOLDS_MAX, from the first one on */
+	struct limits_hold *entries; /* LIMITS_HOLDS_MAX, from the first one on */
 	unsigned n;
 };
 
@@ -48,6 +48,13 @@ enum tg_end limits_admit(struct limits_table *t, enum limits_scope scope, uint32
 void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
 		  const struct limits *l, const struct addr *client, int64_t now_ms,
 		  struct limits_holds *holds);
+
+/*
+ * It is refused by another limit than those it has: their rates have not seen it.  The
+ * limits it was admitted by are still there.  Not a strict rate, whose part of time may
+ * be over: that has counted it.
+ */
+void limits_refused(struct limits_table *t, struct limits_holds *holds);
 
 /* The connection is over. */
 void limits_release(struct limits_table *t, struct limits_holds *holds);

@@ -104,7 +104,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	side = end_side(s, reason);
 	book_add(&s->down.slot->ends[reason][side], 1);
 	session_tell(s, reason, side, lost_up, lost_down);
-	decide_note(w, &facts, reason);
+	decide_note(w, &facts, reason, &s->holds);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);
 	if (s->up.slot)
 		book_add(&s->up.slot->undelivered_bytes, lost_down);

@@ -14,7 +14,7 @@
 
 /* Nothing was read, and no session made. */
 static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end reason,
-		   const struct addr *peer)
+		   const struct addr *peer, struct limits_holds *holds)
 {
 	const struct facts facts = { .listener = l, .client = peer };
 	const struct linger now = { .l_onoff = 1 };
@@ -29,7 +29,7 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
 	book_add(&l->slot->ends[reason][tg_end_sides[reason]], 1);
-	decide_note(w, &facts, reason);
+	decide_note(w, &facts, reason, holds);
 }
 
 /* The first state; where nothing is said before the relay, its end. */
@@ -81,9 +81,9 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	}
 	s = reason == TG_END_DONE ? calloc(1, sizeof(*s)) : NULL;
 	if (!s) {
+		refuse(w, l, fd, reason == TG_END_DONE ? TG_END_RESOURCES : reason, &peer,
+		       &holds);
 		limits_release(w->proxy->limits, &holds);
-		refuse(w, l, fd, reason == TG_END_DONE ? TG_END_RESOURCES : reason,
-		       &peer);
 		return;
 	}
 	session_link(s, w);

@@ -116,6 +116,33 @@ static void addresses_of_one_ipv6_network_are_one_source(void)
 	done(t);
 }
 
+static void who_is_refused_by_one_limit_is_new_to_no_other(void)
+{
+	struct limits process = { .rate = { .n = 5, .ms = 60000, .burst = 5 } };
+	struct limits listener = { .connections = 1 };
+	struct limits_table *t = limits_new(&full);
+	struct limits_holds first = { 0 }, h = { 0 };
+
+	CHECK_INT(TG_END_DONE,
+		  limits_admit(t, LIMITS_LISTENER, 1, &listener, NULL, 0, &first));
+	for (int i = 0; i < 100; i++) { /* more than the rate of the process has */
+		CHECK_INT(TG_END_DONE,
+			  limits_admit(t, LIMITS_PROCESS, 0, &process, NULL, 0, &h));
+		CHECK_INT(TG_END_LISTENER_CONNECTIONS,
+			  limits_admit(t, LIMITS_LISTENER, 1, &listener, NULL, 0, &h));
+		limits_refused(t, &h);
+		limits_refused(t, &h); /* once */
+		limits_release(t, &h);
+	}
+	for (int i = 0; i < 6; i++) {
+		CHECK_INT(i < 5 ? TG_END_DONE : TG_END_PROCESS_RATE,
+			  limits_admit(t, LIMITS_PROCESS, 0, &process, NULL, 0, &h));
+		limits_release(t, &h);
+	}
+	limits_release(t, &first);
+	done(t);
+}
+
 /* As many sources, each of which is counted and goes on to be. */
 static struct limits_holds *fill(struct limits_table *t, const struct limits *l,
 				 int64_t now_ms)
@@ -374,6 +401,7 @@ static void sources_that_were_chosen_for_one_bucket_cost_no_more_than_others(voi
 
 int main(void)
 {
+	RUN(who_is_refused_by_one_limit_is_new_to_no_other);
 	RUN(one_prefix_cannot_use_up_the_places_of_others);
 	RUN(addresses_of_one_ipv6_network_are_one_source);
 	RUN(a_full_table_limits_new_sources_and_lets_none_pass_freely);
