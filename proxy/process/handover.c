@@ -122,22 +122,24 @@ static int wait_for(const struct handover *h, short events)
 	return p[0].revents ? 0 : -EINTR;
 }
 
+/* What a call that returned r is to be followed by: 0, also after a wait; or -errno. */
+static int come_to(const struct handover *h, ssize_t r, short events)
+{
+	if (r >= 0)
+		return 0;
+	return errno == EAGAIN ? wait_for(h, events) : -errno;
+}
+
 static int send_rest(const struct handover *h, const uint8_t *p, size_t n)
 {
 	while (n > 0) {
 		ssize_t r = send(h->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-		int err;
+		int err = come_to(h, r, POLLOUT);
 
-		if (r < 0 && errno != EAGAIN)
-			return -errno;
-		if (r < 0) {
-			err = wait_for(h, POLLOUT);
-			if (err)
-				return err;
-			continue;
-		}
-		p += r;
-		n -= (size_t)r;
+		if (err)
+			return err;
+		p += r > 0 ? r : 0;
+		n -= r > 0 ? (size_t)r : 0;
 	}
 	return 0;
 }
@@ -166,13 +168,12 @@ int handover_send(const struct handover *h, enum handover_type type, const void 
 		c->cmsg_len = CMSG_LEN(fds_n * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, fds_n * sizeof(int));
 	}
-	while ((n = sendmsg(h->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0) {
-		if (errno != EAGAIN)
-			return -errno;
-		err = wait_for(h, POLLOUT);
+	do {
+		n = sendmsg(h->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		err = come_to(h, n, POLLOUT);
 		if (err)
 			return err;
-	}
+	} while (n < 0);
 	/* descriptors go with the first byte; the rest of a header that was cut follows
 	 */
 	err = send_rest(h, (uint8_t *)&head + n, sizeof(head) - (size_t)n);
@@ -185,20 +186,12 @@ static int receive_all(const struct handover *h, void *buf, size_t n)
 
 	while (n > 0) {
 		ssize_t r = recv(h->fd, p, n, MSG_DONTWAIT);
-		int err;
+		int err = r == 0 ? -ECONNRESET : come_to(h, r, POLLIN);
 
-		if (r == 0)
-			return -ECONNRESET;
-		if (r < 0 && errno != EAGAIN)
-			return -errno;
-		if (r < 0) {
-			err = wait_for(h, POLLIN);
-			if (err)
-				return err;
-			continue;
-		}
-		p += r;
-		n -= (size_t)r;
+		if (err)
+			return err;
+		p += r > 0 ? r : 0;
+		n -= r > 0 ? (size_t)r : 0;
 	}
 	return 0;
 }
@@ -231,15 +224,12 @@ int handover_receive(const struct handover *h, struct handover_message *m)
 	m->fds_n = 0;
 	if (!m->data && !(m->data = malloc(HANDOVER_DATA_MAX)))
 		return -ENOMEM;
-	while ((n = recvmsg(h->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
-		if (errno != EAGAIN)
-			return -errno;
-		err = wait_for(h, POLLIN);
+	do {
+		n = recvmsg(h->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		err = n == 0 ? -ECONNRESET : come_to(h, n, POLLIN);
 		if (err)
 			return err;
-	}
-	if (n == 0)
-		return -ECONNRESET;
+	} while (n < 0);
 	take_fds(&msg, m);
 	err = receive_all(h, (uint8_t *)&head + n, sizeof(head) - (size_t)n);
 	if (!err && head.len > HANDOVER_DATA_MAX)

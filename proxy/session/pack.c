@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "session/pack.h"
 
 /* --- version 2 --- */
@@ -210,52 +209,35 @@ struct values {
 	struct dir request, response;
 };
 
-/* Where a tag's value is, if it is a struct. */
-static void *value_of(struct values *v, unsigned tag, size_t *size)
-{
-	switch (tag) {
-	case TAG_NAMES:
-		*size = sizeof(v->names);
-		return &v->names;
-	case TAG_STATE:
-		*size = sizeof(v->state);
-		return &v->state;
-	case TAG_ADDRS:
-		*size = sizeof(v->addrs);
-		return &v->addrs;
-	case TAG_DOWN:
-		*size = sizeof(v->down);
-		return &v->down;
-	case TAG_UP:
-		*size = sizeof(v->up);
-		return &v->up;
-	case TAG_REQUEST:
-		*size = sizeof(v->request);
-		return &v->request;
-	case TAG_RESPONSE:
-		*size = sizeof(v->response);
-		return &v->response;
-	default:
-		return NULL;
+/* Where a tag's value is, if it is a struct; and its bytes in the image, if it has none.
+ */
+static const struct {
+	size_t at, size; /* of struct values; size 0: none */
+	size_t bytes_at; /* of struct image */
+} places[TAG_MAX] = {
+#define VALUE(member)                                        \
+	{                                                    \
+		.at = offsetof(struct values, member),       \
+		.size = sizeof(((struct values *)0)->member) \
 	}
-}
-
-/* Where a tag's bytes are, if it has no struct. */
-static struct image_bytes *bytes_of(struct image *im, unsigned tag)
-{
-	switch (tag) {
-	case TAG_REQUEST_BYTES:
-		return &im->request.buffer;
-	case TAG_RESPONSE_BYTES:
-		return &im->response.buffer;
-	case TAG_OPENING:
-		return &im->opening;
-	case TAG_HEARD:
-		return &im->heard;
-	default:
-		return NULL;
+#define BYTES(member)                                      \
+	{                                                  \
+		.bytes_at = offsetof(struct image, member) \
 	}
-}
+	[TAG_NAMES] = VALUE(names),
+	[TAG_STATE] = VALUE(state),
+	[TAG_ADDRS] = VALUE(addrs),
+	[TAG_DOWN] = VALUE(down),
+	[TAG_UP] = VALUE(up),
+	[TAG_REQUEST] = VALUE(request),
+	[TAG_RESPONSE] = VALUE(response),
+	[TAG_REQUEST_BYTES] = BYTES(request.buffer),
+	[TAG_RESPONSE_BYTES] = BYTES(response.buffer),
+	[TAG_OPENING] = BYTES(opening),
+	[TAG_HEARD] = BYTES(heard),
+#undef VALUE
+#undef BYTES
+};
 
 static struct dir value_dir(const struct image_dir *d)
 {
@@ -285,7 +267,6 @@ static uint8_t *write_fields(const struct image *im, size_t *len)
 			    .request = value_dir(&im->request),
 			    .response = value_dir(&im->response) };
 	const uint32_t magic = MAGIC;
-	struct image copy = *im;
 	uint8_t *data = malloc(sizeof(magic) + TAG_MAX * sizeof(struct field) +
 			       sizeof(v) + im->request.buffer.n + im->response.buffer.n +
 			       im->opening.n + im->heard.n);
@@ -295,12 +276,12 @@ static uint8_t *write_fields(const struct image *im, size_t *len)
 		return NULL;
 	at = append(data, &magic, sizeof(magic));
 	for (unsigned tag = 1; tag < TAG_MAX; tag++) {
-		const struct image_bytes *b = bytes_of(&copy, tag);
-		size_t size;
-		void *value = value_of(&v, tag, &size);
+		const struct image_bytes *b =
+			(const void *)((const char *)im + places[tag].bytes_at);
 
-		if (value)
-			at = write_field(at, tag, value, size);
+		if (places[tag].size)
+			at = write_field(at, tag, (const char *)&v + places[tag].at,
+					 places[tag].size);
 		else if (b->n)
 			at = write_field(at, tag, b->data, b->n);
 	}
@@ -312,16 +293,17 @@ static uint8_t *write_fields(const struct image *im, size_t *len)
 static int read_field(const struct field *f, const uint8_t *data, struct values *v,
 		      struct image *im)
 {
-	struct image_bytes *b = bytes_of(im, f->tag);
 	size_t size;
-	void *value = value_of(v, f->tag, &size);
 
-	if (value)
-		memcpy(value, data, f->len < size ? f->len : size);
-	else if (b)
-		*b = (struct image_bytes){ data, f->len };
-	else if (!(f->flags & OPTIONAL))
-		return -EPROTO;
+	if (f->tag == 0 || f->tag >= TAG_MAX)
+		return f->flags & OPTIONAL ? 0 : -EPROTO;
+	size = places[f->tag].size;
+	if (size)
+		memcpy((char *)v + places[f->tag].at, data,
+		       f->len < size ? f->len : size);
+	else
+		*(struct image_bytes *)((char *)im + places[f->tag].bytes_at) =
+			(struct image_bytes){ data, f->len };
 	return 0;
 }
 
