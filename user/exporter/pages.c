@@ -302,11 +302,27 @@ static ssize_t reader_next(void *arg, char *buf, size_t max)
 	return (ssize_t)done;
 }
 
-static int flows_arguments(const struct request *r, struct flows_opts *ret,
-			   struct answer *a)
+/* Of one end of a connection: its port, 0 for any, and its address, if *by_ip. */
+static int end_arguments(const struct request *r, uint16_t *port, uint8_t ip[16],
+			 bool *by_ip, struct answer *a)
 {
 	const char *address = word(r, "address");
 	uint64_t n;
+
+	if (number(r, "port", UINT16_MAX, 0, &n) < 0)
+		return wrong(a, "port", "a port");
+	*port = htons((uint16_t)n);
+	if (address && addr_parse_ip(address, ip) < 0)
+		return wrong(a, "address", "an address");
+	*by_ip = address != NULL;
+	return 0;
+}
+
+static int flows_arguments(const struct request *r, struct flows_opts *ret,
+			   struct answer *a)
+{
+	uint64_t n;
+	int err;
 
 	*ret = (struct flows_opts){ .listener = word(r, "listener"),
 				    .route = word(r, "route"),
@@ -319,12 +335,9 @@ static int flows_arguments(const struct request *r, struct flows_opts *ret,
 	if (number(r, "offset", UINT32_MAX, 0, &n) < 0)
 		return wrong(a, "offset", "a number");
 	ret->offset = n;
-	if (number(r, "port", UINT16_MAX, 0, &n) < 0)
-		return wrong(a, "port", "a port");
-	ret->port = htons((uint16_t)n);
-	if (address && addr_parse_ip(address, ret->ip) < 0)
-		return wrong(a, "address", "an address");
-	ret->by_ip = address != NULL;
+	err = end_arguments(r, &ret->port, ret->ip, &ret->by_ip, a);
+	if (err)
+		return err;
 	switch (flows_check(ret)) {
 	case FLOWS_BAD_SORT:
 		return wrong(a, "sort", flows_sorts);
@@ -383,7 +396,6 @@ static int records_arguments(const struct request *r, struct events_filter *ret,
 			     struct answer *a)
 {
 	static const char *const books[] = { "proxy", "tcp", "wire" };
-	const char *address = word(r, "address");
 	uint64_t n;
 
 	*ret = (struct events_filter){ .listener = word(r, "listener"),
@@ -395,13 +407,7 @@ static int records_arguments(const struct request *r, struct events_filter *ret,
 	if (number(r, "since", INT64_MAX, 0, &n) < 0)
 		return wrong(a, "since", "seconds since 1970");
 	ret->since = (double)n;
-	if (number(r, "port", UINT16_MAX, 0, &n) < 0)
-		return wrong(a, "port", "a port");
-	ret->port = htons((uint16_t)n);
-	if (address && addr_parse_ip(address, ret->ip) < 0)
-		return wrong(a, "address", "an address");
-	ret->by_ip = address != NULL;
-	return 0;
+	return end_arguments(r, &ret->port, ret->ip, &ret->by_ip, a);
 }
 
 static void page_records(struct pages *p, const struct request *r, struct answer *a)
