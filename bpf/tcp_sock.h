@@ -91,7 +91,7 @@ static __always_inline __u32 received_to(struct tcp_sock *tp, const struct sock_
 	return tp->rcv_nxt - after_fin(tp, st);
 }
 
-/* At each change of state: is this the one that the peer's FIN makes? */
+/* When the state says that the peer's FIN came, and when a socket is adopted. */
 static __always_inline void note_fin(struct tcp_sock *tp, struct sock_state *st)
 {
 	if (fin_received(tp) && !st->fin_at)

@@ -3,7 +3,6 @@
  * Choosing works on a set of candidates, one bit a backend: who may be taken at all, in
  * tiers; then the route's way of choosing, until one has a place.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

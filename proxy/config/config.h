@@ -113,7 +113,6 @@ struct queue {
 struct ejection {
 	uint32_t failures; /* in a row; 0: never */
 	char *time;
-	int64_t time_ms;
 };
 
 /* An order of backend numbers. */

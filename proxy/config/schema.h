@@ -27,7 +27,7 @@ void schema_free(struct config *c);
 /* What each list and each choice takes; not thread-safe at its first call. */
 const struct where_rule *schema_rules(size_t *n);
 
-/* Call fn for each key there is, once for each place of it. */
+/* Call fn for each key there is, once for each place of it: for the manual's test. */
 void schema_each_key(void (*fn)(const char *key, void *arg), void *arg);
 
 #endif

@@ -4,8 +4,7 @@
  *
  *   decide_accept   an address and a listener   limits of the process and the listener,
  *                   and, when it is known who the client really is, of that source
- *   decide_route    what its hello asked for    limits of the route, and of the source
- * there
+ *   decide_route    what its hello asked for    limits of the route, of the source there
  *
  * A refusal has one reason; its caller ends the connection by it and has it noted.
  * Thread-safe; nothing here waits, or does I/O.

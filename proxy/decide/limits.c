@@ -58,13 +58,13 @@ struct limits_table {
 	__u64 *full;
 };
 
-/* What is asked of one entry. */
 /* An entry that counts a connection, and the rate it took of there; NULL: none. */
 struct limits_hold {
 	struct limits_entry *entry;
 	const struct rate *rate;
 };
 
+/* What is asked of one entry. */
 struct want {
 	struct key key;
 	uint32_t connections;
@@ -194,7 +194,8 @@ static void rate_take(struct limits_entry *e, const struct rate *r, int64_t now_
 
 static void rate_give_back(struct limits_entry *e, const struct rate *r)
 {
-	if (!r || !r->n)
+	/* another rate than before began anew */
+	if (!r || !r->n || e->span_ms != r->ms || e->strict != r->strict)
 		return;
 	if (!r->strict)
 		e->due_ns -= interval_ns(r);
@@ -419,8 +420,7 @@ void limits_refused(struct limits_table *t, struct limits_holds *holds)
 		pthread_mutex_t *lock = lock_of(t, h->entry->bucket);
 
 		pthread_mutex_lock(lock);
-		/* another rate than before began anew */
-		if (r && !r->strict && !h->entry->strict && h->entry->span_ms == r->ms)
+		if (r && !r->strict)
 			rate_give_back(h->entry, r);
 		pthread_mutex_unlock(lock);
 		h->rate = NULL;

@@ -173,8 +173,10 @@ static void *worker_main(void *arg)
 		log_info("no io_uring for us: a system call for each small send");
 	ev_loop_settle(w->loop, w->settle, w);
 	err = ev_loop_run(w->loop);
-	if (err)
+	if (err) { /* what it listens on would wait for ever, and all else look well */
 		(void)log_errno(err, "a worker's event loop failed");
+		_exit(EXIT_FAILURE);
+	}
 	stop_inbox(w);
 	return NULL;
 }

@@ -262,7 +262,6 @@ void door_close(struct worker *w, const struct door_leave *leave)
 {
 	struct door *d = w->door;
 
-	resume(w); /* so that queues can be taken */
 	while (d->acceptors) {
 		struct acceptor *a = d->acceptors;
 

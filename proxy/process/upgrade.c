@@ -100,6 +100,10 @@ int upgrade_begin(int fd, uint32_t version, struct inherited **ret, unsigned *n)
 						  : -EPROTO;
 	}
 	handover_message_clear(&m);
+	if (err) {
+		free(health.list); /* the next conversation tells all of it again */
+		health = (struct healths){ .n = 0 };
+	}
 	return err;
 }
 
@@ -398,23 +402,22 @@ static int give_sessions(const struct handover *h, struct worker *w, unsigned *g
 {
 	struct handover_message m = { 0 };
 	struct session_batch *b = calloc(1, sizeof(*b));
-	int err = b ? 0 : -ENOMEM;
 	unsigned n;
+	int err;
 
-	if (b) {
-		b->conversation = conversation;
-		b->version = spoken;
-	}
+	if (!b)
+		return -ENOMEM;
+	b->conversation = conversation;
+	b->version = spoken;
 	do {
-		if (!err)
-			err = worker_call(w, session_batch_begin, b);
+		err = worker_call(w, session_batch_begin, b);
 		n = err ? 0 : b->n;
 		if (n)
 			err = offer(h, b, &m);
 		if (n)
 			(void)worker_call(w, session_batch_end, b);
 	} while (!err && n == SESSION_GIVE_MAX);
-	*gone += b ? b->gone : 0;
+	*gone += b->gone;
 	free(b);
 	handover_message_clear(&m);
 	return err == -ESRCH ? 0 : err; /* its last connection has ended */

@@ -258,7 +258,6 @@ static int take_heard(struct session *s, const struct image_bytes *b)
 /* Counted here too, whatever the limits say: it was admitted by the other process. */
 static void count(struct session *s)
 {
-	__atomic_fetch_add(&s->worker->proxy->sessions, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	session_count(s, s->config);
 	s->holds_place = target_take(s->backend->target, 0);

@@ -308,6 +308,7 @@ void session_link(struct session *s, struct worker *w)
 	s->waiter.take = on_place;
 	s->task.fn = on_task;
 	s->response.is_response = true;
+	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	s->next = w->sessions;
 	s->prev = &w->sessions;
 	if (s->next)

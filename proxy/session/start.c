@@ -4,7 +4,6 @@
  * state its listener asks for.
  */
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "backend/loops.h"
@@ -96,6 +95,5 @@ void session_start(struct worker *w, struct listener *l, int fd,
 	s->trusted = trusted;
 	s->hops = (uint8_t)hops;
 	s->sniff = l->proxy_protocol && !s->trusted;
-	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	session_run(s, begin(s));
 }

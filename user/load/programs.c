@@ -126,13 +126,6 @@ struct bpf_program *programs_find(struct programs *p, const char *name)
 	return bpf_object__find_program_by_name(p->skel->obj, name);
 }
 
-int programs_fd(struct programs *p, const char *name)
-{
-	struct bpf_program *prog = programs_find(p, name);
-
-	return prog ? bpf_program__fd(prog) : -ENOENT;
-}
-
 struct bpf_map *programs_map(struct programs *p, const char *name)
 {
 	return bpf_object__find_map_by_name(p->skel->obj, name);

@@ -43,7 +43,6 @@ void programs_free(struct programs *p); /* NULL is fine */
 /* For libbpf's calls; borrowed.  Programs and maps are found by their names in bpf/. */
 struct bpf_object *programs_object(struct programs *p);
 struct bpf_program *programs_find(struct programs *p, const char *name);
-int programs_fd(struct programs *p, const char *name);
 struct bpf_map *programs_map(struct programs *p, const char *name);
 
 /* Element `index` of an array map.  0, or a negative errno, logged. */

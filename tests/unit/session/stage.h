@@ -164,7 +164,6 @@ static void stage_up(const char *text)
 	(void)getsockname(st.client, (struct sockaddr *)&ss, &len);
 	addr_from_sockaddr((struct sockaddr *)&ss, &st.s->peer);
 	st.s->client = st.s->peer;
-	st.proxy.sessions = 1;
 }
 
 static void stage_down(void)
