@@ -220,7 +220,7 @@ hello() {
 ask_as() {
 	hello >"$DIR/hello.bin"
 	# shellcheck disable=SC2016 # expands in the inner shell
-	at gate timeout 10 "$@" sh -c 'timeout 3 nc.openbsd -w 2 -U "$0" <"$1" 2>/dev/null | wc -c' "$(handover_at)" "$DIR/hello.bin"
+	at gate timeout 10 "$@" sh -c 'timeout 3 nc.openbsd -w 2 -U "$0" 2>/dev/null | wc -c' "$(handover_at)" <"$DIR/hello.bin"
 }
 # where the proxy is asked: a socket file
 handover_at() { at gate ss -Hxl | awk -v end="handover-$proxy_pid.sock" 'index($5, end) { print $5 }'; }

@@ -9,7 +9,7 @@ bats_require_minimum_version() { :; }
 # shellcheck source=../bats/helpers.bash
 . tests/bats/helpers.bash
 # nginx: a killed master would leave its workers
-trap '[ -z "${nginx_pid:-}" ] || stop "$nginx_pid" TERM; stage_down; rm -rf "$BATS_TEST_TMPDIR"' EXIT
+trap '[ -z "${nginx_pid:-}" ] || stop "$nginx_pid" TERM; stage_down || echo "bench: something is left" >&2; rm -rf "$BATS_TEST_TMPDIR"' EXIT
 stage_up
 
 # CPU time of the whole machine, in ticks

@@ -89,7 +89,7 @@ static void what_is_cut_is_no_session(void)
 		for (size_t n = 0; n < len; n++) {
 			struct image got;
 			uint8_t *cut =
-				malloc(n + 1); /* so that a read behind it is seen */
+				malloc(n ? n : 1); /* so that a read behind it is seen */
 
 			memcpy(cut, data, n);
 			/* between two fields, when all that is needed was there */
