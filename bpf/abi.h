@@ -15,7 +15,7 @@
 /* Where the books are pinned if nobody says otherwise. */
 #define TG_PINS	       "/sys/fs/bpf/tollgate"
 
-#define TG_ABI_VERSION 5
+#define TG_ABI_VERSION 6
 
 /*
  * Capacities; each map reports the use of its own (docs/limits.md).  Those of flows,
@@ -155,6 +155,33 @@ struct sock_label {
 	__u64 tx_payload_bytes; /* written to the socket, PROXY header included */
 };
 _Static_assert(sizeof(struct sock_label) == 24, "sock_label is map ABI");
+
+/*
+ * `labels`: the same in memory that the proxy maps, so that a label and a claim cost it
+ * no system call.  A socket's is in any place of the bucket of its SO_COOKIE, modulo the
+ * number of buckets, and counts instead of that in its sk_storage.  Written: the sums,
+ * `name` by one store, and, of a new one, the cookie last.  The kernel programs give the
+ * place back when the claim was compared; the proxy, one that they never will
+ * (user/book/labels.h).
+ */
+#define TG_LABEL_BUCKETS 32768
+#define TG_LABEL_PLACES	 4
+#define TG_LABEL_TAKING	 (~0ull) /* a cookie: somebody's in a moment */
+#define TG_LABEL_LEFT	 4	 /* flags of the proxy: of one that died ... */
+#define TG_LABEL_SEEN	 8	 /* ... was met by a sweep */
+
+struct label_place {
+	__u64 cookie; /* 0: nobody's */
+	union {
+		struct sock_label label;
+		__u64 name; /* its ids, leg and flags */
+	};
+};
+_Static_assert(sizeof(struct label_place) == 32, "label_place is map ABI");
+
+struct label_bucket {
+	struct label_place places[TG_LABEL_PLACES];
+};
 
 /* What of a socket has been added to the totals already. */
 struct tcp_counts {
@@ -486,6 +513,7 @@ enum tg_cursor {
 	TG_CURSOR_NFT_LOST,   /* times the nft table was found gone, and made anew */
 	TG_CURSOR_REATTACHED, /* hooks that were attached again */
 	TG_CURSOR_LISTENERS,  /* raised with each change of `listeners` */
+	TG_CURSOR_LABELS,     /* places of `labels` that were given back */
 	TG_CURSOR_MAX
 };
 

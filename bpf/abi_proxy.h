@@ -174,6 +174,9 @@ struct proxy_state {
 	__u64 upgrades; /* times a successor took over */
 	__u64 draining;
 	__u64 label_errors;   /* sockets that could not be labelled */
+	__u64 labels_taken;   /* places of `labels`, ever */
+	__u64 labels_swept;   /* of these, given back by the proxy */
+	__u64 labels_called;  /* labels by a system call, as their buckets were full */
 	__u64 slot_errors;    /* rows that found no slot, of the past too */
 	__u64 pipes;	      /* gauge: pipes held, pooled or in use */
 	__u64 buffers;	      /* gauge: relay buffers, the same */

@@ -62,6 +62,8 @@ TG_MAP(accepted, BPF_MAP_TYPE_ARRAY, __u32, struct accepted, 1, 0);
 TG_MAP(cgroups, BPF_MAP_TYPE_HASH, __u64, __u32, TG_CGROUPS_MAX, BPF_F_NO_PREALLOC);
 /* rows that are about to be folded into those of the past (user/book/fold.c) */
 TG_MAP(folding, BPF_MAP_TYPE_HASH, struct row_key, __u64, TG_ROWS_MAX, BPF_F_NO_PREALLOC);
+TG_MAP(labels, BPF_MAP_TYPE_ARRAY, __u32, struct label_bucket, TG_LABEL_BUCKETS,
+       BPF_F_MMAPABLE);
 TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(offenders, BPF_MAP_TYPE_ARRAY, __u32, struct offender, TG_OFFENDERS_MAX,

@@ -64,22 +64,23 @@ static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_
  */
 static __noinline int life_listed(struct tcp_sock *tp, struct sock_state *st, __u8 state)
 {
-	struct sock_label *label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
 	struct meta *m = meta_get();
 	struct tcp_counts now = {};
+	struct sock_label label;
 	struct row_key row;
 	struct flow_key key;
 
 	if (!m)
 		return 0;
+	label_of(tp, &label);
 	sock_key(tp, &key);
 	if (key.device)
 		cursor_add(TG_CURSOR_BOUND, 1);
 	if (!st->waits && !st->opened)
-		waiting_begins(st, label);
+		waiting_begins(st, &label);
 	if (key.netns_cookie != m->netns_cookie) {
 		sock_counts(tp, st, state, &now);
-		row_of(label, st, &key, has_carried(&now), &row);
+		row_of(&label, st, &key, has_carried(&now), &row);
 		flow_refresh(tp, st, &key, &row, &now, state);
 	}
 	/* a simultaneous open is told twice */
@@ -298,33 +299,42 @@ int tcp_release(struct bpf_sock *bsk)
 	struct tcp_sock *tp = (struct tcp_sock *)bsk;
 	struct verdict verdict = {};
 	struct flow_key key = {};
-	struct sock_label *label;
+	struct sock_label label;
 	struct sock_state *st;
 	struct tcp_totals *row;
 	struct row_key row_key;
+	__u64 cookie;
 
 	if (bsk->protocol != IPPROTO_TCP)
 		return 1;
-	label = bpf_sk_storage_get(&tcp_label, bsk, 0, 0);
-	if (!is_labelled(label))
+	cookie = (__u64)BPF_CORE_READ(
+		tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter);
+	label_read(cookie, bpf_sk_storage_get(&tcp_label, bsk, 0, 0), &label);
+	if (!is_labelled(&label))
 		return 1;
 	st = bpf_sk_storage_get(&tcp_sock, bsk, 0, 0);
-	if (!st)
+	if (!st) { /* it never was a connection */
+		label_done(cookie);
 		return 1;
+	}
 	st->released = 1;
 	(void)__sync_fetch_and_add(&st->compared, 0); /* as in sock_closed() */
 	if (!st->closed)
 		return 1;
-	row_of(label, st, &key, 1, &row_key);
+	row_of(&label, st, &key, 1, &row_key);
 	row = tcp_row(&row_key);
-	if (!row || !check_claim(st, row, label, BPF_CORE_READ(tp, copied_seq), &verdict))
-		return 1;
-	late_label(st, &row_key, row);
-	/* the addresses are gone from a socket that TCP has closed, the ports are not */
-	key.local_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport);
-	key.remote_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_dport);
-	key.proto = IPPROTO_TCP;
-	verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
+	if (row && check_claim(st, row, &label, BPF_CORE_READ(tp, copied_seq),
+			       &verdict)) {
+		late_label(st, &row_key, row);
+		/* the addresses are gone from a socket that TCP has closed, the ports are
+		 * not */
+		key.local_port = BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport);
+		key.remote_port = BPF_CORE_READ(
+			tp, inet_conn.icsk_inet.sk.__sk_common.skc_dport);
+		key.proto = IPPROTO_TCP;
+		verdict_note(&verdict, TG_ODD_PROXY_TCP, &key, &row_key);
+	}
+	label_done(cookie);
 	return 1;
 }
 
@@ -437,7 +447,7 @@ static __noinline int flow_met(struct tcp_sock *tp, __u32 roll_call)
 static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list)
 {
 	struct wire_flow *f;
-	struct sock_label *label;
+	struct sock_label label;
 	struct tcp_totals *row;
 	struct tcp_counts now;
 	struct row_key row_key;
@@ -450,15 +460,15 @@ static __noinline int visit(struct tcp_sock *tp, struct sock_state *st, int list
 		return 0; /* most sockets of a busy host do nothing most of the time */
 	if (!list && st->waits == WAITS_BYTE && !has_carried(&now))
 		return 0;
-	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+	label_of(tp, &label);
 	sock_key(tp, &key);
-	row_of(label, st, &key, has_carried(&now), &row_key);
-	if (!label_pending(label) && (st->waits != WAITS_BYTE || has_carried(&now))) {
+	row_of(&label, st, &key, has_carried(&now), &row_key);
+	if (!label_pending(&label) && (st->waits != WAITS_BYTE || has_carried(&now))) {
 		row = tcp_row(&row_key);
 		if (!row)
 			return 0;
 		sock_flush(st, &now, row);
-		waiting_ends(st, label);
+		waiting_ends(st, &label);
 		f = bpf_map_lookup_elem(&wire, &key);
 		if (f && !f->dead)
 			wire_drain(f, &row_key);

@@ -6,10 +6,17 @@
 #ifndef BPF_TCP_ACCOUNT_H
 #define BPF_TCP_ACCOUNT_H
 
+#include "label.h"
 #include "maps.h"
 #include "record.h"
 #include "tcp_sock.h"
 #include "wire_flow.h"
+
+/* Where the type of program knows no tcp_sock, see tcp_release(). */
+static __always_inline void label_of(struct tcp_sock *tp, struct sock_label *ret)
+{
+	label_read(sock_cookie(tp), bpf_sk_storage_get(&tcp_label, tp, 0, 0), ret);
+}
 
 static __always_inline int is_labelled(const struct sock_label *label)
 {
@@ -433,10 +440,13 @@ static __noinline int claimed_now(struct tcp_sock *tp, struct sock_state *st,
 
 	row_of(label, st, key, 1, &row_key);
 	row = tcp_row(&row_key);
-	if (!row || !check_claim(st, row, label, tp->copied_seq, verdict))
+	if (!row)
 		return 0;
-	late_label(st, &row_key, row);
-	verdict_note(verdict, TG_ODD_PROXY_TCP, key, &row_key);
+	if (check_claim(st, row, label, tp->copied_seq, verdict)) {
+		late_label(st, &row_key, row);
+		verdict_note(verdict, TG_ODD_PROXY_TCP, key, &row_key);
+	}
+	label_done(sock_cookie(tp));
 	return 0;
 }
 
@@ -463,17 +473,16 @@ static __always_inline void close_claim(struct tcp_sock *tp, struct sock_state *
 					struct flow_key *key, struct tcp_totals *row,
 					struct verdict *verdict)
 {
-	struct sock_label *label;
+	struct sock_label label;
 
 	(void)__sync_fetch_and_add(&st->compared, 0);
-	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+	label_of(tp, &label);
 	if (is_queued(tp_sk(tp)))
 		/* accept() may come and read what is there, or never: who claims it then
 		 * is compared all the same */
 		add_unclaimed(st, row);
-	else if (label && (st->released || !tp_sk(tp)->sk_socket ||
-			   label->flags & TG_LABEL_CLAIMED))
-		claimed_now(tp, st, label, key, verdict);
+	else if (st->released || !tp_sk(tp)->sk_socket || label.flags & TG_LABEL_CLAIMED)
+		claimed_now(tp, st, &label, key, verdict);
 }
 
 /* Both hooks come here, each at most once a life. */
@@ -484,30 +493,30 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	struct verdict verdict = {};
 	struct wire_flow *f;
 	struct tcp_totals *row;
-	struct sock_label *label;
+	struct sock_label label;
 	struct row_key row_key;
 	struct flow_key key;
 	enum tg_close reason;
 
 	if (st->closed)
 		return 0;
-	label = bpf_sk_storage_get(&tcp_label, tp, 0, 0);
+	label_of(tp, &label);
 	sock_key(tp, &key);
 	{
 		struct tcp_counts now;
 
 		sock_counts(tp, st, old_state, &now);
-		row_of(label, st, &key, has_carried(&now), &row_key);
+		row_of(&label, st, &key, has_carried(&now), &row_key);
 		row = tcp_row(&row_key);
 		if (!row)
 			return 0;
 		sock_flush(st, &now, row);
 	}
-	waiting_ends(st, label);
+	waiting_ends(st, &label);
 	close_state(tp, st, old_state, &row_key);
 	reason = close_reason(tp, st, old_state);
 	close_totals(tp, st, row, reason, now_ns);
-	if (is_labelled(label))
+	if (is_labelled(&label))
 		close_claim(tp, st, &key, row, &verdict);
 	f = wire_close(&key, &row_key, row);
 	if (f && !is_comparable(f)) {

@@ -74,6 +74,12 @@ static __always_inline void sock_key(struct tcp_sock *tp, struct flow_key *key)
 	key->netns_cookie = skc->skc_net.net->net_cookie;
 }
 
+/* SO_COOKIE; 0: nobody has asked for it, so neither has the proxy. */
+static __always_inline __u64 sock_cookie(struct tcp_sock *tp)
+{
+	return (__u64)tp_sk(tp)->__sk_common.skc_cookie.counter;
+}
+
 static __always_inline __u32 fin_received(struct tcp_sock *tp)
 {
 	return tp_sk(tp)->__sk_common.skc_flags >> SOCK_DONE & 1;

@@ -19,6 +19,7 @@
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "base/version.h"
+#include "book/labels.h"
 #include "decide/limits.h"
 #include "process/daemon.h"
 #include "process/handover.h"
@@ -114,6 +115,7 @@ struct serving {
 	struct ev_io signals, successor, old;
 	struct ev_timer tick;
 	uint64_t late_ns; /* the last look for what relays by now */
+	uint64_t swept_ns;
 	bool draining;
 };
 
@@ -170,6 +172,15 @@ static void on_old(struct ev_io *io, uint32_t events)
 	d->old_fd = -1;
 }
 
+/* Places of labels that the kernel programs do not give back; a successor does it. */
+static void sweep(struct serving *v, uint64_t now)
+{
+	if (now - v->swept_ns < LABELS_SWEEP_MS * 1000000ull)
+		return;
+	v->swept_ns = now;
+	writer_sweep(v->d->proxy.writer);
+}
+
 static void on_tick(struct ev_timer *timer)
 {
 	struct serving *v = container_of(timer, struct serving, tick);
@@ -181,6 +192,7 @@ static void on_tick(struct ev_timer *timer)
 	if (!v->draining) {
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
 		loops_look();
+		sweep(v, now);
 	}
 	if (d->given_fd >= 0 && now - v->late_ns > LATE_MS * 1000000ull) {
 		v->late_ns = now;
@@ -211,6 +223,7 @@ static int watch(struct serving *v)
 static int run(struct daemon *d)
 {
 	struct serving v = { .d = d,
+			     .swept_ns = util_now_ns(),
 			     .signals = { .fd = -1, .fn = on_signal },
 			     .successor = { .fd = -1, .fn = on_successor },
 			     .old = { .fd = -1, .fn = on_old },

@@ -43,7 +43,7 @@ void leg_move_to_header(struct leg *leg, size_t n)
 }
 
 /* The sums count when the label is the claim. */
-static void label_write(struct session *s, const struct leg *leg, uint8_t flags)
+static void label_write(struct session *s, struct leg *leg, uint8_t flags)
 {
 	const struct sock_label label = { .listener = leg->name.listener,
 					  .route = leg->name.route,
@@ -53,7 +53,10 @@ static void label_write(struct session *s, const struct leg *leg, uint8_t flags)
 					  .rx_payload_bytes = leg->rx + leg->rx_header,
 					  .tx_payload_bytes = leg->tx + leg->tx_header };
 
-	(void)writer_label(s->worker->proxy->writer, leg->fd, &label); /* counted there */
+	if (leg == &s->down ? s->listener->path != NULL : s->backend->path != NULL)
+		return; /* the books of the kernel are of TCP */
+	/* a failure is counted there */
+	(void)writer_label(s->worker->proxy->writer, leg->fd, &leg->label_place, &label);
 }
 
 void leg_close(struct session *s, struct leg *leg, bool reset)
@@ -96,6 +99,7 @@ void leg_reset(struct leg *leg)
 	leg->readable = leg->writable = leg->ended = leg->urgent = leg->failed = false;
 	leg->shut_out = false;
 	leg->err = 0;
+	leg->label_place = 0;
 	leg->slot = NULL;
 	leg->rx = leg->tx = leg->rx_header = leg->tx_header = 0;
 }

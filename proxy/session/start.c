@@ -20,8 +20,10 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 	struct sock_label label = { .listener = l->id,
 				    .leg = TG_LEG_DOWNSTREAM,
 				    .flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED };
+	uint32_t place = 0;
 
-	(void)writer_label(w->proxy->writer, fd, &label); /* counted there */
+	if (!l->path) /* a failure is counted there */
+		(void)writer_label(w->proxy->writer, fd, &place, &label);
 	session_tell_refused(w, l, fd, reason, peer);
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);

@@ -47,14 +47,15 @@ struct leg_name {
 struct leg {
 	struct ev_io io;
 	int fd;
-	bool is_up; /* the backend's */
-	bool readable;
-	bool writable;
-	bool ended;    /* EPOLLRDHUP was seen: nothing comes after what is queued */
-	bool urgent;   /* EPOLLPRI was seen: no splice from here any more */
-	bool failed;   /* EPOLLERR was seen: reset or timed out */
-	bool shut_out; /* we sent our FIN */
-	int err;       /* why it is gone: an errno, 0 if it is not or nobody asked */
+	uint32_t label_place; /* writer_label() */
+	bool is_up : 1;	      /* the backend's */
+	bool readable : 1;
+	bool writable : 1;
+	bool ended : 1;	   /* EPOLLRDHUP was seen: nothing comes after what is queued */
+	bool urgent : 1;   /* EPOLLPRI was seen: no splice from here any more */
+	bool failed : 1;   /* EPOLLERR was seen: reset or timed out */
+	bool shut_out : 1; /* we sent our FIN */
+	int err;	   /* why it is gone: an errno, 0 if it is not or nobody asked */
 	struct leg_name name;
 	struct proxy_slot *slot; /* NULL until the row is known */
 	uint64_t rx, tx;

@@ -59,6 +59,7 @@ struct snapshot {
 	struct wire_totals wire_overflow;
 	uint64_t wire_entries; /* of all protocols */
 	uint64_t flows_entries;
+	uint64_t labels_given; /* places given back by the kernel programs */
 	size_t flows_capacity;
 	size_t tcp_capacity;
 	size_t wire_flows_capacity;

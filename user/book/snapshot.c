@@ -429,6 +429,7 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 		err = read_health(b, s);
 	s->flows_entries = read_cursor(b, TG_CURSOR_FLOWS);
 	s->wire_entries = read_cursor(b, TG_CURSOR_WIRE);
+	s->labels_given = read_cursor(b, TG_CURSOR_LABELS);
 	s->records_bytes[TG_RING_TCP] = read_cursor(b, TG_CURSOR_RECORDS);
 	s->records_bytes[TG_RING_WIRE] = read_cursor(b, TG_CURSOR_WIRE_RECORDS);
 	s->records_capacity[TG_RING_TCP] = b->capacity[MAP_records];
@@ -522,6 +523,14 @@ static size_t names_of(const struct snapshot *s, enum tg_name_kind kind)
 	return n;
 }
 
+/* Taken a moment before those that were given back are read: never less than none. */
+static uint64_t labels_entries(const struct snapshot *s)
+{
+	uint64_t gone = s->proxy.labels_swept + s->labels_given;
+
+	return s->proxy.labels_taken > gone ? s->proxy.labels_taken - gone : 0;
+}
+
 size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
 {
 	const struct map_fill all[] = {
@@ -536,6 +545,7 @@ size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
 		{ "listeners", s->listeners_n, TG_LISTENERS_MAX },
 		{ "names", s->names_n, s->names_capacity },
 		{ "proxy_book", s->slots_n, s->slots_capacity },
+		{ "labels", labels_entries(s), TG_LABEL_BUCKETS * TG_LABEL_PLACES },
 		{ "proxy_events", s->proxy_ring.written - s->proxy_ring.read,
 		  s->proxy_events_capacity },
 		{ "cgroup_names", names_of(s, TG_NAME_CGROUP), TG_CGROUP_NAMES_MAX },

@@ -19,6 +19,7 @@
 #include "base/rundir.h"
 #include "base/util.h"
 #include "book/boundary.h"
+#include "book/labels.h"
 #include "book/pin.h"
 #include "book/places.h"
 #include "book/proxy_ring.h"
@@ -27,7 +28,7 @@
 #define LISTENERS_MAX 64 /* as many as the nft book takes */
 
 struct writer {
-	int label_fd;
+	struct labels labels;
 	struct boundary boundary;
 	bool at_home; /* our sockets live where the load watches */
 	struct proxy_slot *slots;
@@ -45,6 +46,7 @@ void writer_close(struct writer *w)
 {
 	if (!w)
 		return;
+	labels_close(&w->labels);
 	if (w->state) {
 		if (w->state->pid == (uint64_t)getpid()) /* else a successor's */
 			book_set(&w->state->pid, 0);
@@ -60,8 +62,6 @@ void writer_close(struct writer *w)
 	places_close(&w->places);
 	if (w->alive_fd >= 0)
 		close(w->alive_fd);
-	if (w->label_fd >= 0)
-		close(w->label_fd);
 	boundary_done(&w->boundary);
 	free(w);
 }
@@ -119,6 +119,7 @@ static int take_over(struct writer *w)
 		return -EBUSY;
 	}
 	close_orphans(w);
+	labels_leave(&w->labels);
 	if (st->folds & 1) {
 		book_add(&st->folds_broken, 1);
 		book_add(&st->folds, 1);
@@ -196,15 +197,13 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!w)
 		return -ENOMEM;
 	pthread_mutex_init(&w->offenders_lock, NULL);
-	w->label_fd = w->alive_fd = -1;
+	w->labels.fd = w->alive_fd = -1;
 	w->places = (struct places){ .tcp_fd = -1,
 				     .wire_fd = -1,
 				     .folding_fd = -1,
 				     .cursors_fd = -1,
 				     .boundary_fd = -1 };
 	err = boundary_open(pins, &w->boundary);
-	if (!err)
-		err = pin_open(pins, "tcp_label", &w->label_fd);
 	if (!err)
 		err = find_home(pins, w);
 	if (!err)
@@ -219,6 +218,8 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!err)
 		err = pin_map(pins, "proxy_state", sizeof(*w->state), (void **)&w->state,
 			      NULL);
+	if (!err)
+		err = labels_open(pins, w->state, &w->labels);
 	if (!err)
 		err = proxy_ring_open(pins, &w->ring);
 	if (!err && !w->slots[0].used)
@@ -345,12 +346,20 @@ int writer_reclaim(struct writer *w, size_t keep, size_t *ret)
 	return 0;
 }
 
-int writer_label(struct writer *w, int fd, const struct sock_label *label)
+int writer_label(struct writer *w, int fd, uint32_t *place,
+		 const struct sock_label *label)
 {
-	if (bpf_map_update_elem(w->label_fd, &fd, label, BPF_ANY) == 0)
-		return 0;
-	book_add(&w->state->label_errors, 1);
-	return -errno;
+	return labels_set(&w->labels, fd, place, label);
+}
+
+int writer_label_listener(struct writer *w, int fd, const struct sock_label *label)
+{
+	return labels_call(&w->labels, fd, label);
+}
+
+void writer_sweep(struct writer *w)
+{
+	labels_sweep(&w->labels);
 }
 
 /* --- listeners --- */

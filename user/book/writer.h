@@ -56,9 +56,16 @@ void writer_slot_put(struct writer *w, struct proxy_slot *slot);
  */
 int writer_reclaim(struct writer *w, size_t keep, size_t *ret);
 
-/* Label a socket.  Thread-safe.  0, or a negative errno (also counted in label_errors).
+/*
+ * Label a connection's socket, or one that listens, whose children inherit it: labels_set()
+ * and labels_call() in labels.h.
  */
-int writer_label(struct writer *w, int fd, const struct sock_label *label);
+int writer_label(struct writer *w, int fd, uint32_t *place,
+		 const struct sock_label *label);
+int writer_label_listener(struct writer *w, int fd, const struct sock_label *label);
+
+/* Each LABELS_SWEEP_MS: labels_sweep(). */
+void writer_sweep(struct writer *w);
 
 /*
  * Count for these listeners from now on, too, in the wire book and in nft; what was

@@ -204,6 +204,12 @@ static void proxy_state(const struct page *p)
 		    up ? st->stray_sockets : 0);
 	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
 		    st->label_errors);
+	page_simple(p, "proxy_labels_by_call", true,
+		    "Sockets labelled by a system call, as there was no place in memory.",
+		    st->labels_called);
+	page_simple(p, "proxy_labels_swept", true,
+		    "Labels in memory that the kernel programs never gave back.",
+		    st->labels_swept);
 	page_simple(p, "proxy_slot_errors", true,
 		    "Rows that found no slot in the proxy's book.", st->slot_errors);
 	page_simple(p, "proxy_upgrades", true,

@@ -41,9 +41,11 @@ struct stage {
 };
 static struct stage st;
 
-int writer_label(struct writer *w, int fd, const struct sock_label *label)
+int writer_label(struct writer *w, int fd, uint32_t *place,
+		 const struct sock_label *label)
 {
 	(void)w;
+	(void)place;
 	(void)fd;
 	st.label = *label;
 	st.labels++;

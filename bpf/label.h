@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the proxy says of a socket: in `labels`, which it maps, or else in the socket's
+ * own storage, which a child inherits from its listener.
+ */
+#ifndef BPF_LABEL_H
+#define BPF_LABEL_H
+
+#include "maps.h"
+
+static __always_inline struct label_bucket *label_bucket(__u64 cookie)
+{
+	__u32 index = (__u32)cookie % TG_LABEL_BUCKETS;
+
+	return cookie ? bpf_map_lookup_elem(&labels, &index) : NULL;
+}
+
+/*
+ * A copy of it, so that what is decided by it is decided by one; leg HOST if nobody has
+ * said anything.  `stored`: of its own storage, or NULL.  The atomic addition is a
+ * barrier: who sees that the sums are the claim sees the sums.
+ */
+static __always_inline void label_read(__u64 cookie, const struct sock_label *stored,
+				       struct sock_label *ret)
+{
+	struct label_bucket *b = label_bucket(cookie);
+	union {
+		struct sock_label label;
+		__u64 name;
+	} copy = {};
+
+	if (stored)
+		copy.label = *stored;
+	for (int i = 0; b && i < TG_LABEL_PLACES; i++) {
+		struct label_place *p = &b->places[i];
+
+		if (*(volatile __u64 *)&p->cookie != cookie)
+			continue;
+		copy.name = __sync_fetch_and_add(&p->name, 0);
+		copy.label.rx_payload_bytes =
+			*(volatile __u64 *)&p->label.rx_payload_bytes;
+		copy.label.tx_payload_bytes =
+			*(volatile __u64 *)&p->label.tx_payload_bytes;
+		break;
+	}
+	*ret = copy.label;
+}
+
+/* Nobody will ask again: its place is another's. */
+static __always_inline void label_done(__u64 cookie)
+{
+	struct label_bucket *b = label_bucket(cookie);
+
+	for (int i = 0; b && i < TG_LABEL_PLACES; i++) {
+		struct label_place *p = &b->places[i];
+
+		if (*(volatile __u64 *)&p->cookie != cookie)
+			continue;
+		if (__sync_val_compare_and_swap(&p->cookie, cookie, 0) == cookie)
+			cursor_add(TG_CURSOR_LABELS, 1);
+		break;
+	}
+}
+
+#endif
