@@ -213,7 +213,9 @@ struct sock_state {
 	struct tcp_counts baseline; /* of an adopted socket: what it had counted before */
 	struct tcp_counts flushed;  /* since then; the totals hold flushed - baseline */
 	struct row_key row;	    /* that has them, when it closed */
-	__u32 listed;		    /* the wire book knows of this life */
+	__u8 listed;		    /* the wire book knows of this life */
+	__u8 in_flows;		    /* so does the directory */
+	__u16 pad;
 	__u32 cgroup;		    /* name of the one it was made in, or 0 */
 	__u32 fin_at; /* bytes_received modulo 2^32 with the first FIN, or 0 */
 };

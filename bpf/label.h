@@ -16,21 +16,18 @@ static __always_inline struct label_bucket *label_bucket(__u64 cookie)
 }
 
 /*
- * A copy of it, so that what is decided by it is decided by one; leg HOST if nobody has
- * said anything.  `stored`: of its own storage, or NULL.  The atomic addition is a
- * barrier: who sees that the sums are the claim sees the sums.
+ * A copy of a label, so that what is decided by it is decided by one; leg HOST if nobody
+ * has said anything.  1 if it is in `labels`.  The atomic addition is a barrier: who sees
+ * that the sums are the claim sees the sums.
  */
-static __always_inline void label_read(__u64 cookie, const struct sock_label *stored,
-				       struct sock_label *ret)
+static __always_inline int label_mapped(__u64 cookie, struct sock_label *ret)
 {
 	struct label_bucket *b = label_bucket(cookie);
 	union {
 		struct sock_label label;
 		__u64 name;
-	} copy = {};
+	} copy;
 
-	if (stored)
-		copy.label = *stored;
 	for (int i = 0; b && i < TG_LABEL_PLACES; i++) {
 		struct label_place *p = &b->places[i];
 
@@ -41,9 +38,19 @@ static __always_inline void label_read(__u64 cookie, const struct sock_label *st
 			*(volatile __u64 *)&p->label.rx_payload_bytes;
 		copy.label.tx_payload_bytes =
 			*(volatile __u64 *)&p->label.tx_payload_bytes;
-		break;
+		*ret = copy.label;
+		return 1;
 	}
-	*ret = copy.label;
+	return 0;
+}
+
+static __always_inline void label_stored(const struct sock_label *stored,
+					 struct sock_label *ret)
+{
+	if (stored)
+		*ret = *stored;
+	else
+		__builtin_memset(ret, 0, sizeof(*ret));
 }
 
 /* Nobody will ask again: its place is another's. */

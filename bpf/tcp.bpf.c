@@ -33,7 +33,7 @@ char LICENSE[] SEC("license") __weak = "GPL";
 #define ROLL_CALL  16 /* one visit in so many looks for flows whose socket is gone */
 #define MISSED_MAX 3
 
-static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_state *st,
+static __always_inline void flow_refresh(struct tcp_sock *tp, struct sock_state *st,
 					 const struct flow_key *key,
 					 const struct row_key *row,
 					 const struct tcp_counts *now, __u8 state)
@@ -54,6 +54,7 @@ static __always_inline void flow_refresh(struct tcp_sock *tp, const struct sock_
 		.row = *row,
 	};
 
+	st->in_flows = 1;
 	fault_insert(bpf_map_update_elem(&flows, key, &flow, BPF_ANY),
 		     TG_FAULT_FLOWS_FULL);
 }
@@ -309,7 +310,8 @@ int tcp_release(struct bpf_sock *bsk)
 		return 1;
 	cookie = (__u64)BPF_CORE_READ(
 		tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter);
-	label_read(cookie, bpf_sk_storage_get(&tcp_label, bsk, 0, 0), &label);
+	if (!label_mapped(cookie, &label))
+		label_stored(bpf_sk_storage_get(&tcp_label, bsk, 0, 0), &label);
 	if (!is_labelled(&label))
 		return 1;
 	st = bpf_sk_storage_get(&tcp_sock, bsk, 0, 0);

@@ -15,7 +15,8 @@
 /* Where the type of program knows no tcp_sock, see tcp_release(). */
 static __always_inline void label_of(struct tcp_sock *tp, struct sock_label *ret)
 {
-	label_read(sock_cookie(tp), bpf_sk_storage_get(&tcp_label, tp, 0, 0), ret);
+	if (!label_mapped(sock_cookie(tp), ret))
+		label_stored(bpf_sk_storage_get(&tcp_label, tp, 0, 0), ret);
 }
 
 static __always_inline int is_labelled(const struct sock_label *label)
@@ -528,7 +529,8 @@ static __noinline int sock_closed(struct tcp_sock *tp, struct sock_state *st,
 	close_record(tp, st, &key, &row_key, reason, now_ns, f);
 	if (f)
 		bpf_map_delete_elem(&wire, &key);
-	bpf_map_delete_elem(&flows, &key);
+	if (st->in_flows)
+		bpf_map_delete_elem(&flows, &key);
 	return 0;
 }
 
