@@ -30,6 +30,7 @@
 #define TG_LISTENERS_MAX    256
 #define TG_NAMES_MAX	    16384
 #define TG_SLOTS_MAX	    8192
+#define TG_ENDS_MAX	    TG_ENDS_OF(TG_SLOTS_MAX)
 #define TG_NAME_LEN	    264
 #define TG_TABLE_LEN	    64
 #define TG_TARGETS_MAX	    64

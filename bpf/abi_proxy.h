@@ -81,6 +81,9 @@ enum tg_side {
 	X(EVICTED, "opening_evicted", CLIENT, PROXY)                        \
 	X(LOCAL_PORTS, "local_ports", PROXY, BACKEND)
 
+/* Room for reasons to come, so that one more changes the size of nothing. */
+#define TG_END_PLACES 96
+
 enum tg_end_class {
 	TG_END_CLASS_RELAYED, /* bytes could be passed; all others were refused */
 	TG_END_CLASS_LIMIT,
@@ -97,6 +100,8 @@ enum tg_end {
 		TG_END_MAX
 };
 
+_Static_assert(TG_END_MAX <= TG_END_PLACES, "a new reason needs another ABI");
+
 /*
  * The proxy book: one slot a row, mapped by the proxy, which adds with relaxed atomics.
  * A slot is taken by setting `used`.  Those of rows that no configuration has any more
@@ -108,6 +113,8 @@ enum tg_slot { TG_SLOT_NEVER, TG_SLOT_USED, TG_SLOT_FREE, TG_SLOT_CLAIMED };
 struct proxy_slot {
 	struct row_key row;
 	__u32 used; /* enum tg_slot */
+	__u32 ends; /* its element of `proxy_ends`; 0: none */
+	__u32 pad;
 	/* proxy_state.configuration when it was last in force: else its gauges are over
 	 */
 	__u64 configured;
@@ -125,8 +132,18 @@ struct proxy_slot {
 	__u64 retries; /* connections that went on to another backend */
 	__u64 lookups_failed;
 	__u64 addresses; /* gauge: of its name that are known */
-	/* counted on the downstream leg only */
-	__u64 ends[TG_END_MAX][TG_SIDE_MAX];
+	__u64 reserved[8]; /* 0; columns to come, the same for them */
+};
+
+/*
+ * `proxy_ends`: how the connections of a row ended, of downstream rows only, which are
+ * half of them and those of the listeners.  Element 0 is nobody's.
+ */
+#define TG_ENDS_OF(slots) ((slots) / 2 + TG_LISTENERS_MAX)
+struct proxy_ends {
+	__u32 used; /* enum tg_slot */
+	__u32 pad;
+	__u64 n[TG_END_PLACES][TG_SIDE_MAX];
 };
 
 /*

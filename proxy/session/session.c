@@ -102,7 +102,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		leg_name(s, &s->down, TG_LEG_DOWNSTREAM);
 	leg_take_slot(&s->down, s->backend ? s->backend->downstream : s->listener->slot);
 	side = end_side(s, reason);
-	book_add(&s->down.slot->ends[reason][side], 1);
+	writer_end(w->proxy->writer, s->down.slot, reason, side);
 	session_tell(s, reason, side, lost_up, lost_down);
 	decide_note(w, &facts, reason, &s->holds);
 	book_add(&s->down.slot->undelivered_bytes, lost_up);

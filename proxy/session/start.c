@@ -29,7 +29,7 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 	close(fd);
 	book_add(&l->slot->opened, 1);
 	book_add(&l->slot->closed, 1);
-	book_add(&l->slot->ends[reason][tg_end_sides[reason]], 1);
+	writer_end(w->proxy->writer, l->slot, reason, tg_end_sides[reason]);
 	decide_note(w, &facts, reason, holds);
 }
 

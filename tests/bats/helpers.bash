@@ -197,12 +197,14 @@ fresh_scrape() {
 	cat "$DIR/metrics"
 }
 
-# metric NAME LABEL="VALUE"...: the sum of the samples on standard input with these labels
+# metric NAME LABEL="VALUE"...: the sum of the samples on standard input with these labels;
+# nothing, and 1, if the page has no such family at all
 metric() {
 	local name=$1
 	shift
 	awk -v name="$name" -v want="$*" '
-		BEGIN { n = split(want, w, " ") }
+		BEGIN { n = split(want, w, " "); family = name; sub(/_(total|count|sum|bucket)$/, "", family) }
+		$1 == "#" && ($3 == name || $3 == family) { known = 1 }
 		{
 			brace = index($1, "{")
 			if ((brace ? substr($1, 1, brace - 1) : $1) != name) next
@@ -210,7 +212,10 @@ metric() {
 				if (!index($0, w[i])) next
 			sum += $NF
 		}
-		END { printf "%.0f\n", sum }'
+		END {
+			if (!known) { print "no metric " name " on the page" >"/dev/stderr"; exit 1 }
+			printf "%.0f\n", sum
+		}'
 }
 
 # equal WANT GOT WHAT

@@ -85,6 +85,7 @@ struct snapshot {
 	struct xdp_count xdp_reasons[TG_FAULT_MAX];
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;
+	struct proxy_ends *ends; /* as in the map, as many as slots have */
 	struct hello_book hellos[TG_LISTENERS_MAX];  /* by listener id */
 	struct offender offenders[TG_OFFENDERS_MAX]; /* most refused first */
 	size_t offenders_n;
@@ -135,8 +136,11 @@ const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_ke
 bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot);
 bool row_in_force(const struct snapshot *s, const struct row_key *row);
 
-/* Connections of a slot that ended for this reason, by whomever. */
-uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason);
+/* Connections of a slot that ended for this reason: by one side, or by whomever. */
+uint64_t slot_end(const struct snapshot *s, const struct proxy_slot *slot,
+		  enum tg_end reason, enum tg_side side);
+uint64_t slot_ends(const struct snapshot *s, const struct proxy_slot *slot,
+		   enum tg_end reason);
 
 /* Whether the proxy wrote its heartbeat in the last 5 s. */
 bool snapshot_proxy_up(const struct snapshot *s);

@@ -22,6 +22,7 @@
 	X(faults)        \
 	X(names)         \
 	X(proxy_book)    \
+	X(proxy_ends)    \
 	X(hello_book)    \
 	X(offenders)     \
 	X(proxy_events)  \

@@ -59,7 +59,11 @@ const struct counted_field counts_slot[] = {
 	FIELD(proxy_slot, ejections),
 	FIELD(proxy_slot, retries),
 	FIELD(proxy_slot, lookups_failed),
-	FIELD(proxy_slot, ends),
+	{ NULL, 0, 0 },
+};
+
+const struct counted_field counts_ends[] = {
+	{ "ends", offsetof(struct proxy_ends, n), TG_END_PLACES *TG_SIDE_MAX },
 	{ NULL, 0, 0 },
 };
 

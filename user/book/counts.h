@@ -21,6 +21,7 @@ struct counted_field {
 extern const struct counted_field counts_tcp[];	 /* struct tcp_totals */
 extern const struct counted_field counts_wire[]; /* struct wire_totals */
 extern const struct counted_field counts_slot[]; /* struct proxy_slot, without gauges */
+extern const struct counted_field counts_ends[]; /* struct proxy_ends */
 
 /* Sockets of `closed`, all reasons together. */
 uint64_t tcp_closed(const struct tcp_totals *t);

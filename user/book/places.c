@@ -40,7 +40,7 @@ static void index_all(struct places *p)
 {
 	memset(p->heads, 0, p->slots_max * sizeof(*p->heads));
 	p->used = 0;
-	p->hint = 1;
+	p->hint = p->ends_hint = 1;
 	for (size_t i = 1; i < p->slots_max && p->slots[i].used != TG_SLOT_NEVER; i++) {
 		if (p->slots[i].used == TG_SLOT_USED)
 			index_add(p, i);
@@ -66,31 +66,20 @@ static int open_maps(const char *pins, struct places *p)
 	return err;
 }
 
-int places_open(const char *pins, int names_fd, struct proxy_slot *slots,
-		size_t slots_max, struct hello_book *hellos, struct proxy_state *state,
-		struct places *ret)
+int places_open(const char *pins, int names_fd, struct places *p)
 {
 	int err;
 
-	*ret = (struct places){ .slots = slots,
-				.hellos = hellos,
-				.boundary_fd = -1,
-				.slots_max = slots_max,
-				.state = state,
-				.tcp_fd = -1,
-				.wire_fd = -1,
-				.folding_fd = -1,
-				.cursors_fd = -1 };
-	ret->refs = calloc(slots_max, sizeof(*ret->refs));
-	ret->heads = calloc(slots_max, sizeof(*ret->heads));
-	ret->next = calloc(slots_max, sizeof(*ret->next));
-	err = ret->refs && ret->heads && ret->next ? 0 : -ENOMEM;
+	p->refs = calloc(p->slots_max, sizeof(*p->refs));
+	p->heads = calloc(p->slots_max, sizeof(*p->heads));
+	p->next = calloc(p->slots_max, sizeof(*p->next));
+	err = p->refs && p->heads && p->next ? 0 : -ENOMEM;
 	if (!err)
-		err = open_maps(pins, ret);
+		err = open_maps(pins, p);
 	if (!err)
-		err = names_open(names_fd, &ret->names);
+		err = names_open(names_fd, &p->names);
 	if (!err)
-		index_all(ret);
+		index_all(p);
 	return err;
 }
 
@@ -145,33 +134,58 @@ struct proxy_slot *places_find(const struct places *p, const struct row_key *row
 	return NULL;
 }
 
-/* One that is free, claimed: a proxy that is replaced might want one at this moment. */
-static struct proxy_slot *claim(struct places *p, bool past)
+/* Is it free, and ours now?  A proxy that is replaced might want it at this moment. */
+static bool claim(__u32 *used)
+{
+	__u32 was = __atomic_load_n(used, __ATOMIC_RELAXED);
+
+	return (was == TG_SLOT_NEVER || was == TG_SLOT_FREE) &&
+	       __atomic_compare_exchange_n(used, &was, TG_SLOT_CLAIMED, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static struct proxy_slot *claim_slot(struct places *p, bool past)
 {
 	size_t max = past ? p->slots_max : p->slots_max - PAST_SLOTS;
 
 	for (size_t i = past ? 1 : p->hint; i < max; i++) {
-		struct proxy_slot *s = &p->slots[i];
-		__u32 used = __atomic_load_n(&s->used, __ATOMIC_RELAXED);
-
-		if (used != TG_SLOT_NEVER && used != TG_SLOT_FREE)
-			continue;
-		if (!__atomic_compare_exchange_n(&s->used, &used, TG_SLOT_CLAIMED, false,
-						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (!claim(&p->slots[i].used))
 			continue;
 		if (!past)
 			p->hint = i + 1;
-		return s;
+		return &p->slots[i];
 	}
 	return NULL;
 }
 
+/* 0: there is no place. */
+static uint32_t claim_ends(struct places *p, bool past)
+{
+	size_t max = past ? p->ends_max : p->ends_max - PAST_SLOTS;
+
+	for (size_t i = past ? 1 : p->ends_hint; i < max; i++) {
+		if (!claim(&p->ends[i].used))
+			continue;
+		if (!past)
+			p->ends_hint = i + 1;
+		return (uint32_t)i;
+	}
+	return 0;
+}
+
 static struct proxy_slot *make(struct places *p, const struct row_key *row)
 {
-	struct proxy_slot *s = claim(p, is_past(row));
+	struct proxy_slot *s = claim_slot(p, is_past(row));
 
 	if (!s)
 		return NULL;
+	s->ends = row->leg == TG_LEG_DOWNSTREAM ? claim_ends(p, is_past(row)) : 0;
+	if (row->leg == TG_LEG_DOWNSTREAM && !s->ends) {
+		__atomic_store_n(&s->used, TG_SLOT_FREE, __ATOMIC_RELEASE);
+		return NULL;
+	}
+	if (s->ends)
+		p->ends[s->ends].used = TG_SLOT_USED;
 	s->row = *row;
 	/* readers look at `used` first */
 	__atomic_store_n(&s->used, TG_SLOT_USED, __ATOMIC_RELEASE);
@@ -206,23 +220,32 @@ static bool is_over(const struct places *p, size_t i)
 }
 
 /* Everything that is a count; what is a gauge says nothing of who is gone. */
-static void add_slot(struct proxy_slot *past, const struct proxy_slot *s)
+static void add_counts(const struct counted_field *f, void *past, const void *gone)
 {
-	for (const struct counted_field *f = counts_slot; f->name; f++) {
+	for (; f->name; f++) {
 		__u64 *to = (void *)((char *)past + f->at);
-		const __u64 *from = (const void *)((const char *)s + f->at);
+		const __u64 *from = (const void *)((const char *)gone + f->at);
 
 		for (size_t i = 0; i < f->n; i++)
 			book_add(&to[i], from[i]);
 	}
 }
 
+/* Whose connections ended has opened some. */
 static bool is_untouched(const struct proxy_slot *s)
 {
 	static const struct proxy_slot none;
 
 	return memcmp(&s->opened, &none.opened,
 		      sizeof(none) - offsetof(struct proxy_slot, opened)) == 0;
+}
+
+static void free_ends(struct places *p, uint32_t i)
+{
+	if (!i)
+		return;
+	memset(p->ends[i].n, 0, sizeof(p->ends[i].n));
+	__atomic_store_n(&p->ends[i].used, TG_SLOT_FREE, __ATOMIC_RELEASE);
 }
 
 /* Into the past of its leg.  False if even that has no place. */
@@ -240,11 +263,15 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 			book_add(&p->state->slot_errors, 1);
 			return false;
 		}
-		add_slot(past, s);
+		add_counts(counts_slot, past, s);
+		if (s->ends)
+			add_counts(counts_ends, &p->ends[past->ends], &p->ends[s->ends]);
 	}
 	__atomic_store_n(&s->used, TG_SLOT_CLAIMED, __ATOMIC_RELEASE);
 	memset(&s->opened, 0, sizeof(*s) - offsetof(struct proxy_slot, opened));
 	memset(&s->row, 0, sizeof(s->row));
+	free_ends(p, s->ends);
+	s->ends = 0;
 	__atomic_store_n(&s->used, TG_SLOT_FREE, __ATOMIC_RELEASE);
 	return true;
 }

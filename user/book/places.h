@@ -17,21 +17,25 @@ struct places {
 	struct names names;
 	struct proxy_slot *slots; /* mapped, borrowed */
 	size_t slots_max;
+	struct proxy_ends *ends; /* the same; ends_max of them */
+	size_t ends_max;
 	struct hello_book *hellos; /* the same */
 	struct proxy_state *state;
 	uint32_t *refs;		/* of this process, by slot */
 	uint32_t *heads, *next; /* a table of slots by row; 0 is none */
 	size_t used;		/* slots with a row */
 	size_t hint;		/* no slot below it is free */
+	size_t ends_hint;
 	/* the kernel's rows; the maps' descriptors are ours */
 	int tcp_fd, wire_fd, folding_fd, cursors_fd, boundary_fd;
 	size_t cpus;
 };
 
-/* 0 or a negative errno; places_close() in any case. */
-int places_open(const char *pins, int names_fd, struct proxy_slot *slots,
-		size_t slots_max, struct hello_book *hellos, struct proxy_state *state,
-		struct places *ret);
+/*
+ * *p has what is mapped, and nothing else.  0 or a negative errno; places_close() in any
+ * case.
+ */
+int places_open(const char *pins, int names_fd, struct places *p);
 void places_close(struct places *p);
 
 /* Read again which names and rows there are; without memory it stays as it was. */

@@ -309,6 +309,30 @@ static int by_row(const void *a, const void *b)
 	return memcmp(&x->row, &y->row, sizeof(x->row));
 }
 
+/* As many as slots have; one of a slot that came meanwhile is that slot's next time. */
+static int read_ends(struct book *b, struct snapshot *s)
+{
+	size_t max = b->capacity[MAP_proxy_ends], size = sizeof(struct proxy_ends) * max;
+	const struct proxy_ends *ends;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->slots_n; i++) {
+		if (s->slots[i].ends >= max)
+			return -EPROTO;
+		if (s->slots[i].ends > n)
+			n = s->slots[i].ends;
+	}
+	s->ends = malloc((n + 1) * sizeof(*s->ends));
+	if (!s->ends)
+		return -ENOMEM;
+	ends = mmap(NULL, size, PROT_READ, MAP_SHARED, b->fds[MAP_proxy_ends], 0);
+	if (ends == MAP_FAILED)
+		return -errno;
+	memcpy(s->ends, ends, (n + 1) * sizeof(*ends));
+	munmap((void *)ends, size);
+	return 0;
+}
+
 /* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
 static int read_proxy(struct book *b, struct snapshot *s)
 {
@@ -316,6 +340,7 @@ static int read_proxy(struct book *b, struct snapshot *s)
 	const struct proxy_slot *slots;
 	size_t n = 0;
 	__u32 zero = 0;
+	int err;
 
 	if (bpf_map_lookup_elem(b->fds[MAP_proxy_state], &zero, &s->proxy) < 0 ||
 	    bpf_map_lookup_elem(b->fds[MAP_proxy_ring], &zero, &s->proxy_ring) < 0)
@@ -336,6 +361,9 @@ static int read_proxy(struct book *b, struct snapshot *s)
 	if (!s->slots)
 		return -ENOMEM;
 	qsort(s->slots, s->slots_n, sizeof(*s->slots), by_row);
+	err = read_ends(b, s);
+	if (err)
+		return err;
 	for (__u32 id = 0; id < TG_LISTENERS_MAX; id++) {
 		if (bpf_map_lookup_elem(b->fds[MAP_hello_book], &id, &s->hellos[id]) < 0)
 			return -errno;
@@ -574,12 +602,19 @@ bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot)
 	return slot->configured && slot->configured >= s->proxy.configuration;
 }
 
-uint64_t slot_ends(const struct proxy_slot *slot, enum tg_end reason)
+uint64_t slot_end(const struct snapshot *s, const struct proxy_slot *slot,
+		  enum tg_end reason, enum tg_side side)
+{
+	return slot->ends ? s->ends[slot->ends].n[reason][side] : 0;
+}
+
+uint64_t slot_ends(const struct snapshot *s, const struct proxy_slot *slot,
+		   enum tg_end reason)
 {
 	uint64_t n = 0;
 
 	for (int side = 0; side < TG_SIDE_MAX; side++)
-		n += slot->ends[reason][side];
+		n += slot_end(s, slot, reason, (enum tg_side)side);
 	return n;
 }
 
@@ -597,6 +632,7 @@ void snapshot_free(struct snapshot *s)
 	free(s->listeners);
 	free(s->flows);
 	free(s->slots);
+	free(s->ends);
 	free(s->names);
 	free(s->nft_before);
 	free(s->nft);

@@ -33,6 +33,8 @@ struct writer {
 	bool at_home; /* our sockets live where the load watches */
 	struct proxy_slot *slots;
 	size_t slots_max;
+	struct proxy_ends *ends;
+	size_t ends_max;
 	struct places places;
 	int alive_fd; /* shared lock of all living proxies of the load */
 	struct hello_book *hellos;
@@ -54,6 +56,8 @@ void writer_close(struct writer *w)
 	}
 	if (w->slots)
 		munmap(w->slots, sizeof(*w->slots) * w->slots_max);
+	if (w->ends)
+		munmap(w->ends, sizeof(*w->ends) * w->ends_max);
 	if (w->hellos)
 		munmap(w->hellos, sizeof(*w->hellos) * TG_LISTENERS_MAX);
 	if (w->offenders)
@@ -76,8 +80,9 @@ static void close_orphans(struct writer *w)
 		if (!open || s->used != TG_SLOT_USED)
 			continue;
 		book_add(&s->closed, open);
-		if (s->row.leg == TG_LEG_DOWNSTREAM)
-			book_add(&s->ends[TG_END_PROXY_DIED][TG_SIDE_PROXY], open);
+		if (s->ends)
+			book_add(&w->ends[s->ends].n[TG_END_PROXY_DIED][TG_SIDE_PROXY],
+				 open);
 	}
 }
 
@@ -189,6 +194,17 @@ static int alive(const char *pins)
 	return fd;
 }
 
+static int open_places(const char *pins, struct writer *w)
+{
+	w->places.slots = w->slots;
+	w->places.slots_max = w->slots_max;
+	w->places.ends = w->ends;
+	w->places.ends_max = w->ends_max;
+	w->places.hellos = w->hellos;
+	w->places.state = w->state;
+	return places_open(pins, w->boundary.names_fd, &w->places);
+}
+
 int writer_open(const char *pins, bool successor, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
@@ -210,6 +226,9 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 		err = pin_map(pins, "proxy_book", sizeof(*w->slots), (void **)&w->slots,
 			      &w->slots_max);
 	if (!err)
+		err = pin_map(pins, "proxy_ends", sizeof(*w->ends), (void **)&w->ends,
+			      &w->ends_max);
+	if (!err)
 		err = pin_map(pins, "hello_book", sizeof(*w->hellos), (void **)&w->hellos,
 			      NULL);
 	if (!err)
@@ -229,8 +248,7 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!err) /* before what is there is read: from now on nothing is reclaimed */
 		w->alive_fd = alive(pins);
 	if (!err)
-		err = places_open(pins, w->boundary.names_fd, w->slots, w->slots_max,
-				  w->hellos, w->state, &w->places);
+		err = open_places(pins, w);
 	if (!err && !successor)
 		places_mend(&w->places);
 	if (err) {
@@ -291,6 +309,12 @@ void writer_offender(struct writer *w, uint16_t listener, enum tg_end reason,
 static unsigned log2_ceil(uint64_t value)
 {
 	return value > 1 ? 64 - (unsigned)__builtin_clzll(value - 1) : 0;
+}
+
+void writer_end(struct writer *w, const struct proxy_slot *slot, enum tg_end reason,
+		enum tg_side side)
+{
+	book_add(&w->ends[slot->ends].n[reason][side], 1);
 }
 
 void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value)

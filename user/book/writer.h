@@ -84,6 +84,10 @@ struct hello_book *writer_hellos(struct writer *w, uint16_t listener);
 void writer_offender(struct writer *w, uint16_t listener, enum tg_end reason,
 		     const uint8_t ip[16]);
 
+/* A connection of a downstream row, or one that was refused in it, ended.  Any thread. */
+void writer_end(struct writer *w, const struct proxy_slot *slot, enum tg_end reason,
+		enum tg_side side);
+
 /* Add a value to a histogram in mapped memory, bucket as the kernel programs choose it.
  */
 void writer_hist_add(struct tcp_hist *h, unsigned shift, uint64_t value);

@@ -65,13 +65,15 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 		size_t side = i % TG_SIDE_MAX;
 
 		for (int r = 0; r < TG_END_MAX; r++) {
-			if (tg_end_is_relayed((unsigned)r) != relayed ||
-			    !slot->ends[r][side])
+			uint64_t n = slot_end(p->s, slot, (enum tg_end)r,
+					      (enum tg_side)side);
+
+			if (tg_end_is_relayed((unsigned)r) != relayed || !n)
 				continue;
 			(void)snprintf(extra, sizeof(extra), "reason=\"%s\",side=\"%s\"",
 				       tg_end_names[r], tg_side_names[side]);
 			page_row_sample(p, name, true, &slot->row, extra);
-			fprintf(p->out, "%" PRIu64 "\n", (uint64_t)slot->ends[r][side]);
+			fprintf(p->out, "%" PRIu64 "\n", n);
 		}
 	}
 }

@@ -209,10 +209,28 @@ static int fill_one(struct filling *f, json_t *o, const char *map,
 	return err ? err : update(f, map, &zero, f->values);
 }
 
+/* The counter `ends`, taken out of `counters`, into the next element of its map. */
+static int fill_ends(struct filling *f, json_t *counters, struct proxy_slot *slot,
+		     uint32_t *last)
+{
+	struct proxy_ends ends = { .used = TG_SLOT_USED };
+	json_t *list = json_object_get(counters, "ends"), *only;
+	int err;
+
+	if (!list && slot->row.leg != TG_LEG_DOWNSTREAM)
+		return 0;
+	only = list ? json_pack("{s:O}", "ends", list) : json_object();
+	err = read_counters(f, only, counts_ends, &ends);
+	json_decref(only);
+	json_object_del(counters, "ends");
+	slot->ends = ++*last;
+	return err ? err : update(f, "proxy_ends", last, &ends);
+}
+
 static int fill_slots(struct filling *f, json_t *list)
 {
 	struct proxy_slot slot = { .used = TG_SLOT_USED };
-	uint32_t index = 0;
+	uint32_t index = 0, ends = 0;
 	json_t *o;
 	size_t i;
 	int err = json_is_array(list) ? 0 : refuse(f, "no list of the proxy's rows");
@@ -225,6 +243,8 @@ static int fill_slots(struct filling *f, json_t *list)
 		memset(&slot, 0, sizeof(slot));
 		slot.used = TG_SLOT_USED;
 		err = read_row(f, o, &slot.row);
+		if (!err)
+			err = fill_ends(f, json_object_get(o, "counters"), &slot, &ends);
 		if (!err)
 			err = read_counters(f, json_object_get(o, "counters"),
 					    counts_slot, &slot);

@@ -73,6 +73,18 @@ static json_t *tcp_json(const struct snapshot *s, const struct tcp_row *row)
 	return row_json(s, &row->key, &t, counts_tcp);
 }
 
+/* Its ends are a counter among the others. */
+static json_t *slot_json(const struct snapshot *s, const struct proxy_slot *slot)
+{
+	json_t *row = row_json(s, &slot->row, slot, counts_slot);
+	json_t *ends = slot->ends ? counters(&s->ends[slot->ends], counts_ends) : NULL;
+
+	if (ends)
+		json_object_update(json_object_get(row, "counters"), ends);
+	json_decref(ends);
+	return row;
+}
+
 static json_t *overflow_json(const struct tcp_totals *overflow)
 {
 	struct tcp_totals t = *overflow;
@@ -100,8 +112,7 @@ static json_t *document(const struct snapshot *s)
 					     counts_wire));
 	for (size_t i = 0; i < s->slots_n; i++) {
 		if (s->slots[i].row.leg != TG_LEG_HOST) /* the first is nobody's */
-			bad |= append(proxy, row_json(s, &s->slots[i].row, &s->slots[i],
-						      counts_slot));
+			bad |= append(proxy, slot_json(s, &s->slots[i]));
 	}
 	for (int i = 0; i < TG_FAULT_MAX; i++) {
 		if (s->faults[i])

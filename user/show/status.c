@@ -19,16 +19,17 @@ static uint64_t ends(const struct snapshot *s, bool relayed)
 	for (size_t i = 0; i < s->slots_n; i++) {
 		for (unsigned r = 0; r < TG_END_MAX; r++) {
 			if (tg_end_is_relayed(r) == relayed)
-				n += slot_ends(&s->slots[i], (int)r);
+				n += slot_ends(s, &s->slots[i], (int)r);
 		}
 	}
 	return n;
 }
 
 /* Of that reason, if it refused them. */
-static uint64_t refusals(const struct proxy_slot *slot, unsigned reason)
+static uint64_t refusals(const struct snapshot *s, const struct proxy_slot *slot,
+			 unsigned reason)
 {
-	return tg_end_is_relayed(reason) ? 0 : slot_ends(slot, (int)reason);
+	return tg_end_is_relayed(reason) ? 0 : slot_ends(s, slot, (int)reason);
 }
 
 static void print_refused(FILE *out, const struct snapshot *s)
@@ -37,11 +38,11 @@ static void print_refused(FILE *out, const struct snapshot *s)
 		ends(s, true), ends(s, false));
 	for (size_t i = 0; i < s->slots_n; i++) {
 		for (unsigned r = 0; r < TG_END_MAX; r++) {
-			if (refusals(&s->slots[i], r))
+			if (refusals(s, &s->slots[i], r))
 				fprintf(out, "           %s: %s %" PRIu64 "\n",
 					snapshot_name(s, TG_NAME_LISTENER,
 						      s->slots[i].row.listener),
-					tg_end_names[r], refusals(&s->slots[i], r));
+					tg_end_names[r], refusals(s, &s->slots[i], r));
 		}
 	}
 }
@@ -261,11 +262,11 @@ json_t *status_json(const struct snapshot *s, const struct audit *a)
 		for (unsigned r = 0; r < TG_END_MAX; r++) {
 			json_t *old = json_object_get(refused, tg_end_names[r]);
 
-			if (refusals(&s->slots[i], r))
+			if (refusals(s, &s->slots[i], r))
 				json_object_set_new(
 					refused, tg_end_names[r],
 					json_integer(
-						(json_int_t)refusals(&s->slots[i], r) +
+						(json_int_t)refusals(s, &s->slots[i], r) +
 						json_integer_value(old)));
 		}
 	}

@@ -23,8 +23,10 @@ static void every_counter_has_a_name(void)
 	CHECK_INT(sizeof(struct tcp_totals), covered(counts_tcp));
 	CHECK_INT(sizeof(struct wire_totals), covered(counts_wire));
 	CHECK_INT(sizeof(struct proxy_slot) - offsetof(struct proxy_slot, opened) -
-			  gauges,
+			  gauges - sizeof(((struct proxy_slot *)0)->reserved),
 		  covered(counts_slot));
+	CHECK_INT(sizeof(struct proxy_ends) - offsetof(struct proxy_ends, n),
+		  covered(counts_ends));
 }
 
 static void no_field_is_named_or_counted_twice(void)

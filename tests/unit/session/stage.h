@@ -29,6 +29,7 @@ struct stage {
 	struct proxy proxy;
 	struct worker worker;
 	struct proxy_slot listener, downstream[4], upstream[4];
+	unsigned ends[TG_END_MAX][TG_SIDE_MAX];
 	struct hello_book hellos;
 	struct session *s; /* ended by stage_down() */
 	int client;	   /* the other end of its down */
@@ -50,6 +51,14 @@ int writer_label(struct writer *w, int fd, uint32_t *place,
 	st.label = *label;
 	st.labels++;
 	return 0;
+}
+
+void writer_end(struct writer *w, const struct proxy_slot *slot, enum tg_end reason,
+		enum tg_side side)
+{
+	(void)w;
+	(void)slot;
+	st.ends[reason][side]++;
 }
 
 void writer_event(struct writer *w, const struct proxy_event *e)
