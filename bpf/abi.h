@@ -157,33 +157,6 @@ struct sock_label {
 };
 _Static_assert(sizeof(struct sock_label) == 24, "sock_label is map ABI");
 
-/*
- * `labels`: the same in memory that the proxy maps, so that a label and a claim cost it
- * no system call.  A socket's is in any place of the bucket of its SO_COOKIE, modulo the
- * number of buckets, and counts instead of that in its sk_storage.  Written: the sums,
- * `name` by one store, and, of a new one, the cookie last.  The kernel programs give the
- * place back when the claim was compared; the proxy, one that they never will
- * (user/book/labels.h).
- */
-#define TG_LABEL_BUCKETS 32768
-#define TG_LABEL_PLACES	 4
-#define TG_LABEL_TAKING	 (~0ull) /* a cookie: somebody's in a moment */
-#define TG_LABEL_LEFT	 4	 /* flags of the proxy: of one that died ... */
-#define TG_LABEL_SEEN	 8	 /* ... was met by a sweep */
-
-struct label_place {
-	__u64 cookie; /* 0: nobody's */
-	union {
-		struct sock_label label;
-		__u64 name; /* its ids, leg and flags */
-	};
-};
-_Static_assert(sizeof(struct label_place) == 32, "label_place is map ABI");
-
-struct label_bucket {
-	struct label_place places[TG_LABEL_PLACES];
-};
-
 /* What of a socket has been added to the totals already. */
 struct tcp_counts {
 	__u64 rx_payload_bytes;
@@ -217,7 +190,7 @@ struct sock_state {
 	__u8 listed;		    /* the wire book knows of this life */
 	__u8 in_flows;		    /* so does the directory */
 	__u16 pad;
-	__u32 cgroup;		    /* name of the one it was made in, or 0 */
+	__u32 cgroup; /* name of the one it was made in, or 0 */
 	__u32 fin_at; /* bytes_received modulo 2^32 with the first FIN, or 0 */
 };
 _Static_assert(sizeof(struct sock_state) == 160, "sock_state is map ABI");

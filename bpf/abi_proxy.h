@@ -131,7 +131,7 @@ struct proxy_slot {
 	__u64 ejections;
 	__u64 retries; /* connections that went on to another backend */
 	__u64 lookups_failed;
-	__u64 addresses; /* gauge: of its name that are known */
+	__u64 addresses;   /* gauge: of its name that are known */
 	__u64 reserved[8]; /* 0; columns to come, the same for them */
 };
 
@@ -206,6 +206,33 @@ struct proxy_state {
 	__u64 folds; /* odd while rows are folded: who reads waits (user/book/places.h) */
 	__u64 folds_broken; /* that a proxy was killed in: sums of the past may be wrong
 			     */
+};
+
+/*
+ * `labels`: labels (struct sock_label) in memory that the proxy maps, so that a label and
+ * a claim cost it no system call.  A socket's is in any place of the bucket of its
+ * SO_COOKIE, modulo the number of buckets, and counts instead of that in its sk_storage.
+ * Written: the sums, `name` by one store, and, of a new one, the cookie last.  The kernel
+ * programs give the place back when the claim was compared; the proxy, one that they
+ * never will (user/book/labels.h).
+ */
+#define TG_LABEL_BUCKETS 32768
+#define TG_LABEL_PLACES	 4
+#define TG_LABEL_TAKING	 (~0ull) /* a cookie: somebody's in a moment */
+#define TG_LABEL_LEFT	 4	 /* flags of the proxy: of one that died ... */
+#define TG_LABEL_SEEN	 8	 /* ... was met by a sweep */
+
+struct label_place {
+	__u64 cookie; /* 0: nobody's */
+	union {
+		struct sock_label label;
+		__u64 name; /* its ids, leg and flags */
+	};
+};
+_Static_assert(sizeof(struct label_place) == 32, "label_place is map ABI");
+
+struct label_bucket {
+	struct label_place places[TG_LABEL_PLACES];
 };
 
 /*

@@ -1,82 +1,279 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "backend/balance.h"
 #include "backend/dial.h"
+#include "backend/loops.h"
+#include "backend/socket.h"
+#include "backend/target.h"
+#include "net/worker.h"
 
-static int bind_source(const struct addr *source, int family, int fd)
+#define ATTEMPT_MS 300 /* RFC 8305 8: 250 ms are recommended, 2 s the most */
+
+static struct outcome try_next(struct dial *d, struct conn *up,
+			       const struct announce *who);
+static struct outcome connect_to(struct dial *d, struct conn *up,
+				 const struct announce *who, unsigned i);
+static struct outcome failed(struct dial *d, struct conn *up, const struct announce *who,
+			     int err);
+
+static enum tg_end connect_failure(int err)
 {
-	static const int on = 1;
-	struct sockaddr_storage ss;
-	socklen_t len = addr_to_sockaddr(source, &ss);
-
-	if (ss.ss_family != family)
-		return -EADDRNOTAVAIL;
-	/* the port is chosen when the destination is known: as many for each of them */
-	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
-}
-
-int dial_socket(const struct route *r, const struct backend *b, const struct addr *a)
-{
-	static const int on = 1;
-	int family = b->path ? AF_UNIX : addr_is_v4(a->ip) ? AF_INET : AF_INET6;
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (family != AF_UNIX) {
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-		if (r->source)
-			err = bind_source(&r->source_addr, family, fd);
+	switch (err) {
+	case ECONNREFUSED:
+		return TG_END_BACKEND_REFUSED;
+	case ETIMEDOUT:
+		return TG_END_BACKEND_TIMEOUT;
+	case EADDRNOTAVAIL:
+	case EADDRINUSE:
+		return TG_END_LOCAL_PORTS;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case ENOSPC: /* epoll_ctl(2): watches of the user */
+	case EAGAIN:
+		return TG_END_RESOURCES;
+	default:
+		return TG_END_BACKEND_UNREACHABLE;
 	}
-	if (!err)
-		return fd;
-	close(fd);
-	return err;
 }
 
-static socklen_t address_of(const struct backend *b, const struct addr *a,
-			    struct sockaddr_storage *ret)
+static int64_t now_ms(const struct conn *up)
 {
-	struct sockaddr_un *un = (struct sockaddr_un *)ret;
-
-	if (!b->path)
-		return addr_to_sockaddr(a, ret);
-	memset(un, 0, sizeof(*un));
-	un->sun_family = AF_UNIX;
-	memcpy(un->sun_path, b->path, strnlen(b->path, sizeof(un->sun_path) - 1));
-	return sizeof(*un);
+	return ev_now_ms(up->worker->loop);
 }
 
-int dial_connect(const struct backend *b, const struct addr *a, int fd)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = address_of(b, a, &ss);
+/* --- a place at a backend --- */
 
-	if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
-		return 0;
-	/* of a Unix socket: nobody is there, or its queue is full */
-	if (b->path && (errno == ENOENT || errno == EAGAIN))
-		return -ECONNREFUSED;
-	return -errno;
+void dial_release(struct dial *d, struct worker *w)
+{
+	if (!d->holds_place)
+		return;
+	d->holds_place = false;
+	target_release(d->backend->target);
+	/* either we see who waits, or they see the place: see wait_for_place() */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (target_is_awaited(d->backend->target))
+		place_free(w);
 }
 
-bool dial_is_itself(int fd, const struct addr *to)
+/* A place at any backend of it is good news. */
+static void await(struct route *r, int by)
 {
-	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(ss);
-	struct addr own;
+	for (unsigned i = 0; i < r->backend_names_count; i++)
+		target_await(r->backends[i].target, by);
+}
 
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
-	    (ss.ss_family != AF_INET && ss.ss_family != AF_INET6))
+static void stop_waiting(struct dial *d, struct worker *w)
+{
+	if (!dial_waits(d))
+		return;
+	__atomic_fetch_sub(&d->route->queued, 1, __ATOMIC_RELAXED);
+	await(d->route, -1);
+	place_stop_waiting(w, &d->waiter);
+}
+
+bool dial_take_place(struct dial *d, struct conn *up, const struct announce *who,
+		     struct outcome *ret)
+{
+	unsigned i;
+
+	if (balance_choose(d->route, who->client, d->tried, now_ms(up), &i) !=
+	    BALANCE_CHOSEN)
 		return false;
-	addr_from_sockaddr((struct sockaddr *)&ss, &own);
-	return memcmp(&own, to, sizeof(own)) == 0;
+	stop_waiting(d, up->worker);
+	*ret = connect_to(d, up, who, i);
+	return true;
+}
+
+static struct outcome wait_for_place(struct dial *d, struct conn *up,
+				     const struct announce *who)
+{
+	const struct queue *q = d->route->queue;
+	struct outcome o;
+
+	if (!q || __atomic_fetch_add(&d->route->queued, 1, __ATOMIC_RELAXED) >= q->size) {
+		if (q)
+			__atomic_fetch_sub(&d->route->queued, 1, __ATOMIC_RELAXED);
+		return outcome_over(TG_END_QUEUE_FULL, true);
+	}
+	await(d->route, 1);
+	place_wait(up->worker, &d->waiter);
+	o = outcome_until(outcome_wait(), q->timeout_ms);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	(void)dial_take_place(d, up, who, &o); /* one that was given back meanwhile */
+	return o;
+}
+
+/* --- connecting --- */
+
+static bool is_ephemeral(const struct proxy *p, const struct addr *a)
+{
+	uint16_t port = ntohs(a->port);
+
+	return port >= p->ephemeral_min && port <= p->ephemeral_max;
+}
+
+static void forget(struct dial *d, const struct conn *up)
+{
+	if (d->in_loops)
+		loops_leave(up->fd);
+	d->in_loops = false;
+}
+
+void dial_end(struct dial *d, struct conn *up)
+{
+	stop_waiting(d, up->worker);
+	forget(d, up);
+}
+
+/* To the next address of the backend; labelled before the SYN leaves. */
+static int open_backend(struct dial *d, struct conn *up, const struct announce *who)
+{
+	const struct conn_name name = { .listener = who->listener->id,
+					.route = d->route->id,
+					.backend = d->backend->id,
+					.leg = TG_LEG_UPSTREAM };
+	bool more = false;
+	int fd, err;
+
+	if (d->backend->path)
+		memset(&d->addr, 0, sizeof(d->addr));
+	else if (!target_pick(d->backend->target, &d->addrs_tried, now_ms(up), &d->addr,
+			      &more))
+		return -EHOSTUNREACH; /* its name is not known yet */
+	d->more_addrs = more;
+	fd = backend_socket(d->route, d->backend, &d->addr);
+	if (fd < 0)
+		return fd;
+	up->fd = fd;
+	up->is_tcp = !d->backend->path;
+	__atomic_fetch_add(&up->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
+	conn_label(up, &name);
+	conn_take_row(up, d->backend->upstream);
+	if (loops_is_near(&d->addr))
+		d->in_loops = loops_enter(fd, &d->addr, d->hops + 1u) == 0;
+	err = backend_connect(d->backend, &d->addr, fd);
+	return err ? err : conn_watch(up);
+}
+
+/* Who is silent has a moment, if there is another to try. */
+static struct outcome next_address(struct dial *d, struct conn *up,
+				   const struct announce *who)
+{
+	int64_t most = d->route->connect_ms;
+	int err = open_backend(d, up, who);
+
+	if (err)
+		return failed(d, up, who, -err);
+	return outcome_until(outcome_wait(),
+			     d->more_addrs && most > ATTEMPT_MS ? ATTEMPT_MS : most);
+}
+
+static void close_failed(struct conn *up)
+{
+	conn_close(up, true);
+	conn_clear(up);
+}
+
+/* All its addresses have failed: another backend may do better. */
+static struct outcome backend_failed(struct dial *d, struct conn *up,
+				     const struct announce *who, enum tg_end reason)
+{
+	const struct route *r = d->route;
+
+	d->tried |= 1ull << (d->backend - r->backends);
+	if (reason != TG_END_LOCAL_PORTS) /* that is not its fault */
+		target_failed(d->backend->target, r->eject_failures, r->eject_ms,
+			      now_ms(up));
+	if (d->retries == r->retries_max)
+		return outcome_over(reason, true);
+	d->retries++;
+	book_add(&d->backend->upstream->retries, 1);
+	close_failed(up);
+	dial_release(d, up->worker);
+	return try_next(d, up, who);
+}
+
+/* Our own shortage would be the same elsewhere; anything else is this address's. */
+static struct outcome failed(struct dial *d, struct conn *up, const struct announce *who,
+			     int err)
+{
+	enum tg_end reason = connect_failure(err);
+
+	forget(d, up);
+	if (reason == TG_END_RESOURCES) {
+		if (err == EMFILE || err == ENFILE)
+			ev_task_add(up->worker->loop, &up->worker->shortage);
+		return outcome_over(reason, true);
+	}
+	d->failure = (uint8_t)reason;
+	if (reason != TG_END_LOCAL_PORTS && !d->backend->path)
+		target_address_failed(d->backend->target, &d->addr, now_ms(up));
+	if (!d->more_addrs)
+		return backend_failed(d, up, who, reason);
+	close_failed(up);
+	return next_address(d, up, who);
+}
+
+/* To a backend of the route, of which a place is taken. */
+static struct outcome connect_to(struct dial *d, struct conn *up,
+				 const struct announce *who, unsigned i)
+{
+	d->backend = &d->route->backends[i];
+	d->holds_place = true;
+	d->addrs_tried = 0;
+	d->more_addrs = false;
+	return next_address(d, up, who);
+}
+
+static struct outcome try_next(struct dial *d, struct conn *up,
+			       const struct announce *who)
+{
+	unsigned i;
+
+	switch (balance_choose(d->route, who->client, d->tried, now_ms(up), &i)) {
+	case BALANCE_FULL:
+		return wait_for_place(d, up, who);
+	case BALANCE_CHOSEN:
+		return connect_to(d, up, who, i);
+	default:
+		return outcome_over(d->failure ? d->failure : TG_END_NO_BACKEND, true);
+	}
+}
+
+struct outcome dial_begin(struct dial *d, struct conn *up, const struct announce *who)
+{
+	return try_next(d, up, who);
+}
+
+struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce *who)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (!up->writable)
+		return outcome_wait();
+	if (up->failed && getsockopt(up->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	if (!err && is_ephemeral(up->worker->proxy, &d->addr) &&
+	    backend_is_itself(up->fd, &d->addr))
+		err = ECONNREFUSED; /* nobody is there but we */
+	if (err)
+		return failed(d, up, who, err);
+	target_connected(d->backend->target);
+	target_address_worked(d->backend->target, &d->addr);
+	if (announce_write(who, d->route, up) < 0)
+		return outcome_over(TG_END_BACKEND_RESET, true);
+	return outcome_next();
+}
+
+struct outcome dial_due(struct dial *d, struct conn *up, const struct announce *who)
+{
+	return dial_waits(d) ? outcome_over(TG_END_QUEUE_TIMEOUT, true)
+			     : failed(d, up, who, ETIMEDOUT);
 }

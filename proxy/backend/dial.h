@@ -1,27 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets to backends, for sessions and for checks. */
+/*
+ * From a route to a connection at one of its backends: choose one, wait for a place at
+ * it, connect, say who the client is; try another as long as no byte of the client was
+ * passed.  It knows neither sessions nor what its conn is for: `up` is the owner's, an
+ * empty one at the beginning, and the owner's to close when all is over.
+ */
 #ifndef PROXY_BACKEND_DIAL_H
 #define PROXY_BACKEND_DIAL_H
 
-#include <stdbool.h>
+#include "backend/announce.h"
+#include "backend/place.h"
+#include "net/conn.h"
+#include "net/outcome.h"
 
-#include "config/config.h"
+struct dial {
+	/* Its `take` is the owner's, and asks dial_take_place(). */
+	struct waiter waiter;
+	struct route *route;	 /* set by the owner before it begins */
+	struct backend *backend; /* that is tried, or was last */
+	uint64_t tried;		 /* bits of backends that failed */
+	struct addr addr;	 /* of the backend; all zero of a Unix socket */
+	uint32_t addrs_tried;	 /* bits of addresses of this backend */
+	uint8_t retries;
+	uint8_t failure;      /* enum tg_end: why the last one failed */
+	uint8_t hops;	      /* times the connection has passed us; see loops.h */
+	bool holds_place : 1; /* at the backend */
+	bool more_addrs : 1;  /* of its backend, if this one fails */
+	bool in_loops : 1;    /* its socket is noted there */
+};
 
 /*
- * A non-blocking socket for an address of a backend, from the route's own source address
- * if it has one; `a` is not used of one that is a path.  A descriptor, the caller's, or a
- * negative errno: -EADDRNOTAVAIL if the source is not of this host.
+ * NEXT: connected, its row is the backend's, its header is sent.  OVER: the reason of the
+ * last backend that was tried, no_backend, queue_full, queue_timeout, out_of_resources.
+ * begin: the route is known.  ready: the conn is writable or has failed.  due: the
+ * deadline has come that the last outcome said.
  */
-int dial_socket(const struct route *r, const struct backend *b, const struct addr *a);
+struct outcome dial_begin(struct dial *d, struct conn *up, const struct announce *who);
+struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce *who);
+struct outcome dial_due(struct dial *d, struct conn *up, const struct announce *who);
 
-/* Begin to connect it.  0, also while it is under way, or a negative errno. */
-int dial_connect(const struct backend *b, const struct addr *a, int fd);
+/* There may be a place: true if it was taken, and what came of it. */
+bool dial_take_place(struct dial *d, struct conn *up, const struct announce *who,
+		     struct outcome *ret);
+
+/* Is it in the queue for a place? */
+static inline bool dial_waits(const struct dial *d)
+{
+	return d->waiter.prev != NULL;
+}
 
 /*
- * Is a socket that is connected to that address connected with itself?  Where nobody
- * listens on a port that the kernel hands out, it may hand out that one (RFC 9293 3.5,
- * simultaneous open).
+ * It goes no further: leave the queue, and forget the socket, which is about to be closed
+ * or another process's; its address may be another connection's as soon as it is.
  */
-bool dial_is_itself(int fd, const struct addr *to);
+void dial_end(struct dial *d, struct conn *up);
+
+/* The socket is closed: give the place at the backend back.  No-op if it has none. */
+void dial_release(struct dial *d, struct worker *w);
 
 #endif

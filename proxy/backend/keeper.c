@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/dial.h"
+#include "backend/socket.h"
 #include "backend/keeper.h"
 #include "backend/place.h"
 #include "backend/resolve.h"
@@ -157,7 +157,7 @@ static void on_probe(struct ev_io *io, uint32_t events)
 		return;
 	}
 	if (!p->said) {
-		if (dial_is_itself(p->fd, &p->addr) || !probe_say(p))
+		if (backend_is_itself(p->fd, &p->addr) || !probe_say(p))
 			probe_result(p, false);
 		else if (p->ward->route->health->type == CHECK_TCP)
 			probe_result(p, true);
@@ -190,13 +190,13 @@ static void probe_begin(struct probe *p, const struct addr *a)
 	p->addr = *a;
 	p->said = false;
 	p->answer_n = 0;
-	err = dial_socket(w->route, w->backend, a);
+	err = backend_socket(w->route, w->backend, a);
 	if (err < 0) {
 		probe_not_made(p, err);
 		return;
 	}
 	p->fd = err;
-	if (dial_connect(w->backend, a, p->fd) < 0) {
+	if (backend_connect(w->backend, a, p->fd) < 0) {
 		probe_result(p, false);
 		return;
 	}

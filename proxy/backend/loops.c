@@ -118,7 +118,7 @@ static int bind_port(int fd, const struct addr *to, struct addr *ret)
 	if (addr_is_any(ret->ip))
 		set_loopback(ret->ip);
 	len = addr_to_sockaddr(ret, &ss);
-	/* of a source the port is not chosen before it is connected, see dial.c */
+	/* of a source the port is not chosen before it is connected, see socket.c */
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof(off));
 	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : own_end(fd, ret);
 }

@@ -166,13 +166,14 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 	return err;
 }
 
-/* What the idle timeout is to each route. */
-static void set_idle(struct config *c)
+/* What the timeouts are to each route. */
+static void set_timeouts(struct config *c)
 {
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		for (unsigned k = 0; k < c->listeners[i].routes_count; k++) {
 			struct route *r = &c->listeners[i].routes[k];
 
+			r->connect_ms = c->timeouts.connect_ms;
 			r->idle_ms =
 				r->keep_alive == KEEP_ALIVE_IMMORTAL ? 0
 				: r->keep_alive == KEEP_ALIVE_EXTENDED
@@ -216,7 +217,7 @@ int config_check(struct where *w, struct config *c)
 		return where_wrong(w, "%u is more than 256", c->workers);
 	where_leave(w, 1);
 	err = check_timeouts(w, &c->timeouts);
-	set_idle(c);
+	set_timeouts(c);
 	if (!err)
 		err = value_limits(w, &c->limits);
 	if (!err)

@@ -144,6 +144,7 @@ struct route {
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
 	int64_t idle_ms; /* 0: never */
+	int64_t connect_ms;
 	int64_t slow_start_ms;
 	struct addr source_addr;
 	unsigned retries_max;

@@ -22,8 +22,10 @@ enum step {
 /* By value: it fits a register. */
 struct outcome {
 	uint8_t step;
-	uint8_t reason; /* enum tg_end, of STEP_OVER */
-	bool reset;	/* both sides are told by RST, of STEP_OVER */
+	uint8_t reason;	 /* enum tg_end, of STEP_OVER */
+	bool reset;	 /* both sides are told by RST, of STEP_OVER */
+	int32_t wait_ms; /* of WAIT and AGAIN: > 0 so long from now, -1 for ever, 0 as
+			    long as was said before */
 };
 
 static inline struct outcome outcome_wait(void)
@@ -36,6 +38,16 @@ static inline struct outcome outcome_again(void)
 	return (struct outcome){ .step = STEP_AGAIN };
 }
 
+/*
+ * The same, but not longer than so many milliseconds; -1: for ever.  Who waits for 24
+ * days is asked before, and says how long then.
+ */
+static inline struct outcome outcome_until(struct outcome o, int64_t ms)
+{
+	o.wait_ms = ms < 0 ? -1 : ms == 0 ? 1 : ms > INT32_MAX ? INT32_MAX : (int32_t)ms;
+	return o;
+}
+
 static inline struct outcome outcome_next(void)
 {
 	return (struct outcome){ .step = STEP_NEXT };
@@ -43,7 +55,7 @@ static inline struct outcome outcome_next(void)
 
 static inline struct outcome outcome_over(enum tg_end reason, bool reset)
 {
-	return (struct outcome){ STEP_OVER, (uint8_t)reason, reset };
+	return (struct outcome){ STEP_OVER, (uint8_t)reason, reset, 0 };
 }
 
 /* Is this step at its end, by NEXT or OVER? */

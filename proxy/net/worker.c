@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/util.h"
+#include "net/conn.h"
+#include "net/outbox.h"
 #include "net/worker.h"
 
 void worker_unique_id(struct worker *w, char ret[WORKER_ID_LEN + 1])
@@ -153,8 +155,8 @@ int worker_open(struct worker *w, struct proxy *p)
 	if (!err && getrandom(&w->id_high, sizeof(w->id_high), 0) < 0)
 		err = -errno;
 	if (!err)
-		err = relay_pool_init(&w->pool, p->pipes_max, p->buffers_max,
-				      &p->state->pipes, &p->state->buffers);
+		err = pool_open(&w->pool, p->pipes_max, p->buffers_max, &p->state->pipes,
+				&p->state->buffers);
 	if (!err)
 		err = ev_io_add(w->loop, &w->inbox_io, w->inbox_fd, EPOLLIN);
 	return err ? log_errno(err, "cannot set up a worker") : 0;
@@ -171,7 +173,7 @@ static void *worker_main(void *arg)
 	w->pool.outbox = w->proxy->io_uring ? outbox_new() : NULL;
 	if (w->proxy->io_uring && !w->pool.outbox)
 		log_info("no io_uring for us: a system call for each small send");
-	ev_loop_settle(w->loop, w->settle, w);
+	ev_loop_settle(w->loop, conn_settle, w);
 	err = ev_loop_run(w->loop);
 	if (err) { /* what it listens on would wait for ever, and all else look well */
 		(void)log_errno(err, "a worker's event loop failed");
@@ -214,7 +216,7 @@ void worker_close(struct worker *w)
 {
 	if (!w->inbox_tail)
 		return; /* it was never opened */
-	relay_pool_done(&w->pool);
+	pool_close(&w->pool);
 	ev_loop_close(w->loop);
 	if (w->inbox_fd >= 0)
 		close(w->inbox_fd);

@@ -15,7 +15,7 @@
 #include "base/ev.h"
 #include "book/writer.h"
 #include "config/config.h"
-#include "net/relay.h"
+#include "net/pool.h"
 
 #define WORKER_ID_LEN 32
 
@@ -55,7 +55,7 @@ struct worker_post {
 struct worker {
 	struct proxy *proxy;
 	struct ev_loop *loop;
-	struct relay_pool pool;
+	struct pool pool;
 	struct config *config; /* a reference; the one new connections come under */
 	/* each of the file it is named after, which alone knows what is in it */
 	struct places *places;	   /* backend/ */
@@ -72,7 +72,6 @@ struct worker {
 		shortage;    /* no descriptors are left: accept nothing for a moment */
 	struct ev_task room; /* a session has ended, if somebody waits for that */
 	bool room_wanted;
-	void (*settle)(void *worker); /* at the end of each turn; set before it starts */
 	struct ev_io inbox_io;
 	int inbox_fd; /* eventfd */
 	pthread_mutex_t inbox_lock;

@@ -57,7 +57,7 @@ static void pause_for_a_moment(struct worker *w)
 	if (!d->paused) {
 		d->paused = w->room_wanted = true;
 		watch(w);
-		relay_pool_trim(&w->pool);
+		pool_trim(&w->pool);
 		book_add(&w->proxy->state->accept_paused, 1);
 		book_add(&w->proxy->state->accept_pauses, 1);
 		log_limited(LOG_WARN,

@@ -371,7 +371,8 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 			continue; /* of the process before us, and labelled; or a path's
 				   */
 		fds[i] = open_one(l, true);
-		err = fds[i] < 0 ? fds[i] : writer_label_listener(p->writer, fds[i], &label);
+		err = fds[i] < 0 ? fds[i]
+				 : writer_label_listener(p->writer, fds[i], &label);
 	}
 	if (err == -EADDRINUSE)
 		log_error("listener '%s': %s is in use by another program", l->name,

@@ -256,7 +256,6 @@ int orders_open(struct worker *w)
 				      .drain = { .fn = on_drain } };
 	w->orders = o;
 	w->room.fn = on_room;
-	w->settle = session_settle;
 	if (!err)
 		err = place_open(w);
 	if (!err)

@@ -8,7 +8,7 @@ struct facts session_facts(const struct session *s)
 {
 	return (struct facts){ .config = s->config,
 			       .listener = s->listener,
-			       .route = s->route,
+			       .route = s->dial.route,
 			       .client = &s->client };
 }
 
@@ -30,12 +30,13 @@ void session_count(struct session *s, struct config *c)
 	if (c != s->config) {
 		f.config = c;
 		f.listener = config_listener(c, s->listener->id);
-		f.route = f.listener && s->route ? config_route(f.listener, s->route->id)
-						 : NULL;
+		f.route = f.listener && s->dial.route
+				  ? config_route(f.listener, s->dial.route->id)
+				  : NULL;
 	}
 	if (!has_source(s))
 		f.client = NULL;
-	decide_count(s->worker, &f, &s->holds);
+	decide_count(session_worker(s), &f, &s->holds);
 }
 
 /* Who began meanwhile is in front, and was counted by it already. */

@@ -97,14 +97,14 @@ static void say_ends(const struct worker *w, const struct listener *l, int fd,
 	key->netns_cookie = w->proxy->netns_cookie;
 }
 
-static void say_socket(const struct session *s, const struct leg *leg,
+static void say_socket(const struct session *s, const struct conn *c,
 		       const struct addr *remote, struct flow_key *key, __u64 *bytes)
 {
-	if (leg->fd < 0)
+	if (c->fd < 0)
 		return;
-	say_ends(s->worker, leg->is_up ? NULL : s->listener, leg->fd, remote, key);
-	bytes[TG_RX] = leg->rx;
-	bytes[TG_TX] = leg->tx;
+	say_ends(c->worker, c->is_up ? NULL : s->listener, c->fd, remote, key);
+	bytes[TG_RX] = c->rx;
+	bytes[TG_TX] = c->tx;
 }
 
 static void say_client(struct proxy_event *e, const struct addr *client)
@@ -116,22 +116,22 @@ static void say_client(struct proxy_event *e, const struct addr *client)
 void session_tell(const struct session *s, enum tg_end reason, enum tg_side side,
 		  uint64_t lost_up, uint64_t lost_down)
 {
-	struct proxy_event e = { .opened_ns = (uint64_t)s->began_ms * 1000000,
+	struct proxy_event e = { .opened_ns = (uint64_t)s->tunnel.began_ms * 1000000,
 				 .closed_ns = util_now_ns(),
 				 .listener = s->listener->id,
-				 .route = s->route ? s->route->id : 0,
-				 .backend = s->backend ? s->backend->id : 0,
+				 .route = s->dial.route ? s->dial.route->id : 0,
+				 .backend = s->dial.backend ? s->dial.backend->id : 0,
 				 .reason = (uint8_t)reason,
 				 .side = (uint8_t)side,
-				 .retries = s->retries,
+				 .retries = s->dial.retries,
 				 .undelivered_bytes = { lost_up, lost_down } };
 
 	say_client(&e, &s->client);
-	say_socket(s, &s->down, &s->peer, &e.down, e.down_payload_bytes);
-	say_socket(s, &s->up, &s->up_addr, &e.up, e.up_payload_bytes);
+	say_socket(s, &s->tunnel.down, &s->peer, &e.down, e.down_payload_bytes);
+	say_socket(s, &s->tunnel.up, &s->dial.addr, &e.up, e.up_payload_bytes);
 	if (s->heard)
 		say_heard(s->heard, &e);
-	writer_event(s->worker->proxy->writer, &e);
+	writer_event(session_worker(s)->proxy->writer, &e);
 }
 
 void session_tell_refused(struct worker *w, const struct listener *l, int fd,

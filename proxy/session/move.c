@@ -10,93 +10,93 @@
 #include <unistd.h>
 
 #include "backend/target.h"
+#include "net/pool.h"
 #include "session/pack.h"
 #include "session/state.h"
 
 /* --- giving --- */
 
-static struct image_leg leg_image(const struct leg *leg)
+static struct image_leg leg_image(const struct conn *c)
 {
-	return (struct image_leg){ .rx = leg->rx,
-				   .tx = leg->tx,
-				   .rx_header = leg->rx_header,
-				   .tx_header = leg->tx_header,
-				   .ended = leg->ended,
-				   .urgent = leg->urgent,
-				   .shut_out = leg->shut_out };
+	return (struct image_leg){ .rx = c->rx,
+				   .tx = c->tx,
+				   .rx_header = c->rx_header,
+				   .tx_header = c->tx_header,
+				   .ended = c->ended,
+				   .urgent = c->urgent,
+				   .shut_out = c->shut_out };
 }
 
-static struct image_dir dir_image(const struct flow_dir *d, int *fds, unsigned *fds_n)
+/* What its receiver has taken is of the way there. */
+static struct image_dir dir_image(const struct conn *from, const struct conn *to,
+				  int *fds, unsigned *fds_n)
 {
-	const struct relay_buffer *b = d->store.buffer;
-	struct image_dir ret = { .bulk = d->store.bulk, .eof = d->eof };
+	const struct pool_buffer *b = to->out;
+	struct image_dir ret = { .bulk = from->bulk, .eof = from->over };
 
 	if (b)
 		ret.buffer = (struct image_bytes){ b->data + b->start,
 						   (uint32_t)(b->end - b->start) };
-	if (d->store.pipe) {
+	if (from->pipe) {
 		ret.has_pipe = 1;
-		ret.pipe = (uint32_t)d->store.pipe->fill;
-		fds[(*fds_n)++] = d->store.pipe->fds[0];
-		fds[(*fds_n)++] = d->store.pipe->fds[1];
+		ret.pipe = (uint32_t)from->pipe->fill;
+		fds[(*fds_n)++] = from->pipe->fds[0];
+		fds[(*fds_n)++] = from->pipe->fds[1];
 	}
 	return ret;
+}
+
+/* Of its age, when what begins like a PROXY header came; never 0, which is never. */
+static uint32_t sniff_since(const struct session *s)
+{
+	int64_t since = s->tunnel.request_due_ms - s->config->timeouts.hello_ms;
+
+	if (!s->sniff || !s->tunnel.request_due_ms)
+		return 0;
+	return since < 1 ? 1 : (uint32_t)since;
 }
 
 /* Data to be freed, and descriptors, that are a session; NULL without memory. */
 static uint8_t *session_pack(const struct session *s, uint32_t version,
 			     struct session_given *g)
 {
+	const struct tunnel *t = &s->tunnel;
 	struct image im = { .listener = s->listener->id,
-			    .route = s->route->id,
-			    .backend = s->backend->id,
+			    .route = s->dial.route->id,
+			    .backend = s->dial.backend->id,
 			    .sniff = s->sniff,
 			    .trusted = s->trusted,
-			    .sniff_since_ms = s->sniff_since_ms,
-			    .retries = s->retries,
-			    .first = (uint8_t)(!s->first	      ? 0
-					       : s->first == &s->down ? 1
-								      : 2),
+			    .sniff_since_ms = sniff_since(s),
+			    .retries = s->dial.retries,
+			    .first = t->first,
 			    .heard = { (const uint8_t *)s->heard,
 				       (uint32_t)session_heard_bytes(s->heard) },
 			    .peer = s->peer,
 			    .client = s->client,
-			    .up_addr = s->up_addr,
-			    .began_ms = s->began_ms,
-			    .active_ms = s->active_ms,
-			    .half_ms = s->half_ms,
-			    .down = leg_image(&s->down),
-			    .up = leg_image(&s->up) };
+			    .up_addr = s->dial.addr,
+			    .began_ms = t->began_ms,
+			    .active_ms = t->active_ms,
+			    .half_ms = t->half_ms,
+			    .down = leg_image(&t->down),
+			    .up = leg_image(&t->up) };
 
-	g->fds[0] = s->down.fd;
-	g->fds[1] = s->up.fd;
+	g->fds[0] = t->down.fd;
+	g->fds[1] = t->up.fd;
 	g->fds_n = 2;
-	im.request = dir_image(&s->request, g->fds, &g->fds_n);
-	im.response = dir_image(&s->response, g->fds, &g->fds_n);
-	if (s->opening)
-		im.opening = (struct image_bytes){ s->opening->head + s->opening->sent,
-						   (uint32_t)opening_held(s) };
+	im.request = dir_image(&t->down, &t->up, g->fds, &g->fds_n);
+	im.response = dir_image(&t->up, &t->down, g->fds, &g->fds_n);
+	if (im.request.buffer.n > POOL_BUFFER_BYTES) { /* a client's first words */
+		im.opening = im.request.buffer;
+		im.request.buffer.n = 0;
+	}
 	return pack_write(&im, version, &g->len);
 }
 
-/*
- * It lives on elsewhere.  A watch belongs to the socket, which the other process holds
- * too, so it does not end with our descriptor.
- */
+/* It lives on elsewhere. */
 static void session_forget(struct session *s)
 {
-	struct worker *w = s->worker;
-	struct leg *legs[] = { &s->down, &s->up };
-
-	upstream_forget(s);
-	for (int i = 0; i < 2; i++) {
-		ev_io_del(w->loop, &legs[i]->io);
-		close(legs[i]->fd);
-		legs[i]->fd = -1;
-	}
-	__atomic_fetch_sub(&w->proxy->upstreams, 1, __ATOMIC_RELAXED);
-	relay_store_clear(&w->pool, &s->request.store);
-	relay_store_clear(&w->pool, &s->response.store);
+	dial_end(&s->dial, &s->tunnel.up);
+	tunnel_leave(&s->tunnel);
 	session_unlink(s);
 }
 
@@ -104,10 +104,10 @@ static void session_forget(struct session *s)
 static bool give(struct session *s, const struct session_batch *b,
 		 struct session_given *g)
 {
-	if (s->state != ST_RELAY || s->broken || s->offered == b->conversation)
+	if (s->state != ST_RELAY || s->tunnel.broken || s->offered == b->conversation)
 		return false; /* it ends here, or goes when it relays */
 	s->offered = b->conversation;
-	if (tunnel_send_now(s) < 0) {
+	if (tunnel_send_now(&s->tunnel) < 0) {
 		session_end(s, TG_END_RESOURCES, true);
 		return false;
 	}
@@ -151,9 +151,8 @@ int session_batch_end(struct worker *w, void *arg)
 			session_forget(g->s);
 			continue;
 		}
-		/* what came meanwhile was not looked at */
-		g->s->down.readable = g->s->up.readable = true;
-		session_run(g->s, tunnel_resume(g->s));
+		tunnel_resume(&g->s->tunnel); /* what came was not looked at */
+		session_run(g->s, opening_pump(g->s));
 	}
 	b->n = 0;
 	return 0;
@@ -187,60 +186,59 @@ bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned
 	struct route *r;
 
 	return pack_read(data, len, &im) == 0 &&
-	       im.request.buffer.n <= RELAY_BUFFER_BYTES &&
-	       im.response.buffer.n <= RELAY_BUFFER_BYTES &&
+	       im.request.buffer.n <= POOL_BUFFER_BYTES &&
+	       im.response.buffer.n <= POOL_BUFFER_BYTES &&
+	       (!im.opening.n || !im.request.buffer.n) &&
 	       session_heard_is_right(im.heard.data, im.heard.n) &&
 	       fds_n == 2u + 2u * (im.request.has_pipe != 0) +
 				2u * (im.response.has_pipe != 0) &&
 	       find_place(c, &im, &l, &r, &b);
 }
 
-static void take_leg(struct session *s, struct leg *leg, const struct image_leg *im,
-		     int fd, struct proxy_slot *slot, enum tg_leg which)
+static void take_leg(struct session *s, struct conn *c, const struct image_leg *im,
+		     struct proxy_slot *slot, enum tg_leg which)
 {
-	session_leg_init(s, leg, fd);
-	leg_name(s, leg, which);
-	leg->slot = slot; /* counted as opened by the other process */
-	leg->rx = im->rx;
-	leg->tx = im->tx;
-	leg->rx_header = (uint32_t)im->rx_header;
-	leg->tx_header = (uint32_t)im->tx_header;
-	leg->ended = im->ended;
-	leg->urgent = im->urgent;
-	leg->shut_out = im->shut_out;
+	const struct conn_name name = session_name(s, which);
+
+	conn_set_name(c, &name);
+	c->slot = slot; /* counted as opened by the other process */
+	c->adopted = true;
+	c->rx = im->rx;
+	c->tx = im->tx;
+	c->rx_header = (uint32_t)im->rx_header;
+	c->tx_header = (uint32_t)im->tx_header;
+	c->ended = im->ended;
+	c->urgent = im->urgent;
+	c->shut_out = im->shut_out;
 }
 
 /* Takes its descriptors from *fds on, which moves.  0 or -ENOMEM. */
-static int take_dir(struct worker *w, struct flow_dir *d, const struct image_dir *im,
+static int take_dir(struct conn *from, struct conn *to, const struct image_dir *im,
 		    const int **fds)
 {
-	d->eof = im->eof;
-	d->store.bulk = im->bulk;
+	from->over = im->eof;
+	from->bulk = im->bulk;
 	if (im->has_pipe) {
-		d->store.pipe = relay_pipe_adopt(&w->pool, *fds, im->pipe);
+		from->pipe = pool_pipe_adopt(&to->worker->pool, *fds, im->pipe);
 		*fds += 2; /* closed if it could not be */
-		if (!d->store.pipe)
+		if (!from->pipe)
 			return -ENOMEM;
 	}
-	if (im->buffer.n) {
-		d->store.buffer =
-			relay_buffer_adopt(&w->pool, im->buffer.data, im->buffer.n);
-		if (!d->store.buffer)
-			return -ENOMEM;
-	}
-	return 0;
+	return im->buffer.n ? conn_hold(to, im->buffer.data, im->buffer.n) : 0;
 }
 
+/* What the client said first; then nothing else was read of it. */
 static int take_opening(struct session *s, const struct image_bytes *b)
 {
+	size_t *counted = &session_worker(s)->proxy->openings_bytes;
+	struct conn *up = &s->tunnel.up;
+
 	if (!b->n)
 		return 0;
-	s->opening = calloc(1, sizeof(*s->opening));
-	if (!s->opening || !(s->opening->head = malloc(b->n)))
+	if (conn_hold(up, b->data, b->n) < 0)
 		return -ENOMEM;
-	memcpy(s->opening->head, b->data, b->n);
-	s->opening->len = s->opening->cap = b->n;
-	__atomic_fetch_add(&s->worker->proxy->openings_bytes, b->n, __ATOMIC_RELAXED);
+	up->out->counted = counted;
+	__atomic_fetch_add(counted, up->out->cap, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -258,26 +256,47 @@ static int take_heard(struct session *s, const struct image_bytes *b)
 /* Counted here too, whatever the limits say: it was admitted by the other process. */
 static void count(struct session *s)
 {
-	__atomic_fetch_add(&s->worker->proxy->upstreams, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&session_worker(s)->proxy->upstreams, 1, __ATOMIC_RELAXED);
 	session_count(s, s->config);
-	s->holds_place = target_take(s->backend->target, 0);
+	s->dial.holds_place = target_take(s->dial.backend->target, 0);
 }
 
 static void take_state(struct session *s, const struct image *im)
 {
-	s->adopted = true;
+	struct tunnel *t = &s->tunnel;
+
 	s->state = ST_RELAY;
-	s->sniff = im->sniff;
-	s->retries = im->retries;
+	s->sniff = t->request_waits = im->sniff;
+	s->trusted = im->trusted;
 	s->peer = im->peer;
 	s->client = im->client;
-	s->up_addr = im->up_addr;
-	s->began_ms = im->began_ms;
-	s->active_ms = im->active_ms;
-	s->half_ms = im->half_ms;
-	s->trusted = im->trusted;
-	s->sniff_since_ms = im->sniff_since_ms;
-	s->first = im->first == 1 ? &s->down : im->first == 2 ? &s->up : NULL;
+	s->dial.retries = im->retries;
+	s->dial.addr = im->up_addr;
+	t->idle_ms = s->dial.route->idle_ms;
+	t->began_ms = im->began_ms;
+	t->active_ms = im->active_ms;
+	t->half_ms = im->half_ms;
+	t->first = im->first > TUNNEL_BACKEND ? TUNNEL_NONE : im->first;
+	if (im->sniff_since_ms)
+		t->request_due_ms =
+			im->sniff_since_ms + (uint32_t)s->config->timeouts.hello_ms;
+}
+
+/* All that it had.  0 or -ENOMEM; *pipes: those of its pipes that nobody took. */
+static int take_held(struct session *s, const struct image *im, const int **pipes)
+{
+	struct tunnel *t = &s->tunnel;
+	int err = take_dir(&t->down, &t->up, &im->request, pipes);
+
+	if (!err)
+		err = take_dir(&t->up, &t->down, &im->response, pipes);
+	if (!err)
+		err = take_opening(s, &im->opening);
+	if (!err)
+		err = take_heard(s, &im->heard);
+	if (!err)
+		err = conn_watch(&t->down);
+	return err ? err : conn_watch(&t->up);
 }
 
 void session_take(struct worker *w, const uint8_t *data, size_t len, const int *fds,
@@ -285,35 +304,26 @@ void session_take(struct worker *w, const uint8_t *data, size_t len, const int *
 {
 	struct session *s = calloc(1, sizeof(*s));
 	const int *pipes = fds + 2, *fds_end = fds + fds_n;
+	struct listener *l;
 	struct image im;
-	int err;
 
 	if (!s || pack_read(data, len, &im) < 0 ||
-	    !find_place(w->config, &im, &s->listener, &s->route, &s->backend)) {
+	    !find_place(w->config, &im, &l, &s->dial.route, &s->dial.backend)) {
 		while (fds < fds_end) /* no memory: both ends are told */
 			close(*fds++);
 		free(s);
 		return;
 	}
-	session_link(s, w);
+	session_link(s, w, l, fds[0], fds[1]);
+	s->tunnel.up.is_tcp = !s->dial.backend->path;
 	take_state(s, &im);
-	take_leg(s, &s->down, &im.down, fds[0], s->backend->downstream,
+	take_leg(s, &s->tunnel.down, &im.down, s->dial.backend->downstream,
 		 TG_LEG_DOWNSTREAM);
-	take_leg(s, &s->up, &im.up, fds[1], s->backend->upstream, TG_LEG_UPSTREAM);
+	take_leg(s, &s->tunnel.up, &im.up, s->dial.backend->upstream, TG_LEG_UPSTREAM);
 	count(s);
-	err = take_dir(w, &s->request, &im.request, &pipes);
-	if (!err)
-		err = take_dir(w, &s->response, &im.response, &pipes);
-	if (!err)
-		err = take_opening(s, &im.opening);
-	if (!err)
-		err = take_heard(s, &im.heard);
-	if (!err)
-		err = ev_io_add(w->loop, &s->down.io, s->down.fd, LEG_EVENTS);
-	if (!err)
-		err = ev_io_add(w->loop, &s->up.io, s->up.fd, LEG_EVENTS);
-	if (!err) {
-		session_run(s, tunnel_resume(s));
+	if (take_held(s, &im, &pipes) == 0) {
+		tunnel_resume(&s->tunnel);
+		session_run(s, opening_pump(s));
 		return;
 	}
 	while (pipes < fds_end) /* those that nobody took */

@@ -13,6 +13,7 @@
 
 #include "codec/ja4.h"
 #include "config/match.h"
+#include "net/pool.h"
 #include "session/state.h"
 
 #define HEAD_FIRST_BYTES 256
@@ -27,7 +28,7 @@ void opening_free(struct session *s)
 	if (!s->opening)
 		return;
 	openings_remove(s);
-	openings_give_bytes(s->worker, s->opening->cap);
+	openings_give_bytes(session_worker(s), s->opening->cap);
 	free(s->opening->head);
 	free(s->opening);
 	s->opening = NULL;
@@ -52,7 +53,7 @@ static int head_append(struct session *s, const uint8_t *data, size_t n)
 			return -ENOBUFS;
 		head = realloc(o->head, cap);
 		if (!head) {
-			openings_give_bytes(s->worker, cap - o->cap);
+			openings_give_bytes(session_worker(s), cap - o->cap);
 			return -ENOMEM;
 		}
 		o->head = head;
@@ -67,25 +68,25 @@ static int head_append(struct session *s, const uint8_t *data, size_t n)
 static ssize_t head_read(struct session *s)
 {
 	size_t max = s->config->hello_bytes + PP2_MAX - s->opening->len;
-	uint8_t *data = relay_scratch(&s->worker->pool);
+	uint8_t *data = pool_scratch(&session_worker(s)->pool);
 	ssize_t n;
 	int err;
 
 	if (!max)
 		return -EMSGSIZE;
-	n = recv(s->down.fd, data, max < RELAY_BUFFER_BYTES ? max : RELAY_BUFFER_BYTES,
-		 MSG_DONTWAIT);
+	n = recv(s->tunnel.down.fd, data,
+		 max < POOL_BUFFER_BYTES ? max : POOL_BUFFER_BYTES, MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	leg_add_rx(&s->down, (size_t)n);
+	conn_add_rx(&s->tunnel.down, (size_t)n);
 	err = n > 0 ? head_append(s, data, (size_t)n) : 0;
 	if (err) {
 		s->opening->dropped = (size_t)n;
 		return err;
 	}
-	if (n < RELAY_BUFFER_BYTES && (size_t)n < max && !s->down.ended &&
-	    !s->down.urgent)
-		s->down.readable = false; /* epoll(7): it is empty */
+	if (n < POOL_BUFFER_BYTES && (size_t)n < max && !s->tunnel.down.ended &&
+	    !s->tunnel.down.urgent)
+		s->tunnel.down.readable = false; /* epoll(7): it is empty */
 	return n;
 }
 
@@ -104,9 +105,9 @@ static struct outcome refuse_hello(struct session *s, const struct hello *hello,
 
 	if (!hello || s->listener->refuse != REFUSE_ALERT)
 		return outcome_over(reason, true);
-	n = send(s->down.fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = send(s->tunnel.down.fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n > 0)
-		leg_add_tx(&s->down, (size_t)n);
+		conn_add_tx(&s->tunnel.down, (size_t)n);
 	return outcome_over(reason, n != sizeof(alert));
 }
 
@@ -115,12 +116,12 @@ static struct outcome choose_route(struct session *s, const struct hello *hello)
 {
 	bool undecided;
 
-	s->route = route_find(s->listener, hello, &s->client, &undecided);
+	s->dial.route = route_find(s->listener, hello, &s->client, &undecided);
 	if (undecided) /* a lower route, or the fallback, may be another's */
 		return outcome_over(TG_END_EXPRESSION, true);
-	if (!s->route)
-		s->route = s->listener->fallback_route;
-	if (s->route)
+	if (!s->dial.route)
+		s->dial.route = s->listener->fallback_route;
+	if (s->dial.route)
 		return outcome_next();
 	return refuse_hello(s, hello,
 			    !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI);
@@ -132,7 +133,7 @@ static struct outcome undecided(struct session *s, enum tg_end reason)
 	if (!s->listener->fallback_route || reason == TG_END_PROXY_HEADER_UNTRUSTED)
 		return outcome_over(reason, true);
 	s->sniff = false; /* so far as it came it is no PROXY header */
-	s->route = s->listener->fallback_route;
+	s->dial.route = s->listener->fallback_route;
 	return outcome_next();
 }
 
@@ -145,7 +146,7 @@ static void note_hello(struct session *s, const struct hello *h, size_t bytes)
 
 	writer_hist_add(&book->bytes, TG_HELLO_BYTES_SHIFT, bytes);
 	writer_hist_add(&book->records, 0, s->opening->scan.records);
-	if (getsockopt(s->down.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+	if (getsockopt(s->tunnel.down.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
 		writer_hist_add(&book->segments, 0, info.tcpi_data_segs_in);
 	if (h->ech_outer)
 		book_add(&book->ech_outer, 1);
@@ -215,11 +216,11 @@ static struct outcome parse_header(struct session *s)
 	/* the head may move as it grows */
 	o->tlv_at = o->pp.tlv ? (size_t)(o->pp.tlv - o->head) : 0;
 	o->sent = (size_t)n;
-	leg_move_to_header(&s->down, (size_t)n);
+	conn_move_to_header(&s->tunnel.down, (size_t)n);
 	if (o->pp.known && !o->pp.local) {
 		s->client = o->pp.src;
 		facts = session_facts(s);
-		reason = decide_accept(s->worker, &facts, &s->holds);
+		reason = decide_accept(session_worker(s), &facts, &s->holds);
 	}
 	if (reason != TG_END_DONE)
 		return outcome_over(reason, true);
@@ -230,11 +231,11 @@ struct outcome opening_read(struct session *s)
 {
 	struct outcome o = outcome_wait();
 
-	while (s->down.readable && !outcome_ends(o)) {
+	while (s->tunnel.down.readable && !outcome_ends(o)) {
 		ssize_t n = head_read(s);
 
 		if (n == -EAGAIN)
-			s->down.readable = false;
+			s->tunnel.down.readable = false;
 		else if (n == 0)
 			o = outcome_over(TG_END_HELLO_CLOSED, false);
 		else if (n == -ENOMEM)
@@ -263,14 +264,6 @@ struct outcome opening_skip(struct session *s)
 	return choose_route(s, NULL);
 }
 
-/* Milliseconds since it began, never 0. */
-static uint32_t age_ms(const struct session *s)
-{
-	int64_t age = ev_now_ms(s->worker->loop) - s->began_ms;
-
-	return age < 1 ? 1 : age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
-}
-
 struct outcome opening_due(const struct session *s)
 {
 	const struct opening *o = s->opening;
@@ -282,14 +275,16 @@ struct outcome opening_due(const struct session *s)
 			    true);
 }
 
-struct outcome opening_sniff(struct session *s)
+/* NEXT when the request may be relayed. */
+static struct outcome look_for_header(struct session *s)
 {
+	struct conn *down = &s->tunnel.down;
 	uint8_t buf[PP_SNIFF_LEN];
-	ssize_t n = recv(s->down.fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = recv(down->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
 	int is;
 
 	if (n < 0 && errno == EAGAIN) {
-		s->down.readable = false;
+		down->readable = false;
 		return outcome_wait();
 	}
 	/* the error is told once only, so nobody after us would hear of it */
@@ -298,12 +293,77 @@ struct outcome opening_sniff(struct session *s)
 	is = n > 0 ? pp_sniff(buf, (size_t)n) : 0;
 	if (is == 1)
 		return outcome_over(TG_END_PROXY_HEADER_UNTRUSTED, true);
-	if (is == -EAGAIN && !s->down.ended) { /* more will wake us */
-		s->down.readable = false;
-		if (!s->sniff_since_ms)
-			s->sniff_since_ms = age_ms(s);
-		return outcome_wait();
+	if (is == -EAGAIN && !down->ended) { /* more will wake us */
+		down->readable = false;
+		return outcome_again();
 	}
-	s->sniff = false;
 	return outcome_next();
+}
+
+/* What begins like a PROXY header may be one: not for ever. */
+static void wait_for_more(struct session *s)
+{
+	struct tunnel *t = &s->tunnel;
+	int64_t age = ev_now_ms(session_worker(s)->loop) - t->began_ms;
+	int64_t due = (age < 1 ? 1 : age) + s->config->timeouts.hello_ms;
+
+	if (t->request_due_ms)
+		return;
+	t->request_due_ms = due > UINT32_MAX ? UINT32_MAX : (uint32_t)due;
+	t->due_changed = true;
+}
+
+struct outcome opening_pump(struct session *s)
+{
+	struct tunnel *t = &s->tunnel;
+	struct outcome o;
+
+	if (s->sniff && t->broken != TUNNEL_BACKEND) {
+		o = look_for_header(s);
+		if (o.step == STEP_OVER)
+			return o;
+		if (o.step == STEP_AGAIN)
+			wait_for_more(s);
+		if (o.step == STEP_NEXT) {
+			s->sniff = t->request_waits = false;
+			t->due_changed = true;
+		}
+	}
+	return tunnel_pump(t);
+}
+
+/* What the client said goes first.  What its backend does not take yet is held there. */
+static int pass_on(struct session *s)
+{
+	struct opening *o = s->opening;
+	struct conn *up = &s->tunnel.up;
+	size_t *counted = &session_worker(s)->proxy->openings_bytes;
+	ssize_t n = o->len > o->sent ? conn_write(up, o->head + o->sent, o->len - o->sent)
+				     : 0;
+
+	if (n == -ENOMEM) {
+		o->sent += up->tx;
+		return -ENOMEM;
+	}
+	if (n < 0) { /* the tunnel hears of it, and these bytes count as lost */
+		up->err = (int)-n;
+		return 0;
+	}
+	if (up->out) {
+		up->out->counted = counted;
+		__atomic_fetch_add(counted, up->out->cap, __ATOMIC_RELAXED);
+	}
+	opening_free(s);
+	return 0;
+}
+
+struct outcome opening_relay(struct session *s)
+{
+	struct tunnel *t = &s->tunnel;
+
+	if (s->opening && pass_on(s) < 0)
+		return outcome_over(TG_END_RESOURCES, true);
+	tunnel_begin(t, s->dial.route->idle_ms);
+	t->request_waits = s->sniff;
+	return opening_pump(s);
 }

@@ -68,9 +68,9 @@ static struct opening_source **source_of(struct worker *w, const struct addr *a)
 
 void openings_add(struct session *s)
 {
-	struct openings *o = s->worker->openings;
+	struct openings *o = session_worker(s)->openings;
 	struct opening_place *place = place_of(s);
-	struct opening_source *source = *source_of(s->worker, &s->client);
+	struct opening_source *source = *source_of(session_worker(s), &s->client);
 
 	if (!source)
 		return;
@@ -109,7 +109,7 @@ static void source_free(struct worker *w, struct opening_source *source)
 
 void openings_remove(struct session *s)
 {
-	struct openings *o = s->worker->openings;
+	struct openings *o = session_worker(s)->openings;
 	struct opening_place *place, old;
 
 	if (!s->opening || !place_of(s)->source)
@@ -134,12 +134,12 @@ void openings_remove(struct session *s)
 	else
 		old.source->newest = old.same_older;
 	if (--old.source->n == 0)
-		source_free(s->worker, old.source);
+		source_free(session_worker(s), old.source);
 }
 
 static bool is_young(const struct session *s)
 {
-	return ev_now_ms(s->worker->loop) - s->began_ms < YOUNG_MS;
+	return ev_now_ms(session_worker(s)->loop) - s->tunnel.began_ms < YOUNG_MS;
 }
 
 /* The source that has most, of the one that is remembered and those of the oldest. */
@@ -189,15 +189,15 @@ static struct session *largest(const struct openings *o)
 
 bool openings_take_bytes(struct session *s, size_t n)
 {
-	struct proxy *p = s->worker->proxy;
+	struct proxy *p = session_worker(s)->proxy;
 
 	while (__atomic_load_n(&p->openings_bytes, __ATOMIC_RELAXED) + n >
 	       OPENINGS_BYTES_MAX) {
-		struct session *most = largest(s->worker->openings);
+		struct session *most = largest(session_worker(s)->openings);
 
 		if (!most || most == s || most->opening->cap < s->opening->cap + n)
 			return false;
-		s->worker->openings->evict(most);
+		session_worker(s)->openings->evict(most);
 	}
 	__atomic_fetch_add(&p->openings_bytes, n, __ATOMIC_RELAXED);
 	return true;

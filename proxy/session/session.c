@@ -7,12 +7,9 @@
  * readiness until a call says EAGAIN, so a connection costs two epoll_ctl calls in its
  * life.
  *
- * The book's rule: bytes are added to the leg's slot in the step that moved them, and the
- * leg's own sums are given to the kernel as the proxy's claim just before close().
+ * The book's rule is the conn's (net/conn.h).
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -40,9 +37,9 @@ static enum tg_side end_side(const struct session *s, enum tg_end reason)
 	bool either = reason == TG_END_DONE || reason == TG_END_TRUNCATED ||
 		      reason == TG_END_STUCK || reason == TG_END_SILENT;
 
-	if (!either || !s->first)
+	if (!either || !s->tunnel.first)
 		return tg_end_sides[reason];
-	return s->first == &s->down ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
+	return s->tunnel.first == TUNNEL_CLIENT ? TG_SIDE_CLIENT : TG_SIDE_BACKEND;
 }
 
 /* Count it off, and tell who waits for room. */
@@ -56,13 +53,13 @@ static void leave(struct worker *w)
 /* Its sockets are closed, or another's: off all lists. */
 void session_unlink(struct session *s)
 {
-	struct worker *w = s->worker;
+	struct worker *w = session_worker(s);
 
 	s->state = ST_OVER;
-	upstream_release(s);
+	dial_release(&s->dial, w);
 	limits_release(w->proxy->limits, &s->holds);
 	ev_timer_del(w->loop, &s->timer);
-	ev_task_del(w->loop, &s->task);
+	ev_task_del(w->loop, &s->tunnel.task);
 	if (w->walk == s)
 		w->walk = s->next;
 	if (w->recount == s)
@@ -76,18 +73,33 @@ void session_unlink(struct session *s)
 	ev_defer_free(w->loop, &s->dead);
 }
 
+/* The client's row: of the last backend that was tried, or the listener's. */
+static void take_last_row(struct session *s)
+{
+	struct backend *b = s->dial.backend;
+	struct conn *down = &s->tunnel.down;
+	struct conn_name name;
+
+	if (!down->slot && b) {
+		name = session_name(s, TG_LEG_DOWNSTREAM);
+		conn_set_name(down, &name);
+	}
+	conn_take_row(down, b ? b->downstream : s->listener->slot);
+}
+
 void session_end(struct session *s, enum tg_end reason, bool reset)
 {
 	struct facts facts = session_facts(s);
-	struct worker *w = s->worker;
+	struct worker *w = session_worker(s);
+	struct tunnel *t = &s->tunnel;
 	uint64_t lost_up, lost_down;
 	enum tg_side side;
 
 	if (s->state == ST_OVER)
 		return;
-	(void)tunnel_send_now(s); /* what is lost is counted below */
-	lost_up = opening_held(s) + relay_held(&s->request.store);
-	lost_down = relay_held(&s->response.store);
+	(void)tunnel_send_now(t); /* what is lost is counted below */
+	lost_up = opening_held(s) + tunnel_held(t, TUNNEL_CLIENT);
+	lost_down = tunnel_held(t, TUNNEL_BACKEND);
 	openings_remove(s);
 	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
 		  state_names[ST_OVER]);
@@ -97,22 +109,16 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 		reason = TG_END_TRUNCATED;
 		reset = true;
 	}
-	upstream_stop_waiting(s);
-	if (!s->down.slot && s->backend) /* the last that was tried */
-		leg_name(s, &s->down, TG_LEG_DOWNSTREAM);
-	leg_take_slot(&s->down, s->backend ? s->backend->downstream : s->listener->slot);
+	take_last_row(s);
 	side = end_side(s, reason);
-	writer_end(w->proxy->writer, s->down.slot, reason, side);
+	writer_end(w->proxy->writer, t->down.slot, reason, side);
 	session_tell(s, reason, side, lost_up, lost_down);
 	decide_note(w, &facts, reason, &s->holds);
-	book_add(&s->down.slot->undelivered_bytes, lost_up);
-	if (s->up.slot)
-		book_add(&s->up.slot->undelivered_bytes, lost_down);
-	upstream_forget(s);
-	leg_close(s, &s->up, reset);
-	leg_close(s, &s->down, reset);
-	relay_store_clear(&w->pool, &s->request.store);
-	relay_store_clear(&w->pool, &s->response.store);
+	book_add(&t->down.slot->undelivered_bytes, lost_up);
+	if (t->up.slot)
+		book_add(&t->up.slot->undelivered_bytes, lost_down);
+	dial_end(&s->dial, &t->up);
+	tunnel_close(t, reset);
 	session_unlink(s);
 }
 
@@ -122,7 +128,7 @@ static enum session_state next_state(const struct session *s)
 {
 	switch (s->state) {
 	case ST_HEADER:
-		return s->listener->tls && !s->route ? ST_HELLO : ST_CONNECT;
+		return s->listener->tls && !s->dial.route ? ST_HELLO : ST_CONNECT;
 	case ST_HELLO:
 		return ST_CONNECT;
 	case ST_CONNECT:
@@ -142,24 +148,22 @@ static struct outcome enter(struct session *s, enum session_state state)
 	openings_remove(s);
 	switch (state) {
 	case ST_CONNECT:
-		return upstream_begin(s);
+		return connect_begin(s);
 	case ST_RELAY:
-		return tunnel_begin(s);
+		return opening_relay(s);
 	default:
-		return tunnel_drain_begin(s);
+		return tunnel_drain_begin(&s->tunnel);
 	}
 }
 
-/* Only what has changed: most events of a relay change nothing. */
-static void arm(struct session *s)
+/* Most events of a relay change nothing of it. */
+static void arm(struct session *s, int32_t wait_ms)
 {
-	struct ev_loop *loop = s->worker->loop;
+	struct ev_loop *loop = session_worker(s)->loop;
 
-	if (s->due_ms == (s->timer.prev ? s->timer.due_ms : -1))
-		return;
-	if (s->due_ms >= 0)
-		ev_timer_set(loop, &s->timer, s->due_ms - ev_now_ms(loop));
-	else
+	if (wait_ms > 0)
+		ev_timer_set(loop, &s->timer, wait_ms);
+	else if (wait_ms < 0)
 		ev_timer_del(loop, &s->timer);
 }
 
@@ -172,8 +176,8 @@ void session_run(struct session *s, struct outcome o)
 		return;
 	}
 	if (o.step == STEP_AGAIN)
-		ev_task_add(s->worker->loop, &s->task);
-	arm(s);
+		ev_task_add(session_worker(s)->loop, &s->tunnel.task);
+	arm(s, o.wait_ms);
 }
 
 void session_evict(struct session *s)
@@ -184,60 +188,51 @@ void session_evict(struct session *s)
 
 /* --- events --- */
 
-static struct outcome on_event(struct session *s, const struct leg *leg)
+static struct session *session_of(struct conn *c)
+{
+	return c->is_up ? container_of(c, struct session, tunnel.up)
+			: container_of(c, struct session, tunnel.down);
+}
+
+static struct outcome on_event(struct session *s, const struct conn *c)
 {
 	switch (s->state) {
 	case ST_HEADER:
 	case ST_HELLO:
 		return opening_read(s);
 	case ST_CONNECT:
-		if (leg == &s->up && leg->writable)
-			return upstream_ready(s);
-		return leg == &s->down && leg->failed
-			       ? outcome_over(TG_END_CLIENT_GONE, true)
-			       : outcome_wait();
+		return connect_event(s, c);
 	case ST_RELAY:
-		return tunnel_pump(s);
-	case ST_DRAIN:
-		return tunnel_drain_event(s);
+		return opening_pump(s);
 	default:
-		return outcome_wait();
+		return tunnel_drain_event(&s->tunnel);
 	}
 }
 
-static void on_leg(struct ev_io *io, uint32_t events)
+static void on_conn(struct ev_io *io, uint32_t events)
 {
-	struct leg *leg = container_of(io, struct leg, io);
-	struct session *s = leg->is_up ? container_of(leg, struct session, up)
-				       : container_of(leg, struct session, down);
+	struct conn *c = conn_event(io, events);
+	struct session *s = session_of(c);
 
-	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
-		leg->readable = true;
-	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-		leg->writable = true;
-	leg->urgent |= (events & EPOLLPRI) != 0;
-	leg->ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
-	leg->failed |= (events & EPOLLERR) != 0;
-	if (s->moving || s->state == ST_OVER)
-		return; /* if it stays it is looked at again */
-	session_run(s, on_event(s, leg));
+	if (!s->moving && s->state != ST_OVER) /* if it stays it is looked at again */
+		session_run(s, on_event(s, c));
 }
 
 static void on_task(struct ev_task *task)
 {
-	struct session *s = container_of(task, struct session, task);
+	struct session *s = container_of(task, struct session, tunnel.task);
 
 	if (s->state == ST_RELAY && !s->moving)
-		session_run(s, tunnel_pump(s));
+		session_run(s, opening_pump(s));
 }
 
 /* Not back to the end of the queue if it was for nothing. */
 static bool on_place(struct waiter *x)
 {
-	struct session *s = container_of(x, struct session, waiter);
+	struct session *s = container_of(x, struct session, dial.waiter);
 	struct outcome o;
 
-	if (!upstream_take_place(s, &o))
+	if (!connect_take_place(s, &o))
 		return false;
 	session_run(s, o);
 	return true;
@@ -250,13 +245,11 @@ static struct outcome on_due(struct session *s)
 	case ST_HELLO:
 		return opening_due(s);
 	case ST_CONNECT:
-		return upstream_due(s);
+		return connect_due(s);
 	case ST_RELAY:
-		return tunnel_due(s);
-	case ST_DRAIN:
-		return tunnel_drain(s);
+		return tunnel_due(&s->tunnel);
 	default:
-		return outcome_wait();
+		return tunnel_drain(&s->tunnel);
 	}
 }
 
@@ -264,50 +257,28 @@ static void on_timer(struct ev_timer *timer)
 {
 	struct session *s = container_of(timer, struct session, timer);
 
-	if (!s->moving)
+	if (!s->moving && s->state != ST_OVER)
 		session_run(s, on_due(s));
-}
-
-/* --- the outbox, at the end of a turn --- */
-
-static void on_sent(struct relay_store *store, enum relay_result r, int err)
-{
-	struct session *s = tunnel_of(store);
-
-	if (s->state == ST_RELAY)
-		session_run(s, tunnel_sent(s, store, r, err));
-}
-
-void session_settle(void *arg)
-{
-	static const struct relay_flush_fns fns = { .moved = tunnel_moved,
-						    .result = on_sent };
-	struct worker *w = arg;
-
-	relay_flush(&w->pool, &fns);
 }
 
 /* --- for start.c and move.c, and orders.c above --- */
 
-void session_leg_init(struct session *s, struct leg *leg, int fd)
+void session_link(struct session *s, struct worker *w, struct listener *l, int down,
+		  int up)
 {
-	leg->is_up = leg == &s->up;
-	leg->fd = fd;
-	leg->io = (struct ev_io){ .fd = -1, .fn = on_leg };
-	leg->name.listener = s->listener->id;
-	leg->name.leg = TG_LEG_DOWNSTREAM;
-}
+	struct tunnel *t = &s->tunnel;
 
-void session_link(struct session *s, struct worker *w)
-{
 	s->dead.free = session_free;
-	s->worker = w;
 	s->config = config_get(w->config);
+	s->listener = l;
 	s->timer.fn = on_timer;
-	s->due_ms = -1;
-	s->waiter.take = on_place;
-	s->task.fn = on_task;
-	s->response.is_response = true;
+	s->dial.waiter.take = on_place;
+	t->task.fn = on_task;
+	t->timeouts = &s->config->timeouts;
+	conn_init(&t->down, w, down, false, on_conn);
+	conn_init(&t->up, w, up, true, on_conn);
+	t->down.name.listener = t->up.name.listener = l->id;
+	t->down.is_tcp = !l->path;
 	__atomic_fetch_add(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	s->next = w->sessions;
 	s->prev = &w->sessions;

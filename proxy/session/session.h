@@ -25,9 +25,6 @@ unsigned session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 /* For openings_open(): it makes room for others. */
 void session_evict(struct session *s);
 
-/* At the end of a turn: send what waits in the outbox.  arg: the worker. */
-void session_settle(void *arg);
-
 /*
  * A new configuration: up to `max` of those that lived when it came, from w->recount on,
  * are counted by its limits.

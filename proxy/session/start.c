@@ -39,16 +39,14 @@ static struct outcome begin(struct session *s)
 	bool says = s->trusted || s->listener->tls;
 
 	s->state = s->trusted ? ST_HEADER : ST_HELLO;
-	session_due_in(s, s->config->timeouts.hello_ms);
 	if (says)
 		s->opening = calloc(1, sizeof(*s->opening));
-	if ((says && !s->opening) ||
-	    ev_io_add(s->worker->loop, &s->down.io, s->down.fd, LEG_EVENTS) < 0)
+	if ((says && !s->opening) || conn_watch(&s->tunnel.down) < 0)
 		return outcome_over(TG_END_RESOURCES, true);
 	if (!says)
 		return opening_skip(s);
 	openings_add(s);
-	return outcome_wait();
+	return outcome_until(outcome_wait(), s->config->timeouts.hello_ms);
 }
 
 void session_start(struct worker *w, struct listener *l, int fd,
@@ -87,15 +85,12 @@ void session_start(struct worker *w, struct listener *l, int fd,
 		limits_release(w->proxy->limits, &holds);
 		return;
 	}
-	session_link(s, w);
-	s->listener = l;
-	s->began_ms = ev_now_ms(w->loop);
+	session_link(s, w, l, fd, -1);
+	s->tunnel.began_ms = ev_now_ms(w->loop);
 	s->holds = holds;
 	s->client = s->peer = peer;
-	session_leg_init(s, &s->down, fd);
-	session_leg_init(s, &s->up, -1);
 	s->trusted = trusted;
-	s->hops = (uint8_t)hops;
+	s->dial.hops = (uint8_t)hops;
 	s->sniff = l->proxy_protocol && !s->trusted;
 	session_run(s, begin(s));
 }

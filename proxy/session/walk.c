@@ -14,27 +14,21 @@
  * read.  States other than RELAY have deadlines, and so has a relay of which a side
  * broke.
  */
-static bool should_live(const struct session *s, const struct leg *leg)
+static bool should_live(const struct session *s, const struct conn *c)
 {
-	return s->state == ST_RELAY && !s->broken && !leg->ended && !leg->failed;
+	return s->state == ST_RELAY && !s->tunnel.broken && !c->ended && !c->failed;
 }
 
-/* The kernel's sockets that it is compared with are those of TCP. */
-static bool is_tcp(const struct session *s, const struct leg *leg)
-{
-	return leg == &s->down ? !s->listener->path : !s->backend || !s->backend->path;
-}
-
-static int add(const struct session *s, const struct leg *leg, struct session_walk *walk)
+static int add(const struct session *s, const struct conn *c, struct session_walk *walk)
 {
 	uint64_t cookie;
 	int err;
 
-	if (leg->fd < 0 || !is_tcp(s, leg))
+	if (c->fd < 0 || !c->is_tcp)
 		return 0;
-	cookie = socket_cookie(leg->fd);
+	cookie = socket_cookie(c->fd);
 	err = cookies_add(walk->all, cookie);
-	if (!err && should_live(s, leg))
+	if (!err && should_live(s, c))
 		err = cookies_add(walk->alive, cookie);
 	return err;
 }
@@ -49,23 +43,23 @@ int session_cookies(struct worker *w, void *arg)
 		w->walk = w->sessions;
 	walk->begun = true;
 	for (int i = 0; i < STEP && w->walk && !err; i++) {
-		err = add(w->walk, &w->walk->down, walk);
+		err = add(w->walk, &w->walk->tunnel.down, walk);
 		if (!err)
-			err = add(w->walk, &w->walk->up, walk);
+			err = add(w->walk, &w->walk->tunnel.up, walk);
 		w->walk = w->walk->next;
 	}
 	return err ? err : w->walk != NULL;
 }
 
 /* The list of the kernel's sockets took its time: ask for this one again. */
-static bool is_dead(const struct session *s, const struct leg *leg,
-		    const struct cookies *c)
+static bool is_dead(const struct session *s, const struct conn *c,
+		    const struct cookies *gone)
 {
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 
-	return should_live(s, leg) && cookies_has(c, socket_cookie(leg->fd)) &&
-	       getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	return should_live(s, c) && cookies_has(gone, socket_cookie(c->fd)) &&
+	       getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
 	       info.tcpi_state == TCP_CLOSE;
 }
 
@@ -76,7 +70,8 @@ int session_end_zombies(struct worker *w, void *arg)
 
 	for (struct session *s = w->sessions; s; s = next) {
 		next = s->next;
-		if (!is_dead(s, &s->down, z->cookies) && !is_dead(s, &s->up, z->cookies))
+		if (!is_dead(s, &s->tunnel.down, z->cookies) &&
+		    !is_dead(s, &s->tunnel.up, z->cookies))
 			continue;
 		z->ended++;
 		session_end(s, TG_END_ZOMBIE, true);

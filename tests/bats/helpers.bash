@@ -208,6 +208,7 @@ metric() {
 		{
 			brace = index($1, "{")
 			if ((brace ? substr($1, 1, brace - 1) : $1) != name) next
+			known = 1
 			for (i = 1; i <= n; i++)
 				if (!index($0, w[i])) next
 			sum += $NF

@@ -62,7 +62,7 @@ only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
 only 'bpf/(bpf|libbpf)\.h' '^(user/(load|book)/|tests/)'
 
 # every header compiles by itself
-for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/(maps|parse|record|tcp_account|tcp_sock|fragment|wire_flow|wire_open|wire_parse|wire_sequence)\.h)$'); do
+for h in $(printf '%s\n' "${c[@]}" | grep '\.h$' | grep -vE '^(vmlinux\.h|bpf/(label|maps|parse|record|sweep|tcp_account|tcp_sock|fragment|wire_flow|wire_open|wire_parse|wire_sequence)\.h)$'); do
 	cc -std=gnu17 -D_GNU_SOURCE -I. -Iuser -Iproxy -fsyntax-only -x c "$h" 2>/dev/null ||
 		say "$h: does not compile alone"
 done

@@ -44,6 +44,8 @@ enum book_map {
 		MAP_MAX
 };
 
+struct snapshot;
+
 struct book {
 	int fds[MAP_MAX];
 	int live_fd; /* pinned iterator links; -1 if another loader pinned none */
@@ -52,5 +54,11 @@ struct book {
 	uint32_t capacity[MAP_MAX];
 	struct meta meta; /* when it was opened */
 };
+
+/* snapshot_proxy.c: the proxy's part of *s, 0 or a negative errno. */
+int snapshot_proxy(struct book *b, struct snapshot *s);
+
+/* Places of `labels` that are taken. */
+uint64_t snapshot_labels(const struct snapshot *s);
 
 #endif

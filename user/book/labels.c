@@ -78,9 +78,9 @@ static bool take(struct labels *l, uint64_t cookie, const struct sock_label *lab
 	do {
 		p = find(l, cookie, 0);
 		none = 0;
-	} while (p && !__atomic_compare_exchange_n(&p->cookie, &none, TG_LABEL_TAKING,
-						   false, __ATOMIC_ACQUIRE,
-						   __ATOMIC_RELAXED));
+	} while (p &&
+		 !__atomic_compare_exchange_n(&p->cookie, &none, TG_LABEL_TAKING, false,
+					      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
 	if (!p)
 		return false;
 	write_label(p, label);

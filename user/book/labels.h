@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The labels of the proxy's sockets in memory it shares with the kernel programs (`labels`
- * in bpf/abi.h), and by bpf(2) for one whose bucket is full.
+ * The labels of the proxy's sockets in memory it shares with the kernel programs
+ * (`labels` in bpf/abi.h), and by bpf(2) for one whose bucket is full.
  *
  * The kernel programs give a place back when TCP and the proxy are both done with the
  * socket.  Of one that they never see end (in no cgroup of the load, or its end was told
@@ -32,8 +32,8 @@ void labels_close(struct labels *l);
 
 /*
  * Label a connection's socket; *place is its place, 0 as long as it has none, and goes
- * with the descriptor.  Thread-safe; of one socket one at a time.  0, or a negative errno,
- * also counted in label_errors.
+ * with the descriptor.  Thread-safe; of one socket one at a time.  0, or a negative
+ * errno, also counted in label_errors.
  */
 int labels_set(struct labels *l, int fd, uint32_t *place, const struct sock_label *label);
 

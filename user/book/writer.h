@@ -57,8 +57,8 @@ void writer_slot_put(struct writer *w, struct proxy_slot *slot);
 int writer_reclaim(struct writer *w, size_t keep, size_t *ret);
 
 /*
- * Label a connection's socket, or one that listens, whose children inherit it: labels_set()
- * and labels_call() in labels.h.
+ * Label a connection's socket, or one that listens, whose children inherit it:
+ * labels_set() and labels_call() in labels.h.
  */
 int writer_label(struct writer *w, int fd, uint32_t *place,
 		 const struct sock_label *label);

@@ -65,8 +65,8 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 		size_t side = i % TG_SIDE_MAX;
 
 		for (int r = 0; r < TG_END_MAX; r++) {
-			uint64_t n = slot_end(p->s, slot, (enum tg_end)r,
-					      (enum tg_side)side);
+			uint64_t n =
+				slot_end(p->s, slot, (enum tg_end)r, (enum tg_side)side);
 
 			if (tg_end_is_relayed((unsigned)r) != relayed || !n)
 				continue;

@@ -40,7 +40,7 @@ static uint64_t refused(void)
 	uint64_t n = 0;
 
 	for (int side = 0; side < TG_SIDE_MAX; side++)
-		n += st.ends[TG_END_RESOURCES][side];
+		n += told.ends[TG_END_RESOURCES][side];
 	return n;
 }
 

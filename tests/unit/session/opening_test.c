@@ -29,15 +29,15 @@ static void a_hello_in_two_parts_names_its_route(void)
 	uint8_t hello[512];
 	ssize_t n = hello_make(hello, sizeof(hello), "app.example.org");
 
-	says(st.client, &s->down, hello, 50);
+	says(st.client, &s->tunnel.down, hello, 50);
 	CHECK_STEP(STEP_WAIT, opening_read(s));
-	CHECK(!s->down.readable);
-	CHECK(s->route == NULL);
-	says(st.client, &s->down, hello + 50, (size_t)n - 50);
+	CHECK(!s->tunnel.down.readable);
+	CHECK(s->dial.route == NULL);
+	says(st.client, &s->tunnel.down, hello + 50, (size_t)n - 50);
 	CHECK_STEP(STEP_NEXT, opening_read(s));
-	CHECK(s->route == &s->listener->routes[0]);
+	CHECK(s->dial.route == &s->listener->routes[0]);
 	CHECK_INT(n, opening_held(s));
-	CHECK_INT(n, s->down.rx);
+	CHECK_INT(n, s->tunnel.down.rx);
 	CHECK(s->heard != NULL);
 	stage_down();
 }
@@ -48,7 +48,7 @@ static void a_hello_for_nobody_is_over(void)
 	uint8_t hello[512];
 	ssize_t n = hello_make(hello, sizeof(hello), "other.example.org");
 
-	says(st.client, &s->down, hello, (size_t)n);
+	says(st.client, &s->tunnel.down, hello, (size_t)n);
 	CHECK_OVER(TG_END_NO_ROUTE, true, opening_read(s));
 	stage_down();
 }
@@ -57,12 +57,12 @@ static void what_is_no_hello_and_what_ends_is_over_with_its_reason(void)
 {
 	struct session *s = opening(ST_HELLO);
 
-	says(st.client, &s->down, "GET / HTTP/1.0\r\n", 16);
+	says(st.client, &s->tunnel.down, "GET / HTTP/1.0\r\n", 16);
 	CHECK_OVER(TG_END_HELLO_NOT_TLS, true, opening_read(s));
 	stage_down();
 	s = opening(ST_HELLO);
 	(void)shutdown(st.client, SHUT_WR);
-	ready(&s->down, POLLRDHUP);
+	ready(&s->tunnel.down, POLLRDHUP);
 	CHECK_OVER(TG_END_HELLO_CLOSED, false, opening_read(s));
 	stage_down();
 	s = opening(ST_HELLO);
@@ -79,14 +79,14 @@ static void behind_a_header_the_hello_goes_on(void)
 
 	memcpy(both, header, sizeof(header) - 1);
 	n = hello_make((uint8_t *)both + sizeof(header) - 1, 512, "app.example.org");
-	says(st.client, &s->down, both, sizeof(header) - 1 + (size_t)n);
+	says(st.client, &s->tunnel.down, both, sizeof(header) - 1 + (size_t)n);
 	CHECK_STEP(STEP_NEXT, opening_read(s)); /* HEADER is done */
-	CHECK(s->route == NULL);
-	CHECK_INT(sizeof(header) - 1, s->down.rx_header);
+	CHECK(s->dial.route == NULL);
+	CHECK_INT(sizeof(header) - 1, s->tunnel.down.rx_header);
 	CHECK_INT(203, s->client.ip[12]);
 	s->state = ST_HELLO;
 	CHECK_STEP(STEP_NEXT, opening_hello(s));
-	CHECK(s->route == &s->listener->routes[0]);
+	CHECK(s->dial.route == &s->listener->routes[0]);
 	CHECK_INT(n, opening_held(s));
 	stage_down();
 }
@@ -103,7 +103,7 @@ static void the_source_of_a_header_is_counted_by_its_limit(void)
 	facts = session_facts(s);
 	facts.client = &a;
 	CHECK_INT(TG_END_DONE, decide_accept(&st.worker, &facts, &other));
-	says(st.client, &s->down, header, sizeof(header) - 1);
+	says(st.client, &s->tunnel.down, header, sizeof(header) - 1);
 	CHECK_OVER(TG_END_SOURCE_CONNECTIONS, true, opening_read(s));
 	limits_release(st.proxy.limits, &other);
 	stage_down();
@@ -114,9 +114,9 @@ static void who_may_not_send_a_header_and_does_is_over(void)
 	struct session *s = opening(ST_HELLO);
 
 	s->sniff = true;
-	says(st.client, &s->down, "PROX", 4);
+	says(st.client, &s->tunnel.down, "PROX", 4);
 	CHECK_STEP(STEP_WAIT, opening_read(s));
-	says(st.client, &s->down, "Y TCP4 1.2.3.4 ", 15);
+	says(st.client, &s->tunnel.down, "Y TCP4 1.2.3.4 ", 15);
 	CHECK_OVER(TG_END_PROXY_HEADER_UNTRUSTED, true, opening_read(s));
 	stage_down();
 }
@@ -126,10 +126,10 @@ static void who_holds_most_makes_room(void)
 	struct session *s = opening(ST_HELLO);
 
 	CHECK(!openings_evict(&st.worker)); /* it began just now */
-	s->began_ms -= 1000;
+	s->tunnel.began_ms -= 1000;
 	CHECK(openings_evict(&st.worker));
 	CHECK_INT(ST_OVER, s->state);
-	CHECK_INT(TG_END_EVICTED, st.event.reason);
+	CHECK_INT(TG_END_EVICTED, told.event.reason);
 	CHECK_INT(0, st.proxy.openings_bytes);
 	stage_down();
 }

@@ -36,17 +36,17 @@ static void the_next_backend_is_tried_on_refusal(void)
 {
 	struct session *s = routed(two);
 
-	CHECK_STEP(STEP_WAIT, upstream_begin(s));
-	CHECK(s->backend == &s->route->backends[0]);
-	ready(&s->up, POLLERR);
-	CHECK_STEP(STEP_WAIT, upstream_ready(s));
-	CHECK(s->backend == &s->route->backends[1]);
-	CHECK_INT(1, s->retries);
+	CHECK_STEP(STEP_WAIT, connect_begin(s));
+	CHECK(s->dial.backend == &s->dial.route->backends[0]);
+	ready(&s->tunnel.up, POLLERR);
+	CHECK_STEP(STEP_WAIT, connect_event(s, &s->tunnel.up));
+	CHECK(s->dial.backend == &s->dial.route->backends[1]);
+	CHECK_INT(1, s->dial.retries);
 	CHECK_INT(1, st.upstream[0].retries);
-	ready(&s->up, POLLOUT);
-	CHECK_STEP(STEP_NEXT, upstream_ready(s));
-	CHECK(s->down.slot == &st.downstream[1]);
-	CHECK_INT(TG_LABEL_FINAL, st.label.flags);
+	ready(&s->tunnel.up, POLLOUT);
+	CHECK_STEP(STEP_NEXT, connect_event(s, &s->tunnel.up));
+	CHECK(s->tunnel.down.slot == &st.downstream[1]);
+	CHECK_INT(TG_LABEL_FINAL, told.label.flags);
 	stage_down();
 }
 
@@ -54,13 +54,13 @@ static void the_last_reason_is_told(void)
 {
 	struct session *s = routed(nobody);
 
-	CHECK_STEP(STEP_WAIT, upstream_begin(s));
-	ready(&s->up, POLLERR);
-	CHECK_OVER(TG_END_BACKEND_REFUSED, true, upstream_ready(s));
+	CHECK_STEP(STEP_WAIT, connect_begin(s));
+	ready(&s->tunnel.up, POLLERR);
+	CHECK_OVER(TG_END_BACKEND_REFUSED, true, connect_event(s, &s->tunnel.up));
 	stage_down();
 	s = routed(nobody);
-	CHECK_STEP(STEP_WAIT, upstream_begin(s));
-	CHECK_OVER(TG_END_BACKEND_TIMEOUT, true, upstream_due(s));
+	CHECK_STEP(STEP_WAIT, connect_begin(s));
+	CHECK_OVER(TG_END_BACKEND_TIMEOUT, true, connect_due(s));
 	stage_down();
 }
 
@@ -71,23 +71,23 @@ static void who_finds_no_place_waits_until_one_is_free(void)
 	char header[128] = "";
 	int fd;
 
-	CHECK(target_take(s->route->backends[0].target, 1)); /* somebody has it */
-	CHECK_STEP(STEP_WAIT, upstream_begin(s));
-	CHECK(s->waiter.prev != NULL);
-	CHECK_INT(ev_now_ms(st.worker.loop) + 3000, s->due_ms);
-	CHECK(!upstream_take_place(s, &o));
-	target_release(s->route->backends[0].target);
-	CHECK(upstream_take_place(s, &o));
+	CHECK(target_take(s->dial.route->backends[0].target, 1)); /* somebody has it */
+	o = connect_begin(s);
 	CHECK_STEP(STEP_WAIT, o);
-	CHECK(s->waiter.prev == NULL);
+	CHECK(dial_waits(&s->dial));
+	CHECK_INT(3000, o.wait_ms);
+	CHECK(!connect_take_place(s, &o));
+	target_release(s->dial.route->backends[0].target);
+	CHECK(connect_take_place(s, &o));
+	CHECK_STEP(STEP_WAIT, o);
+	CHECK(!dial_waits(&s->dial));
 	CHECK_INT(0, st.proxy.waiting);
-	ready(&s->up, POLLOUT);
-	CHECK_STEP(STEP_NEXT, upstream_ready(s));
+	ready(&s->tunnel.up, POLLOUT);
+	CHECK_STEP(STEP_NEXT, connect_event(s, &s->tunnel.up));
 	fd = accept(st.listening, NULL, NULL);
 	CHECK(read(fd, header, sizeof(header) - 1) > 0);
-	CHECK(strncmp(header, "PROXY TCP4 ", 11) == 0 ||
-	      strncmp(header, "PROXY UNKNOWN", 13) == 0);
-	CHECK_INT(strlen(header), s->up.tx_header);
+	CHECK(strncmp(header, "PROXY TCP4 127.0.0.1 127.0.0.1 ", 31) == 0);
+	CHECK_INT(strlen(header), s->tunnel.up.tx_header);
 	close(fd);
 	stage_down();
 }
@@ -96,15 +96,15 @@ static void a_queue_has_its_size_and_its_time(void)
 {
 	struct session *s = routed(one_place);
 
-	CHECK(target_take(s->route->backends[0].target, 1));
-	CHECK_STEP(STEP_WAIT, upstream_begin(s));
-	CHECK_OVER(TG_END_QUEUE_TIMEOUT, true, upstream_due(s));
-	upstream_stop_waiting(s);
-	s->route->queued = 1; /* another's */
-	CHECK_OVER(TG_END_QUEUE_FULL, true, upstream_begin(s));
-	CHECK_INT(1, s->route->queued);
-	s->route->queued = 0;
-	target_release(s->route->backends[0].target);
+	CHECK(target_take(s->dial.route->backends[0].target, 1));
+	CHECK_STEP(STEP_WAIT, connect_begin(s));
+	CHECK_OVER(TG_END_QUEUE_TIMEOUT, true, connect_due(s));
+	dial_end(&s->dial, &s->tunnel.up);
+	s->dial.route->queued = 1; /* another's */
+	CHECK_OVER(TG_END_QUEUE_FULL, true, connect_begin(s));
+	CHECK_INT(1, s->dial.route->queued);
+	s->dial.route->queued = 0;
+	target_release(s->dial.route->backends[0].target);
 	stage_down();
 }
 
