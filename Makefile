@@ -12,7 +12,7 @@ Q := $(if $(V),,@)
 
 ifdef SAN
 comma := ,
-BUILD := build/san-$(subst $(comma),-,$(SAN))
+override BUILD := build/san-$(subst $(comma),-,$(SAN))
 # ThreadSanitizer knows no fence; where we have one, what is between is atomic anyway
 SANFLAGS := -fsanitize=$(SAN) $(if $(filter thread,$(SAN)),-Wno-tsan,-fno-sanitize-recover=all)
 else
@@ -63,9 +63,10 @@ $(PROGRAMS): $(LIBRARIES)
 
 MAINS := proxy/main.c user/command/tollgate.c user/exporter/exporter.c
 define library
-$(BUILD)/lib/$(notdir $(1)).a: $(call obj,$(filter-out $(MAINS),$(wildcard $(1)/*.c)))
+# the folder itself: of a file that is gone nothing stays
+$(BUILD)/lib/$(notdir $(1)).a: $(call obj,$(filter-out $(MAINS),$(wildcard $(1)/*.c))) $(1)
 	@mkdir -p $$(@D)
-	$(Q)rm -f $$@ && ar rcs $$@ $$^
+	$(Q)rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
 endef
 $(foreach f,$(FLOORS),$(eval $(call library,$(f))))
 

@@ -4,6 +4,7 @@
 # was skipped.  Emulated kernels, which wait for themselves, run beside the fuzzers, and
 # system tests two files at a time (tests/bats/run.sh).
 set -uo pipefail
+unset F # all of it
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 make=${MAKE:-make}

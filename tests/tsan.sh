@@ -13,8 +13,7 @@ reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 chmod 777 "$reports" # who writes there may be nobody
 
-rm -rf "$mix"
-mkdir "$mix"
+rm -rf "$mix" && mkdir "$mix" || exit 1
 for file in "$build"/*; do
 	case $file in "$mix" | "$build"/san-*) ;; *) ln -s "$(realpath "$file")" "$mix/" ;; esac
 done

@@ -341,6 +341,8 @@ static void ward_add(struct keeper *k, struct route *r, struct backend *b,
 	w->named = !b->path && addr_parse(b->name, &a) < 0;
 	if (w->named && k->resolver)
 		ev_timer_set(k->loop, &w->age, 0);
+	else if (w->named) /* nobody can be asked, which was logged */
+		book_add(&b->upstream->lookups_failed, 1);
 	if (r->health)
 		ev_timer_set(k->loop, &w->timer, first_check(w, number));
 	else if (target_unchecked(b->target, 0))
@@ -399,8 +401,10 @@ static void *keeper_main(void *arg)
 		(void)log_errno(err, "the thread of checks keeps its capabilities");
 	err = ev_loop_run(k->loop);
 
-	if (err)
+	if (err) { /* every backend would stay as it is for ever, and all look well */
 		(void)log_errno(err, "the event loop of checks failed");
+		_exit(EXIT_FAILURE);
+	}
 	return NULL;
 }
 

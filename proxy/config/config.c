@@ -2,6 +2,7 @@
 /* A snapshot: its references, its end, and finding what is in it. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "config/match.h"
@@ -44,6 +45,12 @@ struct listener *config_listener(struct config *c, uint16_t id)
 			return &c->listeners[i];
 	}
 	return NULL;
+}
+
+bool config_same_listener(const struct listener *a, const struct listener *b)
+{
+	return a->id == b->id && a->ipv6_only == b->ipv6_only &&
+	       memcmp(&a->addr, &b->addr, sizeof(a->addr)) == 0;
 }
 
 struct route *config_route(const struct listener *l, uint16_t id)

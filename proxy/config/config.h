@@ -258,6 +258,10 @@ void config_each_backend(struct config *c,
  * routes with one name the first.
  */
 struct listener *config_listener(struct config *c, uint16_t id);
+
+/* Of two configurations, or processes: one name, one address, so one socket serves both.
+ */
+bool config_same_listener(const struct listener *a, const struct listener *b);
 struct route *config_route(const struct listener *l, uint16_t id);
 
 struct config *config_get(struct config *c);

@@ -24,11 +24,8 @@ static const struct listener *same_listener(const struct config *old,
 					    const struct listener *l)
 {
 	for (unsigned i = 0; old && i < old->listeners_count; i++) {
-		const struct listener *o = &old->listeners[i];
-
-		if (o->id == l->id && o->ipv6_only == l->ipv6_only &&
-		    memcmp(&o->addr, &l->addr, sizeof(l->addr)) == 0)
-			return o;
+		if (config_same_listener(&old->listeners[i], l))
+			return &old->listeners[i];
 	}
 	return NULL;
 }

@@ -56,6 +56,7 @@ int daemon_run(struct daemon *d, char **argv)
 	free(d->fds);
 	limits_free(d->proxy.limits);
 	zombies_free(d->zombies);
+	pulse_free(d->pulse);
 	log_count_kept_back(NULL);
 	writer_close(d->proxy.writer);
 	starter_end(&d->starter);

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "load/keep.h"
 #include "net/worker.h"
+#include "process/pulse.h"
 #include "process/starter.h"
 #include "process/upgrade.h"
 #include "process/zombies.h"
@@ -16,6 +17,7 @@ struct daemon {
 	struct proxy proxy;
 	struct keeper *keeper;
 	struct zombies *zombies;
+	struct pulse *pulse;
 	struct config *config; /* a reference */
 	int *fds;	       /* its listening sockets, [listener * workers + worker] */
 	const char *config_path;

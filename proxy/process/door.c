@@ -222,8 +222,7 @@ static void acceptor_add(struct worker *w, struct listener *l, int fd)
 static struct acceptor *acceptor_find(struct worker *w, const struct listener *l)
 {
 	for (struct acceptor *a = w->door->acceptors; a; a = a->next) {
-		if (a->listener->id == l->id && a->listener->ipv6_only == l->ipv6_only &&
-		    memcmp(&a->listener->addr, &l->addr, sizeof(l->addr)) == 0)
+		if (config_same_listener(a->listener, l))
 			return a;
 	}
 	return NULL;

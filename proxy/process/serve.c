@@ -187,7 +187,8 @@ static void on_tick(struct ev_timer *timer)
 	struct daemon *d = v->d;
 	uint64_t now = util_now_ns();
 
-	if (!d->succeeded)
+	/* of all workers, so that nobody takes one that hangs for well */
+	if (!d->succeeded && (v->draining || pulse_take(d->pulse, now)))
 		book_set(&d->proxy.state->heartbeat_ns, now);
 	if (!v->draining) {
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
@@ -429,6 +430,8 @@ static int begin(struct daemon *d, struct config *c)
 	if (!d->proxy.limits || !d->zombies)
 		return log_errno(-ENOMEM, "cannot start");
 	err = make_workers(d);
+	if (!err && !(d->pulse = pulse_new(&d->proxy)))
+		err = log_errno(-ENOMEM, "cannot start");
 	if (!err)
 		err = keeper_start(&d->proxy, &d->keeper);
 	if (!err)

@@ -193,7 +193,7 @@ fresh_scrape() {
 	within 10 eval 'asked=${EPOCHREALTIME/./}
 		scrape >"$DIR/metrics" &&
 		age=$(sed -n "s/^tollgate_data_age_seconds //p" "$DIR/metrics") &&
-		[ "$((10#${age%.*}${age#*.}))" -le $((20000 + asked - called)) ]'
+		[ "$((10#${age%.*}${age#*.}))" -le $((20000 + asked - called)) ]' || return
 	cat "$DIR/metrics"
 }
 
@@ -260,11 +260,20 @@ established() { [ "$(at gate ss -Htn state established "sport = $1" | wc -l)" = 
 # relayed N: that many to the backend at port 3000
 relayed() { [ "$(at gate ss -Htn state established "dport = 3000" | wc -l)" = "$1" ]; }
 # refused REASON: how many the proxy refused for it; refused_is REASON N
-refused() { tollgate status --json | jq ".refused.$1 // 0"; }
+refused() {
+	grep -q "\"$1\"" "$ROOT/bpf/abi_proxy.h" || {
+		echo "there is no reason $1" >&2
+		return 1
+	}
+	tollgate status --json | jq ".refused.$1 // 0"
+}
 refused_is() { equal "$2" "$(refused "$1")" "refused for $1"; }
 mac_of() { at "$1" ip -j link show "$2" | jq -r '.[0].address'; }
 nft_table_is_there() { at gate nft list table netdev tollgate; }
 # backend_is BACKEND UP: 1 or 0, as the page says
-backend_is() { [ "$(fresh_scrape | metric tollgate_backend_up "backend=\"$1\"")" = "$2" ]; }
+backend_is() {
+	fresh_scrape >"$DIR/backend.page" && grep -q "^tollgate_backend_up{.*backend=\"$1\"" "$DIR/backend.page" &&
+		[ "$(metric tollgate_backend_up "backend=\"$1\"" <"$DIR/backend.page")" = "$2" ]
+}
 
 sockets_closed() { tollgate status --json | jq -e '.sockets | .opened == .closed'; }

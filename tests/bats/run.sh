@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # run.sh [LANES] [FILE...]: the system tests, so many files at a time (2), each in namespaces
-# of its own; with F=REGEX those whose name it matches.  What measures time or the machine comes last, alone.  A file is printed as it
-# ends, as TAP; fails if a test failed or a file told nothing.
+# of its own; with F=REGEX those whose name it matches.  What measures time or the machine
+# comes last, alone.  A file is printed as it ends, as TAP; fails if a test failed, or a file
+# told nothing; with F, if no file did.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 lanes=${1:-2}
@@ -41,12 +42,18 @@ done
 	xargs -P "$lanes" -I{} bash -c 'one {}'
 for file in "${last[@]}"; do one "$file"; done
 
-rc=0
+rc=0 ran=0
 for file in "$@"; do
 	name=$(basename "$file" .bats)
-	if [ "$(cat "$out/$name.rc" 2>/dev/null)" != 0 ] || ! grep -qE '^(not )?ok ' "$out/$name"; then
+	told=$(grep -cE '^(not )?ok ' "$out/$name")
+	ran=$((ran + told))
+	if [ "$(cat "$out/$name.rc" 2>/dev/null)" != 0 ] || { [ "$told" = 0 ] && [ -z "${F:-}" ]; }; then
 		echo "# failed: $file"
 		rc=1
 	fi
 done
+[ "$ran" -gt 0 ] || {
+	echo "# no test was run"
+	rc=1
+}
 exit $rc
