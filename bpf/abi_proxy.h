@@ -210,11 +210,12 @@ struct proxy_state {
 
 /*
  * `labels`: labels (struct sock_label) in memory that the proxy maps, so that a label and
- * a claim cost it no system call.  A socket's is in any place of the bucket of its
- * SO_COOKIE, modulo the number of buckets, and counts instead of that in its sk_storage.
- * Written: the sums, `name` by one store, and, of a new one, the cookie last.  The kernel
- * programs give the place back when the claim was compared; the proxy, one that they
- * never will (user/book/labels.h).
+ * a claim cost it no system call.  A socket's is in any place of one of the two buckets
+ * of its SO_COOKIE, and counts instead of that in its sk_storage.  Cookies are given out
+ * one after the other, so neighbours share a bucket and few pages are touched.  Written:
+ * the sums, `name` by one store, and, of a new one, the cookie last.  The kernel programs
+ * give the place back when the claim was compared; the proxy, one that they never will
+ * (user/book/labels.h).
  */
 #define TG_LABEL_BUCKETS 32768
 #define TG_LABEL_PLACES	 4
@@ -230,6 +231,10 @@ struct label_place {
 	};
 };
 _Static_assert(sizeof(struct label_place) == 32, "label_place is map ABI");
+
+/* which: 0 or 1 */
+#define TG_LABEL_BUCKET(cookie, which, buckets) \
+	(((cookie) / TG_LABEL_PLACES + (which) * ((buckets) / 2)) % (buckets))
 
 struct label_bucket {
 	struct label_place places[TG_LABEL_PLACES];

@@ -8,11 +8,24 @@
 
 #include "maps.h"
 
-static __always_inline struct label_bucket *label_bucket(__u64 cookie)
+static __always_inline struct label_place *label_in(__u64 cookie, __u32 which)
 {
-	__u32 index = (__u32)cookie % TG_LABEL_BUCKETS;
+	__u32 index = (__u32)TG_LABEL_BUCKET(cookie, which, TG_LABEL_BUCKETS);
+	struct label_bucket *b = bpf_map_lookup_elem(&labels, &index);
 
-	return cookie ? bpf_map_lookup_elem(&labels, &index) : NULL;
+	for (int i = 0; b && i < TG_LABEL_PLACES; i++) {
+		if (*(volatile __u64 *)&b->places[i].cookie == cookie)
+			return &b->places[i];
+	}
+	return NULL;
+}
+
+/* Its place in `labels`, or NULL. */
+static __always_inline struct label_place *label_place(__u64 cookie)
+{
+	struct label_place *p = cookie ? label_in(cookie, 0) : NULL;
+
+	return p || !cookie ? p : label_in(cookie, 1);
 }
 
 /*
@@ -22,26 +35,19 @@ static __always_inline struct label_bucket *label_bucket(__u64 cookie)
  */
 static __always_inline int label_mapped(__u64 cookie, struct sock_label *ret)
 {
-	struct label_bucket *b = label_bucket(cookie);
+	struct label_place *p = label_place(cookie);
 	union {
 		struct sock_label label;
 		__u64 name;
 	} copy;
 
-	for (int i = 0; b && i < TG_LABEL_PLACES; i++) {
-		struct label_place *p = &b->places[i];
-
-		if (*(volatile __u64 *)&p->cookie != cookie)
-			continue;
-		copy.name = __sync_fetch_and_add(&p->name, 0);
-		copy.label.rx_payload_bytes =
-			*(volatile __u64 *)&p->label.rx_payload_bytes;
-		copy.label.tx_payload_bytes =
-			*(volatile __u64 *)&p->label.tx_payload_bytes;
-		*ret = copy.label;
-		return 1;
-	}
-	return 0;
+	if (!p)
+		return 0;
+	copy.name = __sync_fetch_and_add(&p->name, 0);
+	copy.label.rx_payload_bytes = *(volatile __u64 *)&p->label.rx_payload_bytes;
+	copy.label.tx_payload_bytes = *(volatile __u64 *)&p->label.tx_payload_bytes;
+	*ret = copy.label;
+	return 1;
 }
 
 static __always_inline void label_stored(const struct sock_label *stored,
@@ -56,17 +62,10 @@ static __always_inline void label_stored(const struct sock_label *stored,
 /* Nobody will ask again: its place is another's. */
 static __always_inline void label_done(__u64 cookie)
 {
-	struct label_bucket *b = label_bucket(cookie);
+	struct label_place *p = label_place(cookie);
 
-	for (int i = 0; b && i < TG_LABEL_PLACES; i++) {
-		struct label_place *p = &b->places[i];
-
-		if (*(volatile __u64 *)&p->cookie != cookie)
-			continue;
-		if (__sync_val_compare_and_swap(&p->cookie, cookie, 0) == cookie)
-			cursor_add(TG_CURSOR_LABELS, 1);
-		break;
-	}
+	if (p && __sync_val_compare_and_swap(&p->cookie, cookie, 0) == cookie)
+		cursor_add(TG_CURSOR_LABELS, 1);
 }
 
 #endif

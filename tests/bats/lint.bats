@@ -39,9 +39,9 @@ finds() {
 }
 
 @test "a call of a floor above is found, without an include" {
-	plant proxy/decide/planted.c 'void session_settle(void *arg);
-		void planted(void); void planted(void) { session_settle(0); }'
-	finds "proxy/decide/planted.c: calls session_settle() of proxy/session/session.c"
+	plant proxy/decide/planted.c 'void session_evict(void *s);
+		void planted(void); void planted(void) { session_evict(0); }'
+	finds "proxy/decide/planted.c: calls session_evict() of proxy/session/session.c"
 }
 
 @test "a folder that nobody named is found" {

@@ -8,6 +8,7 @@
 #   sudo make bench [ROUNDS=7] [ROWS='bulk|exchange|open|memory'] [PEERS='haproxy nginx sniproxy']
 # shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/../.."
 peers=${PEERS:-haproxy nginx sniproxy}
 for tool in $peers iperf3; do

@@ -13,15 +13,16 @@ mapfile -t files < <(find proxy user nft bpf -name '*.[ch]' | LC_ALL=C sort)
 
 # FILE FILE WHY: the first needs the second
 {
-	grep -HE '^#include "' "${files[@]}" </dev/null | sed 's/^\([^:]*\):#include "\([^"]*\)".*/\1 \2/' |
-		while read -r f include; do
+	# also by <...>, which finds ours, too
+	grep -HE '^ *# *include *["<]' "${files[@]}" </dev/null | sed 's/^\([^:]*\): *# *include *\(["<]\)\([^">]*\).*/\1 \2 \3/' |
+		while read -r f how include; do
 			for at in "$(dirname "$f")/$include" "$include" "user/$include" "proxy/$include"; do
 				[ ! -e "$at" ] || [ "$at" = vmlinux.h ] || {
 					echo "$f $at includes"
 					continue 2
 				}
 			done
-			case $include in tollgate.skel.h | vmlinux.h) ;; *) echo "$f ? includes_$include" ;; esac
+			case $how$include in '<'* | ?tollgate.skel.h | ?vmlinux.h) ;; *) echo "$f ? includes_$include" ;; esac
 		done
 	printf '%s\n' "${files[@]}" | grep '\.c$' | grep -v '^bpf/' | while IFS= read -r f; do
 		o=$build/${f%.c}.o

@@ -51,14 +51,15 @@ static void write_label(struct label_place *p, const struct sock_label *label)
 	__atomic_store_n(&p->name, name, __ATOMIC_RELEASE);
 }
 
-/* The place of a cookie in its bucket that has this one, or NULL. */
+/* The place among those a cookie may have that has this one, or NULL. */
 static struct label_place *find(const struct labels *l, uint64_t cookie, uint64_t has)
 {
-	struct label_bucket *b = &l->buckets[cookie % l->n];
+	for (unsigned i = 0; i < 2 * TG_LABEL_PLACES; i++) {
+		size_t bucket = TG_LABEL_BUCKET(cookie, i / TG_LABEL_PLACES, l->n);
+		struct label_place *p = &l->buckets[bucket].places[i % TG_LABEL_PLACES];
 
-	for (int i = 0; i < TG_LABEL_PLACES; i++) {
-		if (__atomic_load_n(&b->places[i].cookie, __ATOMIC_ACQUIRE) == has)
-			return &b->places[i];
+		if (__atomic_load_n(&p->cookie, __ATOMIC_ACQUIRE) == has)
+			return p;
 	}
 	return NULL;
 }

@@ -34,9 +34,12 @@ static struct label_place *of(int fd)
 {
 	uint64_t cookie = socket_cookie(fd);
 
-	for (int i = 0; i < TG_LABEL_PLACES; i++) {
-		if (table[cookie % l.n].places[i].cookie == cookie)
-			return &table[cookie % l.n].places[i];
+	for (int i = 0; i < 2 * TG_LABEL_PLACES; i++) {
+		struct label_place *p =
+			&table[i / TG_LABEL_PLACES].places[i % TG_LABEL_PLACES];
+
+		if (p->cookie == cookie)
+			return p;
 	}
 	return NULL;
 }
@@ -80,7 +83,8 @@ static void a_full_bucket_is_the_calls(void)
 	CHECK_INT(0, place);
 	CHECK_INT(1, state.labels_called);
 	CHECK_INT(1, state.label_errors);
-	table[socket_cookie(fd) % l.n].places[2].cookie = 0; /* by the kernel */
+	/* by the kernel; of the second of its buckets */
+	table[TG_LABEL_BUCKET(socket_cookie(fd), 1, l.n)].places[2].cookie = 0;
 	CHECK_INT(0, labels_set(&l, fd, &place, &label));
 	CHECK(of(fd) != NULL);
 	CHECK_INT(1, state.labels_called);
