@@ -40,6 +40,8 @@ static void a_worker_that_hangs_is_told_and_so_is_one_that_goes_on(void)
 	sem_init(&hangs, 0, 0);
 	sem_init(&goes_on, 0, 0);
 	net_up(1, 1);
+	outbox_free(net_worker.pool.outbox); /* a thread makes its own */
+	net_worker.pool.outbox = NULL;
 	pulse = pulse_new(&net_proxy);
 	CHECK_INT(0, worker_start(&net_worker, -1));
 	CHECK(pulse_take(pulse, now));
