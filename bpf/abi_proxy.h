@@ -79,7 +79,16 @@ enum tg_side {
 	X(LOOP, "loop", PROXY, PROXY)                                       \
 	X(EXPRESSION, "expression_limit", CLIENT, HELLO)                    \
 	X(EVICTED, "opening_evicted", CLIENT, PROXY)                        \
-	X(LOCAL_PORTS, "local_ports", PROXY, BACKEND)
+	X(LOCAL_PORTS, "local_ports", PROXY, BACKEND)                       \
+	X(TLS_HANDSHAKE, "tls_handshake_failed", CLIENT, TLS)               \
+	X(TLS_NAME, "tls_unknown_name", CLIENT, TLS)                        \
+	X(TLS_NOT_SHARED, "tls_nothing_shared", CLIENT, TLS)                \
+	X(TLS_ALERT, "tls_alert_received", CLIENT, TLS)                     \
+	X(TLS_TIMEOUT, "tls_handshake_timeout", CLIENT, TLS)                \
+	X(TLS_CLOSED, "closed_in_handshake", CLIENT, TLS)                   \
+	X(TLS_RESET, "reset_in_handshake", CLIENT, TLS)                     \
+	X(TLS_TRUNCATED, "tls_truncated", CLIENT, RELAYED)                  \
+	X(TLS_ERROR, "tls_error", CLIENT, RELAYED)
 
 /* Room for reasons to come, so that one more changes the size of nothing. */
 #define TG_END_PLACES 96
@@ -90,7 +99,8 @@ enum tg_end_class {
 	TG_END_CLASS_HEADER,
 	TG_END_CLASS_HELLO,
 	TG_END_CLASS_BACKEND,
-	TG_END_CLASS_PROXY
+	TG_END_CLASS_PROXY,
+	TG_END_CLASS_TLS
 };
 
 enum tg_end {
@@ -131,8 +141,24 @@ struct proxy_slot {
 	__u64 ejections;
 	__u64 retries; /* connections that went on to another backend */
 	__u64 lookups_failed;
-	__u64 addresses;   /* gauge: of its name that are known */
-	__u64 reserved[8]; /* 0; columns to come, the same for them */
+	__u64 addresses; /* gauge: of its name that are known */
+	/*
+	 * Of connections whose TLS ended here, when they have closed
+	 * (proxy/tls/stream.h): tls = app + handshake + record (+ partial of rx), each
+	 * way.
+	 */
+	__u64 tls_connections;
+	__u64 tls_rx_bytes; /* what of the payload was theirs */
+	__u64 tls_tx_bytes;
+	__u64 app_rx_bytes; /* what the application said, decrypted */
+	__u64 app_tx_bytes;
+	__u64 tls_rx_handshake_bytes; /* in records of handshakes, tickets, key updates */
+	__u64 tls_tx_handshake_bytes;
+	__u64 tls_rx_record_bytes; /* headers, tags, padding; alerts */
+	__u64 tls_tx_record_bytes;
+	__u64 tls_partial_bytes;  /* received, and no whole record */
+	__u64 tls_residual_bytes; /* sum of |difference| of each connection */
+	__u64 reserved[8];	  /* 0; columns to come */
 };
 
 /*
@@ -152,12 +178,28 @@ struct proxy_ends {
  * and TCP segments (those of a PROXY header before it included) from 1 on.
  */
 #define TG_HELLO_BYTES_SHIFT 6
+#define TG_HANDSHAKE_SHIFT   4 /* microseconds, as of RTT */
+#define TG_TLS_VERSIONS(X) \
+	X(12, "1.2")       \
+	X(13, "1.3")
+
+enum tg_tls {
+#define X(name, label) TG_TLS_##name,
+	TG_TLS_VERSIONS(X)
+#undef X
+		TG_TLS_MAX
+};
+
 struct hello_book {
 	struct tcp_hist bytes;
 	struct tcp_hist records;
 	struct tcp_hist segments;
 	__u64 ech_outer; /* whose name is the public one of an encrypted hello */
 	__u64 unnamed;	 /* without a name */
+	/* of those whose TLS ends here: handshakes that were done */
+	__u64 handshakes[TG_TLS_MAX];
+	__u64 handshakes_resumed; /* of all of these */
+	struct tcp_hist handshake_us;
 };
 
 /*

@@ -91,5 +91,5 @@ int announce_write(const struct announce *who, const struct route *r, struct con
 		extra.n = own_tlvs(up->worker, &hello, &info, id, own);
 		n = pp_encode(buf, sizeof(buf), &info, &extra);
 	}
-	return n < 0 ? (int)n : conn_write_header(up, buf, (size_t)n, who->head_len > 0);
+	return n < 0 ? (int)n : conn_write_header(up, buf, (size_t)n, who->follows);
 }

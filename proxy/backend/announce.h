@@ -17,8 +17,9 @@ struct announce {
 	const struct addr *peer;      /* the other end of that */
 	const struct addr *client;    /* the real client: of its PROXY header, or peer */
 	const struct pp_info *header; /* that it sent, tlv set; NULL: none */
-	const uint8_t *head;	      /* what it said first, and will be passed on */
+	const uint8_t *head;	      /* what it said first */
 	size_t head_len;
+	bool follows;	    /* that is passed on at once */
 	size_t hello_bytes; /* as much of it may be a ClientHello */
 };
 

@@ -144,6 +144,7 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 	} all[] = {
 		{ "connect", t->connect, &t->connect_ms, 5000 },
 		{ "hello", t->hello, &t->hello_ms, 10000 },
+		{ "handshake", t->handshake, &t->handshake_ms, 10000 },
 		{ "idle", t->idle, &t->idle_ms, 4 * 3600000 },
 		{ "drain", t->drain, &t->drain_ms, 30000 },
 		{ "half_close", t->half_close, &t->half_close_ms, 600000 },

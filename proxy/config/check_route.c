@@ -303,6 +303,35 @@ static int check_alpn(struct where *w, const struct route *r)
 	return 0;
 }
 
+/* What its files are is tls/certs.c's to say. */
+static int check_tls(struct where *w, const struct listener *l, struct route *r)
+{
+	const char *v = r->min_version;
+	bool only = r->min_version || r->ciphers || r->groups;
+
+	r->min_tls = 12;
+	if (r->tls == TLS_PASSTHROUGH && !only)
+		return 0;
+	if (r->tls == TLS_PASSTHROUGH) {
+		where_enter_key(w, r->min_version ? "min_version"
+				   : r->ciphers	  ? "ciphers"
+						  : "groups");
+		return where_wrong(w, "is for routes with tls: terminate; here the "
+				      "backend speaks TLS");
+	}
+	if (!l->certificates_count) {
+		where_enter_key(w, "tls");
+		return where_wrong(
+			w, "the listener has no 'certificates' to terminate with");
+	}
+	if (v && strcmp(v, "1.2") != 0 && strcmp(v, "1.3") != 0) {
+		where_enter_key(w, "min_version");
+		return where_wrong(w, "'%s' is not \"1.2\" or \"1.3\"", v);
+	}
+	r->min_tls = v && strcmp(v, "1.3") == 0 ? 13 : 12;
+	return 0;
+}
+
 static int check_route(struct where *w, struct config *c, const struct listener *l,
 		       struct route *r)
 {
@@ -317,6 +346,8 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 		err = value_prefixes(w, "from", r->from, r->from_count, &r->sources);
 	if (!err)
 		err = check_upstream(w, r);
+	if (!err)
+		err = check_tls(w, l, r);
 	if (err)
 		return err;
 	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&
@@ -362,7 +393,8 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l)
 	int err;
 
 	for (unsigned i = 0; i < l->routes_count; i++)
-		l->tls |= l->routes[i].sni_count || l->routes[i].alpn_count;
+		l->tls |= l->routes[i].sni_count || l->routes[i].alpn_count ||
+			  l->routes[i].tls == TLS_TERMINATE;
 	err = find_fallback(w, l);
 	if (err)
 		return err;

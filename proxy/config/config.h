@@ -9,19 +9,20 @@
 
 #include "base/addr.h"
 
-#define CONFIG_ERROR_MAX       768
-#define CONFIG_FILE_MAX	       (1024u * 1024)
-#define CONFIG_LISTENERS_MAX   64
-#define CONFIG_NAME_MAX	       48
-#define CONFIG_BACKENDS_MAX    64
-#define CONFIG_BACKEND_NAME    264
-#define CONFIG_WEIGHT_MAX      256
-#define CONFIG_DNS_SERVERS_MAX 8
-#define CONFIG_HELLO_MAX       (1024u * 1024)
-#define CONFIG_RETRIES	       2
-#define CONFIG_RELEASES_MAX    2
-#define CONFIG_UNIX_MODE       0666 /* its directory says who may come */
-#define CONFIG_UNIX_MAX	       107  /* characters of a path (unix(7)) */
+#define CONFIG_ERROR_MAX	768
+#define CONFIG_FILE_MAX		(1024u * 1024)
+#define CONFIG_LISTENERS_MAX	64
+#define CONFIG_CERTIFICATES_MAX 4096 /* of a listener */
+#define CONFIG_NAME_MAX		48
+#define CONFIG_BACKENDS_MAX	64
+#define CONFIG_BACKEND_NAME	264
+#define CONFIG_WEIGHT_MAX	256
+#define CONFIG_DNS_SERVERS_MAX	8
+#define CONFIG_HELLO_MAX	(1024u * 1024)
+#define CONFIG_RETRIES		2
+#define CONFIG_RELEASES_MAX	4
+#define CONFIG_UNIX_MODE	0666 /* its directory says who may come */
+#define CONFIG_UNIX_MAX		107  /* characters of a path (unix(7)) */
 
 struct config;
 struct proxy_slot;
@@ -121,6 +122,8 @@ struct turns {
 	unsigned n;
 };
 
+enum config_tls { TLS_PASSTHROUGH, TLS_TERMINATE };
+
 struct route {
 	char *name;
 	char **sni; /* exact names, "*.suffix", "~expression", "*" */
@@ -132,6 +135,9 @@ struct route {
 	int32_t priority; /* higher goes first */
 	char **backend_names;
 	unsigned backend_names_count;
+	enum config_tls tls;
+	char *min_version;	/* of TLS that is terminated; NULL: 1.2 */
+	char *ciphers, *groups; /* OpenSSL's lists; NULL: the defaults */
 	enum config_send send_proxy;
 	enum config_keep_alive keep_alive;
 	enum config_balance balance;
@@ -143,7 +149,8 @@ struct route {
 	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
-	int64_t idle_ms; /* 0: never */
+	unsigned min_tls; /* 12 or 13 */
+	int64_t idle_ms;  /* 0: never */
 	int64_t connect_ms;
 	int64_t slow_start_ms;
 	struct addr source_addr;
@@ -164,6 +171,15 @@ struct proxy_from {
 	unsigned from_count;
 };
 
+/* A chain, leaf first, and its key, PEM. */
+struct certificate {
+	char *certificate;
+	char *key; /* NULL: in the same file */
+	bool is_default;
+};
+
+struct certs; /* tls/certs.h */
+
 struct listener {
 	char *name;
 	char *address; /* of TCP, or unix:path */
@@ -174,6 +190,8 @@ struct listener {
 	enum config_refuse refuse;	   /* what is told who is not served */
 	struct proxy_from *proxy_protocol; /* NULL: nobody is asked for a header */
 	struct limits limits;
+	struct certificate *certificates;
+	unsigned certificates_count;
 	struct route *routes;
 	unsigned routes_count;
 	char *fallback; /* name of the route for what cannot be decided; NULL: refuse */
@@ -186,15 +204,16 @@ struct listener {
 	struct prefix *trusted; /* proxy_protocol->from_count of them */
 	bool tls;		/* routes by what a ClientHello says */
 	uint16_t id;
+	struct certs *certs; /* of tls/, which frees them; NULL: none */
 	struct hello_book *hellos;
 	struct proxy_slot *slot; /* connections that ended before a route was known */
 };
 
 struct timeouts {
-	char *connect, *hello, *idle, *drain, *half_close, *life, *stuck, *keepalive,
-		*zombies;
+	char *connect, *hello, *handshake, *idle, *drain, *half_close, *life, *stuck,
+		*keepalive, *zombies;
 	uint32_t idle_factor; /* of routes whose keep_alive is extended */
-	int64_t connect_ms, hello_ms, idle_ms, drain_ms, half_close_ms;
+	int64_t connect_ms, hello_ms, handshake_ms, idle_ms, drain_ms, half_close_ms;
 	int64_t life_ms; /* 0: none */
 	int64_t stuck_ms, keepalive_ms;
 	int64_t zombies_ms; /* 0: nobody looks for them */

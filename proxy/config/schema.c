@@ -44,6 +44,11 @@ static const cyaml_strval_t refuse_values[] = {
 	{ "alert", REFUSE_ALERT },
 };
 
+static const cyaml_strval_t tls_values[] = {
+	{ "passthrough", TLS_PASSTHROUGH },
+	{ "terminate", TLS_TERMINATE },
+};
+
 static const cyaml_strval_t check_values[] = {
 	{ "tcp", CHECK_TCP },
 	{ "tls", CHECK_TLS },
@@ -107,6 +112,14 @@ static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER, struct route,
 				   backend_names, backend_names_count, &string_schema, 1,
 				   64),
+	CYAML_FIELD_ENUM("tls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
+			 tls, tls_values, CYAML_ARRAY_LEN(tls_values)),
+	CYAML_FIELD_STRING_PTR("min_version", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct route, min_version, 1, 8),
+	CYAML_FIELD_STRING_PTR("ciphers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct route, ciphers, 1, 1024),
+	CYAML_FIELD_STRING_PTR("groups", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct route, groups, 1, 256),
 	CYAML_FIELD_ENUM("keep_alive", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
 			 struct route, keep_alive, keep_alive_values,
 			 CYAML_ARRAY_LEN(keep_alive_values)),
@@ -141,6 +154,19 @@ static const cyaml_schema_field_t proxy_from_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t certificate_fields[] = {
+	CYAML_FIELD_STRING_PTR("certificate", CYAML_FLAG_POINTER, struct certificate,
+			       certificate, 1, 4000),
+	CYAML_FIELD_STRING_PTR("key", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct certificate, key, 1, 4000),
+	CYAML_FIELD_BOOL("default", CYAML_FLAG_OPTIONAL, struct certificate, is_default),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t certificate_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct certificate, certificate_fields),
+};
+
 static const cyaml_schema_field_t listener_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct listener, name, 1,
 			       CONFIG_NAME_MAX),
@@ -158,6 +184,9 @@ static const cyaml_schema_field_t listener_fields[] = {
 				proxy_protocol, proxy_from_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct listener, limits,
 			    limits_fields),
+	CYAML_FIELD_SEQUENCE("certificates", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct listener, certificates, &certificate_schema, 1,
+			     CONFIG_CERTIFICATES_MAX),
 	CYAML_FIELD_SEQUENCE("routes", CYAML_FLAG_POINTER, struct listener, routes,
 			     &route_schema, 1, 1024),
 	CYAML_FIELD_STRING_PTR("fallback", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -172,6 +201,7 @@ static const cyaml_schema_value_t listener_schema = {
 static const cyaml_schema_field_t timeouts_fields[] = {
 	DURATION(connect, struct timeouts),
 	DURATION(hello, struct timeouts),
+	DURATION(handshake, struct timeouts),
 	DURATION(idle, struct timeouts),
 	DURATION(drain, struct timeouts),
 	DURATION(half_close, struct timeouts),

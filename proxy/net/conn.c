@@ -167,6 +167,14 @@ int conn_write_header(struct conn *c, const void *buf, size_t n, bool more)
 	return 0;
 }
 
+static void shut_out(struct conn *c)
+{
+	/* ENOTCONN: it is gone, its own event says so */
+	(void)shutdown(c->fd, SHUT_WR);
+	c->finishing = false;
+	c->shut_out = true;
+}
+
 int conn_flush(struct conn *c)
 {
 	struct pool_buffer *b = c->out;
@@ -183,6 +191,8 @@ int conn_flush(struct conn *c)
 	if (b)
 		pool_buffer_put(&c->worker->pool, b);
 	c->out = NULL;
+	if (c->finishing)
+		shut_out(c);
 	return 0;
 }
 
@@ -195,9 +205,9 @@ void conn_finish(struct conn *c)
 {
 	if (c->layer)
 		(void)c->layer->ops->finish(c); /* its own event says what came of it */
-	/* ENOTCONN: it is gone, its own event says so */
-	(void)shutdown(c->fd, SHUT_WR);
-	c->shut_out = true;
+	c->finishing = true;
+	if (!c->out)
+		shut_out(c);
 }
 
 /* --- the outbox --- */
@@ -299,6 +309,8 @@ enum tg_end conn_gone_reason(const struct conn *c)
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 
+	if (c->layer && (c->err == ENODATA || c->err == EPROTO))
+		return c->err == ENODATA ? TG_END_TLS_TRUNCATED : TG_END_TLS_ERROR;
 	if (c->err != ETIMEDOUT)
 		return c->is_up ? TG_END_BACKEND_RESET : TG_END_CLIENT_RESET;
 	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&

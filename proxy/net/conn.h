@@ -83,12 +83,13 @@ struct conn {
 	bool is_tcp : 1; /* no Unix socket, which the kernel's books do not have */
 	bool readable : 1;
 	bool writable : 1;
-	bool ended : 1;	   /* EPOLLRDHUP was seen: nothing comes after what is queued */
-	bool urgent : 1;   /* EPOLLPRI was seen: no splice from here any more */
-	bool failed : 1;   /* EPOLLERR was seen: reset or timed out */
-	bool shut_out : 1; /* we sent our FIN */
-	bool awaited : 1;  /* there is more for it than what is in the outbox */
-	bool adopted : 1;  /* another process may still have it open */
+	bool ended : 1;	    /* EPOLLRDHUP was seen: nothing comes after what is queued */
+	bool urgent : 1;    /* EPOLLPRI was seen: no splice from here any more */
+	bool failed : 1;    /* EPOLLERR was seen: reset or timed out */
+	bool shut_out : 1;  /* we sent our FIN */
+	bool finishing : 1; /* it goes when `out` is empty: the layer had a last word */
+	bool awaited : 1;   /* there is more for it than what is in the outbox */
+	bool adopted : 1;   /* another process may still have it open */
 	/* of what comes from it, see relay.h */
 	bool bulk : 1; /* it comes faster than a buffer at a time */
 	bool over : 1; /* it has ended, and all of it was passed on */
@@ -168,7 +169,10 @@ void conn_settle(void *arg);
 /* Bytes that were taken and are not in the socket. */
 size_t conn_held(const struct conn *c);
 
-/* Half-close: what the layer has to say, then FIN.  Nothing may be held. */
+/*
+ * Half-close: what the layer has to say, then FIN, as soon as conn_flush() has given all
+ * of that to the socket.  Nothing may be held before.
+ */
 void conn_finish(struct conn *c);
 
 /* --- its end --- */

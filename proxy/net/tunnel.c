@@ -123,8 +123,9 @@ static struct outcome finish(struct tunnel *t, struct conn *from)
 		t->first = end_of(from);
 	if (end_of(from) == t->broken)
 		return outcome_next(); /* no FIN: the error was told to an earlier call */
-	if (t->down.over && t->up.over)
-		return outcome_wait(); /* close() sends the FIN as well */
+	/* close() sends the FIN as well, but not a layer's last word */
+	if (t->down.over && t->up.over && !other(t, from)->layer)
+		return outcome_wait();
 	conn_finish(other(t, from));
 	t->half_ms = now_ms(t);
 	t->due_changed = true;
@@ -161,12 +162,27 @@ static struct outcome broke(struct tunnel *t, struct conn *c)
 	return c->over ? outcome_next() : outcome_wait();
 }
 
+/* The last word of a layer, which the socket did not take at once. */
+static struct outcome flush_last(struct tunnel *t, struct conn *to)
+{
+	int err = conn_flush(to);
+
+	if (err == -EAGAIN)
+		to->writable = false;
+	if (!err || err == -EAGAIN)
+		return outcome_wait();
+	to->err = -err;
+	return broke(t, to);
+}
+
 static struct outcome move(struct tunnel *t, struct conn *from)
 {
 	struct conn *to = other(t, from);
 	uint64_t before = from->rx + to->tx;
 	enum relay_result r;
 
+	if (from->over && to->out && to->writable)
+		return flush_last(t, to);
 	to->awaited |= to->queued && from->readable;
 	if (from->over || to->queued || end_of(to) == t->broken || !to->writable ||
 	    (!from->readable && !relay_held(from, to)))
@@ -218,7 +234,7 @@ static struct outcome pump(struct tunnel *t)
 	back = move(t, &t->up);
 	if (outcome_ends(back))
 		return back;
-	if (t->down.over && t->up.over)
+	if (t->down.over && t->up.over && !t->down.out && !t->up.out)
 		return outcome_over(TG_END_DONE, false);
 	if (there.step == STEP_AGAIN || back.step == STEP_AGAIN)
 		return outcome_again();

@@ -24,6 +24,7 @@ struct openings;
 struct orders;
 struct places;
 struct session;
+struct tls_worker;
 
 /* What all workers share. */
 struct proxy {
@@ -58,6 +59,7 @@ struct worker {
 	struct pool pool;
 	struct config *config; /* a reference; the one new connections come under */
 	/* each of the file it is named after, which alone knows what is in it */
+	struct tls_worker *tls;	   /* tls/context.c */
 	struct places *places;	   /* backend/ */
 	struct openings *openings; /* session/ */
 	struct door *door;	   /* process/ */

@@ -15,6 +15,7 @@
 #include "process/daemon.h"
 #include "process/listen.h"
 #include "process/orders.h"
+#include "tls/certs.h"
 
 #define NAMES_MS     2000
 #define FDS_RESERVED 64
@@ -197,18 +198,35 @@ int daemon_activate(struct daemon *d, struct config *c)
 	return 0;
 }
 
-void daemon_reload(struct daemon *d)
+int daemon_read(const struct daemon *d, struct config **ret)
 {
 	char why[CONFIG_ERROR_MAX];
+	struct config *c;
+	int err = config_load(d->config_path, &c, why);
+
+	if (err) {
+		log_error("%s", why);
+		return err;
+	}
+	err = certs_load(c, why);
+	if (err) {
+		log_error("%s: %s", d->config_path, why);
+		config_put(c);
+		return err;
+	}
+	*ret = c;
+	return 0;
+}
+
+void daemon_reload(struct daemon *d)
+{
 	struct config *c = NULL;
 	int err;
 
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
-	err = config_load(d->config_path, &c, why);
+	err = daemon_read(d, &c);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
-	if (err)
-		log_error("%s", why);
-	else
+	if (!err)
 		err = daemon_activate(d, c);
 	config_put(c);
 	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);

@@ -13,14 +13,11 @@
 
 int daemon_run(struct daemon *d, char **argv)
 {
-	char why[CONFIG_ERROR_MAX];
 	struct config *c;
 	int err;
 
-	if (config_load(d->config_path, &c, why) < 0) {
-		log_error("%s", why);
+	if (daemon_read(d, &c) < 0)
 		return EXIT_BAD;
-	}
 	err = starter_begin(argv, &d->starter);
 	if (err)
 		(void)log_errno(err, "SIGUSR2 will start no successor");

@@ -56,6 +56,12 @@ int daemon_run(struct daemon *d, char **argv);
  */
 int daemon_activate(struct daemon *d, struct config *c);
 
+/*
+ * The configuration with its certificates, by whoever may read the keys.  0 and one
+ * reference; or a negative errno, logged.
+ */
+int daemon_read(const struct daemon *d, struct config **ret);
+
 /* Read the file again, and activate it. */
 void daemon_reload(struct daemon *d);
 

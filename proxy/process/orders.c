@@ -11,6 +11,7 @@
 #include "process/orders.h"
 #include "session/openings.h"
 #include "session/session.h"
+#include "tls/context.h"
 
 #define ENDS_MAX     100 /* sessions ended a turn when the drain is over */
 #define MOVING_MS    10	 /* then, until those on their way have gone or stay */
@@ -39,6 +40,7 @@ static void run_configuration(struct worker *w, struct worker_post *post)
 
 	door_configure(w, m->config, m->fds);
 	w->config = m->config;
+	context_forget(w);
 	w->recount = w->sessions;
 	ev_task_add(w->loop, &w->orders->recount);
 	config_put(old);
@@ -257,6 +259,8 @@ int orders_open(struct worker *w)
 	w->orders = o;
 	w->room.fn = on_room;
 	if (!err)
+		err = context_open(w);
+	if (!err)
 		err = place_open(w);
 	if (!err)
 		err = openings_open(w, session_evict);
@@ -270,6 +274,7 @@ void orders_close(struct worker *w)
 	door_drop(w);
 	openings_close(w);
 	place_close(w);
+	context_close(w);
 	free(w->orders);
 	w->orders = NULL;
 }

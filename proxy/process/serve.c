@@ -24,6 +24,7 @@
 #include "process/daemon.h"
 #include "process/handover.h"
 #include "process/orders.h"
+#include "tls/tickets.h"
 
 #define HEARTBEAT_MS 1000
 #define DRAINING_MS  20	  /* between two looks whether the workers have ended */
@@ -194,6 +195,7 @@ static void on_tick(struct ev_timer *timer)
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
 		loops_look();
 		sweep(v, now);
+		tickets_rotate((int64_t)(now / 1000000));
 	}
 	if (d->given_fd >= 0 && now - v->late_ns > LATE_MS * 1000000ull) {
 		v->late_ns = now;

@@ -24,6 +24,7 @@ static void announce(const struct session *s, struct announce *ret,
 	ret->header = header;
 	ret->head = o->head + o->sent;
 	ret->head_len = o->len - o->sent;
+	ret->follows = ret->head_len > 0 && !o->taken;
 }
 
 static struct outcome connected(struct session *s, struct outcome o)

@@ -20,7 +20,9 @@
 
 size_t opening_held(const struct session *s)
 {
-	return s->opening ? s->opening->len - s->opening->sent + s->opening->dropped : 0;
+	const struct opening *o = s->opening;
+
+	return o ? (o->taken ? 0 : o->len - o->sent) + o->dropped : 0;
 }
 
 void opening_free(struct session *s)
@@ -338,8 +340,8 @@ static int pass_on(struct session *s)
 	struct opening *o = s->opening;
 	struct conn *up = &s->tunnel.up;
 	size_t *counted = &session_worker(s)->proxy->openings_bytes;
-	ssize_t n = o->len > o->sent ? conn_write(up, o->head + o->sent, o->len - o->sent)
-				     : 0;
+	size_t held = o->taken ? 0 : o->len - o->sent;
+	ssize_t n = held ? conn_write(up, o->head + o->sent, held) : 0;
 
 	if (n == -ENOMEM) {
 		o->sent += up->tx;
@@ -365,5 +367,6 @@ struct outcome opening_relay(struct session *s)
 		return outcome_over(TG_END_RESOURCES, true);
 	tunnel_begin(t, s->dial.route->idle_ms);
 	t->request_waits = s->sniff;
+	t->down.readable |= t->down.layer != NULL; /* it may hold more than the socket */
 	return opening_pump(s);
 }

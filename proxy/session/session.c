@@ -16,7 +16,7 @@
 #include "book/ends.h"
 #include "session/state.h"
 
-static const char *const state_names[] = { "header", "hello", "connect",
+static const char *const state_names[] = { "header", "hello", "handshake", "connect",
 					   "relay",  "drain", "over" };
 
 /* --- life --- */
@@ -130,6 +130,9 @@ static enum session_state next_state(const struct session *s)
 	case ST_HEADER:
 		return s->listener->tls && !s->dial.route ? ST_HELLO : ST_CONNECT;
 	case ST_HELLO:
+		return s->dial.route->tls == TLS_TERMINATE && s->opening ? ST_HANDSHAKE
+									 : ST_CONNECT;
+	case ST_HANDSHAKE:
 		return ST_CONNECT;
 	case ST_CONNECT:
 		return ST_RELAY;
@@ -147,6 +150,8 @@ static struct outcome enter(struct session *s, enum session_state state)
 		return opening_hello(s);
 	openings_remove(s);
 	switch (state) {
+	case ST_HANDSHAKE:
+		return handshake_begin(s);
 	case ST_CONNECT:
 		return connect_begin(s);
 	case ST_RELAY:
@@ -200,6 +205,8 @@ static struct outcome on_event(struct session *s, const struct conn *c)
 	case ST_HEADER:
 	case ST_HELLO:
 		return opening_read(s);
+	case ST_HANDSHAKE:
+		return handshake_event(s);
 	case ST_CONNECT:
 		return connect_event(s, c);
 	case ST_RELAY:
@@ -244,6 +251,8 @@ static struct outcome on_due(struct session *s)
 	case ST_HEADER:
 	case ST_HELLO:
 		return opening_due(s);
+	case ST_HANDSHAKE:
+		return outcome_over(TG_END_TLS_TIMEOUT, true);
 	case ST_CONNECT:
 		return connect_due(s);
 	case ST_RELAY:

@@ -8,7 +8,9 @@
  *
  *   state          who works            NEXT leads to
  *   HEADER         opening.c            HELLO, or CONNECT if the route is known
- *   HELLO          opening.c            CONNECT
+ *   HELLO          opening.c            HANDSHAKE, or CONNECT, as the route says
+ *   HANDSHAKE      handshake.c          CONNECT
+ *                  (tls/stream.c)
  *   CONNECT        connect.c            RELAY; it may wait in the queue for a place first
  *                  (backend/dial.c)
  *   RELAY          net/tunnel.c         DRAIN, when one side is gone
@@ -33,7 +35,15 @@
 #include "session/openings.h"
 #include "session/session.h"
 
-enum session_state { ST_HEADER, ST_HELLO, ST_CONNECT, ST_RELAY, ST_DRAIN, ST_OVER };
+enum session_state {
+	ST_HEADER,
+	ST_HELLO,
+	ST_HANDSHAKE,
+	ST_CONNECT,
+	ST_RELAY,
+	ST_DRAIN,
+	ST_OVER
+};
 
 /* What the ClientHello said, kept for the event at the end. */
 struct heard {
@@ -49,6 +59,7 @@ struct opening {
 	size_t len, cap;
 	size_t sent;	/* of these, by nobody: a PROXY header, which goes no further */
 	size_t dropped; /* read, and no memory to keep them: it ends now */
+	bool taken;	/* a layer has it: it goes to no backend */
 	size_t tlv_at;	/* where pp.tlv begins in head */
 	struct pp_info pp; /* its tlv is set when needed */
 	struct hello_scan scan;
@@ -121,6 +132,15 @@ struct outcome opening_due(const struct session *s);
  */
 struct outcome opening_relay(struct session *s);
 struct outcome opening_pump(struct session *s);
+
+/* --- handshake.c --- */
+
+/*
+ * HANDSHAKE: TLS ends here, and a layer takes what the client has said.  OVER: an alert
+ * was sent, where there is one for it.
+ */
+struct outcome handshake_begin(struct session *s);
+struct outcome handshake_event(struct session *s);
 
 /* --- connect.c --- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The four comparisons.  proxy = tcp and tcp = wire are made by the kernel programs for
+ * The five comparisons.  proxy = tcp and tcp = wire are made by the kernel programs for
  * every single connection when it closes, and summed; here they are read, and the sums
  * compared once more from the outside.  A pair of books that cannot be read at one
  * moment is read as older <= other <= newer.
@@ -339,6 +339,42 @@ static void check_totals(const struct snapshot *s, struct audit *a)
 }
 
 /*
+ * TLS that ended here: what its sockets carried against what OpenSSL told of each record
+ * and what was read and written through it.  Compared for each connection when it closed
+ * (proxy/tls/stream.c), and the sums once more.
+ */
+static void check_payload_app(const struct snapshot *s, struct audit *a)
+{
+	for (size_t i = 0; i < s->slots_n; i++) {
+		const struct proxy_slot *p = &s->slots[i];
+		uint64_t rx = p->app_rx_bytes + p->tls_rx_handshake_bytes +
+			      p->tls_rx_record_bytes + p->tls_partial_bytes;
+		uint64_t tx = p->app_tx_bytes + p->tls_tx_handshake_bytes +
+			      p->tls_tx_record_bytes;
+		struct audit_line *line;
+		char what[160];
+
+		if (!p->tls_connections)
+			continue;
+		row_what(s, &p->row, what, sizeof(what));
+		line = line_add(a, AUDIT_PAYLOAD_APP, "%s", what);
+		column(line, "payload_rx", p->tls_rx_bytes);
+		column(line, "app_rx", p->app_rx_bytes);
+		column(line, "handshake_rx", p->tls_rx_handshake_bytes);
+		column(line, "record_rx", p->tls_rx_record_bytes);
+		column(line, "partial_rx", p->tls_partial_bytes);
+		column(line, "payload_tx", p->tls_tx_bytes);
+		column(line, "app_tx", p->app_tx_bytes);
+		column(line, "handshake_tx", p->tls_tx_handshake_bytes);
+		column(line, "record_tx", p->tls_tx_record_bytes);
+		column(line, "connections", p->tls_connections);
+		residual(a, AUDIT_PAYLOAD_APP, line,
+			 p->tls_residual_bytes + distance(p->tls_rx_bytes, rx) +
+				 distance(p->tls_tx_bytes, tx));
+	}
+}
+
+/*
  * The books form a chain: proxy = tcp = wire = nft.  Each check is a link of it, so the
  * broken links say who stands alone; where they do not, we say that too.
  */
@@ -361,6 +397,8 @@ static const char *odd_book(const struct audit *a)
 						   : "tcp or wire: no third book to ask";
 	if (a->residual[AUDIT_TOTALS_SOCKETS] > 0)
 		return "totals: the rows do not add up to the sockets";
+	if (a->residual[AUDIT_PAYLOAD_APP] > 0)
+		return "proxy: records of TLS do not add up to its sockets' bytes";
 	return NULL;
 }
 
@@ -451,6 +489,7 @@ int audit_snapshot(const struct snapshot *s, struct audit *ret)
 	check_tcp_wire(s, &a);
 	check_wire_nft(s, &a);
 	check_totals(s, &a);
+	check_payload_app(s, &a);
 	take_off_accepted(s, &a);
 	gaps_find(s, &a.gaps);
 	a.verdict = verdict(&a);

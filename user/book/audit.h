@@ -12,11 +12,12 @@
 #include "book/book.h"
 #include "book/gaps.h"
 
-#define AUDIT_CHECKS(X)           \
-	X(PROXY_TCP, "proxy_tcp") \
-	X(TCP_WIRE, "tcp_wire")   \
-	X(WIRE_NFT, "wire_nft")   \
-	X(TOTALS_SOCKETS, "totals_sockets")
+#define AUDIT_CHECKS(X)                     \
+	X(PROXY_TCP, "proxy_tcp")           \
+	X(TCP_WIRE, "tcp_wire")             \
+	X(WIRE_NFT, "wire_nft")             \
+	X(TOTALS_SOCKETS, "totals_sockets") \
+	X(PAYLOAD_APP, "payload_app")
 
 enum audit_check {
 #define X(name, label) AUDIT_##name,

@@ -59,6 +59,17 @@ const struct counted_field counts_slot[] = {
 	FIELD(proxy_slot, ejections),
 	FIELD(proxy_slot, retries),
 	FIELD(proxy_slot, lookups_failed),
+	FIELD(proxy_slot, tls_connections),
+	FIELD(proxy_slot, tls_rx_bytes),
+	FIELD(proxy_slot, tls_tx_bytes),
+	FIELD(proxy_slot, app_rx_bytes),
+	FIELD(proxy_slot, app_tx_bytes),
+	FIELD(proxy_slot, tls_rx_handshake_bytes),
+	FIELD(proxy_slot, tls_tx_handshake_bytes),
+	FIELD(proxy_slot, tls_rx_record_bytes),
+	FIELD(proxy_slot, tls_tx_record_bytes),
+	FIELD(proxy_slot, tls_partial_bytes),
+	FIELD(proxy_slot, tls_residual_bytes),
 	{ NULL, 0, 0 },
 };
 

@@ -311,6 +311,10 @@ static void listener_gone(struct places *p, uint16_t id)
 	add_hist(&past->segments, &h->segments);
 	book_add(&past->ech_outer, h->ech_outer);
 	book_add(&past->unnamed, h->unnamed);
+	for (int i = 0; i < TG_TLS_MAX; i++)
+		book_add(&past->handshakes[i], h->handshakes[i]);
+	book_add(&past->handshakes_resumed, h->handshakes_resumed);
+	add_hist(&past->handshake_us, &h->handshake_us);
 	memset(h, 0, sizeof(*h));
 	if (zero)
 		(void)bpf_map_update_elem(p->boundary_fd, &index, zero, BPF_ANY);

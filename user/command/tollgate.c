@@ -26,6 +26,7 @@
 #include "load/totals.h"
 #include "show/flows.h"
 #include "show/status.h"
+#include "tls/certs.h"
 
 #define AUDIT_TRIES 20
 
@@ -332,6 +333,11 @@ static int cmd_check(struct options *o)
 	}
 	if (config_load(o->args[0], &c, why) < 0) {
 		log_error("%s", why);
+		return EXIT_BAD;
+	}
+	if (certs_load(c, why) < 0) {
+		log_error("%s: %s", o->args[0], why);
+		config_put(c);
 		return EXIT_BAD;
 	}
 	check_show(o->args[0], c);

@@ -134,6 +134,22 @@ static const struct {
 	{ TG_END_LOCAL_PORTS, "no local port was left for the backend",
 	  "more backend addresses, source: of the route, or a wider "
 	  "net.ipv4.ip_local_port_range" },
+	{ TG_END_TLS_HANDSHAKE, "its TLS handshake was not understood, or broke a rule",
+	  "look at the client" },
+	{ TG_END_TLS_NAME, "no certificate of the listener has the name it asked for",
+	  "a certificate for that name, or one with default: true" },
+	{ TG_END_TLS_NOT_SHARED, "it offered no version, cipher or group that we take",
+	  "min_version, ciphers or groups of the route, or a newer client" },
+	{ TG_END_TLS_ALERT, "it refused our handshake by an alert",
+	  "often it does not trust the certificate: look at its chain" },
+	{ TG_END_TLS_TIMEOUT, "its handshake took longer than timeouts.handshake",
+	  "a longer handshake, if its network is that slow" },
+	{ TG_END_TLS_CLOSED, "it closed in the middle of its TLS handshake", "" },
+	{ TG_END_TLS_RESET, "it reset in the middle of its TLS handshake", "" },
+	{ TG_END_TLS_TRUNCATED, "it ended without TLS' word that this is its end",
+	  "what came before was delivered; an attacker could have cut it off" },
+	{ TG_END_TLS_ERROR, "a record of it could not be decrypted, or broke a rule",
+	  "look at the client and the network to it" },
 };
 
 /* The place in the table; -1 if it is no reason of ours. */

@@ -96,6 +96,27 @@ static void proxy_book(const struct page *p)
 	proxy_value(p, "proxy_undelivered_bytes",
 		    "Bytes read on this leg that could not be written to the other.",
 		    offsetof(struct proxy_slot, undelivered_bytes));
+	proxy_value(p, "tls_connections",
+		    "Connections whose TLS ended here, when they have closed; so are the "
+		    "bytes below.",
+		    offsetof(struct proxy_slot, tls_connections));
+	proxy_direction(p, "tls_payload_bytes",
+			"Payload of these: app, handshake, record and partial together.",
+			offsetof(struct proxy_slot, tls_rx_bytes),
+			offsetof(struct proxy_slot, tls_tx_bytes));
+	proxy_direction(p, "app_bytes", "What the application said within TLS.",
+			offsetof(struct proxy_slot, app_rx_bytes),
+			offsetof(struct proxy_slot, app_tx_bytes));
+	proxy_direction(p, "tls_handshake_bytes",
+			"Records of handshakes, session tickets and key updates.",
+			offsetof(struct proxy_slot, tls_rx_handshake_bytes),
+			offsetof(struct proxy_slot, tls_tx_handshake_bytes));
+	proxy_direction(p, "tls_record_bytes",
+			"Headers, tags and padding of records, and alerts.",
+			offsetof(struct proxy_slot, tls_rx_record_bytes),
+			offsetof(struct proxy_slot, tls_tx_record_bytes));
+	proxy_value(p, "tls_partial_bytes", "Received, and no whole record.",
+		    offsetof(struct proxy_slot, tls_partial_bytes));
 	upstream_value(p, "backend_up", false,
 		       "1 if the backend passes its checks, or has none.",
 		       offsetof(struct proxy_slot, backend_up));
@@ -169,6 +190,62 @@ static void hello_names(const struct page *p)
 	}
 }
 
+static const char *const versions[TG_TLS_MAX] = {
+#define X(name, label) [TG_TLS_##name] = label,
+	TG_TLS_VERSIONS(X)
+#undef X
+};
+
+static uint64_t handshakes_of(const struct hello_book *h)
+{
+	uint64_t n = 0;
+
+	for (int v = 0; v < TG_TLS_MAX; v++)
+		n += h->handshakes[v];
+	return n;
+}
+
+static void handshakes(const struct page *p)
+{
+	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
+	char extra[32];
+
+	page_family(p, "tls_handshakes", true,
+		    "Handshakes of TLS that ends here, by version; those that failed are "
+		    "in refused_total.");
+	for (unsigned i = 0; i < TG_LISTENERS_MAX * TG_TLS_MAX; i++) {
+		const struct hello_book *h = &p->s->hellos[i / TG_TLS_MAX];
+		unsigned version = i % TG_TLS_MAX;
+
+		key.listener = (uint16_t)(i / TG_TLS_MAX);
+		if (!handshakes_of(h))
+			continue;
+		(void)snprintf(extra, sizeof(extra), "version=\"%s\"", versions[version]);
+		page_row_sample(p, "tls_handshakes", true, &key, extra);
+		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->handshakes[version]);
+	}
+	page_family(p, "tls_handshakes_resumed", true,
+		    "Of these, those that resumed a session by its ticket.");
+	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {
+		const struct hello_book *h = &p->s->hellos[id];
+
+		key.listener = (uint16_t)id;
+		if (!handshakes_of(h))
+			continue;
+		page_row_sample(p, "tls_handshakes_resumed", true, &key, "");
+		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->handshakes_resumed);
+	}
+	page_histogram(p, "tls_handshake_seconds",
+		       "From accept to the end of the handshake.");
+	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {
+		key.listener = (uint16_t)id;
+		if (p->s->hellos[id].handshake_us.sum)
+			page_histogram_row(p, "tls_handshake_seconds", &key,
+					   &p->s->hellos[id].handshake_us,
+					   TG_HANDSHAKE_SHIFT, 1e6);
+	}
+}
+
 static void proxy_state(const struct page *p)
 {
 	const struct proxy_state *st = &p->s->proxy;
@@ -228,5 +305,6 @@ void metrics_proxy(const struct page *p)
 	proxy_book(p);
 	hellos(p);
 	hello_names(p);
+	handshakes(p);
 	proxy_state(p);
 }

@@ -93,6 +93,13 @@ static void wrong_values_are_refused_with_place_and_key(void)
 		{ "idle: 4h", "idle: 0s", "timeouts.idle" },
 		{ "timeouts:", "hello_bytes: 1\ntimeouts:",
 		  "x.yaml:18:14: hello_bytes: 1" },
+		{ "send_proxy: v2", "tls: terminate",
+		  "routes[0].tls: the listener has no 'certificates'" },
+		{ "send_proxy: v2", "min_version: \"1.3\"",
+		  "min_version: is for routes with tls: terminate" },
+		{ "send_proxy: v2", "groups: X25519", "groups: is for routes with" },
+		{ "send_proxy: v2", "tls: ends", "x.yaml:10:14: " },
+		{ "timeouts:", "timeouts: { handshake: 0s }\ntimeouts:", "x.yaml:" },
 		{ "    routes:\n", "    routes: [\n", "x.yaml:" },
 	};
 

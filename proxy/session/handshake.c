@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session in HANDSHAKE: TLS of a route that terminates it. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "session/state.h"
+#include "tls/stream.h"
+
+/* In microseconds since it was accepted, its hello included. */
+static void note_done(const struct session *s)
+{
+	const struct conn *down = &s->tunnel.down;
+	struct hello_book *book = s->listener->hellos;
+	int64_t age_us = (int64_t)(util_now_ns() / 1000) - s->tunnel.began_ms * 1000;
+	bool is_13 = strcmp(stream_version(down), "TLSv1.3") == 0;
+
+	book_add(&book->handshakes[is_13 ? TG_TLS_13 : TG_TLS_12], 1);
+	if (stream_is_resumed(down))
+		book_add(&book->handshakes_resumed, 1);
+	writer_hist_add(&book->handshake_us, TG_HANDSHAKE_SHIFT,
+			age_us > 0 ? (uint64_t)age_us : 0);
+}
+
+/* An alert that has left is not thrown away by a reset. */
+static struct outcome refused(const struct session *s, enum tg_end reason)
+{
+	return outcome_over(reason, s->tunnel.down.out != NULL);
+}
+
+struct outcome handshake_event(struct session *s)
+{
+	enum tg_end why = TG_END_TLS_HANDSHAKE;
+	int err = stream_handshake(&s->tunnel.down, &why);
+
+	if (err == -EAGAIN)
+		return outcome_wait();
+	if (err)
+		return refused(s, why);
+	note_done(s);
+	return outcome_next();
+}
+
+/* Once more from its bytes; what was found in them is not kept.  "" if it has none. */
+static void read_hello(const struct session *s, struct hello *ret)
+{
+	const struct opening *o = s->opening;
+	struct hello_scan scan = { 0 };
+
+	if (hello_scan(&scan, o->head + o->sent, o->len - o->sent, s->config->hello_bytes,
+		       ret) <= 0 ||
+	    !ret->has_sni)
+		ret->sni[0] = '\0';
+}
+
+struct outcome handshake_begin(struct session *s)
+{
+	struct opening *o = s->opening;
+	struct hello hello;
+	struct stream_options options = { .certs = s->listener->certs,
+					  .route = s->dial.route,
+					  .listener = s->listener->id,
+					  .name = hello.sni,
+					  .head = o->head + o->sent,
+					  .head_n = o->len - o->sent };
+	struct outcome out;
+	int err;
+
+	read_hello(s, &hello);
+	err = stream_open(&s->tunnel.down, &options);
+	if (err == -ENOENT)
+		return refused(s, TG_END_TLS_NAME);
+	if (err)
+		return outcome_over(TG_END_RESOURCES, true);
+	o->taken = true;
+	out = handshake_event(s);
+	return out.step == STEP_WAIT
+		       ? outcome_until(out, s->config->timeouts.handshake_ms)
+		       : out;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The certificates of a listener: read and looked at once, by whoever may read the keys;
+ * then only chosen from.  Workers make their own objects of them (context.h), because
+ * OpenSSL's belong to a library context.
+ */
+#ifndef PROXY_TLS_CERTS_H
+#define PROXY_TLS_CERTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "config/config.h"
+
+/* A chain and its key, as text; the keys are erased when they are freed. */
+struct cert {
+	const char *file; /* the configuration's; of its chain */
+	char **names;	  /* of the certificate: DNS names and wildcards, lower case */
+	unsigned names_n;
+	char *chain, *key; /* PEM */
+	bool is_rsa;	   /* else ECDSA or EdDSA */
+	bool is_default;   /* for names that none has */
+	time_t not_before, not_after;
+};
+
+/* One of a kind, at least one of both; NULL: none of that kind. */
+struct cert_pair {
+	const struct cert *rsa, *other;
+};
+
+struct certs {
+	struct cert *list;
+	unsigned n;
+	uint64_t generation; /* no other has it, in this process */
+};
+
+/*
+ * Read those of every listener into listener->certs, to be freed with the configuration.
+ * 0; or a negative errno and in `why` which file and what is wrong.  What is legal and
+ * surely wrong (expired, open to others, a route whose name none has) is added to
+ * c->warnings.
+ */
+int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
+
+/*
+ * For a server name, which is lower case, or "" for none: one that has the name, before
+ * one whose wildcard has it (RFC 6125 6.4.3), before the default.  False: none is for it.
+ */
+bool certs_find(const struct certs *certs, const char *name, struct cert_pair *ret);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "tls/context.h"
+#include "tls/tickets.h"
+
+#define BUCKETS 256
+
+/* Forward secrecy and authenticated encryption only (RFC 9325 4.2). */
+#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+/* The hybrid one where the library has it (OpenSSL 3.5). */
+#define GROUPS_NEW "X25519MLKEM768:X25519:P-256:P-384"
+#define GROUPS	   "X25519:P-256:P-384"
+
+struct entry {
+	struct entry *next;
+	uint64_t generation; /* of certs: their memory may be another's by now */
+	struct cert_pair pair;
+	SSL_CTX *ctx;
+};
+
+struct tls_worker {
+	OSSL_LIB_CTX *lib;
+	EVP_CIPHER *cipher; /* of tickets; fetched once */
+	struct entry *buckets[BUCKETS];
+};
+
+int context_open(struct worker *w)
+{
+	struct tls_worker *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	w->tls = t;
+	t->lib = OSSL_LIB_CTX_new();
+	t->cipher = t->lib ? EVP_CIPHER_fetch(t->lib, "AES-256-CBC", NULL) : NULL;
+	return t->cipher ? 0 : -ENOMEM;
+}
+
+void context_forget(struct worker *w)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct entry *e;
+
+		while ((e = w->tls->buckets[i])) {
+			w->tls->buckets[i] = e->next;
+			SSL_CTX_free(e->ctx); /* connections have their own reference */
+			free(e);
+		}
+	}
+}
+
+void context_close(struct worker *w)
+{
+	if (!w->tls)
+		return;
+	context_forget(w);
+	EVP_CIPHER_free(w->tls->cipher);
+	OSSL_LIB_CTX_free(w->tls->lib);
+	free(w->tls);
+	w->tls = NULL;
+}
+
+/* --- tickets --- */
+
+static int set_ticket_mac(EVP_MAC_CTX *mac, struct ticket_key *key)
+{
+	char digest[] = "SHA256";
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->mac,
+						  sizeof(key->mac)),
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end(),
+	};
+
+	return EVP_MAC_CTX_set_params(mac, params);
+}
+
+/* SSL_CTX_set_tlsext_ticket_key_evp_cb(3): 1 fine, 2 fine and renew, 0 no such key. */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
+		     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int enc)
+{
+	struct tls_worker *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct ticket_key key;
+	bool old = false;
+	int ok;
+
+	if (enc) {
+		if (tickets_current(&key) < 0 || RAND_bytes(iv, 16) != 1)
+			return -1;
+		memcpy(name, key.name, sizeof(key.name));
+		ok = EVP_EncryptInit_ex2(cipher, t->cipher, key.cipher, iv, NULL);
+	} else {
+		if (!tickets_find(name, &key, &old))
+			return 0;
+		ok = EVP_DecryptInit_ex2(cipher, t->cipher, key.cipher, iv, NULL);
+	}
+	if (!ok || !set_ticket_mac(mac, &key))
+		ok = -1;
+	OPENSSL_cleanse(&key, sizeof(key));
+	if (ok < 0)
+		return -1;
+	/* a ticket of 1.3 is used once (RFC 8446 C.4), so another is given */
+	return old || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
+}
+
+/* --- a context --- */
+
+static int add_cert(struct tls_worker *t, SSL_CTX *ctx, const struct cert *c)
+{
+	BIO *chain = BIO_new_mem_buf(c->chain, -1), *bio = BIO_new_mem_buf(c->key, -1);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, NULL, (void *)"",
+							 t->lib, NULL)
+			    : NULL;
+	bool first = true;
+	int ok = key != NULL;
+
+	while (ok && chain) {
+		X509 *x = X509_new_ex(t->lib, NULL);
+
+		if (!x || !PEM_read_bio_X509(chain, &x, NULL, NULL)) {
+			X509_free(x);
+			break; /* its end; certs.c has read it before */
+		}
+		ok = first ? SSL_CTX_use_certificate(ctx, x)
+			   : SSL_CTX_add1_chain_cert(ctx, x);
+		X509_free(x);
+		first = false;
+	}
+	if (ok && !first)
+		ok = SSL_CTX_use_PrivateKey(ctx, key);
+	BIO_free(chain);
+	BIO_free(bio);
+	EVP_PKEY_free(key);
+	return ok && !first ? 0 : -EINVAL;
+}
+
+static void set_defaults(SSL_CTX *ctx)
+{
+	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+					 SSL_OP_CIPHER_SERVER_PREFERENCE |
+					 SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				      SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	(void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+	(void)SSL_CTX_set_cipher_list(ctx, CIPHERS);
+	if (!SSL_CTX_set1_groups_list(ctx, GROUPS_NEW))
+		(void)SSL_CTX_set1_groups_list(ctx, GROUPS);
+	/* tickets only: nothing is kept of a connection that is over */
+	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_num_tickets(ctx, 1);
+	(void)SSL_CTX_set_max_early_data(ctx, 0); /* it may be replayed (RFC 8446 8) */
+	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+	ERR_clear_error();
+}
+
+static SSL_CTX *make(struct tls_worker *t, const struct cert_pair *pair,
+		     context_choose_fn choose)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(t->lib, NULL, TLS_server_method());
+	int err = ctx ? 0 : -ENOMEM;
+
+	if (!err) {
+		set_defaults(ctx);
+		SSL_CTX_set_app_data(ctx, t);
+		SSL_CTX_set_alpn_select_cb(ctx, choose, NULL);
+	}
+	if (!err && pair->rsa)
+		err = add_cert(t, ctx, pair->rsa);
+	if (!err && pair->other)
+		err = add_cert(t, ctx, pair->other);
+	if (!err)
+		return ctx;
+	log_limited(LOG_ERROR, "%s: OpenSSL refuses it: %s",
+		    pair->rsa ? pair->rsa->file : pair->other->file,
+		    ERR_reason_error_string(ERR_peek_error()));
+	ERR_clear_error();
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
+			       const struct cert_pair *pair, context_choose_fn choose)
+{
+	struct tls_worker *t = w->tls;
+	struct entry **head = &t->buckets[util_hash(pair, sizeof(*pair)) % BUCKETS], *e;
+
+	for (e = *head; e; e = e->next) {
+		if (e->generation == certs->generation && e->pair.rsa == pair->rsa &&
+		    e->pair.other == pair->other)
+			return e->ctx;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	*e = (struct entry){ .next = *head,
+			     .generation = certs->generation,
+			     .pair = *pair,
+			     .ctx = make(t, pair, choose) };
+	if (!e->ctx) {
+		free(e);
+		return NULL;
+	}
+	*head = e;
+	return e->ctx;
+}

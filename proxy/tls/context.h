@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a worker keeps of OpenSSL: a library context of its own, because the locks of a
+ * shared one cost (measured: tests/bench/README.md), and in it a context for each pair of
+ * certificates that was asked for.
+ */
+#ifndef PROXY_TLS_CONTEXT_H
+#define PROXY_TLS_CONTEXT_H
+
+#include "net/worker.h"
+#include "tls/certs.h"
+
+struct ssl_ctx_st;
+struct ssl_st;
+
+/* SSL_CTX_set_alpn_select_cb(3) */
+typedef int (*context_choose_fn)(struct ssl_st *ssl, const unsigned char **out,
+				 unsigned char *out_n, const unsigned char *in,
+				 unsigned in_n, void *arg);
+
+/* Before the worker starts: 0 or -ENOMEM; and at its end. */
+int context_open(struct worker *w);
+void context_close(struct worker *w);
+
+/* A new configuration: forget those of others.  On the worker's thread. */
+void context_forget(struct worker *w);
+
+/*
+ * The context of a pair of certificates of a listener, the worker's; NULL if OpenSSL
+ * refuses it, logged.
+ */
+struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
+			       const struct cert_pair *pair, context_choose_fn choose);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS as a layer on a conn, the server's end of it.  The whole ClientHello was read
+ * before, so its route and certificate are known, and it is what the layer reads first.
+ *
+ * Truth: OpenSSL tells each record's header and what was in it (SSL_set_msg_callback),
+ * and the socket's bytes are counted by the conn, so for each direction bytes of the
+ * socket = application + handshake + records' own + partial, where `partial` is what was
+ * read and is no whole record.  The layer's end adds these to the conn's row.
+ */
+#ifndef PROXY_TLS_STREAM_H
+#define PROXY_TLS_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/conn.h"
+#include "tls/certs.h"
+
+/* How one is opened; all of it the caller's, for the layer's life, but `head`. */
+struct stream_options {
+	const struct certs *certs;
+	const struct route *route;
+	uint16_t listener;
+	const char *name;    /* the server name, lower case; "": none */
+	const uint8_t *head; /* n bytes that were read of the conn before; copied */
+	size_t head_n;
+};
+
+/*
+ * 0; -ENOENT: no certificate is for this name (the client is told by an alert); or
+ * another negative errno.
+ */
+int stream_open(struct conn *c, const struct stream_options *o);
+
+/*
+ * Go on with the handshake: 0 when it is done, -EAGAIN, or -EPROTO with the reason in
+ * *why.  An alert was sent, if there was one to send.
+ */
+int stream_handshake(struct conn *c, enum tg_end *why);
+
+/* After the handshake: was a session resumed? */
+bool stream_is_resumed(const struct conn *c);
+
+/* "TLSv1.3" and so on; "" of a conn without. */
+const char *stream_version(const struct conn *c);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys of session tickets (RFC 5077 4, RFC 8446 4.6.1), the same for all workers and all
+ * configurations of the process: one that new tickets are made with, the one before,
+ * which may still open what it has closed, and the next, which a fleet would have by now.
+ */
+#ifndef PROXY_TLS_TICKETS_H
+#define PROXY_TLS_TICKETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TICKETS_LIFE_MS (12 * 3600000ll)
+
+struct ticket_key {
+	uint8_t name[16];
+	uint8_t cipher[32]; /* AES-256-CBC */
+	uint8_t mac[32];    /* HMAC-SHA-256 */
+};
+
+/* The one to make tickets with, made if there is none.  0 or -EIO.  Thread-safe. */
+int tickets_current(struct ticket_key *ret);
+
+/*
+ * The one with that name: *ret, and in *old whether a new ticket should be given instead.
+ * False if there is none any more.  Thread-safe.
+ */
+bool tickets_find(const uint8_t name[16], struct ticket_key *ret, bool *old);
+
+/* Called now and then: a key that is TICKETS_LIFE_MS old becomes the one before. */
+void tickets_rotate(int64_t now_ms);
+
+/* For tests: forget all. */
+void tickets_clear(void);
+
+#endif

@@ -1,0 +1,280 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# TLS that ends at the gate: certificates, sessions, endings, and every byte of it.
+
+load helpers
+
+setup() {
+	stage_up
+	make_certificates
+	load --device front --device back
+}
+teardown() { stage_down; }
+
+SECURE=$BIN/tests/tools/secure
+
+# issue NAME KEY-OPTIONS NAMES [DAYS]: NAME.pem (with the issuer's) and NAME.key, of the test's own CA
+issue() {
+	local name=$1 names=$3
+	# shellcheck disable=SC2086 # options are words
+	openssl genpkey $2 -out "$DIR/$name.key" 2>/dev/null
+	openssl req -new -key "$DIR/$name.key" -subj "/CN=$name" -out "$DIR/$name.csr"
+	printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\n' "$names" >"$DIR/$name.ext"
+	openssl x509 -req -in "$DIR/$name.csr" -CA "$DIR/issuer.pem" -CAkey "$DIR/issuer.key" -days "${4:-90}" \
+		-extfile "$DIR/$name.ext" -out "$DIR/$name.leaf" 2>/dev/null
+	cat "$DIR/$name.leaf" "$DIR/issuer.pem" >"$DIR/$name.pem"
+}
+
+make_certificates() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=root \
+		-keyout "$DIR/root.key" -out "$DIR/root.pem" 2>/dev/null
+	openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/issuer.key"
+	openssl req -new -key "$DIR/issuer.key" -subj /CN=issuer -out "$DIR/issuer.csr"
+	printf 'basicConstraints=critical,CA:TRUE\n' >"$DIR/issuer.ext"
+	openssl x509 -req -in "$DIR/issuer.csr" -CA "$DIR/root.pem" -CAkey "$DIR/root.key" -days 90 \
+		-extfile "$DIR/issuer.ext" -out "$DIR/issuer.pem" 2>/dev/null
+	issue app "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+	issue rsa "-algorithm rsa -pkeyopt rsa_keygen_bits:2048" "DNS:app.example.org"
+	issue wild "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:*.wild.example.org"
+}
+
+# start_tls [LINE...]: app.example.org and *.wild.example.org end here, other.example.org does not
+start_tls() {
+	start_proxy < <(printf '%s\n' 'listeners:' \
+		'  - name: web' \
+		'    address: "192.0.2.2:8443"' \
+		'    certificates:' \
+		"      - { certificate: $DIR/app.pem, key: $DIR/app.key }" \
+		"      - { certificate: $DIR/rsa.pem, key: $DIR/rsa.key }" \
+		"      - { certificate: $DIR/wild.pem, key: $DIR/wild.key }" \
+		'    routes:' \
+		'      - { name: app, sni: [app.example.org], alpn: [h2, http/1.1, echo], tls: terminate, backends: ["198.51.100.1:3000"] }' \
+		'      - { name: bare, sni: [app.example.org], tls: terminate, backends: ["198.51.100.1:3000"] }' \
+		'      - { name: wild, sni: ["*.wild.example.org", nobody.example.org], tls: terminate, min_version: "1.3", backends: ["198.51.100.1:3000"] }' \
+		'      - { name: pass, sni: [other.example.org], backends: ["198.51.100.1:3001"] }' "$@")
+	start_exporter
+	start echo backend "$SECURE" echo 198.51.100.1:3000
+	within 10 listening backend 3000
+}
+# clients NAME [OPTION...]: of the name app.example.org
+clients() {
+	local log=$1
+	shift
+	at client "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" "$@" >"$DIR/$log.log" || {
+		tail -n 20 "$DIR/$log.log" "$DIR/proxy.log"
+		return 1
+	}
+}
+told() { jq ".$2" <<<"$(grep '^{' "$DIR/$1.log")"; }
+s_client() { timeout 10 nsenter --net="/proc/$client/ns/net" openssl s_client -connect 192.0.2.2:8443 -CAfile "$DIR/root.pem" "$@" </dev/null 2>&1; }
+# five_checks: all books were compared, and nothing is left over
+five_checks() {
+	run -0 --separate-stderr tollgate audit --json
+	jq -e '.residual_bytes | length == 5 and all(.[]; . == 0)' <<<"$output" || {
+		jq . <<<"$output"
+		return 1
+	}
+}
+page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
+
+@test "versions, keys and names: each client gets the certificate that it asked for" {
+	start_tls
+	local version
+	for version in 2 3; do
+		s_client -servername app.example.org "-tls1_$version" -verify_return_error >"$DIR/out"
+		grep -q "Verification: OK" "$DIR/out"
+		grep -q "New, TLSv1.$version" "$DIR/out"
+	done
+	s_client -servername app.example.org -sigalgs rsa_pss_rsae_sha256 -tls1_3 | grep -q "CN = rsa"
+	s_client -servername app.example.org -sigalgs ecdsa_secp256r1_sha256 -tls1_3 | grep -q "CN = app"
+	s_client -servername a.wild.example.org | grep -q "CN = wild"
+	# two labels are not below a wildcard, and a route without a certificate is nobody's
+	s_client -servername nobody.example.org >"$DIR/out" || :
+	grep -q "unrecognized name" "$DIR/out"
+	within 5 refused_is tls_unknown_name 1
+	# the route asks for 1.3
+	s_client -servername a.wild.example.org -tls1_2 >"$DIR/out" || :
+	grep -q "alert protocol version" "$DIR/out"
+	within 5 refused_is tls_nothing_shared 1
+	# the first of the route's that the client offers
+	s_client -servername app.example.org -alpn foo,echo,h2 | grep -q "ALPN protocol: h2"
+	s_client -servername app.example.org -alpn foo | grep -q "No ALPN negotiated"
+}
+
+@test "curl gets an answer from a server behind the gate that speaks no TLS, by 1.2 and 1.3" {
+	start_tls
+	stop "$echo_pid"
+	mkfifo "$DIR/in"
+	start web backend sh -c 'while :; do printf "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n" | nc.openbsd -N -l 198.51.100.1 3000 >/dev/null; done'
+	local version
+	for version in 1.2 1.3; do
+		within 10 listening backend 3000
+		equal hello "$(at client curl -fsS --max-time 10 --http1.1 --cacert "$DIR/root.pem" --tls-max "$version" "--tlsv$version" \
+			--resolve app.example.org:8443:192.0.2.2 https://app.example.org:8443/)" "answer by $version"
+	done
+}
+
+@test "terminated and passed through on one listener: who is passed through sees the backend's own certificate" {
+	start_tls
+	start server backend openssl s_server -accept 198.51.100.1:3001 -cert "$DIR/wild.pem" -key "$DIR/wild.key" -quiet
+	within 10 listening backend 3001
+	s_client -servername other.example.org | grep -q "CN = wild"
+	s_client -servername app.example.org | grep -q "CN = app"
+}
+
+@test "2,000 connections of every ending: payload = app + handshake + records, to the byte, each way" {
+	start_tls
+	local version
+	for version in 1.2 1.3; do
+		clients "all$version" --connections 1000 --parallel 8 --ending all --version "$version" --bytes 60000 --seed 7
+	done
+	within 20 sockets_closed
+	five_checks
+	for ending in close half cut reset garbage; do
+		equal 400 $(($(told all1.2 $ending) + $(told all1.3 $ending))) "ended by $ending"
+	done
+	equal 2000 "$(page tollgate_tls_connections_total)" connections
+	equal 400 "$(page tollgate_ended_total 'reason="tls_truncated"')" truncated
+	equal 400 "$(page tollgate_ended_total 'reason="tls_error"')" garbage
+	equal 1000 "$(page tollgate_tls_handshakes_total 'version="1.2"')" "handshakes of 1.2"
+	equal 1000 "$(page tollgate_tls_handshakes_total 'version="1.3"')" "handshakes of 1.3"
+}
+
+@test "what clients measured of application and socket is what the gate has counted" {
+	start_tls
+	clients clean --connections 300 --parallel 8 --ending half --bytes 200000 --seed 5
+	clients close --connections 300 --parallel 8 --ending close --bytes 200000 --seed 6
+	within 20 sockets_closed
+	local sum
+	sum() { echo $(($(told clean "$1") + $(told close "$1"))); }
+	equal "$(sum app_tx)" "$(page tollgate_app_bytes_total 'direction="rx"')" "said by clients"
+	equal "$(sum app_rx)" "$(page tollgate_app_bytes_total 'direction="tx"')" "heard by clients"
+	equal "$(sum socket_tx)" "$(page tollgate_tls_payload_bytes_total 'direction="rx"')" "their sockets' tx"
+	equal "$(sum socket_rx)" "$(page tollgate_tls_payload_bytes_total 'direction="tx"')" "their sockets' rx"
+	equal "$(sum socket_tx)" "$(page tollgate_proxy_payload_bytes_total 'direction="rx"')" "payload rx"
+	equal "$(sum app_tx)" "$(fresh_scrape | metric tollgate_proxy_payload_bytes_total 'listener="web"' 'leg="upstream"' \
+		'direction="tx"')" "what the backend got"
+	equal 0 "$(page tollgate_tls_partial_bytes_total)" partial
+	five_checks
+}
+
+@test "sessions are resumed by tickets: by either worker, after a reload, and not with another route" {
+	start_tls "workers: 2"
+	clients first --connections 40 --parallel 1 --ending close --bytes 100 --resume
+	# a ticket is good for one connection (RFC 8446 C.4), and each brings another
+	equal 39 "$(told first resumed)" resumed
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "read again" "$DIR/proxy.log"
+	clients second --connections 40 --parallel 1 --ending close --bytes 100 --resume --version 1.2
+	equal 39 "$(told second resumed)" "resumed by 1.2"
+	within 10 sockets_closed
+	equal 78 "$(page tollgate_tls_handshakes_resumed_total)" "resumed, as counted"
+	# kept over a reload
+	s_client -servername app.example.org -sess_out "$DIR/session" -tls1_2 >/dev/null
+	kill -HUP "$proxy_pid"
+	within 10 eval '[ "$(grep -c "read again" "$DIR/proxy.log")" = 2 ]'
+	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^Reused"
+	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 -alpn h2 | grep -q "^New"
+}
+
+@test "a certificate that is replaced 20 times under load: no handshake fails, and the new one is served" {
+	start_tls
+	start busy client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \
+		--connections 3000 --parallel 4 --bytes 500
+	local n
+	for ((n = 1; n <= 20; n++)); do
+		issue "new$n" "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+		cp "$DIR/new$n.key" "$DIR/app.key"
+		cp "$DIR/new$n.pem" "$DIR/app.pem"
+		kill -HUP "$proxy_pid"
+		within 5 eval 's_client -servername app.example.org -sigalgs ecdsa_secp256r1_sha256 | grep -q "CN = new$n$"'
+	done
+	wait "$busy_pid" || {
+		cat "$DIR/busy.log"
+		return 1
+	}
+	within 20 sockets_closed
+	five_checks
+}
+
+@test "a file that is wrong is named, and what was served before is served" {
+	start_tls
+	reload_fails() { # SENTENCE
+		: >"$DIR/mark"
+		local before
+		before=$(grep -c "not changed" "$DIR/proxy.log" || :)
+		kill -HUP "$proxy_pid"
+		within 10 eval '[ "$(grep -c "not changed" "$DIR/proxy.log")" -gt '"$before"' ]'
+		grep -q "$1" "$DIR/proxy.log" || {
+			tail -n 3 "$DIR/proxy.log"
+			return 1
+		}
+		run tollgate_check
+		[ "$status" = 1 ] && [[ $output == *"$1"* ]]
+		s_client -servername app.example.org | grep -q "CN = app"
+	}
+	tollgate_check() { "$BIN/tollgate" check "$DIR/gate.yaml"; }
+	cp "$DIR/app.pem" "$DIR/app.good"
+	cp "$DIR/app.key" "$DIR/key.good"
+	cp "$DIR/wild.key" "$DIR/app.key"
+	reload_fails "app.key: is not the key of $DIR/app.pem"
+	echo nothing >"$DIR/app.key"
+	reload_fails "app.key: no private key"
+	cp "$DIR/key.good" "$DIR/app.key"
+	cat "$DIR/app.leaf" "$DIR/root.pem" "$DIR/issuer.pem" >"$DIR/app.pem"
+	reload_fails "app.pem: certificate 2 is not of the issuer of number 1"
+	echo nothing >"$DIR/app.pem"
+	reload_fails "app.pem: no certificate is in it"
+	rm "$DIR/app.pem"
+	reload_fails "app.pem: cannot be read: No such file"
+	cp "$DIR/app.good" "$DIR/app.pem"
+	# legal, and surely wrong
+	issue short "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org" 3
+	cp "$DIR/short.pem" "$DIR/app.pem"
+	cp "$DIR/short.key" "$DIR/app.key"
+	chmod 644 "$DIR/app.key"
+	run tollgate_check
+	[ "$status" = 0 ]
+	[[ $output == *"app.pem: expires in "[23]" days"* && $output == *"others may read this key (mode 644)"* ]]
+	[[ $output == *"nobody.example.org: route 'wild' terminates TLS for it"* ]]
+}
+
+@test "handshakes that break off or take too long have reasons of their own, and leave nothing" {
+	start_tls "timeouts: { handshake: 500ms, hello: 500ms }"
+	# a hello of a client that then says nothing, closes, or resets
+	at client "$SECURE" hello 192.0.2.2:8443 --name app.example.org --ending cut
+	within 5 refused_is tls_handshake_timeout 1
+	at client "$SECURE" hello 192.0.2.2:8443 --name app.example.org --ending close
+	within 5 refused_is closed_in_handshake 1
+	at client "$SECURE" hello 192.0.2.2:8443 --name app.example.org --ending reset
+	within 5 refused_is reset_in_handshake 1
+	# a client that does not trust us says so
+	timeout 10 nsenter --net="/proc/$client/ns/net" openssl s_client -connect 192.0.2.2:8443 -servername app.example.org \
+		-verify_return_error </dev/null >/dev/null 2>&1 || :
+	within 5 refused_is tls_alert_received 1
+	within 10 sockets_closed
+	five_checks
+}
+
+@test "kill -9 of a gate that has TLS, and an upgrade beside it: what lives on lives on, and no byte is left over" {
+	start_tls
+	start busy client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \
+		--connections 600 --parallel 8 --bytes 300000
+	within 10 eval '[ "$(page tollgate_tls_handshakes_total)" -gt 20 ]'
+	succeed next
+	within 10 is_ready next
+	wait "$busy_pid" || { # those of the old process go on there
+		cat "$DIR/busy.log" "$DIR/next.log"
+		return 1
+	}
+	within 20 gone "$proxy_pid"
+	within 20 sockets_closed
+	five_checks
+	start dying client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \
+		--connections 100 --parallel 8 --bytes 3000000
+	within 10 eval '[ "$(tollgate flows --json | jq length)" -ge 8 ]'
+	stop "$next_pid" KILL
+	wait "$dying_pid" || :
+	within 20 sockets_closed
+	five_checks
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layer on a real conn, against OpenSSL's client in the same thread. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "net/pool.h"
+#include "net/relay.h"
+#include "tests/unit/net/stage.h"
+#include "tests/unit/tls/make.h"
+#include "tls/context.h"
+#include "tls/stream.h"
+#include "tls/tickets.h"
+
+static struct config *c;
+static struct conn conn;
+static struct proxy_slot slot;
+static SSL_CTX *client_ctx;
+static SSL *client;
+static BIO *sent; /* what the client wants to say, before it is in the socket */
+static int other; /* its socket */
+
+static void on_event(struct ev_io *io, uint32_t events)
+{
+	(void)conn_event(io, events);
+}
+
+static void configure(void)
+{
+	char yaml[1024], why[CONFIG_ERROR_MAX];
+
+	(void)snprintf(
+		yaml, sizeof(yaml),
+		"listeners:\n"
+		"  - name: web\n"
+		"    address: \"127.0.0.1:1\"\n"
+		"    certificates: [{ certificate: %s, key: %s }]\n"
+		"    routes: [{ name: app, sni: [a.example.org], tls: terminate, backends: "
+		"[\"127.0.0.1:2\"] }]\n",
+		make_path("exact", "pem"), make_path("exact", "key"));
+	if (config_parse("test.yaml", yaml, strlen(yaml), &c, why) < 0 ||
+	    certs_load(c, why) < 0) {
+		printf("# %s\n", why);
+		exit(1);
+	}
+}
+
+/* The bytes of a hello, read from the conn as the opening does. */
+static size_t hello(uint8_t *buf, size_t cap)
+{
+	ssize_t n;
+
+	(void)SSL_connect(client);
+	n = BIO_read(sent, buf, (int)cap);
+	CHECK_INT(n, write(other, buf, (size_t)n));
+	ready(&conn, POLLIN);
+	CHECK_INT(n, conn_raw_read(&conn, buf, cap));
+	return (size_t)n;
+}
+
+static int begin(const char *name, int version)
+{
+	static uint8_t head[CONFIG_ERROR_MAX * 8];
+	struct stream_options o = { .certs = c->listeners[0].certs,
+				    .route = &c->listeners[0].routes[0],
+				    .listener = 1,
+				    .name = name,
+				    .head = head };
+	int fds[2];
+
+	net_up(4, 8);
+	CHECK_INT(0, context_open(&net_worker));
+	memset(&slot, 0, sizeof(slot));
+	stage_pair(fds);
+	other = fds[0];
+	(void)fcntl(other, F_SETFL, O_NONBLOCK);
+	conn_init(&conn, &net_worker, fds[1], false, on_event);
+	ready(&conn, POLLOUT);
+	client_ctx = SSL_CTX_new(TLS_client_method());
+	(void)SSL_CTX_set_max_proto_version(client_ctx, version);
+	client = SSL_new(client_ctx);
+	(void)SSL_set_tlsext_host_name(client, name);
+	sent = BIO_new(BIO_s_mem());
+	SSL_set_bio(client, BIO_new_socket(other, BIO_NOCLOSE), sent);
+	o.head_n = hello(head, sizeof(head));
+	return stream_open(&conn, &o);
+}
+
+static void end(void)
+{
+	if (!conn.slot)
+		conn_take_row(&conn, &slot);
+	conn_close(&conn, false);
+	SSL_free(client);
+	SSL_CTX_free(client_ctx);
+	close(other);
+	context_close(&net_worker);
+	net_down();
+	ERR_clear_error();
+}
+
+/* What the client has to say is in the socket. */
+static void flush_client(void)
+{
+	char buf[4096];
+	int n;
+
+	while ((n = BIO_read(sent, buf, sizeof(buf))) > 0)
+		CHECK_INT(n, write(other, buf, (size_t)n));
+	(void)poll(NULL, 0, 1);
+}
+
+static int shake_hands(enum tg_end *why)
+{
+	int err = -EAGAIN;
+
+	for (int i = 0; i < 100 && (err == -EAGAIN || !SSL_is_init_finished(client));
+	     i++) {
+		err = stream_handshake(&conn, why);
+		(void)SSL_connect(client);
+		flush_client();
+		if (err && err != -EAGAIN)
+			break;
+	}
+	return err;
+}
+
+static void check_sums(void)
+{
+	CHECK_INT(1, slot.tls_connections);
+	CHECK_INT(0, slot.tls_residual_bytes);
+	CHECK_INT(slot.tls_rx_bytes, slot.app_rx_bytes + slot.tls_rx_handshake_bytes +
+					     slot.tls_rx_record_bytes +
+					     slot.tls_partial_bytes);
+	CHECK_INT(slot.tls_tx_bytes, slot.app_tx_bytes + slot.tls_tx_handshake_bytes +
+					     slot.tls_tx_record_bytes);
+}
+
+static ssize_t read_some(char *buf, size_t cap)
+{
+	ssize_t n = -EAGAIN;
+
+	for (int i = 0; i < 1000 && n == -EAGAIN; i++) {
+		n = conn_read(&conn, buf, cap);
+		if (n == -EAGAIN)
+			(void)poll(NULL, 0, 1);
+	}
+	return n;
+}
+
+static void bytes_go_through_it_and_each_is_in_its_column(void)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	char data[16000] = "0123456789", buf[POOL_BUFFER_BYTES];
+	enum tg_end why;
+
+	for (int v = 0; v < 2; v++) {
+		CHECK_INT(0, begin("a.example.org", versions[v]));
+		CHECK_INT(0, shake_hands(&why));
+		CHECK(strcmp(v ? "TLSv1.3" : "TLSv1.2", stream_version(&conn)) == 0);
+		CHECK_INT(10, SSL_write(client, data, 10));
+		flush_client();
+		CHECK_INT(10, read_some(buf, sizeof(buf)));
+		CHECK(memcmp(buf, data, 10) == 0);
+		CHECK_INT(-EAGAIN, conn_read(&conn, buf, sizeof(buf)));
+		CHECK_INT(sizeof(data), conn_write(&conn, data, sizeof(data)));
+		CHECK_INT(sizeof(data), SSL_read(client, buf, sizeof(buf)));
+		CHECK_INT(0, SSL_shutdown(client));
+		flush_client();
+		CHECK_INT(0, read_some(buf, sizeof(buf)));
+		conn_finish(&conn);
+		CHECK(conn.shut_out);
+		CHECK_INT(1, SSL_shutdown(client));
+		end();
+		check_sums();
+		CHECK_INT(10, slot.app_rx_bytes);
+		CHECK_INT(sizeof(data), slot.app_tx_bytes);
+		CHECK_INT(0, slot.tls_partial_bytes);
+		/* a record's own: 5 and a tag of 16, and of 1.3 the type, of 1.2 the
+		 * nonce */
+		CHECK(slot.tls_rx_record_bytes >= 22);
+	}
+}
+
+static void a_name_that_nobody_has_is_told_and_no_layer_is_there(void)
+{
+	char buf[16];
+
+	CHECK_INT(-ENOENT, begin("b.example.org", TLS1_3_VERSION));
+	CHECK(!conn.layer);
+	(void)poll(NULL, 0, 1);
+	CHECK_INT(7, read(other, buf, sizeof(buf)));
+	CHECK(memcmp(buf, "\x15\x03\x03\x00\x02\x02\x70", 7) == 0);
+	end();
+	CHECK_INT(0, slot.tls_connections);
+}
+
+static void an_end_without_close_notify_is_a_truncation(void)
+{
+	char buf[16];
+	enum tg_end why;
+
+	CHECK_INT(0, begin("a.example.org", TLS1_3_VERSION));
+	CHECK_INT(0, shake_hands(&why));
+	(void)shutdown(other, SHUT_WR);
+	CHECK_INT(-ENODATA, read_some(buf, sizeof(buf)));
+	conn.err = ENODATA;
+	CHECK_INT(TG_END_TLS_TRUNCATED, conn_gone_reason(&conn));
+	end();
+	check_sums();
+}
+
+static void half_a_record_is_partial(void)
+{
+	char buf[16], record[128];
+	enum tg_end why;
+	int n;
+
+	CHECK_INT(0, begin("a.example.org", TLS1_3_VERSION));
+	CHECK_INT(0, shake_hands(&why));
+	CHECK_INT(10, SSL_write(client, "0123456789", 10));
+	n = BIO_read(sent, record, sizeof(record));
+	CHECK_INT(20, write(other, record, 20));
+	(void)shutdown(other, SHUT_WR);
+	CHECK(n > 20);
+	CHECK_INT(-ENODATA, read_some(buf, sizeof(buf)));
+	end();
+	check_sums();
+	CHECK(slot.tls_partial_bytes + slot.tls_rx_record_bytes >= 20);
+	CHECK_INT(0, slot.app_rx_bytes);
+}
+
+/* xorshift: where it breaks, and how. */
+static uint32_t draw(void)
+{
+	static uint32_t x = 2463534242;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	return x;
+}
+
+/* Handshakes that are cut, or have a byte changed, anywhere: an end, no crash, no leak.
+ */
+static void a_broken_handshake_has_a_reason_and_leaves_nothing(void)
+{
+	unsigned done = 0, failed = 0;
+
+	for (int i = 0; i < 400; i++) {
+		uint32_t at = draw() % 300, seen = 0;
+		bool cut = draw() & 1;
+		enum tg_end why = TG_END_DONE;
+		int err = begin("a.example.org",
+				draw() & 1 ? TLS1_3_VERSION : TLS1_2_VERSION);
+
+		for (int k = 0; k < 20 && !err; k++) {
+			char buf[4096];
+			int n;
+
+			err = stream_handshake(&conn, &why);
+			if (err == 0)
+				break;
+			if (err != -EAGAIN)
+				break;
+			err = 0;
+			(void)SSL_connect(client);
+			while ((n = BIO_read(sent, buf, sizeof(buf))) > 0) {
+				if (at >= seen && at < seen + (uint32_t)n) {
+					if (cut)
+						n = (int)(at - seen);
+					else
+						buf[at - seen] ^=
+							(char)(1 + draw() % 255);
+				}
+				seen += (uint32_t)n;
+				(void)!write(other, buf, (size_t)n);
+			}
+			if (cut && seen == at)
+				(void)shutdown(other, SHUT_WR);
+			(void)poll(NULL, 0, 1);
+		}
+		done += err == 0;
+		failed += err != 0;
+		CHECK(err == 0 ||
+		      (why >= TG_END_TLS_HANDSHAKE && why <= TG_END_TLS_RESET));
+		end();
+		CHECK_INT(0, slot.tls_residual_bytes);
+	}
+	printf("# %u handshakes broke, %u did not\n", failed, done);
+	CHECK(failed > 100);
+}
+
+int main(void)
+{
+	make_begin();
+	make_cert("exact", "DNS:a.example.org", false, 90);
+	configure();
+	RUN(bytes_go_through_it_and_each_is_in_its_column);
+	RUN(a_name_that_nobody_has_is_told_and_no_layer_is_there);
+	RUN(an_end_without_close_notify_is_a_truncation);
+	RUN(half_a_record_is_partial);
+	RUN(a_broken_handshake_has_a_reason_and_leaves_nothing);
+	config_put(c);
+	make_end();
+	DONE();
+}

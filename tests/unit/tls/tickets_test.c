@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/t.h"
+#include "tls/tickets.h"
+
+static void a_key_opens_what_it_closed_for_two_lives(void)
+{
+	struct ticket_key first, now, found;
+	bool old = true;
+
+	tickets_clear();
+	tickets_rotate(1000);
+	CHECK_INT(0, tickets_current(&first));
+	CHECK(tickets_find(first.name, &found, &old));
+	CHECK(!old);
+	CHECK(memcmp(&first, &found, sizeof(found)) == 0);
+	tickets_rotate(1000 + TICKETS_LIFE_MS - 1);
+	CHECK_INT(0, tickets_current(&now));
+	CHECK(memcmp(&first, &now, sizeof(now)) == 0);
+	tickets_rotate(1000 + TICKETS_LIFE_MS);
+	CHECK_INT(0, tickets_current(&now));
+	CHECK(memcmp(&first, &now, sizeof(now)) != 0);
+	CHECK(tickets_find(first.name, &found, &old));
+	CHECK(old); /* and another ticket is given */
+	tickets_rotate(1000 + 2 * TICKETS_LIFE_MS);
+	CHECK(!tickets_find(first.name, &found, &old));
+	CHECK(tickets_find(now.name, &found, &old));
+}
+
+static void a_name_of_nobody_opens_nothing(void)
+{
+	struct ticket_key key;
+	bool old;
+
+	tickets_clear();
+	CHECK(!tickets_find((const uint8_t[16]){ 0 }, &key, &old));
+	CHECK_INT(0, tickets_current(&key));
+	CHECK(!tickets_find((const uint8_t[16]){ 0 }, &key, &old));
+}
+
+int main(void)
+{
+	RUN(a_key_opens_what_it_closed_for_two_lives);
+	RUN(a_name_of_nobody_opens_nothing);
+	DONE();
+}
