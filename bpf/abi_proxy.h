@@ -88,7 +88,9 @@ enum tg_side {
 	X(TLS_CLOSED, "closed_in_handshake", CLIENT, TLS)                   \
 	X(TLS_RESET, "reset_in_handshake", CLIENT, TLS)                     \
 	X(TLS_TRUNCATED, "tls_truncated", CLIENT, RELAYED)                  \
-	X(TLS_ERROR, "tls_error", CLIENT, RELAYED)
+	X(TLS_ERROR, "tls_error", CLIENT, RELAYED)                          \
+	X(BACKEND_TLS, "backend_tls_failed", BACKEND, BACKEND)              \
+	X(BACKEND_TRUST, "backend_not_trusted", BACKEND, BACKEND)
 
 /* Room for reasons to come, so that one more changes the size of nothing. */
 #define TG_END_PLACES 96

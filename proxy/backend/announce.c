@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -17,6 +18,14 @@ static void read_hello(const struct announce *who, struct hello *ret)
 	if (!who->head_len ||
 	    hello_scan(&scan, who->head, who->head_len, who->hello_bytes, ret) <= 0)
 		memset(ret, 0, sizeof(*ret)); /* it is none, or malformed */
+}
+
+void announce_name(const struct announce *who, char ret[ANNOUNCE_NAME_MAX + 1])
+{
+	struct hello hello;
+
+	read_hello(who, &hello);
+	(void)snprintf(ret, ANNOUNCE_NAME_MAX + 1, "%s", hello.has_sni ? hello.sni : "");
 }
 
 /*

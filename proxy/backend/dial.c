@@ -9,7 +9,9 @@
 #include "backend/loops.h"
 #include "backend/socket.h"
 #include "backend/target.h"
+#include "base/log.h"
 #include "net/worker.h"
+#include "tls/stream.h"
 
 #define ATTEMPT_MS 300 /* RFC 8305 8: 250 ms are recommended, 2 s the most */
 
@@ -199,6 +201,20 @@ static struct outcome backend_failed(struct dial *d, struct conn *up,
 	return try_next(d, up, who);
 }
 
+/* This address has failed: the next one, or the next backend. */
+static struct outcome address_failed(struct dial *d, struct conn *up,
+				     const struct announce *who, enum tg_end reason)
+{
+	d->failure = (uint8_t)reason;
+	d->connected = false;
+	if (reason != TG_END_LOCAL_PORTS && !d->backend->path)
+		target_address_failed(d->backend->target, &d->addr, now_ms(up));
+	if (!d->more_addrs)
+		return backend_failed(d, up, who, reason);
+	close_failed(up);
+	return next_address(d, up, who);
+}
+
 /* Our own shortage would be the same elsewhere; anything else is this address's. */
 static struct outcome failed(struct dial *d, struct conn *up, const struct announce *who,
 			     int err)
@@ -206,18 +222,11 @@ static struct outcome failed(struct dial *d, struct conn *up, const struct annou
 	enum tg_end reason = connect_failure(err);
 
 	forget(d, up);
-	if (reason == TG_END_RESOURCES) {
-		if (err == EMFILE || err == ENFILE)
-			ev_task_add(up->worker->loop, &up->worker->shortage);
-		return outcome_over(reason, true);
-	}
-	d->failure = (uint8_t)reason;
-	if (reason != TG_END_LOCAL_PORTS && !d->backend->path)
-		target_address_failed(d->backend->target, &d->addr, now_ms(up));
-	if (!d->more_addrs)
-		return backend_failed(d, up, who, reason);
-	close_failed(up);
-	return next_address(d, up, who);
+	if (reason != TG_END_RESOURCES)
+		return address_failed(d, up, who, reason);
+	if (err == EMFILE || err == ENFILE)
+		ev_task_add(up->worker->loop, &up->worker->shortage);
+	return outcome_over(reason, true);
 }
 
 /* To a backend of the route, of which a place is taken. */
@@ -228,6 +237,7 @@ static struct outcome connect_to(struct dial *d, struct conn *up,
 	d->holds_place = true;
 	d->addrs_tried = 0;
 	d->more_addrs = false;
+	d->connected = false;
 	return next_address(d, up, who);
 }
 
@@ -251,11 +261,68 @@ struct outcome dial_begin(struct dial *d, struct conn *up, const struct announce
 	return try_next(d, up, who);
 }
 
+/* --- TLS to it --- */
+
+static struct outcome shake_hands(struct dial *d, struct conn *up,
+				  const struct announce *who)
+{
+	enum tg_end why;
+	int err = stream_handshake(up, &why);
+	const char *word;
+	bool distrusted;
+
+	if (err == -EAGAIN)
+		return outcome_wait();
+	if (!err)
+		return outcome_next();
+	distrusted = stream_is_distrusted(up, &word);
+	if (distrusted)
+		log_limited(LOG_WARN, "backend %s: its certificate is not trusted: %s",
+			    d->backend->name, word);
+	forget(d, up);
+	return address_failed(d, up, who,
+			      distrusted ? TG_END_BACKEND_TRUST : TG_END_BACKEND_TLS);
+}
+
+/* The name of the backend, without its port; "" of one that is an address or a path. */
+static void own_name(const struct backend *b, char *ret, size_t cap)
+{
+	size_t len = strcspn(b->name, ":");
+	struct addr a;
+
+	ret[0] = '\0';
+	if (!b->path && addr_parse(b->name, &a) < 0 && len < cap) {
+		memcpy(ret, b->name, len);
+		ret[len] = '\0';
+	}
+}
+
+static struct outcome begin_tls(struct dial *d, struct conn *up,
+				const struct announce *who)
+{
+	const struct backend_tls *b = d->route->backend_tls;
+	char own[256], asked[ANNOUNCE_NAME_MAX + 1];
+	struct stream_target t = { .route = d->route,
+				   .backend = d->backend,
+				   .client = who->conn };
+
+	own_name(d->backend, own, sizeof(own));
+	announce_name(who, asked);
+	t.sni = b && b->sni ? b->sni : own[0] ? own : asked;
+	t.name = d->route->trust->insecure ? "" : b && b->name ? b->name : t.sni;
+	if (stream_connect(up, &t) < 0)
+		return outcome_over(TG_END_RESOURCES, true);
+	d->connected = true;
+	return shake_hands(d, up, who);
+}
+
 struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce *who)
 {
 	socklen_t len = sizeof(int);
 	int err = 0;
 
+	if (d->connected)
+		return shake_hands(d, up, who);
 	if (!up->writable)
 		return outcome_wait();
 	if (up->failed && getsockopt(up->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
@@ -269,7 +336,7 @@ struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce
 	target_address_worked(d->backend->target, &d->addr);
 	if (announce_write(who, d->route, up) < 0)
 		return outcome_over(TG_END_BACKEND_RESET, true);
-	return outcome_next();
+	return d->route->tls == TLS_REENCRYPT ? begin_tls(d, up, who) : outcome_next();
 }
 
 struct outcome dial_due(struct dial *d, struct conn *up, const struct announce *who)

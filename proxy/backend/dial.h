@@ -27,6 +27,7 @@ struct dial {
 	bool holds_place : 1; /* at the backend */
 	bool more_addrs : 1;  /* of its backend, if this one fails */
 	bool in_loops : 1;    /* its socket is noted there */
+	bool connected : 1;   /* and the TLS handshake is under way */
 };
 
 /*

@@ -310,14 +310,18 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 	bool only = r->min_version || r->ciphers || r->groups;
 
 	r->min_tls = 12;
+	if (r->backend_tls && r->tls != TLS_REENCRYPT) {
+		where_enter_key(w, "backend_tls");
+		return where_wrong(w, "is for routes with tls: reencrypt");
+	}
 	if (r->tls == TLS_PASSTHROUGH && !only)
 		return 0;
 	if (r->tls == TLS_PASSTHROUGH) {
 		where_enter_key(w, r->min_version ? "min_version"
 				   : r->ciphers	  ? "ciphers"
 						  : "groups");
-		return where_wrong(w, "is for routes with tls: terminate; here the "
-				      "backend speaks TLS");
+		return where_wrong(w, "is for routes whose TLS ends here (tls: terminate "
+				      "or reencrypt)");
 	}
 	if (!l->certificates_count) {
 		where_enter_key(w, "tls");
@@ -394,7 +398,7 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l)
 
 	for (unsigned i = 0; i < l->routes_count; i++)
 		l->tls |= l->routes[i].sni_count || l->routes[i].alpn_count ||
-			  l->routes[i].tls == TLS_TERMINATE;
+			  l->routes[i].tls != TLS_PASSTHROUGH;
 	err = find_fallback(w, l);
 	if (err)
 		return err;

@@ -122,7 +122,18 @@ struct turns {
 	unsigned n;
 };
 
-enum config_tls { TLS_PASSTHROUGH, TLS_TERMINATE };
+enum config_tls { TLS_PASSTHROUGH, TLS_TERMINATE, TLS_REENCRYPT };
+
+/* TLS to the backends of a route. */
+struct backend_tls {
+	bool insecure; /* whoever it is */
+	char *ca;      /* who vouches for it; NULL: whom the system trusts */
+	char *name;    /* that its certificate must have; NULL: as `sni` */
+	char *sni;     /* asked for; NULL: the backend's name, or the client's */
+	char *certificate, *key; /* our own; NULL: none */
+};
+
+struct trust; /* tls/certs.h */
 
 struct route {
 	char *name;
@@ -136,8 +147,9 @@ struct route {
 	char **backend_names;
 	unsigned backend_names_count;
 	enum config_tls tls;
-	char *min_version;	/* of TLS that is terminated; NULL: 1.2 */
-	char *ciphers, *groups; /* OpenSSL's lists; NULL: the defaults */
+	char *min_version;		 /* of TLS that is terminated; NULL: 1.2 */
+	char *ciphers, *groups;		 /* OpenSSL's lists; NULL: the defaults */
+	struct backend_tls *backend_tls; /* NULL: the defaults */
 	enum config_send send_proxy;
 	enum config_keep_alive keep_alive;
 	enum config_balance balance;
@@ -149,8 +161,9 @@ struct route {
 	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
-	unsigned min_tls; /* 12 or 13 */
-	int64_t idle_ms;  /* 0: never */
+	unsigned min_tls;    /* 12 or 13 */
+	struct trust *trust; /* of tls/, which frees it; NULL: no TLS to backends */
+	int64_t idle_ms;     /* 0: never */
 	int64_t connect_ms;
 	int64_t slow_start_ms;
 	struct addr source_addr;

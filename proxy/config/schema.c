@@ -47,6 +47,7 @@ static const cyaml_strval_t refuse_values[] = {
 static const cyaml_strval_t tls_values[] = {
 	{ "passthrough", TLS_PASSTHROUGH },
 	{ "terminate", TLS_TERMINATE },
+	{ "reencrypt", TLS_REENCRYPT },
 };
 
 static const cyaml_strval_t check_values[] = {
@@ -99,6 +100,20 @@ static const cyaml_schema_field_t limits_fields[] = {
 	CYAML_FIELD_END,
 };
 
+#define BACKEND_TLS(key)                                                       \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
+			       struct backend_tls, key, 1, 4000)
+
+static const cyaml_schema_field_t backend_tls_fields[] = {
+	CYAML_FIELD_BOOL("insecure", CYAML_FLAG_OPTIONAL, struct backend_tls, insecure),
+	BACKEND_TLS(ca),
+	BACKEND_TLS(name),
+	BACKEND_TLS(sni),
+	BACKEND_TLS(certificate),
+	BACKEND_TLS(key),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
 			       CONFIG_NAME_MAX),
@@ -114,6 +129,8 @@ static const cyaml_schema_field_t route_fields[] = {
 				   64),
 	CYAML_FIELD_ENUM("tls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
 			 tls, tls_values, CYAML_ARRAY_LEN(tls_values)),
+	CYAML_FIELD_MAPPING_PTR("backend_tls", CYAML_FLAG_OPTIONAL, struct route,
+				backend_tls, backend_tls_fields),
 	CYAML_FIELD_STRING_PTR("min_version", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct route, min_version, 1, 8),
 	CYAML_FIELD_STRING_PTR("ciphers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,

@@ -106,7 +106,7 @@ static bool give(struct session *s, const struct session_batch *b,
 {
 	/* what a layer knows cannot be told: it stays to its end (tollgate.yaml(5)) */
 	if (s->state != ST_RELAY || s->tunnel.broken || s->tunnel.down.layer ||
-	    s->offered == b->conversation)
+	    s->tunnel.up.layer || s->offered == b->conversation)
 		return false; /* it ends here, or goes when it relays */
 	s->offered = b->conversation;
 	if (tunnel_send_now(&s->tunnel) < 0) {

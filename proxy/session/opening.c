@@ -367,6 +367,8 @@ struct outcome opening_relay(struct session *s)
 		return outcome_over(TG_END_RESOURCES, true);
 	tunnel_begin(t, s->dial.route->idle_ms);
 	t->request_waits = s->sniff;
-	t->down.readable |= t->down.layer != NULL; /* it may hold more than the socket */
+	/* a layer may hold more than the socket */
+	t->down.readable |= t->down.layer != NULL;
+	t->up.readable |= t->up.layer != NULL;
 	return opening_pump(s);
 }

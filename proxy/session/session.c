@@ -35,7 +35,8 @@ static void session_free(struct ev_dead *dead)
 static enum tg_side end_side(const struct session *s, enum tg_end reason)
 {
 	bool either = reason == TG_END_DONE || reason == TG_END_TRUNCATED ||
-		      reason == TG_END_STUCK || reason == TG_END_SILENT;
+		      reason == TG_END_STUCK || reason == TG_END_SILENT ||
+		      reason == TG_END_TLS_TRUNCATED || reason == TG_END_TLS_ERROR;
 
 	if (!either || !s->tunnel.first)
 		return tg_end_sides[reason];
@@ -130,8 +131,8 @@ static enum session_state next_state(const struct session *s)
 	case ST_HEADER:
 		return s->listener->tls && !s->dial.route ? ST_HELLO : ST_CONNECT;
 	case ST_HELLO:
-		return s->dial.route->tls == TLS_TERMINATE && s->opening ? ST_HANDSHAKE
-									 : ST_CONNECT;
+		return s->dial.route->tls != TLS_PASSTHROUGH && s->opening ? ST_HANDSHAKE
+									   : ST_CONNECT;
 	case ST_HANDSHAKE:
 		return ST_CONNECT;
 	case ST_CONNECT:

@@ -22,7 +22,8 @@
 struct loading {
 	struct config *config;
 	const struct listener *listener;
-	unsigned index; /* of its certificates */
+	const struct route *route; /* of its backends; NULL: of the listener's own */
+	unsigned index;		   /* of its certificates */
 	char *why;
 };
 
@@ -35,9 +36,14 @@ wrong(const struct loading *l, const char *file, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	(void)snprintf(l->why, CONFIG_ERROR_MAX,
-		       "listener '%s', certificates[%u]: %.200s: %s", l->listener->name,
-		       l->index, file, text);
+	if (l->route)
+		(void)snprintf(l->why, CONFIG_ERROR_MAX,
+			       "listener '%s', route '%s', backend_tls: %.200s: %s",
+			       l->listener->name, l->route->name, file, text);
+	else
+		(void)snprintf(l->why, CONFIG_ERROR_MAX,
+			       "listener '%s', certificates[%u]: %.200s: %s",
+			       l->listener->name, l->index, file, text);
 	ERR_clear_error();
 	return -EINVAL;
 }
@@ -68,6 +74,14 @@ static void warn(const struct loading *l, const char *file, const char *fmt, ...
 		return;
 	memcpy(all + had, line, (size_t)n + 1);
 	c->warnings = all;
+}
+
+/* On the main thread. */
+static uint64_t next_generation(void)
+{
+	static uint64_t generation;
+
+	return ++generation;
 }
 
 /* --- a certificate's file --- */
@@ -197,7 +211,7 @@ static int read_chain(const struct loading *l, struct cert *c, const char *key_f
 	c->not_before = time_of(X509_get0_notBefore(chain[0]));
 	c->not_after = time_of(X509_get0_notAfter(chain[0]));
 	err = read_names(c, chain[0]);
-	if (!err && !c->names_n)
+	if (!err && !c->names_n && !l->route) /* who we are to a backend may be anybody */
 		err = wrong(l, c->file, "has no DNS name");
 	if (!err)
 		err = check_key(l, key_file, c, chain[0]);
@@ -235,6 +249,56 @@ static int cert_load(const struct loading *l, const struct certificate *from,
 	return err ? err : read_chain(l, ret, key_file);
 }
 
+/* --- of backends --- */
+
+static void trust_free(struct trust *t)
+{
+	if (!t)
+		return;
+	cert_done(&t->own);
+	free(t->ca);
+	free(t);
+}
+
+static int check_ca(const struct loading *l, const char *file, const char *text)
+{
+	BIO *bio = BIO_new_mem_buf(text, -1);
+	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	int err = x ? 0 : wrong(l, file, "no certificate is in it: %s", said());
+
+	X509_free(x);
+	BIO_free(bio);
+	return err;
+}
+
+static int load_trust(struct config *c, const struct listener *ls, struct route *r,
+		      char *why)
+{
+	struct loading l = { .config = c, .listener = ls, .route = r, .why = why };
+	const struct backend_tls *b = r->backend_tls;
+	struct certificate own;
+	int err = 0;
+
+	r->trust = calloc(1, sizeof(*r->trust));
+	if (!r->trust)
+		return -ENOMEM;
+	r->trust->generation = next_generation();
+	r->trust->insecure = b && b->insecure;
+	if (b && b->ca)
+		err = read_text(&l, b->ca, &r->trust->ca);
+	if (!err && b && b->ca)
+		err = check_ca(&l, b->ca, r->trust->ca);
+	if (!err && b && b->certificate) {
+		own = (struct certificate){ .certificate = b->certificate,
+					    .key = b->key };
+		r->trust->has_own = true;
+		err = cert_load(&l, &own, &r->trust->own);
+	}
+	if (!err && b && b->insecure)
+		warn(&l, r->name, "its backends may be anybody (insecure: true)");
+	return err;
+}
+
 /* --- of all listeners --- */
 
 static void certs_free(struct certs *s)
@@ -252,6 +316,10 @@ static void release(struct config *c, void *arg)
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		certs_free(c->listeners[i].certs);
 		c->listeners[i].certs = NULL;
+		for (unsigned k = 0; k < c->listeners[i].routes_count; k++) {
+			trust_free(c->listeners[i].routes[k].trust);
+			c->listeners[i].routes[k].trust = NULL;
+		}
 	}
 }
 
@@ -270,7 +338,7 @@ static void check_routes(const struct loading *l)
 	for (unsigned i = 0; i < ls->routes_count; i++) {
 		const struct route *r = &ls->routes[i];
 
-		for (unsigned k = 0; r->tls == TLS_TERMINATE && k < r->sni_count; k++) {
+		for (unsigned k = 0; r->tls != TLS_PASSTHROUGH && k < r->sni_count; k++) {
 			const char *name = r->sni[k];
 
 			/* of a wildcard any name: one that has no certificate of its own
@@ -321,7 +389,6 @@ static int check_options(const struct listener *ls, char *why)
 
 static int load_listener(struct config *c, struct listener *ls, char *why)
 {
-	static uint64_t generation;
 	struct loading l = { .config = c, .listener = ls, .why = why };
 	int err = 0;
 
@@ -331,7 +398,7 @@ static int load_listener(struct config *c, struct listener *ls, char *why)
 	ls->certs->list = calloc(ls->certificates_count, sizeof(*ls->certs->list));
 	if (!ls->certs->list)
 		return -ENOMEM;
-	ls->certs->generation = ++generation;
+	ls->certs->generation = next_generation();
 	for (unsigned i = 0; i < ls->certificates_count && !err; i++) {
 		l.index = i;
 		err = cert_load(&l, &ls->certificates[i], &ls->certs->list[i]);
@@ -354,6 +421,11 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 			err = load_listener(c, &c->listeners[i], why);
 		if (!err)
 			err = check_options(&c->listeners[i], why);
+		for (unsigned k = 0; k < c->listeners[i].routes_count && !err; k++) {
+			if (c->listeners[i].routes[k].tls == TLS_REENCRYPT)
+				err = load_trust(c, &c->listeners[i],
+						 &c->listeners[i].routes[k], why);
+		}
 	}
 	if (err && !why[0])
 		(void)snprintf(why, CONFIG_ERROR_MAX, "certificates: %s", strerror(-err));

@@ -29,6 +29,15 @@ struct cert_pair {
 	const struct cert *rsa, *other;
 };
 
+/* Whom a route's backends must be, and who we are to them. */
+struct trust {
+	char *ca; /* PEM; NULL: whom the system trusts */
+	bool insecure;
+	bool has_own;
+	struct cert own;
+	uint64_t generation; /* as of certs */
+};
+
 struct certs {
 	struct cert *list;
 	unsigned n;
@@ -36,10 +45,10 @@ struct certs {
 };
 
 /*
- * Read those of every listener into listener->certs, to be freed with the configuration.
- * 0; or a negative errno and in `why` which file and what is wrong.  What is legal and
- * surely wrong (expired, open to others, a route whose name none has) is added to
- * c->warnings.
+ * Read those of every listener into listener->certs, and of routes into route->trust, to
+ * be freed with the configuration. 0; or a negative errno and in `why` which file and
+ * what is wrong.  What is legal and surely wrong (expired, open to others, a route whose
+ * name none has) is added to c->warnings.
  */
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 

@@ -29,10 +29,25 @@ struct entry {
 	SSL_CTX *ctx;
 };
 
+/* Towards backends. */
+struct client {
+	struct client *next;
+	uint64_t generation; /* of trust */
+	SSL_CTX *ctx;
+};
+
+struct known {
+	struct known *next;
+	const struct backend *backend; /* of this configuration */
+	SSL_SESSION *session;
+};
+
 struct tls_worker {
 	OSSL_LIB_CTX *lib;
 	EVP_CIPHER *cipher; /* of tickets; fetched once */
 	struct entry *buckets[BUCKETS];
+	struct client *clients;
+	struct known *known[BUCKETS];
 };
 
 int context_open(struct worker *w)
@@ -47,6 +62,26 @@ int context_open(struct worker *w)
 	return t->cipher ? 0 : -ENOMEM;
 }
 
+static void forget_clients(struct tls_worker *t)
+{
+	struct client *c;
+
+	while ((c = t->clients)) {
+		t->clients = c->next;
+		SSL_CTX_free(c->ctx);
+		free(c);
+	}
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct known *k;
+
+		while ((k = t->known[i])) {
+			t->known[i] = k->next;
+			SSL_SESSION_free(k->session);
+			free(k);
+		}
+	}
+}
+
 void context_forget(struct worker *w)
 {
 	for (unsigned i = 0; i < BUCKETS; i++) {
@@ -58,6 +93,7 @@ void context_forget(struct worker *w)
 			free(e);
 		}
 	}
+	forget_clients(w->tls);
 }
 
 void context_close(struct worker *w)
@@ -215,4 +251,117 @@ struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
 	}
 	*head = e;
 	return e->ctx;
+}
+
+/* --- towards backends --- */
+
+static int add_ca(struct tls_worker *t, SSL_CTX *ctx, const char *pem)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	BIO *bio;
+	int ok = 1;
+
+	if (!pem)
+		return SSL_CTX_set_default_verify_paths(ctx) == 1 ? 0 : -EINVAL;
+	bio = BIO_new_mem_buf(pem, -1);
+	while (bio && ok) {
+		X509 *x = X509_new_ex(t->lib, NULL);
+
+		if (!x || !PEM_read_bio_X509(bio, &x, NULL, NULL)) {
+			X509_free(x);
+			break;
+		}
+		ok = X509_STORE_add_cert(store, x);
+		X509_free(x);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return ok ? 0 : -EINVAL;
+}
+
+static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(t->lib, NULL, TLS_client_method());
+	int err = ctx ? 0 : -ENOMEM;
+
+	if (!err) {
+		set_defaults(ctx);
+		/* sessions are kept here, one a backend */
+		(void)SSL_CTX_set_session_cache_mode(
+			ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_set_verify(
+			ctx, trust->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+		err = add_ca(t, ctx, trust->ca);
+	}
+	if (!err && trust->has_own)
+		err = add_cert(t, ctx, &trust->own);
+	if (!err)
+		return ctx;
+	log_limited(LOG_ERROR, "TLS to backends: OpenSSL refuses it: %s",
+		    ERR_reason_error_string(ERR_peek_error()));
+	ERR_clear_error();
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust)
+{
+	struct tls_worker *t = w->tls;
+	struct client *c = t->clients;
+
+	while (c && c->generation != trust->generation)
+		c = c->next;
+	if (c)
+		return c->ctx;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	*c = (struct client){ .next = t->clients,
+			      .generation = trust->generation,
+			      .ctx = make_client(t, trust) };
+	if (!c->ctx) {
+		free(c);
+		return NULL;
+	}
+	t->clients = c;
+	return c->ctx;
+}
+
+static struct known **known_of(struct tls_worker *t, const struct backend *b)
+{
+	struct known **k = &t->known[util_hash(&b, sizeof(b)) % BUCKETS];
+
+	while (*k && (*k)->backend != b)
+		k = &(*k)->next;
+	return k;
+}
+
+struct ssl_session_st *context_session(struct worker *w, const struct backend *b)
+{
+	struct known *k = *known_of(w->tls, b);
+	SSL_SESSION *s = k ? k->session : NULL;
+
+	if (!s)
+		return NULL;
+	/* a ticket of 1.3 is used once: the backend gives another */
+	if (SSL_SESSION_get_protocol_version(s) == TLS1_3_VERSION)
+		k->session = NULL;
+	else if (!SSL_SESSION_up_ref(s))
+		return NULL;
+	return s;
+}
+
+void context_keep(struct worker *w, const struct backend *b,
+		  struct ssl_session_st *session)
+{
+	struct known **k = known_of(w->tls, b);
+
+	if (!*k) {
+		*k = calloc(1, sizeof(**k));
+		if (!*k)
+			return;
+		(*k)->backend = b;
+	}
+	SSL_SESSION_free((*k)->session);
+	(*k)->session = SSL_SESSION_up_ref(session) ? session : NULL;
 }

@@ -12,6 +12,7 @@
 
 struct ssl_ctx_st;
 struct ssl_st;
+struct ssl_session_st;
 
 /* SSL_CTX_set_alpn_select_cb(3) */
 typedef int (*context_choose_fn)(struct ssl_st *ssl, const unsigned char **out,
@@ -21,6 +22,16 @@ typedef int (*context_choose_fn)(struct ssl_st *ssl, const unsigned char **out,
 /* Before the worker starts: 0 or -ENOMEM; and at its end. */
 int context_open(struct worker *w);
 void context_close(struct worker *w);
+
+/*
+ * The context of connections to the backends of a route, and the session that was made
+ * with one of them last: an own reference, to be resumed, or NULL.  keep: takes a
+ * reference.
+ */
+struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust);
+struct ssl_session_st *context_session(struct worker *w, const struct backend *b);
+void context_keep(struct worker *w, const struct backend *b,
+		  struct ssl_session_st *session);
 
 /* A new configuration: forget those of others.  On the worker's thread. */
 void context_forget(struct worker *w);

@@ -7,6 +7,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "base/util.h"
 #include "net/worker.h"
@@ -30,6 +31,7 @@ struct stream {
 	struct conn *conn;
 	SSL *ssl;
 	const struct route *route;
+	const struct backend *backend; /* its other end; NULL: a client */
 	uint8_t *head; /* what was read before, until the layer has read it */
 	size_t head_n, head_at;
 	struct sums sums[TG_DIR_MAX];
@@ -289,6 +291,16 @@ static void refuse_name(struct conn *c, bool named)
 	(void)conn_raw_write(c, named ? unrecognized : missing, sizeof(missing));
 }
 
+/* From now on the conn has a layer. */
+static void begin(struct stream *s, BIO *bio)
+{
+	SSL_set_bio(s->ssl, bio, bio);
+	SSL_set_app_data(s->ssl, s);
+	SSL_set_msg_callback(s->ssl, on_message);
+	SSL_set_msg_callback_arg(s->ssl, s);
+	s->conn->layer = &s->layer;
+}
+
 static int set_options(SSL *ssl, const struct stream_options *o)
 {
 	const uint16_t ids[2] = { o->listener, o->route->id };
@@ -360,13 +372,86 @@ int stream_open(struct conn *c, const struct stream_options *o)
 		return -ENOMEM;
 	}
 	memcpy(s->head, o->head, o->head_n);
-	SSL_set_bio(s->ssl, bio, bio);
-	SSL_set_app_data(s->ssl, s);
-	SSL_set_msg_callback(s->ssl, on_message);
-	SSL_set_msg_callback_arg(s->ssl, s);
+	begin(s, bio);
 	SSL_set_accept_state(s->ssl);
-	c->layer = &s->layer;
 	return 0;
+}
+
+/* --- opening, to a backend --- */
+
+/* SSL_CTX_sess_set_new_cb(3): 0, as we take a reference of our own. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+	const struct stream *s = SSL_get_app_data(ssl);
+
+	if (s->backend)
+		context_keep(s->conn->worker, s->backend, session);
+	return 0;
+}
+
+static int offer_protocol(SSL *ssl, const struct conn *client)
+{
+	const unsigned char *name = NULL;
+	unsigned char list[256];
+	unsigned n = 0;
+
+	if (client && client->layer)
+		SSL_get0_alpn_selected(stream_of(client)->ssl, &name, &n);
+	if (!n)
+		return 0;
+	list[0] = (unsigned char)n;
+	memcpy(list + 1, name, n);
+	return SSL_set_alpn_protos(ssl, list, n + 1) == 0 ? 0 : -ENOMEM;
+}
+
+static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)
+{
+	SSL_SESSION *session;
+
+	if (t->sni[0] && !SSL_set_tlsext_host_name(ssl, t->sni))
+		return -ENOMEM;
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (t->name[0] && !SSL_set1_host(ssl, t->name))
+		return -ENOMEM;
+	session = context_session(c->worker, t->backend);
+	if (session)
+		(void)SSL_set_session(ssl, session);
+	SSL_SESSION_free(session);
+	return offer_protocol(ssl, t->client);
+}
+
+int stream_connect(struct conn *c, const struct stream_target *t)
+{
+	SSL_CTX *ctx = context_to(c->worker, t->route->trust);
+	struct stream *s = ctx ? calloc(1, sizeof(*s)) : NULL;
+	BIO *bio;
+
+	if (!s)
+		return ctx ? -ENOMEM : -EINVAL;
+	SSL_CTX_sess_set_new_cb(ctx, on_session);
+	*s = (struct stream){ .layer.ops = &ops,
+			      .conn = c,
+			      .route = t->route,
+			      .backend = t->backend,
+			      .ssl = SSL_new(ctx) };
+	bio = s->ssl ? bio_of(s) : NULL;
+	if (!bio || set_target(c, s->ssl, t) < 0) {
+		BIO_free(bio);
+		SSL_free(s->ssl);
+		free(s);
+		return -ENOMEM;
+	}
+	begin(s, bio);
+	SSL_set_connect_state(s->ssl);
+	return 0;
+}
+
+bool stream_is_distrusted(const struct conn *c, const char **why)
+{
+	long result = SSL_get_verify_result(stream_of(c)->ssl);
+
+	*why = X509_verify_cert_error_string(result);
+	return result != X509_V_OK;
 }
 
 /* --- the handshake --- */

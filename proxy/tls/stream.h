@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS as a layer on a conn, the server's end of it.  The whole ClientHello was read
+ * TLS as a layer on a conn.  Of a client's the whole ClientHello was read
  * before, so its route and certificate are known, and it is what the layer reads first.
  *
  * Truth: OpenSSL tells each record's header and what was in it (SSL_set_msg_callback),
@@ -33,11 +33,27 @@ struct stream_options {
  */
 int stream_open(struct conn *c, const struct stream_options *o);
 
+/* Of a connection to a backend. */
+struct stream_target {
+	const struct route *route; /* its trust */
+	const struct backend *backend;
+	const char *sni; /* asked for; "": none */
+	const char
+		*name; /* that its certificate must have; "": any, of those it trusts */
+	const struct conn *client; /* whose protocol is offered, if it has one; or NULL */
+};
+
+/* 0 or a negative errno. */
+int stream_connect(struct conn *c, const struct stream_target *t);
+
 /*
  * Go on with the handshake: 0 when it is done, -EAGAIN, or -EPROTO with the reason in
  * *why.  An alert was sent, if there was one to send.
  */
 int stream_handshake(struct conn *c, enum tg_end *why);
+
+/* After a handshake with a backend that failed: was it the certificate? */
+bool stream_is_distrusted(const struct conn *c, const char **why);
 
 /* After the handshake: was a session resumed? */
 bool stream_is_resumed(const struct conn *c);

@@ -177,6 +177,66 @@ page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
 	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 -alpn h2 | grep -q "^New"
 }
 
+# start_reencrypt BACKEND-TLS [CERTIFICATE [CA]]: to an echo that has a certificate of the test
+start_reencrypt() {
+	start_proxy < <(printf '%s\n' 'listeners:' \
+		'  - name: web' \
+		'    address: "192.0.2.2:8443"' \
+		"    certificates: [{ certificate: $DIR/app.pem, key: $DIR/app.key }]" \
+		'    routes:' \
+		"      - { name: app, sni: [app.example.org], tls: reencrypt, $1 backends: [\"198.51.100.1:3000\"] }")
+	start_exporter
+	start echo backend "$SECURE" echo 198.51.100.1:3000 "$DIR/${2:-rsa}.pem" "$DIR/${2:-rsa}.key" ${3:+"$3"}
+	within 10 listening backend 3000
+}
+
+@test "re-encrypted to a backend whose certificate is verified: five books on both legs, sessions reused" {
+	start_reencrypt "send_proxy: none, backend_tls: { ca: $DIR/root.pem },"
+	local version
+	for version in 1.2 1.3; do
+		clients "all$version" --connections 500 --parallel 8 --ending all --version "$version" --bytes 60000 --seed 9
+	done
+	within 20 sockets_closed
+	five_checks
+	[ "$(grep -c resumed "$DIR/echo.log")" -gt 500 ]
+	equal 1000 "$(page tollgate_tls_connections_total)" "connections of clients"
+	equal 1000 "$(fresh_scrape | metric tollgate_tls_connections_total 'listener="web"' 'leg="upstream"')" "to the backend"
+	equal "$(page tollgate_app_bytes_total 'direction="tx"')" \
+		"$(fresh_scrape | metric tollgate_app_bytes_total 'listener="web"' 'leg="upstream"' 'direction="rx"')" \
+		"what the backend said, in order, less what a reset threw away" ||
+		[ "$(fresh_scrape | metric tollgate_proxy_undelivered_bytes_total 'listener="web"')" -gt 0 ]
+}
+
+@test "a backend that is not trusted is refused by that name, and a client certificate is shown where it is asked for" {
+	start_reencrypt "backend_tls: { name: other.example.org, ca: $DIR/root.pem },"
+	! clients one --connections 1 || false
+	within 5 refused_is backend_not_trusted 1
+	grep -q "198.51.100.1:3000: its certificate is not trusted: hostname mismatch" "$DIR/proxy.log" ||
+		grep -qi "not trusted: .*hostname" "$DIR/proxy.log"
+	stop "$proxy_pid"
+	stop "$echo_pid"
+	stop "$exporter_pid"
+	# nobody vouches for it
+	start_reencrypt ""
+	! clients two --connections 1 || false
+	within 5 refused_is backend_not_trusted 2
+	stop "$proxy_pid"
+	stop "$echo_pid"
+	stop "$exporter_pid"
+	# it asks who we are
+	issue gate "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:gate.example.org"
+	start_reencrypt "backend_tls: { ca: $DIR/root.pem, certificate: $DIR/gate.pem, key: $DIR/gate.key }," rsa "$DIR/root.pem"
+	clients three --connections 20 --bytes 2000
+	# a backend that speaks no TLS
+	stop "$echo_pid"
+	start echo backend "$SECURE" echo 198.51.100.1:3000
+	within 10 listening backend 3000
+	! clients four --connections 1 || false
+	within 5 refused_is backend_tls_failed 1
+	within 10 sockets_closed
+	five_checks
+}
+
 @test "a certificate that is replaced 20 times under load: no handshake fails, and the new one is served" {
 	start_tls
 	start busy client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \

@@ -2,7 +2,7 @@
 /*
  * TLS clients that count, and an echo for what is behind the gate.
  *
- *   secure echo ADDR:PORT
+ *   secure echo ADDR:PORT [CERTIFICATE KEY [CA]]   with these by TLS, of clients of CA
  *   secure hello ADDR:PORT --name NAME [--ending close|reset|cut]
  *   secure load ADDR:PORT --name NAME --ca FILE [--connections N] [--parallel P] [--seed
  * S]
@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,7 @@ static int socket_to(const struct addr *a, bool listens)
 	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (!listens) {
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
@@ -91,12 +93,54 @@ static int socket_to(const struct addr *a, bool listens)
 
 /* --- echo --- */
 
+static SSL_CTX *echo_ctx;
+
+static void echo_secure(int fd)
+{
+	SSL *ssl = SSL_new(echo_ctx);
+	char buf[CHUNK];
+	int n;
+
+	(void)SSL_set_fd(ssl, fd);
+	if (SSL_accept(ssl) == 1) {
+		if (SSL_session_reused(ssl))
+			fprintf(stderr, "resumed\n");
+		while ((n = SSL_read(ssl, buf, sizeof(buf))) > 0 &&
+		       SSL_write(ssl, buf, n) == n)
+			;
+		(void)SSL_shutdown(ssl);
+		(void)shutdown(fd, SHUT_WR);
+		while (SSL_read(ssl, buf, sizeof(buf)) > 0)
+			;
+	}
+	SSL_free(ssl);
+}
+
+static int make_echo_context(const char *cert, const char *key, const char *ca)
+{
+	echo_ctx = SSL_CTX_new(TLS_server_method());
+	if (!echo_ctx || SSL_CTX_use_certificate_chain_file(echo_ctx, cert) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(echo_ctx, key, SSL_FILETYPE_PEM) != 1)
+		return -1;
+	if (!ca)
+		return 0;
+	SSL_CTX_set_verify(echo_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			   NULL);
+	(void)SSL_CTX_set_session_id_context(echo_ctx, (const unsigned char *)"echo", 4);
+	return SSL_CTX_load_verify_locations(echo_ctx, ca, NULL) == 1 ? 0 : -1;
+}
+
 static void *echo_one(void *arg)
 {
 	int fd = (int)(intptr_t)arg;
 	char buf[CHUNK];
 	ssize_t n;
 
+	if (echo_ctx) {
+		echo_secure(fd);
+		close(fd);
+		return NULL;
+	}
 	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
 		for (ssize_t at = 0, k; at < n; at += k) {
 			k = send(fd, buf + at, (size_t)(n - at), MSG_NOSIGNAL);
@@ -462,6 +506,11 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || addr_parse(argv[2], &opt.to) < 0)
 		return usage();
+	if (strcmp(argv[1], "echo") == 0 && argc >= 5 &&
+	    make_echo_context(argv[3], argv[4], argv[5]) < 0) {
+		ERR_print_errors_fp(stderr);
+		return 1;
+	}
 	if (strcmp(argv[1], "echo") == 0)
 		return echo(&opt.to);
 	optind = 3;

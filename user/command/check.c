@@ -53,8 +53,10 @@ static void show_route(const struct listener *l, const struct route *r)
 	show_list("; from", r->from, r->from_count);
 	if (r->priority)
 		printf("; priority %d", r->priority);
-	if (r->tls == TLS_TERMINATE)
+	if (r->tls != TLS_PASSTHROUGH)
 		printf("; TLS ends here, %s or later", r->min_tls == 13 ? "1.3" : "1.2");
+	if (r->tls == TLS_REENCRYPT)
+		printf(", and begins anew to the backend");
 	if (r == l->fallback_route)
 		printf("; and what cannot be decided");
 	printf("; %s\n",

@@ -148,6 +148,10 @@ static const struct {
 	{ TG_END_TLS_RESET, "it reset in the middle of its TLS handshake", "" },
 	{ TG_END_TLS_TRUNCATED, "it ended without TLS' word that this is its end",
 	  "what came before was delivered; an attacker could have cut it off" },
+	{ TG_END_BACKEND_TLS, "the backend's TLS handshake failed",
+	  "does it speak TLS on that port, and one of our versions?" },
+	{ TG_END_BACKEND_TRUST, "the backend's certificate was not trusted",
+	  "backend_tls: ca and name of the route, or a new certificate of the backend" },
 	{ TG_END_TLS_ERROR, "a record of it could not be decrypted, or broke a rule",
 	  "look at the client and the network to it" },
 };

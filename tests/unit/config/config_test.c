@@ -56,66 +56,62 @@ struct wrong {
 	const char *from, *to, *says;
 };
 
+static const struct wrong wrong_cases[] = {
+	{ "send_proxy: v2", "send_proxi: v2", "x.yaml:10:9: Unexpected key: send_proxi" },
+	{ "send_proxy: v2", "send_proxy: v3", "x.yaml:10:21: " },
+	{ "connections: 10000", "connections: ten", "x.yaml:5:28: " },
+	{ "connect: 5s", "connect: 5q", "x.yaml:18:22: timeouts.connect: '5q'" },
+	{ "0.0.0.0:8080", "0.0.0.0:80800", "x.yaml:15:14: listeners[1].address: " },
+	{ "10.0.0.0/8", "10.0.0.1/8",
+	  "x.yaml:4:30: listeners[0].proxy_protocol.from[0]: '10.0.0.1/8'" },
+	{ "10.0.0.5:443", "10.0.0.5", "listeners[0].routes[0].backends[0]: '10.0.0.5'" },
+	{ "[::1]:443", "[::1:443", "listeners[0].routes[0].backends[1]" },
+	{ "\"*.git.example.org\"", "git.example.org", "is in an earlier route already" },
+	{ "*.git.example.org", "~(x", "'~(x': missing closing parenthesis at" },
+	{ "    routes:\n", "    fallback: none\n    routes:\n",
+	  "listeners[0].fallback: there is no route 'none' here" },
+	{ "git.example.org,", "git_ex ample,", "listeners[0].routes[0].sni[0]" },
+	{ "        sni: [\"*\"]\n", "", "route 'rest' has no 'sni'" },
+	{ "name: plain", "name: tls", "x.yaml:14:11: listeners[1].name: a second" },
+	{ "name: plain", "name: 9plain", "listeners[1].name: '9plain'" },
+	{ "    address: \"0.0.0.0:8080\"\n", "",
+	  "Missing required mapping field: address" },
+	{ "10.0.0.5:443", "10.0.0.5:443 weight=257",
+	  "'weight=257' is not weight=0 to 256" },
+	{ "[::1]:443", "10.0.0.5:443", "'10.0.0.5:443' is here already" },
+	{ "send_proxy: v2", "health: { interval: 1x }", "health.interval: '1x'" },
+	{ "send_proxy: v2", "balance: best", "x.yaml:10:18: " },
+	{ "timeouts:", "dns: { servers: [a] }\ntimeouts:", "dns.servers[0]: 'a'" },
+	{ "idle: 4h", "idle: 0s", "timeouts.idle" },
+	{ "timeouts:", "hello_bytes: 1\ntimeouts:", "x.yaml:18:14: hello_bytes: 1" },
+	{ "send_proxy: v2", "tls: terminate",
+	  "routes[0].tls: the listener has no 'certificates'" },
+	{ "send_proxy: v2", "min_version: \"1.3\"",
+	  "min_version: is for routes whose TLS ends here" },
+	{ "send_proxy: v2", "groups: X25519", "groups: is for routes whose" },
+	{ "send_proxy: v2", "tls: ends", "x.yaml:10:14: " },
+	{ "send_proxy: v2", "backend_tls: { insecure: true }",
+	  "backend_tls: is for routes with tls: reencrypt" },
+	{ "timeouts:", "timeouts: { handshake: 0s }\ntimeouts:", "x.yaml:" },
+	{ "    routes:\n", "    routes: [\n", "x.yaml:" },
+};
+
 static void wrong_values_are_refused_with_place_and_key(void)
 {
-	static const struct wrong cases[] = {
-		{ "send_proxy: v2", "send_proxi: v2",
-		  "x.yaml:10:9: Unexpected key: send_proxi" },
-		{ "send_proxy: v2", "send_proxy: v3", "x.yaml:10:21: " },
-		{ "connections: 10000", "connections: ten", "x.yaml:5:28: " },
-		{ "connect: 5s", "connect: 5q", "x.yaml:18:22: timeouts.connect: '5q'" },
-		{ "0.0.0.0:8080", "0.0.0.0:80800",
-		  "x.yaml:15:14: listeners[1].address: " },
-		{ "10.0.0.0/8", "10.0.0.1/8",
-		  "x.yaml:4:30: listeners[0].proxy_protocol.from[0]: '10.0.0.1/8'" },
-		{ "10.0.0.5:443", "10.0.0.5",
-		  "listeners[0].routes[0].backends[0]: '10.0.0.5'" },
-		{ "[::1]:443", "[::1:443", "listeners[0].routes[0].backends[1]" },
-		{ "\"*.git.example.org\"", "git.example.org",
-		  "is in an earlier route already" },
-		{ "*.git.example.org", "~(x", "'~(x': missing closing parenthesis at" },
-		{ "    routes:\n", "    fallback: none\n    routes:\n",
-		  "listeners[0].fallback: there is no route 'none' here" },
-		{ "git.example.org,", "git_ex ample,", "listeners[0].routes[0].sni[0]" },
-		{ "        sni: [\"*\"]\n", "", "route 'rest' has no 'sni'" },
-		{ "name: plain", "name: tls",
-		  "x.yaml:14:11: listeners[1].name: a second" },
-		{ "name: plain", "name: 9plain", "listeners[1].name: '9plain'" },
-		{ "    address: \"0.0.0.0:8080\"\n", "",
-		  "Missing required mapping field: address" },
-		{ "10.0.0.5:443", "10.0.0.5:443 weight=257",
-		  "'weight=257' is not weight=0 to 256" },
-		{ "[::1]:443", "10.0.0.5:443", "'10.0.0.5:443' is here already" },
-		{ "send_proxy: v2", "health: { interval: 1x }", "health.interval: '1x'" },
-		{ "send_proxy: v2", "balance: best", "x.yaml:10:18: " },
-		{ "timeouts:", "dns: { servers: [a] }\ntimeouts:",
-		  "dns.servers[0]: 'a'" },
-		{ "idle: 4h", "idle: 0s", "timeouts.idle" },
-		{ "timeouts:", "hello_bytes: 1\ntimeouts:",
-		  "x.yaml:18:14: hello_bytes: 1" },
-		{ "send_proxy: v2", "tls: terminate",
-		  "routes[0].tls: the listener has no 'certificates'" },
-		{ "send_proxy: v2", "min_version: \"1.3\"",
-		  "min_version: is for routes with tls: terminate" },
-		{ "send_proxy: v2", "groups: X25519", "groups: is for routes with" },
-		{ "send_proxy: v2", "tls: ends", "x.yaml:10:14: " },
-		{ "timeouts:", "timeouts: { handshake: 0s }\ntimeouts:", "x.yaml:" },
-		{ "    routes:\n", "    routes: [\n", "x.yaml:" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const char *at = strstr(base_text, cases[i].from);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong_cases); i++) {
+		const char *at = strstr(base_text, wrong_cases[i].from);
 		struct config *c = NULL;
 		char text[2048];
 		int n;
 
 		n = snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - base_text),
-			     base_text, cases[i].to, at + strlen(cases[i].from));
+			     base_text, wrong_cases[i].to,
+			     at + strlen(wrong_cases[i].from));
 		CHECK_INT(-EINVAL, config_parse("x.yaml", text, (size_t)n, &c, why));
 		CHECK(c == NULL);
-		CHECK(strstr(why, cases[i].says));
+		CHECK(strstr(why, wrong_cases[i].says));
 		if (t_failed) {
-			printf("# '%s' said: %s\n", cases[i].to, why);
+			printf("# '%s' said: %s\n", wrong_cases[i].to, why);
 			return;
 		}
 	}
