@@ -201,6 +201,7 @@ struct hello_book {
 	/* of those whose TLS ends here: handshakes that were done */
 	__u64 handshakes[TG_TLS_MAX];
 	__u64 handshakes_resumed; /* of all of these */
+	__u64 expires_unix; /* gauge: the first of its certificates that will, or 0 */
 	struct tcp_hist handshake_us;
 };
 
@@ -309,7 +310,10 @@ struct proxy_event {
 	__u8 ech_outer;	   /* the server name is the public one of an encrypted hello */
 	__u16 tls_version; /* the highest offered; 0: no ClientHello was read */
 	__u8 alpn_len;
-	__u8 pad;
+	__u8 tls_resumed;
+	__u16 tls_used; /* version of TLS that ended here, as on the wire; 0: none did */
+	__u16 backend_tls_used; /* the same to the backend */
+	__u32 pad;
 	__u64 down_payload_bytes[TG_DIR_MAX]; /* PROXY headers not included */
 	__u64 up_payload_bytes[TG_DIR_MAX];
 	/* read from the client and never written to the backend; the other way */

@@ -8,6 +8,7 @@
  *   HELLO version              ──────►
  *                              ◄──────  LISTENER address, socket   for each
  *                              ◄──────  HEALTH name, addresses     for each backend
+ *                              ◄──────  TICKETS keys of TLS sessions
  *                              ◄──────  LISTENERS_END
  *   READY: which sockets it uses ────►  every thread runs, none accepts yet
  *                              ◄──────  GO: it does not accept any more
@@ -48,6 +49,7 @@ enum handover_type {
 	HANDOVER_COMMIT,
 	HANDOVER_DONE,
 	HANDOVER_ACCEPTING,
+	HANDOVER_TICKETS,
 };
 
 /* One message; data is the receiver's until the next, descriptors are its to close. */

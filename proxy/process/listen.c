@@ -18,6 +18,7 @@
 #include "base/sandbox.h"
 #include "base/sockets.h"
 #include "process/listen.h"
+#include "tls/certs.h"
 
 /*
  * Rows that no configuration has any more, and that are shown by their own names all the
@@ -153,8 +154,11 @@ void listener_in_force(struct proxy *p, struct config *c)
 {
 	uint64_t number = p->state->configuration + 1;
 
-	for (unsigned i = 0; i < c->listeners_count; i++)
+	for (unsigned i = 0; i < c->listeners_count; i++) {
 		book_set(&c->listeners[i].slot->configured, number);
+		book_set(&c->listeners[i].hellos->expires_unix,
+			 (uint64_t)certs_expire(c->listeners[i].certs));
+	}
 	config_each_backend(c, slot_in_force, &number);
 	book_set(&p->state->configuration, number);
 }

@@ -12,6 +12,7 @@
 #include "process/orders.h"
 #include "process/upgrade.h"
 #include "session/session.h"
+#include "tls/tickets.h"
 
 #define SESSION_PATIENCE_MS 2000 /* its connections stand still meanwhile */
 #define ACCEPT_PATIENCE_MS  3000 /* nobody accepts meanwhile */
@@ -81,6 +82,20 @@ static int add_health(const struct handover_message *m)
 	return 0;
 }
 
+/* Sessions of TLS that begin here are resumed there, and go on to be. */
+static int take_tickets(struct handover_message *m)
+{
+	struct ticket_ring ring;
+
+	if (m->len != sizeof(ring))
+		return -EPROTO;
+	memcpy(&ring, m->data, sizeof(ring));
+	tickets_import(&ring);
+	explicit_bzero(&ring, sizeof(ring));
+	explicit_bzero(m->data, m->len);
+	return 0;
+}
+
 int upgrade_begin(int fd, uint32_t version, struct inherited **ret, unsigned *n)
 {
 	const struct hello_message hello = { version, TG_ABI_VERSION };
@@ -95,9 +110,10 @@ int upgrade_begin(int fd, uint32_t version, struct inherited **ret, unsigned *n)
 		err = handover_receive(&h, &m);
 		if (err || m.type == HANDOVER_LISTENERS_END)
 			break;
-		err = m.type == HANDOVER_LISTENER ? add_inherited(ret, n, &m)
-		      : m.type == HANDOVER_HEALTH ? add_health(&m)
-						  : -EPROTO;
+		err = m.type == HANDOVER_LISTENER  ? add_inherited(ret, n, &m)
+		      : m.type == HANDOVER_HEALTH  ? add_health(&m)
+		      : m.type == HANDOVER_TICKETS ? take_tickets(&m)
+						   : -EPROTO;
 	}
 	handover_message_clear(&m);
 	if (err) {
@@ -350,6 +366,17 @@ static int give_health(const struct handover *h)
 	return err;
 }
 
+static int give_tickets(const struct handover *h)
+{
+	struct ticket_ring ring;
+	int err;
+
+	tickets_export(&ring);
+	err = handover_send(h, HANDOVER_TICKETS, &ring, sizeof(ring), NULL, 0);
+	explicit_bzero(&ring, sizeof(ring));
+	return err;
+}
+
 static int greet(const struct handover *h, struct handover_message *m)
 {
 	struct hello_message hello;
@@ -469,6 +496,8 @@ static int prepare(const struct handover *h, struct proxy *p, const struct confi
 		err = give_listeners(h, p, c, fds);
 	if (!err)
 		err = give_health(h);
+	if (!err)
+		err = give_tickets(h);
 	if (!err)
 		err = handover_send(h, HANDOVER_LISTENERS_END, NULL, 0, NULL, 0);
 	return err ? err : handover_expect(h, HANDOVER_READY, m);

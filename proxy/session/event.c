@@ -12,6 +12,7 @@
 #include "book/ends.h"
 #include "codec/ja4.h"
 #include "session/state.h"
+#include "tls/stream.h"
 
 /* Whole names only, as many as have place. */
 static uint8_t alpn_fitting(const struct hello *h)
@@ -131,6 +132,9 @@ void session_tell(const struct session *s, enum tg_end reason, enum tg_side side
 	say_socket(s, &s->tunnel.up, &s->dial.addr, &e.up, e.up_payload_bytes);
 	if (s->heard)
 		say_heard(s->heard, &e);
+	e.tls_used = stream_version(&s->tunnel.down);
+	e.tls_resumed = e.tls_used && stream_is_resumed(&s->tunnel.down);
+	e.backend_tls_used = stream_version(&s->tunnel.up);
 	writer_event(session_worker(s)->proxy->writer, &e);
 }
 

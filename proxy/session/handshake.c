@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session in HANDSHAKE: TLS of a route that terminates it. */
 #include <errno.h>
-#include <string.h>
 
 #include "base/util.h"
 #include "session/state.h"
@@ -13,7 +12,7 @@ static void note_done(const struct session *s)
 	const struct conn *down = &s->tunnel.down;
 	struct hello_book *book = s->listener->hellos;
 	int64_t age_us = (int64_t)(util_now_ns() / 1000) - s->tunnel.began_ms * 1000;
-	bool is_13 = strcmp(stream_version(down), "TLSv1.3") == 0;
+	bool is_13 = stream_version(down) == 0x0304;
 
 	book_add(&book->handshakes[is_13 ? TG_TLS_13 : TG_TLS_12], 1);
 	if (stream_is_resumed(down))

@@ -432,6 +432,17 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 	return err;
 }
 
+time_t certs_expire(const struct certs *certs)
+{
+	time_t first = 0;
+
+	for (unsigned i = 0; certs && i < certs->n; i++) {
+		if (!first || certs->list[i].not_after < first)
+			first = certs->list[i].not_after;
+	}
+	return first;
+}
+
 /* --- choosing --- */
 
 /* "*.example.org" has a.example.org, and neither a.b.example.org nor example.org. */

@@ -52,6 +52,9 @@ struct certs {
  */
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 
+/* When the first of them expires, or has; 0 of none. */
+time_t certs_expire(const struct certs *certs);
+
 /*
  * For a server name, which is lower case, or "" for none: one that has the name, before
  * one whose wildcard has it (RFC 6125 6.4.3), before the default.  False: none is for it.

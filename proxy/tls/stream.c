@@ -509,7 +509,9 @@ bool stream_is_resumed(const struct conn *c)
 	return SSL_session_reused(stream_of(c)->ssl);
 }
 
-const char *stream_version(const struct conn *c)
+uint16_t stream_version(const struct conn *c)
 {
-	return c->layer ? SSL_get_version(stream_of(c)->ssl) : "";
+	const SSL *ssl = c->layer ? stream_of(c)->ssl : NULL;
+
+	return ssl && SSL_is_init_finished(ssl) ? (uint16_t)SSL_version(ssl) : 0;
 }

@@ -58,7 +58,7 @@ bool stream_is_distrusted(const struct conn *c, const char **why);
 /* After the handshake: was a session resumed? */
 bool stream_is_resumed(const struct conn *c);
 
-/* "TLSv1.3" and so on; "" of a conn without. */
-const char *stream_version(const struct conn *c);
+/* 0x0303 of 1.2, 0x0304 of 1.3, when it is known; 0 of a conn without a layer. */
+uint16_t stream_version(const struct conn *c);
 
 #endif

@@ -66,6 +66,30 @@ void tickets_rotate(int64_t now_ms)
 	pthread_mutex_unlock(&lock);
 }
 
+void tickets_export(struct ticket_ring *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	pthread_mutex_lock(&lock);
+	ret->since_ms = since_ms;
+	for (int i = 0; i < KEYS; i++) {
+		ret->have[i] = have[i];
+		if (have[i])
+			ret->keys[i] = keys[i];
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void tickets_import(const struct ticket_ring *ring)
+{
+	pthread_mutex_lock(&lock);
+	since_ms = ring->since_ms;
+	for (int i = 0; i < KEYS; i++) {
+		have[i] = ring->have[i];
+		keys[i] = ring->keys[i];
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 void tickets_clear(void)
 {
 	pthread_mutex_lock(&lock);

@@ -30,6 +30,16 @@ bool tickets_find(const uint8_t name[16], struct ticket_key *ret, bool *old);
 /* Called now and then: a key that is TICKETS_LIFE_MS old becomes the one before. */
 void tickets_rotate(int64_t now_ms);
 
+/* All of them, for a successor of this host, whose clock is ours. */
+struct ticket_ring {
+	int64_t since_ms; /* of CLOCK_MONOTONIC: when the current one began */
+	uint8_t have[8];  /* of three: is there one? */
+	struct ticket_key keys[3];
+};
+
+void tickets_export(struct ticket_ring *ret);
+void tickets_import(const struct ticket_ring *ring);
+
 /* For tests: forget all. */
 void tickets_clear(void);
 

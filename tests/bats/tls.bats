@@ -156,6 +156,11 @@ page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
 		'direction="tx"')" "what the backend got"
 	equal 0 "$(page tollgate_tls_partial_bytes_total)" partial
 	five_checks
+	# the first of them expires in 90 days
+	local days=$((($(page tollgate_tls_certificate_expiry_timestamp_seconds) - $(date +%s)) / 86400))
+	[ "$days" = 89 ] || [ "$days" = 90 ]
+	at gate curl -fsS "http://127.0.0.1:9980/records?last=2000" | jq -e 'map(select(.book == "proxy")) | length > 100 and
+		all(.tls_used == "1.3" and .tls_resumed == false and .backend_tls_used == null)'
 }
 
 @test "sessions are resumed by tickets: by either worker, after a reload, and not with another route" {
@@ -199,6 +204,11 @@ start_reencrypt() {
 	within 20 sockets_closed
 	five_checks
 	[ "$(grep -c resumed "$DIR/echo.log")" -gt 500 ]
+	at gate curl -fsS "http://127.0.0.1:9980/records?last=2000" | jq -e 'map(select(.reason == "done")) | length > 100 and
+		all(.backend_tls_used == "1.3" and .tls_used != null)' || {
+		at gate curl -fsS "http://127.0.0.1:9980/records?last=2000" | jq -c 'map(select(.reason == "done" and .backend_tls_used != "1.3")) | .[0]'
+		return 1
+	}
 	equal 1000 "$(page tollgate_tls_connections_total)" "connections of clients"
 	equal 1000 "$(fresh_scrape | metric tollgate_tls_connections_total 'listener="web"' 'leg="upstream"')" "to the backend"
 	equal "$(page tollgate_app_bytes_total 'direction="tx"')" \
@@ -318,6 +328,7 @@ start_reencrypt() {
 
 @test "kill -9 of a gate that has TLS, and an upgrade beside it: what lives on lives on, and no byte is left over" {
 	start_tls
+	s_client -servername app.example.org -sess_out "$DIR/session" -tls1_2 >/dev/null
 	start busy client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \
 		--connections 600 --parallel 8 --bytes 300000
 	within 10 eval '[ "$(page tollgate_tls_handshakes_total)" -gt 20 ]'
@@ -330,6 +341,8 @@ start_reencrypt() {
 	within 20 gone "$proxy_pid"
 	within 20 sockets_closed
 	five_checks
+	# a session of the old one is resumed by the new one
+	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^Reused"
 	start dying client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \
 		--connections 100 --parallel 8 --bytes 3000000
 	within 10 eval '[ "$(tollgate flows --json | jq length)" -ge 8 ]'

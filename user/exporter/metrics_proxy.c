@@ -235,6 +235,16 @@ static void handshakes(const struct page *p)
 		page_row_sample(p, "tls_handshakes_resumed", true, &key, "");
 		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->handshakes_resumed);
 	}
+	page_family(p, "tls_certificate_expiry_timestamp_seconds", false,
+		    "When the first certificate of a listener expires, since 1970.");
+	for (unsigned id = 1; id < TG_LISTENERS_MAX; id++) {
+		key.listener = (uint16_t)id;
+		if (!p->s->hellos[id].expires_unix || !row_in_force(p->s, &key))
+			continue;
+		page_row_sample(p, "tls_certificate_expiry_timestamp_seconds", false,
+				&key, "");
+		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)p->s->hellos[id].expires_unix);
+	}
 	page_histogram(p, "tls_handshake_seconds",
 		       "From accept to the end of the handshake.");
 	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {

@@ -155,6 +155,27 @@ static json_t *socket_json(const struct flow_key *key, const __u64 bytes[TG_DIR_
 	return o;
 }
 
+/* "1.3" of 0x0304. */
+static void set_version(json_t *o, const char *key, unsigned wire)
+{
+	char version[8];
+
+	if (!wire)
+		return;
+	(void)snprintf(version, sizeof(version), "1.%u", (wire & 0xffu) - 1u);
+	json_object_set_new(o, key, json_string(version));
+}
+
+/* Of TLS that ended here. */
+static void set_tls_used(json_t *o, const struct proxy_event *e)
+{
+	if (!e->tls_used)
+		return;
+	set_version(o, "tls_used", e->tls_used);
+	json_object_set_new(o, "tls_resumed", json_boolean(e->tls_resumed));
+	set_version(o, "backend_tls_used", e->backend_tls_used);
+}
+
 static void set_hello(json_t *o, const struct proxy_event *e)
 {
 	char version[16];
@@ -165,6 +186,7 @@ static void set_hello(json_t *o, const struct proxy_event *e)
 		       e->tls_version > 0x300 ? 1u : 3u,
 		       e->tls_version > 0x300 ? (e->tls_version & 0xffu) - 1u : 0u);
 	json_object_set_new(o, "tls_version", json_string(version));
+	set_tls_used(o, e);
 	if (e->server_name[0])
 		json_object_set_new(
 			o, "server_name",

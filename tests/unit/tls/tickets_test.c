@@ -26,6 +26,26 @@ static void a_key_opens_what_it_closed_for_two_lives(void)
 	CHECK(tickets_find(now.name, &found, &old));
 }
 
+static void a_successor_opens_what_was_closed_before(void)
+{
+	struct ticket_key first, found;
+	struct ticket_ring ring;
+	bool old = true;
+
+	tickets_clear();
+	tickets_rotate(1000);
+	CHECK_INT(0, tickets_current(&first));
+	tickets_export(&ring);
+	tickets_clear();
+	CHECK(!tickets_find(first.name, &found, &old));
+	tickets_import(&ring);
+	CHECK(tickets_find(first.name, &found, &old));
+	CHECK(!old);
+	tickets_rotate(1000 + TICKETS_LIFE_MS); /* in time, too */
+	CHECK(tickets_find(first.name, &found, &old));
+	CHECK(old);
+}
+
 static void a_name_of_nobody_opens_nothing(void)
 {
 	struct ticket_key key;
@@ -40,6 +60,7 @@ static void a_name_of_nobody_opens_nothing(void)
 int main(void)
 {
 	RUN(a_key_opens_what_it_closed_for_two_lives);
+	RUN(a_successor_opens_what_was_closed_before);
 	RUN(a_name_of_nobody_opens_nothing);
 	DONE();
 }
