@@ -35,7 +35,7 @@ struct conn *conn_event(struct ev_io *io, uint32_t events)
 	struct conn *c = container_of(io, struct conn, io);
 
 	if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
-		c->readable = true;
+		c->readable = c->stirred = true;
 	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 		c->writable = true;
 	c->urgent |= (events & EPOLLPRI) != 0;

@@ -46,6 +46,8 @@ struct layer_ops {
 	 * errno. n is POOL_BUFFER_BYTES at most.
 	 */
 	ssize_t (*write)(struct conn *c, const void *buf, size_t n);
+	/* May a read find something, without another event of the socket? */
+	bool (*has_more)(const struct conn *c);
 	/* Our direction ends, before the FIN: 0 when said, or a negative errno. */
 	int (*finish)(struct conn *c);
 	void (*free)(struct conn *c);
@@ -82,6 +84,8 @@ struct conn {
 	bool is_up : 1;	 /* the backend's, of a pair */
 	bool is_tcp : 1; /* no Unix socket, which the kernel's books do not have */
 	bool readable : 1;
+	bool stirred : 1; /* the socket may have something, for layers: see tls/stream.c
+			   */
 	bool writable : 1;
 	bool ended : 1;	    /* EPOLLRDHUP was seen: nothing comes after what is queued */
 	bool urgent : 1;    /* EPOLLPRI was seen: no splice from here any more */

@@ -127,20 +127,36 @@ static enum relay_result move_by_pipe(struct conn *from, struct conn *to)
 	return drain_pipe(p, to);
 }
 
-/* What one write takes is one buffer at most, so nothing is left in the spare one. */
+/*
+ * What one write takes is one buffer at most, so nothing is left in the spare one.  Small
+ * sends are the outbox's here, too: a layer's by itself.
+ */
 static enum relay_result move_by_layers(struct conn *from, struct conn *to)
 {
-	uint8_t *data = pool_scratch(&from->worker->pool);
-	ssize_t n = conn_read(from, data, POOL_BUFFER_BYTES), taken;
+	uint8_t *room = to->layer ? NULL : conn_room(to), *data;
+	bool more = from->ended || from->urgent; /* behind a short read */
+	ssize_t n, taken;
 
+	data = room ? room : pool_scratch(&from->worker->pool);
+	n = conn_read(from, data, POOL_BUFFER_BYTES);
 	if (n == 0)
 		return RELAY_EOF;
 	if (n < 0)
 		return failed_in(from, (int)-n);
+	if (from->layer)
+		more = from->layer->ops->has_more(from);
+	if (room && n < POOL_BUFFER_BYTES) {
+		conn_put(to, (size_t)n);
+		return more ? RELAY_BUDGET : RELAY_QUEUED;
+	}
 	taken = conn_write(to, data, (size_t)n);
 	if (taken < 0)
 		return failed_out(to, (int)-taken);
-	return to->out ? RELAY_AGAIN_OUT : RELAY_BUDGET;
+	if (to->out)
+		return RELAY_AGAIN_OUT;
+	if (!more && (from->layer || n < POOL_BUFFER_BYTES))
+		return to->queued ? RELAY_QUEUED : RELAY_AGAIN_IN;
+	return RELAY_BUDGET;
 }
 
 static enum relay_result move_once(struct conn *from, struct conn *to)
@@ -164,7 +180,7 @@ enum relay_result relay_move(struct conn *from, struct conn *to)
 {
 	enum relay_result r = RELAY_BUDGET;
 
-	for (int i = 0; i < ROUNDS_MAX && r == RELAY_BUDGET; i++)
+	for (int i = 0; i < ROUNDS_MAX && r == RELAY_BUDGET && !to->queued; i++)
 		r = move_once(from, to);
 	if (from->pipe && from->pipe->fill == 0) {
 		pool_pipe_put(&from->worker->pool, from->pipe);

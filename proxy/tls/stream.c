@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/util.h"
+#include "net/pool.h"
 #include "net/worker.h"
 #include "tls/context.h"
 #include "tls/stream.h"
@@ -35,9 +36,10 @@ struct stream {
 	uint8_t *head; /* what was read before, until the layer has read it */
 	size_t head_n, head_at;
 	struct sums sums[TG_DIR_MAX];
-	int err;    /* of the socket, an errno */
-	bool eof;   /* the socket has ended */
-	bool ended; /* close_notify was sent */
+	int err;      /* of the socket, an errno */
+	bool eof;     /* the socket has ended */
+	bool batches; /* what is written may wait for the end of the turn */
+	bool ended;   /* close_notify was sent */
 };
 
 static struct stream *stream_of(const struct conn *c)
@@ -50,6 +52,7 @@ static struct stream *stream_of(const struct conn *c)
 static int bio_read(BIO *b, char *buf, int n)
 {
 	struct stream *s = BIO_get_data(b);
+	struct conn *c = s->conn;
 	size_t left = s->head_n - s->head_at;
 	ssize_t got;
 
@@ -63,7 +66,14 @@ static int bio_read(BIO *b, char *buf, int n)
 	free(s->head);
 	s->head = NULL;
 	s->head_n = s->head_at = 0;
-	got = conn_raw_read(s->conn, buf, (size_t)n);
+	if (!c->stirred) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	got = conn_raw_read(c, buf, (size_t)n);
+	/* epoll(7): a read that is short has emptied the socket, and more is an event */
+	if (got == -EAGAIN || (got > 0 && got < n && !c->ended && !c->urgent))
+		c->stirred = false;
 	if (got == -EAGAIN)
 		BIO_set_retry_read(b);
 	else if (got < 0)
@@ -75,8 +85,15 @@ static int bio_read(BIO *b, char *buf, int n)
 static int bio_write(BIO *b, const char *buf, int n)
 {
 	struct stream *s = BIO_get_data(b);
-	ssize_t taken = conn_raw_write(s->conn, buf, (size_t)n);
+	uint8_t *room = s->batches && n < POOL_BUFFER_BYTES ? conn_room(s->conn) : NULL;
+	ssize_t taken = n;
 
+	if (room) {
+		memcpy(room, buf, (size_t)n);
+		conn_put(s->conn, (size_t)n);
+	} else {
+		taken = conn_raw_write(s->conn, buf, (size_t)n);
+	}
 	BIO_clear_retry_flags(b);
 	if (taken == -EAGAIN)
 		BIO_set_retry_write(b);
@@ -236,16 +253,25 @@ static ssize_t stream_read(struct conn *c, void *buf, size_t cap)
 	return n;
 }
 
+static bool stream_has_more(const struct conn *c)
+{
+	const struct stream *s = stream_of(c);
+
+	return c->stirred || s->head || SSL_has_pending(s->ssl);
+}
+
 /* `out` is empty, so the one record that this is was taken whole. */
 static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 {
 	struct stream *s = stream_of(c);
 	int taken;
 
-	if (c->out)
+	if (c->out || c->queued)
 		return -EAGAIN;
 	ERR_clear_error();
+	s->batches = true; /* it is one record */
 	taken = SSL_write(s->ssl, buf, (int)n);
+	s->batches = false;
 	if (taken <= 0)
 		return failed(s, taken);
 	s->sums[TG_TX].app += (uint64_t)taken;
@@ -277,6 +303,7 @@ static void stream_free(struct conn *c)
 static const struct layer_ops ops = { .name = "tls",
 				      .read = stream_read,
 				      .write = stream_write,
+				      .has_more = stream_has_more,
 				      .finish = stream_finish,
 				      .free = stream_free };
 
@@ -299,6 +326,7 @@ static void begin(struct stream *s, BIO *bio)
 	SSL_set_msg_callback(s->ssl, on_message);
 	SSL_set_msg_callback_arg(s->ssl, s);
 	s->conn->layer = &s->layer;
+	s->conn->stirred = true;
 }
 
 static int set_options(SSL *ssl, const struct stream_options *o)

@@ -9,6 +9,14 @@
  *                [--version 1.2|1.3] [--ending close|half|cut|reset|garbage|all]
  *                [--bytes MAX] [--resume] [--alpn PROTOCOL]
  *
+ *   secure keep ADDR:PORT --name NAME --ca FILE --connections N --exchanges E [--bytes B]
+ * [--mark FILE] secure hold ADDR:PORT --name NAME --ca FILE --connections N
+ *
+ * keep: all connect, then each says B bytes and hears them, E times; prints how many a
+ * second and microseconds of the 99th percentile; with --mark FILE it makes that file
+ * when all are connected and goes on when it is gone.  hold: all connect, exchange a
+ * byte, and wait until standard input ends.
+ *
  * Each connection says up to MAX bytes in writes of up to 16 KiB, hears them again, and
  * ends as told: close: close_notify both ways; half: ours before the last bytes came
  * back; cut: FIN without it; reset: RST; garbage: a record that nobody can decrypt.
@@ -43,8 +51,8 @@ static const char *const ending_names[ENDINGS] = { "close", "half", "cut", "rese
 
 static struct {
 	struct addr to;
-	const char *name, *ca, *alpn;
-	unsigned connections, parallel, bytes;
+	const char *name, *ca, *alpn, *mark;
+	unsigned connections, parallel, bytes, exchanges;
 	uint64_t seed;
 	int version;
 	int ending; /* ENDINGS: all in turn */
@@ -186,6 +194,8 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct run *r = SSL_get_app_data(ssl);
 
+	if (!r)
+		return 0;
 	SSL_SESSION_free(r->session);
 	r->session = session;
 	return 1;
@@ -391,6 +401,127 @@ static int load(void)
 	return sum.failed || sum.wrong ? 1 : 0;
 }
 
+/* --- connections that stay --- */
+
+struct kept {
+	pthread_t thread;
+	SSL *ssl;
+	int fd;
+	bool ok;
+	uint32_t *took_us; /* opt.exchanges of them */
+};
+
+static pthread_barrier_t ready, go;
+
+static uint64_t now_us(void)
+{
+	return util_now_ns() / 1000;
+}
+
+static bool connect_kept(struct kept *k, SSL_CTX *ctx)
+{
+	k->fd = socket_to(&opt.to, false);
+	k->ssl = SSL_new(ctx);
+	(void)SSL_set_tlsext_host_name(k->ssl, opt.name);
+	(void)SSL_set_fd(k->ssl, k->fd);
+	return k->fd >= 0 && SSL_connect(k->ssl) == 1;
+}
+
+static bool exchange(struct kept *k, char *buf, int n)
+{
+	if (SSL_write(k->ssl, buf, n) != n)
+		return false;
+	for (int at = 0; at < n;) {
+		int got = SSL_read(k->ssl, buf, n - at);
+
+		if (got <= 0)
+			return false;
+		at += got;
+	}
+	return true;
+}
+
+static void *keep_one(void *arg)
+{
+	static __thread char buf[CHUNK];
+	struct kept *k = arg;
+
+	(void)pthread_barrier_wait(&ready);
+	(void)pthread_barrier_wait(&go);
+	for (unsigned i = 0; i < opt.exchanges && k->ok; i++) {
+		uint64_t began = now_us();
+
+		k->ok = exchange(k, buf, (int)opt.bytes);
+		k->took_us[i] = (uint32_t)(now_us() - began);
+	}
+	return NULL;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int keep(SSL_CTX *ctx)
+{
+	struct kept *all = calloc(opt.connections, sizeof(*all));
+	uint32_t *times = calloc((size_t)opt.connections * opt.exchanges, sizeof(*times));
+	size_t n = (size_t)opt.connections * opt.exchanges;
+	unsigned failed = 0;
+	uint64_t began;
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, 128 * 1024);
+	pthread_barrier_init(&ready, NULL, opt.connections + 1);
+	pthread_barrier_init(&go, NULL, opt.connections + 1);
+	for (unsigned i = 0; i < opt.connections; i++) {
+		all[i].took_us = times + (size_t)i * opt.exchanges;
+		all[i].ok = connect_kept(&all[i], ctx);
+		if (pthread_create(&all[i].thread, &attr, keep_one, &all[i]) != 0)
+			exit(2);
+	}
+	(void)pthread_barrier_wait(&ready);
+	if (opt.mark) { /* who measures begins now, when all are connected */
+		FILE *f = fopen(opt.mark, "w");
+
+		if (!f || fclose(f) != 0)
+			exit(2);
+		while (access(opt.mark, F_OK) == 0)
+			(void)usleep(1000);
+	}
+	began = now_us();
+	(void)pthread_barrier_wait(&go);
+	for (unsigned i = 0; i < opt.connections; i++) {
+		pthread_join(all[i].thread, NULL);
+		failed += !all[i].ok;
+	}
+	began = now_us() - began;
+	qsort(times, n, sizeof(*times), by_time);
+	printf("{\"failed\":%u,\"rate\":%.0f,\"p99_us\":%u}\n", failed,
+	       (double)n * 1e6 / (double)began, times[n - 1 - n / 100]);
+	return failed ? 1 : 0;
+}
+
+static int hold(SSL_CTX *ctx)
+{
+	struct kept *all = calloc(opt.connections, sizeof(*all));
+	char byte = 'x', rest[64];
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < opt.connections; i++) {
+		all[i].ok = connect_kept(&all[i], ctx) && exchange(&all[i], &byte, 1);
+		failed += !all[i].ok;
+	}
+	printf("{\"failed\":%u}\n", failed);
+	(void)fflush(stdout);
+	while (read(STDIN_FILENO, rest, sizeof(rest)) > 0)
+		;
+	return failed ? 1 : 0;
+}
+
 /* --- half a handshake --- */
 
 static int half_handshake(void)
@@ -476,6 +607,12 @@ static bool set_option(int c, char *arg)
 	case 'b':
 		opt.bytes = number(arg);
 		return true;
+	case 'm':
+		opt.mark = arg;
+		return true;
+	case 'x':
+		opt.exchanges = number(arg);
+		return true;
 	case 'r':
 		opt.resume = true;
 		return true;
@@ -498,6 +635,8 @@ int main(int argc, char **argv)
 		{ "version", 1, NULL, 'v' },
 		{ "ending", 1, NULL, 'e' },
 		{ "bytes", 1, NULL, 'b' },
+		{ "mark", 1, NULL, 'm' },
+		{ "exchanges", 1, NULL, 'x' },
 		{ "resume", 0, NULL, 'r' },
 		{ "alpn", 1, NULL, 'a' },
 		{ 0 },
@@ -520,7 +659,13 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "hello") == 0)
 		return opt.name ? half_handshake() : usage();
-	if (strcmp(argv[1], "load") != 0 || !opt.name || !opt.ca || !opt.parallel)
+	if (!opt.name || !opt.ca || !opt.parallel)
+		return usage();
+	if (strcmp(argv[1], "keep") == 0 && opt.exchanges)
+		return keep(make_context());
+	if (strcmp(argv[1], "hold") == 0)
+		return hold(make_context());
+	if (strcmp(argv[1], "load") != 0)
 		return usage();
 	return load();
 }

@@ -261,6 +261,12 @@ static ssize_t layer_write(struct conn *c, const void *buf, size_t n)
 	return conn_raw_write(c, copy, n);
 }
 
+static bool layer_has_more(const struct conn *c)
+{
+	(void)c;
+	return true;
+}
+
 static int layer_finish(struct conn *c)
 {
 	return conn_raw_write(c, "$", 1) == 1 ? 0 : -EIO;
@@ -274,6 +280,7 @@ static void layer_free(struct conn *c)
 static const struct layer_ops ops = { .name = "test",
 				      .read = layer_read,
 				      .write = layer_write,
+				      .has_more = layer_has_more,
 				      .finish = layer_finish,
 				      .free = layer_free };
 

@@ -144,6 +144,7 @@ static __attribute__((unused)) void ready(struct conn *c, short wanted)
 		(void)poll(&p, 1, 0);
 	}
 	CHECK_INT(wanted, p.revents & wanted);
+	c->stirred |= (p.revents & (POLLIN | POLLRDHUP | POLLERR | POLLHUP)) != 0;
 	c->readable |= (p.revents & (POLLIN | POLLRDHUP | POLLERR | POLLHUP)) != 0;
 	c->writable |= (p.revents & (POLLOUT | POLLERR | POLLHUP)) != 0;
 	c->ended |= (p.revents & (POLLRDHUP | POLLHUP)) != 0;
