@@ -12,6 +12,7 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "base/util.h"
 #include "process/daemon.h"
 #include "process/listen.h"
 #include "process/orders.h"
@@ -198,12 +199,18 @@ int daemon_activate(struct daemon *d, struct config *c)
 	return 0;
 }
 
-int daemon_read(const struct daemon *d, struct config **ret)
+int daemon_read(const struct daemon *d, char **text, struct config **ret)
 {
 	char why[CONFIG_ERROR_MAX];
 	struct config *c;
-	int err = config_load(d->config_path, &c, why);
+	size_t len;
+	int err = *text ? 0 : util_read_file(d->config_path, CONFIG_FILE_MAX, text, &len);
 
+	if (err) {
+		log_error("%s: cannot be read: %s", d->config_path, strerror(-err));
+		return err;
+	}
+	err = config_parse(d->config_path, *text, strlen(*text), &c, why);
 	if (err) {
 		log_error("%s", why);
 		return err;
@@ -218,23 +225,42 @@ int daemon_read(const struct daemon *d, struct config **ret)
 	return 0;
 }
 
-void daemon_reload(struct daemon *d)
+/* With a text to be taken over, or NULL for the file's. */
+static int reload(struct daemon *d, char *text)
 {
 	struct config *c = NULL;
 	int err;
 
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
-	err = daemon_read(d, &c);
+	err = daemon_read(d, &text, &c);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	if (!err)
 		err = daemon_activate(d, c);
 	config_put(c);
 	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);
-	if (err)
+	if (err) {
 		log_error(
 			"the configuration was not changed: the one before stays in force");
-	else
+		free(text);
+		return err;
+	}
+	free(d->text);
+	d->text = text;
+	return 0;
+}
+
+void daemon_reload(struct daemon *d)
+{
+	if (reload(d, NULL) == 0)
 		log_info("configuration %s read again", d->config_path);
+}
+
+void daemon_renew(struct daemon *d)
+{
+	char *text = strdup(d->text);
+
+	if (text && reload(d, text) == 0)
+		log_info("certificates read again");
 }
 
 int daemon_check_addresses(const struct config *c)

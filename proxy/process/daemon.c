@@ -16,7 +16,7 @@ int daemon_run(struct daemon *d, char **argv)
 	struct config *c;
 	int err;
 
-	if (daemon_read(d, &c) < 0)
+	if (daemon_read(d, &d->text, &c) < 0)
 		return EXIT_BAD;
 	err = starter_begin(argv, &d->starter);
 	if (err)
@@ -51,6 +51,7 @@ int daemon_run(struct daemon *d, char **argv)
 	free(d->proxy.workers);
 	config_put(d->config);
 	free(d->fds);
+	free(d->text);
 	limits_free(d->proxy.limits);
 	zombies_free(d->zombies);
 	pulse_free(d->pulse);

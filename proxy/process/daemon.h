@@ -21,6 +21,7 @@ struct daemon {
 	struct config *config; /* a reference */
 	int *fds;	       /* its listening sockets, [listener * workers + worker] */
 	const char *config_path;
+	char *text; /* of the file, as it was read when `config` came into force */
 	const char *pins;
 	uint32_t load; /* the kernel's number of it */
 	int sigfd;
@@ -57,13 +58,18 @@ int daemon_run(struct daemon *d, char **argv);
 int daemon_activate(struct daemon *d, struct config *c);
 
 /*
- * The configuration with its certificates, by whoever may read the keys.  0 and one
- * reference; or a negative errno, logged.
+ * A configuration with its certificates, by whoever may read the keys: of the file, whose
+ * text is then *text (malloc), or of that text if there is one.  0 and one reference; or
+ * a negative errno, logged.
  */
-int daemon_read(const struct daemon *d, struct config **ret);
+int daemon_read(const struct daemon *d, char **text, struct config **ret);
 
-/* Read the file again, and activate it. */
+/*
+ * Read the file again, and activate it; or only the files of certificates, under the
+ * configuration as it was read before, whatever the file says by now.
+ */
 void daemon_reload(struct daemon *d);
+void daemon_renew(struct daemon *d);
 
 /*
  * Before privilege is given up, where it can still be seen whose they are: is an address

@@ -21,6 +21,7 @@
 #include "base/version.h"
 #include "book/labels.h"
 #include "decide/limits.h"
+#include "process/certwatch.h"
 #include "process/daemon.h"
 #include "process/handover.h"
 #include "process/orders.h"
@@ -117,6 +118,8 @@ struct serving {
 	struct ev_timer tick;
 	uint64_t late_ns; /* the last look for what relays by now */
 	uint64_t swept_ns;
+	struct certwatch *certs;
+	const struct config *watched; /* the configuration whose files are */
 	bool draining;
 };
 
@@ -182,6 +185,30 @@ static void sweep(struct serving *v, uint64_t now)
 	writer_sweep(v->d->proxy.writer);
 }
 
+static void on_renewed(void *arg)
+{
+	struct serving *v = arg;
+
+	if (!v->draining)
+		daemon_renew(v->d);
+}
+
+/* The files of the configuration that is in force by now. */
+static void watch_certs(struct serving *v)
+{
+	int err;
+
+	if (v->watched == v->d->config)
+		return;
+	v->watched = v->d->config;
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
+	err = certwatch_set(v->certs, v->watched);
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	if (err)
+		(void)log_errno(err, "not every certificate's file is watched: SIGHUP "
+				     "reads them again");
+}
+
 static void on_tick(struct ev_timer *timer)
 {
 	struct serving *v = container_of(timer, struct serving, tick);
@@ -195,6 +222,7 @@ static void on_tick(struct ev_timer *timer)
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
 		loops_look();
 		sweep(v, now);
+		watch_certs(v);
 		tickets_rotate((int64_t)(now / 1000000));
 	}
 	if (d->given_fd >= 0 && now - v->late_ns > LATE_MS * 1000000ull) {
@@ -219,6 +247,8 @@ static int watch(struct serving *v)
 	if (!err && d->old_fd >= 0)
 		err = ev_io_add(v->loop, &v->old, d->old_fd, EPOLLIN);
 	if (!err)
+		err = certwatch_new(v->loop, on_renewed, v, &v->certs);
+	if (!err)
 		ev_timer_set(v->loop, &v->tick, 0);
 	return err;
 }
@@ -235,6 +265,7 @@ static int run(struct daemon *d)
 
 	if (!err)
 		err = ev_loop_run(v.loop);
+	certwatch_free(v.certs);
 	ev_loop_close(v.loop);
 	if (err) {
 		(void)log_errno(err, "the main thread's event loop failed");

@@ -267,6 +267,29 @@ start_reencrypt() {
 	five_checks
 }
 
+@test "a renewed certificate is served without a word to the gate, and a configuration that nobody gave it is not" {
+	start_tls
+	served() { s_client -servername app.example.org -sigalgs ecdsa_secp256r1_sha256 | grep -q "CN = $1$"; }
+	served app
+	# an edit that is not to be in force yet
+	sed -i 's/name: bare,/name: other-name,/' "$DIR/gate.yaml"
+	issue renewed "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+	cp "$DIR/renewed.key" "$DIR/app.key" # for a moment it does not fit
+	cp "$DIR/renewed.pem" "$DIR/app.pem"
+	within 5 served renewed
+	grep -q "certificates read again" "$DIR/proxy.log"
+	! tollgate status --json | grep -q other-name
+	equal 0 "$(fresh_scrape | grep -c 'route="other-name"' || :)" "rows of what is not in force"
+	# replaced, as a renewal does it
+	issue again "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+	mv "$DIR/again.key" "$DIR/app.key"
+	mv "$DIR/again.pem" "$DIR/app.pem"
+	within 5 served again
+	kill -HUP "$proxy_pid"
+	within 5 grep -q "read again" "$DIR/proxy.log"
+	within 5 eval 'fresh_scrape | grep -q "route=\"other-name\""'
+}
+
 @test "a file that is wrong is named, and what was served before is served" {
 	start_tls
 	reload_fails() { # SENTENCE
