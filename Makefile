@@ -147,6 +147,13 @@ build/fuzz/bpf/parse_fuzz: tests/fuzz/bpf/parse_fuzz.c bpf/parse.h $(wildcard te
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -o $@ $< -lbpf
 
+build/fuzz/tls/stream_fuzz: tests/fuzz/tls/stream_fuzz.c $(wildcard tests/unit/net/stage.h tests/unit/tls/make.h proxy/tls/*.c \
+		proxy/net/*.c) $(CODECS)
+	@mkdir -p $(@D)
+	@echo "  FUZZ    $<"
+	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(LIBS)
+
 build/fuzz/%: tests/fuzz/%.c $(CODECS)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"
