@@ -158,7 +158,8 @@ struct proxy_slot {
 	__u64 tls_tx_handshake_bytes;
 	__u64 tls_rx_record_bytes; /* headers, tags, padding; alerts */
 	__u64 tls_tx_record_bytes;
-	__u64 tls_partial_bytes;  /* received, and no whole record */
+	__u64 tls_partial_bytes;  /* received, and no whole record that was read */
+	__u64 tls_unsent_bytes;	  /* of records that did not leave: tx lacks them */
 	__u64 tls_residual_bytes; /* sum of |difference| of each connection */
 	__u64 reserved[8];	  /* 0; columns to come */
 };

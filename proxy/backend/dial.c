@@ -140,15 +140,17 @@ static int open_backend(struct dial *d, struct conn *up, const struct announce *
 					.route = d->route->id,
 					.backend = d->backend->id,
 					.leg = TG_LEG_UPSTREAM };
-	bool more = false;
+	bool more = false, known = true;
 	int fd, err;
 
 	if (d->backend->path)
 		memset(&d->addr, 0, sizeof(d->addr));
-	else if (!target_pick(d->backend->target, &d->addrs_tried, now_ms(up), &d->addr,
-			      &more))
-		return -EHOSTUNREACH; /* its name is not known yet */
+	else
+		known = target_pick(d->backend->target, &d->addrs_tried, now_ms(up),
+				    &d->addr, &more);
 	d->more_addrs = more;
+	if (!known)
+		return -EHOSTUNREACH; /* its name is not known yet, or all were tried */
 	fd = backend_socket(d->route, d->backend, &d->addr);
 	if (fd < 0)
 		return fd;
@@ -261,6 +263,12 @@ struct outcome dial_begin(struct dial *d, struct conn *up, const struct announce
 	return try_next(d, up, who);
 }
 
+static void works(const struct dial *d)
+{
+	target_connected(d->backend->target);
+	target_address_worked(d->backend->target, &d->addr);
+}
+
 /* --- TLS to it --- */
 
 static struct outcome shake_hands(struct dial *d, struct conn *up,
@@ -273,9 +281,11 @@ static struct outcome shake_hands(struct dial *d, struct conn *up,
 
 	if (err == -EAGAIN)
 		return outcome_wait();
-	if (!err)
+	if (!err) {
+		works(d);
 		return outcome_next();
-	distrusted = stream_is_distrusted(up, &word);
+	}
+	distrusted = stream_is_distrusted(up, &word) && !d->route->trust->insecure;
 	if (distrusted)
 		log_limited(LOG_WARN, "backend %s: its certificate is not trusted: %s",
 			    d->backend->name, word);
@@ -305,15 +315,31 @@ static struct outcome begin_tls(struct dial *d, struct conn *up,
 	struct stream_target t = { .route = d->route,
 				   .backend = d->backend,
 				   .client = who->conn };
+	struct outcome o;
+	int err;
 
 	own_name(d->backend, own, sizeof(own));
 	announce_name(who, asked);
 	t.sni = b && b->sni ? b->sni : own[0] ? own : asked;
-	t.name = d->route->trust->insecure ? "" : b && b->name ? b->name : t.sni;
-	if (stream_connect(up, &t) < 0)
+	t.name = b && b->name ? b->name : t.sni;
+	t.addr = d->backend->path ? NULL : &d->addr;
+	err = stream_connect(up, &t);
+	if (err == -EACCES) {
+		log_limited(
+			LOG_WARN,
+			"backend %s has no name or address that its certificate could be "
+			"verified by: backend_tls needs a name",
+			d->backend->name);
+		forget(d, up);
+		return address_failed(d, up, who, TG_END_BACKEND_TRUST);
+	}
+	if (err)
 		return outcome_over(TG_END_RESOURCES, true);
 	d->connected = true;
-	return shake_hands(d, up, who);
+	o = shake_hands(d, up, who);
+	/* it has answered: the moment for an address that is silent is over */
+	return o.step == STEP_WAIT && !o.wait_ms ? outcome_until(o, d->route->connect_ms)
+						 : o;
 }
 
 struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce *who)
@@ -332,11 +358,12 @@ struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce
 		err = ECONNREFUSED; /* nobody is there but we */
 	if (err)
 		return failed(d, up, who, err);
-	target_connected(d->backend->target);
-	target_address_worked(d->backend->target, &d->addr);
 	if (announce_write(who, d->route, up) < 0)
 		return outcome_over(TG_END_BACKEND_RESET, true);
-	return d->route->tls == TLS_REENCRYPT ? begin_tls(d, up, who) : outcome_next();
+	if (d->route->tls == TLS_REENCRYPT)
+		return begin_tls(d, up, who);
+	works(d);
+	return outcome_next();
 }
 
 struct outcome dial_due(struct dial *d, struct conn *up, const struct announce *who)

@@ -256,6 +256,7 @@ struct config {
 	unsigned listeners_count;
 	struct config_release releases[CONFIG_RELEASES_MAX];
 	unsigned releases_n;
+	uint64_t files_mark; /* what the files of certificates were (tls/certs.h) */
 	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
 	unsigned refs;	/* atomic */
 };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -121,8 +123,27 @@ ssize_t conn_raw_read(struct conn *c, void *buf, size_t cap)
 
 int conn_hold(struct conn *c, const uint8_t *data, size_t n)
 {
-	c->out = pool_buffer_of(&c->worker->pool, data, n);
-	return c->out ? 0 : -ENOMEM;
+	struct pool *pool = &c->worker->pool;
+	struct pool_buffer *had = c->out, *b;
+	size_t left = had ? had->end - had->start : 0;
+	uint8_t *all;
+
+	if (!had) {
+		c->out = pool_buffer_of(pool, data, n);
+		return c->out ? 0 : -ENOMEM;
+	}
+	all = malloc(left + n);
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, had->data + had->start, left);
+	memcpy(all + left, data, n);
+	b = pool_buffer_of(pool, all, left + n);
+	free(all);
+	if (!b)
+		return -ENOMEM;
+	pool_buffer_put(pool, had);
+	c->out = b;
+	return 0;
 }
 
 ssize_t conn_raw_write(struct conn *c, const void *buf, size_t n)
@@ -226,6 +247,7 @@ void conn_put(struct conn *c, size_t n)
 {
 	struct pool *pool = &c->worker->pool;
 
+	assert(!c->queued); /* one item each: the second would be sent before the first */
 	c->queued = (uint16_t)outbox_add(pool->outbox, c, c->fd, n);
 	c->queued_bytes = (uint16_t)n;
 	pool->queued++;

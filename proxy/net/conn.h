@@ -78,12 +78,14 @@ struct conn {
 	uint32_t label_place;	       /* writer_label() */
 	uint16_t queued;	       /* the number of its item in the outbox; 0: none */
 	uint16_t queued_bytes;
+	uint16_t lost; /* read for it, and neither sent nor held: its layer failed */
 	struct conn_name name;
 	int fd;		 /* -1: closed */
 	int err;	 /* why it is gone: an errno, 0 if it is not or nobody asked */
 	bool is_up : 1;	 /* the backend's, of a pair */
 	bool is_tcp : 1; /* no Unix socket, which the kernel's books do not have */
 	bool readable : 1;
+	bool wants_write : 1; /* its layer reads on when it could write */
 	bool stirred : 1; /* the socket may have something, for layers: see tls/stream.c
 			   */
 	bool writable : 1;
@@ -154,7 +156,7 @@ int conn_write_header(struct conn *c, const void *buf, size_t n, bool more);
 uint8_t *conn_room(struct conn *c);
 void conn_put(struct conn *c, size_t n);
 
-/* Bytes are in its `out`.  0, or -ENOMEM with nothing kept. */
+/* Bytes are in its `out`, behind what is there.  0, or -ENOMEM with none of them kept. */
 int conn_hold(struct conn *c, const uint8_t *data, size_t n);
 
 /* Give `out` to the socket: 0 when it is empty, -EAGAIN, or another negative errno. */

@@ -146,10 +146,14 @@ struct pool_buffer *pool_buffer_of(struct pool *pool, const uint8_t *data, size_
 {
 	struct pool_buffer *b;
 
-	if (n <= POOL_BUFFER_BYTES && pool_has_buffer(pool))
-		b = pool_buffer_take(pool, n);
-	else
+	/* not the spare one: it may be what is being copied, or be filled by our caller
+	 */
+	if (n <= POOL_BUFFER_BYTES && pool_has_buffer(pool)) {
+		b = pool->buffers->next;
+		pool->buffers->next = b->next;
+	} else {
 		b = buffer_new(pool, n);
+	}
 	if (!b)
 		return NULL;
 	memcpy(b->data, data, n);

@@ -12,7 +12,7 @@
 
 size_t relay_held(const struct conn *from, const struct conn *to)
 {
-	return (from->pipe ? from->pipe->fill : 0) + conn_held(to);
+	return (from->pipe ? from->pipe->fill : 0) + conn_held(to) + to->lost;
 }
 
 static enum relay_result failed_in(struct conn *from, int err)
@@ -150,8 +150,11 @@ static enum relay_result move_by_layers(struct conn *from, struct conn *to)
 		return more ? RELAY_BUDGET : RELAY_QUEUED;
 	}
 	taken = conn_write(to, data, (size_t)n);
-	if (taken < 0)
-		return failed_out(to, (int)-taken);
+	if (taken < 0) { /* never EAGAIN: nothing was held */
+		to->lost = (uint16_t)n;
+		to->err = (int)-taken;
+		return RELAY_ERR_OUT;
+	}
 	if (to->out)
 		return RELAY_AGAIN_OUT;
 	if (!more && (from->layer || n < POOL_BUFFER_BYTES))

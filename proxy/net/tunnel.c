@@ -62,7 +62,7 @@ static int64_t nearest(const struct tunnel *t, enum tg_end *reason)
 	if (t->idle_ms)
 		DEADLINE(t->idle_ms - quiet, TG_END_IDLE_TIMEOUT);
 	/* from the half-close on, and from the last byte after it */
-	if (t->down.over != t->up.over)
+	if (t->down.over || t->up.over)
 		DEADLINE(t->timeouts->half_close_ms -
 				 (now - (t->active_ms > t->half_ms ? t->active_ms
 								   : t->half_ms)),
@@ -195,7 +195,7 @@ static struct outcome move(struct tunnel *t, struct conn *from)
 		return outcome_again();
 	case RELAY_AGAIN_IN:
 	case RELAY_QUEUED:
-		from->readable = false;
+		from->readable = from->wants_write;
 		break;
 	case RELAY_AGAIN_OUT:
 		to->writable = false;
@@ -221,6 +221,18 @@ static struct outcome break_told(struct tunnel *t)
 	return outcome_wait();
 }
 
+/*
+ * What stood in the way of a layer's own word has left in this pump, after its turn: it
+ * has another.  Not while its receiver takes nothing, whose event will do.
+ */
+static bool may_write(struct tunnel *t, const struct conn *c)
+{
+	const struct conn *to = other(t, c);
+
+	return c->wants_write && !c->out && !c->queued && !c->over && to->writable &&
+	       !to->queued && end_of(to) != t->broken;
+}
+
 static struct outcome pump(struct tunnel *t)
 {
 	struct outcome there = break_told(t), back;
@@ -236,7 +248,10 @@ static struct outcome pump(struct tunnel *t)
 		return back;
 	if (t->down.over && t->up.over && !t->down.out && !t->up.out)
 		return outcome_over(TG_END_DONE, false);
-	if (there.step == STEP_AGAIN || back.step == STEP_AGAIN)
+	t->down.awaited |= t->down.wants_write && t->down.queued;
+	t->up.awaited |= t->up.wants_write && t->up.queued;
+	if (there.step == STEP_AGAIN || back.step == STEP_AGAIN ||
+	    may_write(t, &t->down) || may_write(t, &t->up))
 		return outcome_again();
 	if (t->down.failed)
 		return broke(t, &t->down);

@@ -7,15 +7,12 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/sandbox.h"
 #include "base/util.h"
 #include "process/certwatch.h"
+#include "tls/certs.h"
 
 #define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE)
-
-struct watched_file {
-	int wd; /* of its folder */
-	char *name;
-};
 
 struct certwatch {
 	struct ev_loop *loop;
@@ -24,44 +21,41 @@ struct certwatch {
 	int fd;
 	void (*fn)(void *arg);
 	void *arg;
-	struct watched_file *files;
+	char **files;
 	unsigned n;
+	uint64_t mark; /* of the files that were read */
 };
 
-static bool is_ours(const struct certwatch *w, const struct inotify_event *e)
+static bool have_changed(const struct certwatch *w)
 {
-	for (unsigned i = 0; i < w->n && e->len; i++) {
-		if (w->files[i].wd == e->wd && strcmp(w->files[i].name, e->name) == 0)
-			return true;
-	}
-	return (e->mask & IN_Q_OVERFLOW) != 0;
+	uint64_t mark = 0;
+
+	for (unsigned i = 0; i < w->n; i++)
+		mark = certs_mark(mark, w->files[i]);
+	return mark != w->mark;
 }
 
 static void on_events(struct ev_io *io, uint32_t events)
 {
 	struct certwatch *w = container_of(io, struct certwatch, io);
 	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	bool any = false;
-	ssize_t n;
 
 	(void)events;
-	while ((n = read(w->fd, buf, sizeof(buf))) > 0) {
-		const struct inotify_event *e;
-
-		for (char *p = buf; p < buf + n; p += sizeof(*e) + e->len) {
-			e = (const struct inotify_event *)p;
-			any |= is_ours(w, e);
-		}
-	}
-	if (any)
-		ev_timer_set(w->loop, &w->quiet, CERTWATCH_QUIET_MS);
+	while (read(w->fd, buf, sizeof(buf)) > 0) /* which of them it was is not asked */
+		;
+	ev_timer_set(w->loop, &w->quiet, CERTWATCH_QUIET_MS);
 }
 
 static void on_quiet(struct ev_timer *timer)
 {
 	struct certwatch *w = container_of(timer, struct certwatch, quiet);
+	bool changed;
 
-	w->fn(w->arg);
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* folders of keys are root's */
+	changed = have_changed(w);
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	if (changed)
+		w->fn(w->arg);
 }
 
 int certwatch_new(struct ev_loop *loop, void (*fn)(void *arg), void *arg,
@@ -90,7 +84,7 @@ int certwatch_new(struct ev_loop *loop, void (*fn)(void *arg), void *arg,
 static void forget(struct certwatch *w)
 {
 	for (unsigned i = 0; i < w->n; i++)
-		free(w->files[i].name);
+		free(w->files[i]);
 	free(w->files);
 	w->files = NULL;
 	w->n = 0;
@@ -108,60 +102,51 @@ void certwatch_free(struct certwatch *w)
 	free(w);
 }
 
-static int add(struct certwatch *w, const char *path)
+/* A folder that is watched already stays so (inotify_add_watch(2)). */
+static int watch_folder(const struct certwatch *w, const char *path)
 {
-	char *folder = path ? strdup(path) : NULL, *file = path ? strdup(path) : NULL;
-	struct watched_file *more;
-	int wd, err = 0;
+	char *folder = strdup(path);
+	int err = 0;
 
-	if (!path)
-		return 0;
-	more = reallocarray(w->files, w->n + 1, sizeof(*more));
-	if (more)
-		w->files = more;
-	if (!more || !folder || !file) {
-		free(folder);
-		free(file);
+	if (!folder)
 		return -ENOMEM;
-	}
-	wd = inotify_add_watch(w->fd, dirname(folder), EVENTS);
-	if (wd < 0)
+	if (inotify_add_watch(w->fd, dirname(folder), EVENTS) < 0)
 		err = -errno;
-	else
-		w->files[w->n++] = (struct watched_file){ wd, strdup(basename(file)) };
 	free(folder);
-	free(file);
 	return err;
 }
 
-static int add_backend_tls(struct certwatch *w, const struct backend_tls *b)
-{
-	int err = b ? add(w, b->ca) : 0;
+struct adding {
+	struct certwatch *w;
+	int err; /* the first; the others are watched all the same */
+};
 
-	if (b && !err)
-		err = add(w, b->certificate);
-	return b && !err ? add(w, b->key) : err;
+static int add(void *arg, const char *path)
+{
+	struct adding *a = arg;
+	char **more = reallocarray(a->w->files, a->w->n + 1, sizeof(*more));
+	int err = -ENOMEM;
+
+	if (more) {
+		a->w->files = more;
+		more[a->w->n] = strdup(path);
+	}
+	if (more && more[a->w->n]) {
+		a->w->n++;
+		err = watch_folder(a->w, path);
+	}
+	a->err = a->err ? a->err : err;
+	return 0;
 }
 
-/* A folder that is watched already has the same number (inotify_add_watch(2)). */
 int certwatch_set(struct certwatch *w, const struct config *c)
 {
-	int err = 0, one;
+	struct adding adding = { .w = w };
 
 	forget(w);
-	for (unsigned i = 0; i < c->listeners_count; i++) {
-		const struct listener *l = &c->listeners[i];
-
-		for (unsigned k = 0; k < l->certificates_count; k++) {
-			one = add(w, l->certificates[k].certificate);
-			if (!one)
-				one = add(w, l->certificates[k].key);
-			err = err ? err : one;
-		}
-		for (unsigned k = 0; k < l->routes_count; k++) {
-			one = add_backend_tls(w, l->routes[k].backend_tls);
-			err = err ? err : one;
-		}
-	}
-	return err;
+	(void)certs_files(c, add, &adding);
+	w->mark = c->files_mark;
+	if (have_changed(w))
+		ev_timer_set(w->loop, &w->quiet, CERTWATCH_QUIET_MS);
+	return adding.err;
 }

@@ -119,7 +119,7 @@ struct serving {
 	uint64_t late_ns; /* the last look for what relays by now */
 	uint64_t swept_ns;
 	struct certwatch *certs;
-	const struct config *watched; /* the configuration whose files are */
+	uint64_t watched; /* the number of the configuration whose files are */
 	bool draining;
 };
 
@@ -185,27 +185,40 @@ static void sweep(struct serving *v, uint64_t now)
 	writer_sweep(v->d->proxy.writer);
 }
 
+/* The files of the configuration that is in force by now. */
+static void watch_certs(struct serving *v)
+{
+	uint64_t number = v->d->proxy.state->configuration;
+	int err;
+
+	if (!v->certs || v->watched == number)
+		return;
+	v->watched = number;
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
+	err = certwatch_set(v->certs, v->d->config);
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	if (err)
+		(void)log_errno(err, "not every certificate's file is watched: SIGHUP "
+				     "reads them again");
+}
+
 static void on_renewed(void *arg)
 {
 	struct serving *v = arg;
 
-	if (!v->draining)
-		daemon_renew(v->d);
+	if (v->draining)
+		return;
+	daemon_renew(v->d);
+	watch_certs(v);
 }
 
-/* The files of the configuration that is in force by now. */
-static void watch_certs(struct serving *v)
+/* Without it the proxy serves all the same. */
+static void begin_watching(struct serving *v)
 {
-	int err;
+	int err = certwatch_new(v->loop, on_renewed, v, &v->certs);
 
-	if (v->watched == v->d->config)
-		return;
-	v->watched = v->d->config;
-	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
-	err = certwatch_set(v->certs, v->watched);
-	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	if (err)
-		(void)log_errno(err, "not every certificate's file is watched: SIGHUP "
+		(void)log_errno(err, "files of certificates are not watched: SIGHUP "
 				     "reads them again");
 }
 
@@ -246,10 +259,10 @@ static int watch(struct serving *v)
 		err = ev_io_add(v->loop, &v->successor, d->successor_fd, EPOLLIN);
 	if (!err && d->old_fd >= 0)
 		err = ev_io_add(v->loop, &v->old, d->old_fd, EPOLLIN);
-	if (!err)
-		err = certwatch_new(v->loop, on_renewed, v, &v->certs);
-	if (!err)
+	if (!err) {
+		begin_watching(v);
 		ev_timer_set(v->loop, &v->tick, 0);
+	}
 	return err;
 }
 

@@ -149,10 +149,10 @@ static struct outcome enter(struct session *s, enum session_state state)
 	s->state = state;
 	if (state == ST_HELLO)
 		return opening_hello(s);
+	if (state == ST_HANDSHAKE)
+		return handshake_begin(s);
 	openings_remove(s);
 	switch (state) {
-	case ST_HANDSHAKE:
-		return handshake_begin(s);
 	case ST_CONNECT:
 		return connect_begin(s);
 	case ST_RELAY:

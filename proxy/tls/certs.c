@@ -56,6 +56,15 @@ static const char *said(void)
 	return text ? text : "not PEM";
 }
 
+/* Was that no more than the end of the file? */
+static bool is_end(void)
+{
+	unsigned long err = ERR_peek_last_error();
+
+	return ERR_GET_LIB(err) == ERR_LIB_PEM &&
+	       ERR_GET_REASON(err) == PEM_R_NO_START_LINE;
+}
+
 static void warn(const struct loading *l, const char *file, const char *fmt, ...)
 {
 	struct config *c = l->config;
@@ -67,8 +76,14 @@ static void warn(const struct loading *l, const char *file, const char *fmt, ...
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	n = snprintf(line, sizeof(line), "listener '%s', certificates[%u]: %.300s: %s\n",
-		     l->listener->name, l->index, file, text);
+	if (l->route)
+		n = snprintf(line, sizeof(line),
+			     "listener '%s', route '%s': %.300s: %s\n", l->listener->name,
+			     l->route->name, file, text);
+	else
+		n = snprintf(line, sizeof(line),
+			     "listener '%s', certificates[%u]: %.300s: %s\n",
+			     l->listener->name, l->index, file, text);
 	all = realloc(c->warnings, had + (size_t)n + 1);
 	if (!all)
 		return;
@@ -98,7 +113,7 @@ static void cert_done(struct cert *c)
 	for (unsigned i = 0; i < c->names_n; i++)
 		free(c->names[i]);
 	free(c->names);
-	free(c->chain);
+	erase(c->chain); /* the key may be in the same file */
 	erase(c->key);
 }
 
@@ -196,21 +211,26 @@ static int check_key(const struct loading *l, const char *file, struct cert *c,
 
 static int read_chain(const struct loading *l, struct cert *c, const char *key_file)
 {
-	X509 *chain[CHAIN_MAX];
+	X509 *chain[CHAIN_MAX + 1];
 	BIO *bio = BIO_new_mem_buf(c->chain, -1);
 	unsigned n = 0;
 	int err = 0;
 
-	while (bio && n < CHAIN_MAX &&
+	while (bio && n <= CHAIN_MAX &&
 	       (chain[n] = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
 		n++;
 	BIO_free(bio);
 	if (!n)
 		return wrong(l, c->file, "no certificate is in it: %s", said());
-	ERR_clear_error(); /* the end of the file is one */
+	if (n > CHAIN_MAX)
+		err = wrong(l, c->file, "a chain of more than %d", CHAIN_MAX);
+	else if (!is_end())
+		err = wrong(l, c->file, "certificate %u is damaged: %s", n + 1, said());
+	ERR_clear_error();
 	c->not_before = time_of(X509_get0_notBefore(chain[0]));
 	c->not_after = time_of(X509_get0_notAfter(chain[0]));
-	err = read_names(c, chain[0]);
+	if (!err)
+		err = read_names(c, chain[0]);
 	if (!err && !c->names_n && !l->route) /* who we are to a backend may be anybody */
 		err = wrong(l, c->file, "has no DNS name");
 	if (!err)
@@ -263,10 +283,19 @@ static void trust_free(struct trust *t)
 static int check_ca(const struct loading *l, const char *file, const char *text)
 {
 	BIO *bio = BIO_new_mem_buf(text, -1);
-	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	int err = x ? 0 : wrong(l, file, "no certificate is in it: %s", said());
+	unsigned n = 0;
+	X509 *x;
+	int err = 0;
 
-	X509_free(x);
+	while (bio && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+		X509_free(x);
+		n++;
+	}
+	if (!n)
+		err = wrong(l, file, "no certificate is in it: %s", said());
+	else if (!is_end())
+		err = wrong(l, file, "certificate %u is damaged: %s", n + 1, said());
+	ERR_clear_error();
 	BIO_free(bio);
 	return err;
 }
@@ -410,11 +439,70 @@ static int load_listener(struct config *c, struct listener *ls, char *why)
 	return err;
 }
 
+static int each(int (*fn)(void *arg, const char *path), void *arg, const char *path)
+{
+	return path ? fn(arg, path) : 0;
+}
+
+static int files_of_backend(const struct backend_tls *b,
+			    int (*fn)(void *arg, const char *path), void *arg)
+{
+	int ret = b ? each(fn, arg, b->ca) : 0;
+
+	if (b && !ret)
+		ret = each(fn, arg, b->certificate);
+	return b && !ret ? each(fn, arg, b->key) : ret;
+}
+
+int certs_files(const struct config *c, int (*fn)(void *arg, const char *path), void *arg)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < c->listeners_count && !ret; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		for (unsigned k = 0; k < l->certificates_count && !ret; k++) {
+			ret = each(fn, arg, l->certificates[k].certificate);
+			if (!ret)
+				ret = each(fn, arg, l->certificates[k].key);
+		}
+		for (unsigned k = 0; k < l->routes_count && !ret; k++)
+			ret = files_of_backend(l->routes[k].backend_tls, fn, arg);
+	}
+	return ret;
+}
+
+uint64_t certs_mark(uint64_t before, const char *path)
+{
+	struct stat st;
+	uint64_t parts[5] = { before };
+
+	if (stat(path, &st) == 0) {
+		parts[1] = st.st_ino;
+		parts[2] = (uint64_t)st.st_size;
+		parts[3] = (uint64_t)st.st_mtim.tv_sec * 1000000000 +
+			   (uint64_t)st.st_mtim.tv_nsec;
+		parts[4] = (uint64_t)st.st_ctim.tv_sec * 1000000000 +
+			   (uint64_t)st.st_ctim.tv_nsec;
+	}
+	return util_hash(parts, sizeof(parts));
+}
+
+static int add_mark(void *arg, const char *path)
+{
+	uint64_t *mark = arg;
+
+	*mark = certs_mark(*mark, path);
+	return 0;
+}
+
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 {
 	int err = 0;
 
 	why[0] = '\0';
+	c->files_mark = 0;
+	(void)certs_files(c, add_mark, &c->files_mark); /* before they are read */
 	config_on_release(c, release, NULL);
 	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
 		if (c->listeners[i].certificates_count)

@@ -38,7 +38,9 @@ struct client {
 
 struct known {
 	struct known *next;
-	const struct backend *backend; /* of this configuration */
+	uint64_t generation; /* of trust: a backend's memory may be another's by now */
+	const struct backend *backend;
+	char *name; /* that it was asked for */
 	SSL_SESSION *session;
 };
 
@@ -48,7 +50,13 @@ struct tls_worker {
 	struct entry *buckets[BUCKETS];
 	struct client *clients;
 	struct known *known[BUCKETS];
+	struct gather gather;
 };
+
+struct gather *context_gather(struct worker *w)
+{
+	return &w->tls->gather;
+}
 
 int context_open(struct worker *w)
 {
@@ -77,6 +85,7 @@ static void forget_clients(struct tls_worker *t)
 		while ((k = t->known[i])) {
 			t->known[i] = k->next;
 			SSL_SESSION_free(k->session);
+			free(k->name);
 			free(k);
 		}
 	}
@@ -327,21 +336,23 @@ struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust)
 	return c->ctx;
 }
 
-static struct known **known_of(struct tls_worker *t, const struct backend *b)
+static struct known **known_of(struct tls_worker *t, const struct trust *trust,
+			       const struct backend *b)
 {
 	struct known **k = &t->known[util_hash(&b, sizeof(b)) % BUCKETS];
 
-	while (*k && (*k)->backend != b)
+	while (*k && ((*k)->backend != b || (*k)->generation != trust->generation))
 		k = &(*k)->next;
 	return k;
 }
 
-struct ssl_session_st *context_session(struct worker *w, const struct backend *b)
+struct ssl_session_st *context_session(struct worker *w, const struct trust *trust,
+				       const struct backend *b, const char *name)
 {
-	struct known *k = *known_of(w->tls, b);
+	struct known *k = *known_of(w->tls, trust, b);
 	SSL_SESSION *s = k ? k->session : NULL;
 
-	if (!s)
+	if (!s || strcmp(k->name, name) != 0)
 		return NULL;
 	/* a ticket of 1.3 is used once: the backend gives another */
 	if (SSL_SESSION_get_protocol_version(s) == TLS1_3_VERSION)
@@ -351,17 +362,28 @@ struct ssl_session_st *context_session(struct worker *w, const struct backend *b
 	return s;
 }
 
-void context_keep(struct worker *w, const struct backend *b,
-		  struct ssl_session_st *session)
+/* Without memory nothing is resumed. */
+static void know(struct known *k, const char *name, SSL_SESSION *session)
 {
-	struct known **k = known_of(w->tls, b);
+	char *copy = strdup(name);
+
+	SSL_SESSION_free(k->session);
+	k->session = copy && SSL_SESSION_up_ref(session) ? session : NULL;
+	free(k->name);
+	k->name = copy;
+}
+
+void context_keep(struct worker *w, const struct trust *trust, const struct backend *b,
+		  const char *name, struct ssl_session_st *session)
+{
+	struct known **k = known_of(w->tls, trust, b);
 
 	if (!*k) {
 		*k = calloc(1, sizeof(**k));
 		if (!*k)
 			return;
+		(*k)->generation = trust->generation;
 		(*k)->backend = b;
 	}
-	SSL_SESSION_free((*k)->session);
-	(*k)->session = SSL_SESSION_up_ref(session) ? session : NULL;
+	know(*k, name, session);
 }

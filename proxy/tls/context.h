@@ -12,6 +12,17 @@
 
 struct ssl_ctx_st;
 struct ssl_st;
+
+/* What one write of a layer becomes: a record, or several of a client that wants small
+ * ones, and answers that were owed. */
+#define CONTEXT_GATHER_BYTES (64 * 1024)
+struct gather {
+	size_t n;
+	uint8_t data[CONTEXT_GATHER_BYTES];
+};
+
+/* The worker's. */
+struct gather *context_gather(struct worker *w);
 struct ssl_session_st;
 
 /* SSL_CTX_set_alpn_select_cb(3) */
@@ -23,15 +34,18 @@ typedef int (*context_choose_fn)(struct ssl_st *ssl, const unsigned char **out,
 int context_open(struct worker *w);
 void context_close(struct worker *w);
 
-/*
- * The context of connections to the backends of a route, and the session that was made
- * with one of them last: an own reference, to be resumed, or NULL.  keep: takes a
- * reference.
- */
+/* The context of connections to the backends of a route; as context_get(). */
 struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust);
-struct ssl_session_st *context_session(struct worker *w, const struct backend *b);
-void context_keep(struct worker *w, const struct backend *b,
-		  struct ssl_session_st *session);
+
+/*
+ * The session that was made last with a backend under that name, which its certificate
+ * was verified for then and will not be when it is resumed: an own reference, or NULL.
+ * keep: takes a reference.
+ */
+struct ssl_session_st *context_session(struct worker *w, const struct trust *trust,
+				       const struct backend *b, const char *name);
+void context_keep(struct worker *w, const struct trust *trust, const struct backend *b,
+		  const char *name, struct ssl_session_st *session);
 
 /* A new configuration: forget those of others.  On the worker's thread. */
 void context_forget(struct worker *w);

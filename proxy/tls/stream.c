@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,19 +14,8 @@
 #include "net/pool.h"
 #include "net/worker.h"
 #include "tls/context.h"
+#include "tls/record_sums.h"
 #include "tls/stream.h"
-
-/* What of a direction was in records (RFC 8446 5.1, RFC 5246 6.2.1). */
-struct sums {
-	uint64_t records; /* all of them, headers included */
-	uint64_t
-		handshake; /* of these, handshake messages, tickets and key updates too */
-	uint64_t other;	   /* alerts, and changes of the cipher */
-	uint64_t application; /* the others, with what each costs */
-	uint64_t app;	      /* what the user wrote or read */
-	unsigned last;	      /* the size of the last one */
-	int last_type;	      /* what is in it; -1: it is not told yet */
-};
 
 struct stream {
 	struct layer layer; /* first */
@@ -35,10 +25,10 @@ struct stream {
 	const struct backend *backend; /* its other end; NULL: a client */
 	uint8_t *head; /* what was read before, until the layer has read it */
 	size_t head_n, head_at;
-	struct sums sums[TG_DIR_MAX];
+	struct record_sums sums[TG_DIR_MAX];
 	int err;      /* of the socket, an errno */
 	bool eof;     /* the socket has ended */
-	bool batches; /* what is written may wait for the end of the turn */
+	bool gathers; /* a write of the user is under way */
 	bool ended;   /* close_notify was sent */
 };
 
@@ -82,19 +72,47 @@ static int bio_read(BIO *b, char *buf, int n)
 	return got < 0 ? -1 : (int)got;
 }
 
+/* 0, or a negative errno: what a write of the user became, all of it. */
+static int flush_gathered(struct conn *c, struct gather *g)
+{
+	uint8_t *room = g->n < POOL_BUFFER_BYTES && !c->out ? conn_room(c) : NULL;
+	ssize_t taken = 0;
+
+	if (room) {
+		memcpy(room, g->data, g->n);
+		conn_put(c, g->n);
+	} else if (c->out) {
+		taken = conn_hold(c, g->data, g->n);
+	} else {
+		taken = conn_raw_write(c, g->data, g->n);
+	}
+	g->n = 0;
+	return taken < 0 ? (int)taken : 0;
+}
+
+/* Within a write of the user all is taken: relay.c has nowhere to put it back. */
+static int gather(struct stream *s, const char *buf, int n)
+{
+	struct gather *g = context_gather(s->conn->worker);
+
+	if (g->n + (size_t)n > sizeof(g->data)) {
+		s->err = EMSGSIZE; /* four times what a write may be */
+		return -1;
+	}
+	memcpy(g->data + g->n, buf, (size_t)n);
+	g->n += (size_t)n;
+	return n;
+}
+
 static int bio_write(BIO *b, const char *buf, int n)
 {
 	struct stream *s = BIO_get_data(b);
-	uint8_t *room = s->batches && n < POOL_BUFFER_BYTES ? conn_room(s->conn) : NULL;
-	ssize_t taken = n;
+	ssize_t taken;
 
-	if (room) {
-		memcpy(room, buf, (size_t)n);
-		conn_put(s->conn, (size_t)n);
-	} else {
-		taken = conn_raw_write(s->conn, buf, (size_t)n);
-	}
 	BIO_clear_retry_flags(b);
+	if (s->gathers)
+		return gather(s, buf, n);
+	taken = conn_raw_write(s->conn, buf, (size_t)n);
 	if (taken == -EAGAIN)
 		BIO_set_retry_write(b);
 	else if (taken < 0)
@@ -141,77 +159,38 @@ static BIO *bio_of(struct stream *s)
 
 /* --- the truth of records --- */
 
-static uint64_t *class_of(struct sums *n, int type)
-{
-	return type == SSL3_RT_HANDSHAKE	  ? &n->handshake
-	       : type == SSL3_RT_APPLICATION_DATA ? &n->application
-						  : &n->other;
-}
-
-static void is_of(struct sums *n, int type)
-{
-	*class_of(n, type) += n->last;
-	n->last_type = type;
-}
-
-/* One that could not be decrypted is nobody's. */
-static void end_record(struct sums *n)
-{
-	if (n->last && n->last_type < 0)
-		is_of(n, SSL3_RT_ALERT);
-	n->last_type = -1;
-}
-
-/* A header that was told, of a record that did not come whole. */
-static void undo_record(struct sums *n)
-{
-	*class_of(n, n->last_type) -= n->last;
-	n->records -= n->last;
-}
-
-/*
- * SSL_set_msg_callback(3).  A header comes first; what is in a record of TLS 1.3 that is
- * encrypted is told behind it.
- */
+/* SSL_set_msg_callback(3) */
 static void on_message(int write, int version, int type, const void *buf, size_t len,
 		       SSL *ssl, void *arg)
 {
 	struct stream *s = arg;
-	struct sums *n = &s->sums[write ? TG_TX : TG_RX];
-	const uint8_t *p = buf;
 
 	(void)version;
-	if (type == SSL3_RT_HEADER && len >= 5) {
-		end_record(n);
-		n->last = 5u + ((unsigned)p[3] << 8 | p[4]);
-		n->records += n->last;
-		if (p[0] != SSL3_RT_APPLICATION_DATA ||
-		    SSL_version(ssl) != TLS1_3_VERSION)
-			is_of(n, p[0]);
-	} else if (type == SSL3_RT_INNER_CONTENT_TYPE && len == 1 && n->last_type < 0) {
-		is_of(n, p[0]);
-	}
+	record_sums_tell(&s->sums[write ? TG_TX : TG_RX],
+			 SSL_version(ssl) == TLS1_3_VERSION, type, buf, len);
 }
 
 /* Once, at the layer's end. */
 static void tell_book(struct stream *s)
 {
 	const struct conn *c = s->conn;
-	struct sums *rx = &s->sums[TG_RX], *tx = &s->sums[TG_TX];
-	uint64_t sent = c->tx + conn_held(c), partial;
+	struct record_sums *rx = &s->sums[TG_RX], *tx = &s->sums[TG_TX];
+	uint64_t partial, unsent;
 	struct proxy_slot *slot = c->slot;
 
 	rx->app += (uint64_t)SSL_pending(s->ssl); /* decrypted, and nobody has read it */
-	for (int i = 0; i < TG_DIR_MAX; i++) {
-		if (s->sums[i].last && s->sums[i].last_type < 0)
-			is_of(&s->sums[i], SSL3_RT_ALERT);
-	}
+	record_sums_end(rx);
+	record_sums_end(tx);
 	if (rx->records > c->rx - (s->head_n - s->head_at))
-		undo_record(rx);
+		record_sums_undo(rx);
 	partial = c->rx > rx->records ? c->rx - rx->records : 0;
+	/* of a socket that failed, or was closed before it had taken all */
+	unsent = conn_held(c);
+	if (s->err && tx->records > c->tx + unsent)
+		unsent = tx->records - c->tx;
 	book_add(&slot->tls_connections, 1);
 	book_add(&slot->tls_rx_bytes, c->rx);
-	book_add(&slot->tls_tx_bytes, sent);
+	book_add(&slot->tls_tx_bytes, c->tx);
 	book_add(&slot->app_rx_bytes, rx->app);
 	book_add(&slot->app_tx_bytes, tx->app);
 	book_add(&slot->tls_rx_handshake_bytes, rx->handshake);
@@ -219,10 +198,12 @@ static void tell_book(struct stream *s)
 	book_add(&slot->tls_rx_record_bytes, rx->other + rx->application - rx->app);
 	book_add(&slot->tls_tx_record_bytes, tx->other + tx->application - tx->app);
 	book_add(&slot->tls_partial_bytes, partial);
+	book_add(&slot->tls_unsent_bytes, unsent);
 	/* bytes that are in no record, or records that no byte was sent of */
 	book_add(&slot->tls_residual_bytes,
 		 (rx->records > c->rx ? rx->records - c->rx : 0) +
-			 (tx->records > sent ? tx->records - sent : sent - tx->records));
+			 (tx->records > c->tx + unsent ? tx->records - c->tx - unsent
+						       : c->tx + unsent - tx->records));
 }
 
 /* --- the layer --- */
@@ -247,6 +228,9 @@ static ssize_t stream_read(struct conn *c, void *buf, size_t cap)
 
 	ERR_clear_error();
 	n = SSL_read(s->ssl, buf, (int)cap);
+	/* it owes an answer of its own, such as a key update */
+	c->wants_write = n <= 0 && SSL_get_error(s->ssl, n) == SSL_ERROR_WANT_WRITE;
+	c->awaited |= c->wants_write && c->queued;
 	if (n <= 0)
 		return failed(s, n);
 	s->sums[TG_RX].app += (uint64_t)n;
@@ -260,22 +244,29 @@ static bool stream_has_more(const struct conn *c)
 	return c->stirred || s->head || SSL_has_pending(s->ssl);
 }
 
-/* `out` is empty, so the one record that this is was taken whole. */
 static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 {
 	struct stream *s = stream_of(c);
+	struct gather *g = context_gather(c->worker);
+	ssize_t err = 0;
 	int taken;
 
 	if (c->out || c->queued)
 		return -EAGAIN;
 	ERR_clear_error();
-	s->batches = true; /* it is one record */
+	s->gathers = true;
 	taken = SSL_write(s->ssl, buf, (int)n);
-	s->batches = false;
+	s->gathers = false;
 	if (taken <= 0)
-		return failed(s, taken);
-	s->sums[TG_TX].app += (uint64_t)taken;
-	return taken;
+		err = failed(s, taken);
+	else
+		s->sums[TG_TX].app += (uint64_t)taken;
+	if (g->n && (s->err = -flush_gathered(c, g)) != 0)
+		return -s->err;
+	if (taken == (int)n)
+		return taken;
+	/* it never waits: whatever it was, these bytes are lost */
+	return err < 0 && err != -EAGAIN ? err : s->err ? -s->err : -EPROTO;
 }
 
 static int stream_finish(struct conn *c)
@@ -411,9 +402,11 @@ int stream_open(struct conn *c, const struct stream_options *o)
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
 	const struct stream *s = SSL_get_app_data(ssl);
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 
 	if (s->backend)
-		context_keep(s->conn->worker, s->backend, session);
+		context_keep(s->conn->worker, s->route->trust, s->backend,
+			     name ? name : "", session);
 	return 0;
 }
 
@@ -432,6 +425,24 @@ static int offer_protocol(SSL *ssl, const struct conn *client)
 	return SSL_set_alpn_protos(ssl, list, n + 1) == 0 ? 0 : -ENOMEM;
 }
 
+/* Who it must be: by a name, or else by its address (RFC 9110 4.3.5). */
+static int set_verified(SSL *ssl, const struct stream_target *t)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	if (t->route->trust->insecure)
+		return 0;
+	if (t->name[0])
+		return SSL_set1_host(ssl, t->name) ? 0 : -EACCES;
+	if (!t->addr)
+		return -EACCES;
+	if (addr_is_v4(t->addr->ip))
+		(void)inet_ntop(AF_INET, t->addr->ip + 12, ip, sizeof(ip));
+	else
+		(void)inet_ntop(AF_INET6, t->addr->ip, ip, sizeof(ip));
+	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), ip) ? 0 : -EACCES;
+}
+
 static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)
 {
 	SSL_SESSION *session;
@@ -439,9 +450,9 @@ static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)
 	if (t->sni[0] && !SSL_set_tlsext_host_name(ssl, t->sni))
 		return -ENOMEM;
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (t->name[0] && !SSL_set1_host(ssl, t->name))
-		return -ENOMEM;
-	session = context_session(c->worker, t->backend);
+	if (set_verified(ssl, t) < 0)
+		return -EACCES;
+	session = context_session(c->worker, t->route->trust, t->backend, t->sni);
 	if (session)
 		(void)SSL_set_session(ssl, session);
 	SSL_SESSION_free(session);
@@ -453,6 +464,7 @@ int stream_connect(struct conn *c, const struct stream_target *t)
 	SSL_CTX *ctx = context_to(c->worker, t->route->trust);
 	struct stream *s = ctx ? calloc(1, sizeof(*s)) : NULL;
 	BIO *bio;
+	int err;
 
 	if (!s)
 		return ctx ? -ENOMEM : -EINVAL;
@@ -463,11 +475,12 @@ int stream_connect(struct conn *c, const struct stream_target *t)
 			      .backend = t->backend,
 			      .ssl = SSL_new(ctx) };
 	bio = s->ssl ? bio_of(s) : NULL;
-	if (!bio || set_target(c, s->ssl, t) < 0) {
+	err = bio ? set_target(c, s->ssl, t) : -ENOMEM;
+	if (err) {
 		BIO_free(bio);
 		SSL_free(s->ssl);
 		free(s);
-		return -ENOMEM;
+		return err;
 	}
 	begin(s, bio);
 	SSL_set_connect_state(s->ssl);

@@ -37,13 +37,14 @@ int stream_open(struct conn *c, const struct stream_options *o);
 struct stream_target {
 	const struct route *route; /* its trust */
 	const struct backend *backend;
-	const char *sni; /* asked for; "": none */
-	const char
-		*name; /* that its certificate must have; "": any, of those it trusts */
+	const char *sni;	   /* asked for; "": none */
+	const char *name;	   /* that its certificate must have; "": its address */
+	const struct addr *addr;   /* that; NULL: it has none */
 	const struct conn *client; /* whose protocol is offered, if it has one; or NULL */
 };
 
-/* 0 or a negative errno. */
+/* 0; -EACCES: there is nothing that it could be verified by; or another negative errno.
+ */
 int stream_connect(struct conn *c, const struct stream_target *t);
 
 /*

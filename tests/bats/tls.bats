@@ -247,6 +247,32 @@ start_reencrypt() {
 	five_checks
 }
 
+@test "of a client without a name the backend is verified by its address, and not resumed under another name" {
+	issue address "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org,IP:198.51.100.1"
+	nameless() { # CERTIFICATE: of the backend
+		start_proxy < <(printf '%s\n' 'listeners:' \
+			'  - name: web' \
+			'    address: "192.0.2.2:8443"' \
+			"    certificates: [{ certificate: $DIR/app.pem, key: $DIR/app.key, default: true }]" \
+			'    routes:' \
+			"      - { name: app, sni: ['*'], tls: reencrypt, backend_tls: { ca: $DIR/root.pem }, backends: [\"198.51.100.1:3000\"] }")
+		start echo backend "$SECURE" echo 198.51.100.1:3000 "$DIR/$1.pem" "$DIR/$1.key"
+		within 10 listening backend 3000
+	}
+	asks() { printf hello | timeout 2 nsenter --net="/proc/$client/ns/net" openssl s_client -quiet -connect 192.0.2.2:8443 "$@" 2>/dev/null; }
+	nameless address
+	equal hello "$(asks -noservername)" "by its address"
+	equal hello "$(asks -servername app.example.org)" "by a name it has"
+	# there is a session by now, which was not verified for this name
+	equal "" "$(asks -servername other.example.org)" "by a name it has not"
+	within 5 refused_is backend_not_trusted 1
+	stop "$proxy_pid"
+	stop "$echo_pid"
+	nameless rsa # which has no address
+	equal "" "$(asks -noservername)" "without its address"
+	within 5 refused_is backend_not_trusted 2
+}
+
 @test "a certificate that is replaced 20 times under load: no handshake fails, and the new one is served" {
 	start_tls
 	start busy client timeout 60 "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" \
@@ -285,9 +311,26 @@ start_reencrypt() {
 	mv "$DIR/again.key" "$DIR/app.key"
 	mv "$DIR/again.pem" "$DIR/app.pem"
 	within 5 served again
+	# behind a link that is replaced, as secrets that are mounted are: no file changes its name
+	mkdir "$DIR/v1" "$DIR/v2"
+	mv "$DIR/app.pem" "$DIR/app.key" "$DIR/v1"
+	ln -s v1 "$DIR/..data"
+	ln -s ..data/app.pem "$DIR/app.pem"
+	ln -s ..data/app.key "$DIR/app.key"
+	issue mounted "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+	mv "$DIR/mounted.key" "$DIR/v2/app.key"
+	mv "$DIR/mounted.pem" "$DIR/v2/app.pem"
+	ln -s v2 "$DIR/..next"
+	mv -T "$DIR/..next" "$DIR/..data"
+	within 5 served mounted
+	# what else happens there is nobody's business
+	local before
+	before=$(grep -c "certificates read again" "$DIR/proxy.log")
+	echo >"$DIR/unrelated"
 	kill -HUP "$proxy_pid"
 	within 5 grep -q "read again" "$DIR/proxy.log"
 	within 5 eval 'fresh_scrape | grep -q "route=\"other-name\""'
+	equal "$before" "$(grep -c "certificates read again" "$DIR/proxy.log")" "times the certificates were read by themselves"
 }
 
 @test "a file that is wrong is named, and what was served before is served" {

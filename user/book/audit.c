@@ -367,10 +367,11 @@ static void check_payload_app(const struct snapshot *s, struct audit *a)
 		column(line, "app_tx", p->app_tx_bytes);
 		column(line, "handshake_tx", p->tls_tx_handshake_bytes);
 		column(line, "record_tx", p->tls_tx_record_bytes);
+		column(line, "unsent_tx", p->tls_unsent_bytes);
 		column(line, "connections", p->tls_connections);
 		residual(a, AUDIT_PAYLOAD_APP, line,
 			 p->tls_residual_bytes + distance(p->tls_rx_bytes, rx) +
-				 distance(p->tls_tx_bytes, tx));
+				 distance(p->tls_tx_bytes + p->tls_unsent_bytes, tx));
 	}
 }
 

@@ -69,6 +69,7 @@ const struct counted_field counts_slot[] = {
 	FIELD(proxy_slot, tls_rx_record_bytes),
 	FIELD(proxy_slot, tls_tx_record_bytes),
 	FIELD(proxy_slot, tls_partial_bytes),
+	FIELD(proxy_slot, tls_unsent_bytes),
 	FIELD(proxy_slot, tls_residual_bytes),
 	{ NULL, 0, 0 },
 };

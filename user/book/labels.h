@@ -16,7 +16,11 @@
 
 #include "bpf/abi.h"
 
-/* Longer than TCP tries to get rid of the last bytes of a socket that was closed. */
+/*
+ * About as long as TCP tries to get rid of the last bytes of a socket that was closed
+ * (tcp_retries2); with tcp_orphan_retries set higher a label may go before its socket,
+ * which is then counted as nobody's (`host`).
+ */
 #define LABELS_SWEEP_MS (15 * 60 * 1000)
 
 struct labels {

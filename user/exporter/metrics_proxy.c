@@ -78,24 +78,8 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 	}
 }
 
-static void proxy_book(const struct page *p)
+static void tls_book(const struct page *p)
 {
-	proxy_value(p, "proxy_connections_opened",
-		    "Connections by the proxy's own count.",
-		    offsetof(struct proxy_slot, opened));
-	proxy_value(p, "proxy_connections_closed",
-		    "Connections ended, by the proxy's own count.",
-		    offsetof(struct proxy_slot, closed));
-	proxy_direction(p, "proxy_payload_bytes",
-			"Bytes the proxy read and wrote, PROXY headers not included.",
-			offsetof(struct proxy_slot, rx_payload_bytes),
-			offsetof(struct proxy_slot, tx_payload_bytes));
-	proxy_direction(p, "proxy_header_bytes", "Bytes of PROXY protocol headers.",
-			offsetof(struct proxy_slot, rx_header_bytes),
-			offsetof(struct proxy_slot, tx_header_bytes));
-	proxy_value(p, "proxy_undelivered_bytes",
-		    "Bytes read on this leg that could not be written to the other.",
-		    offsetof(struct proxy_slot, undelivered_bytes));
 	proxy_value(p, "tls_connections",
 		    "Connections whose TLS ended here, when they have closed; so are the "
 		    "bytes below.",
@@ -115,8 +99,34 @@ static void proxy_book(const struct page *p)
 			"Headers, tags and padding of records, and alerts.",
 			offsetof(struct proxy_slot, tls_rx_record_bytes),
 			offsetof(struct proxy_slot, tls_tx_record_bytes));
-	proxy_value(p, "tls_partial_bytes", "Received, and no whole record.",
-		    offsetof(struct proxy_slot, tls_partial_bytes));
+	proxy_value(
+		p, "tls_partial_bytes",
+		"Received, and no whole record that was read: of connections that broke.",
+		offsetof(struct proxy_slot, tls_partial_bytes));
+	proxy_value(p, "tls_unsent_bytes",
+		    "Of records that did not leave, as the connection broke.",
+		    offsetof(struct proxy_slot, tls_unsent_bytes));
+}
+
+static void proxy_book(const struct page *p)
+{
+	proxy_value(p, "proxy_connections_opened",
+		    "Connections by the proxy's own count.",
+		    offsetof(struct proxy_slot, opened));
+	proxy_value(p, "proxy_connections_closed",
+		    "Connections ended, by the proxy's own count.",
+		    offsetof(struct proxy_slot, closed));
+	proxy_direction(p, "proxy_payload_bytes",
+			"Bytes the proxy read and wrote, PROXY headers not included.",
+			offsetof(struct proxy_slot, rx_payload_bytes),
+			offsetof(struct proxy_slot, tx_payload_bytes));
+	proxy_direction(p, "proxy_header_bytes", "Bytes of PROXY protocol headers.",
+			offsetof(struct proxy_slot, rx_header_bytes),
+			offsetof(struct proxy_slot, tx_header_bytes));
+	proxy_value(p, "proxy_undelivered_bytes",
+		    "Bytes read on this leg that could not be written to the other.",
+		    offsetof(struct proxy_slot, undelivered_bytes));
+	tls_book(p);
 	upstream_value(p, "backend_up", false,
 		       "1 if the backend passes its checks, or has none.",
 		       offsetof(struct proxy_slot, backend_up));

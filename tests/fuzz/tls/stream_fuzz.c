@@ -146,7 +146,7 @@ static void check(const struct proxy_slot *s)
 	if (s->tls_residual_bytes ||
 	    s->tls_rx_bytes != s->app_rx_bytes + s->tls_rx_handshake_bytes +
 				       s->tls_rx_record_bytes + s->tls_partial_bytes ||
-	    s->tls_tx_bytes !=
+	    s->tls_tx_bytes + s->tls_unsent_bytes !=
 		    s->app_tx_bytes + s->tls_tx_handshake_bytes + s->tls_tx_record_bytes)
 		abort();
 }
