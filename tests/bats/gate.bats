@@ -365,6 +365,8 @@ proxy_listeners() {
 	# the program has become another user, with nothing effective
 	equal 65534 "$(awk '/^Uid:/ { print $3 }' "/proc/$proxy_pid/status")" uid
 	equal 0000000000000000 "$(awk '/^CapEff:/ { print $2 }' "/proc/$proxy_pid/status")" caps
+	# nor does it leave its memory, keys of TLS too, in a file
+	equal "0 0" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$proxy_pid/limits")" "core dumps"
 }
 
 @test "listeners on IPv4, IPv6 and both take what they should, and the books tell them apart" {

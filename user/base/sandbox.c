@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -33,6 +34,7 @@ static int caps_set(const cap_value_t *keep, int n)
 
 int sandbox_enter(const char *user, const cap_value_t *keep, int n)
 {
+	const struct rlimit none = { 0, 0 };
 	const struct passwd *pw;
 	int err;
 
@@ -53,6 +55,9 @@ int sandbox_enter(const char *user, const cap_value_t *keep, int n)
 	err = caps_set(keep, n);
 	if (err < 0)
 		return log_errno(err, "cannot drop capabilities");
+	/* keys are in memory: no core, nor a debugger of the user's */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return log_errno(-errno, "cannot switch core dumps off");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return log_errno(-errno, "cannot set no_new_privs");
 	return 0;
