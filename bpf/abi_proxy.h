@@ -83,6 +83,8 @@ enum tg_side {
 	X(TLS_HANDSHAKE, "tls_handshake_failed", CLIENT, TLS)               \
 	X(TLS_NAME, "tls_unknown_name", CLIENT, TLS)                        \
 	X(TLS_NOT_SHARED, "tls_nothing_shared", CLIENT, TLS)                \
+	X(CLIENT_CERTIFICATE, "client_certificate_missing", CLIENT, TLS)    \
+	X(CLIENT_TRUST, "client_not_trusted", CLIENT, TLS)                  \
 	X(TLS_ALERT, "tls_alert_received", CLIENT, TLS)                     \
 	X(TLS_TIMEOUT, "tls_handshake_timeout", CLIENT, TLS)                \
 	X(TLS_CLOSED, "closed_in_handshake", CLIENT, TLS)                   \

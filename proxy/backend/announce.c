@@ -7,8 +7,19 @@
 #include "backend/announce.h"
 #include "codec/hello.h"
 #include "net/worker.h"
+#include "tls/stream.h"
 
-#define HEADER_EXTRA 1024 /* our own TLVs: a name, a protocol, an id, a checksum */
+#define HEADER_EXTRA 1024 /* our own TLVs: a name, a protocol, an id, a checksum, TLS */
+#define SSL_MAX	     256
+
+/* Our own TLVs, with room for what is in them. */
+struct own {
+	struct pp_tlv tlvs[4];
+	unsigned n;
+	char id[WORKER_ID_LEN + 1];
+	struct stream_client client;
+	uint8_t ssl[SSL_MAX];
+};
 
 /* Once more from its bytes, which are kept and what was found in them is not. */
 static void read_hello(const struct announce *who, struct hello *ret)
@@ -28,28 +39,65 @@ void announce_name(const struct announce *who, char ret[ANNOUNCE_NAME_MAX + 1])
 	(void)snprintf(ret, ANNOUNCE_NAME_MAX + 1, "%s", hello.has_sni ? hello.sni : "");
 }
 
-/*
- * TLVs of our own, for what the header we had does not say.  An application protocol is
- * named if the client offers one only: which of several is taken we cannot know.
- */
-static unsigned own_tlvs(struct worker *w, const struct hello *h,
-			 const struct pp_info *info, char id[WORKER_ID_LEN + 1],
-			 struct pp_tlv ret[3])
+static void add(struct own *o, const struct pp_info *info, uint8_t type,
+		const void *value, size_t len)
 {
-	unsigned n = 0;
+	if (!pp_has_tlv(info, type))
+		o->tlvs[o->n++] = (struct pp_tlv){ type, (uint16_t)len, value };
+}
 
-	if (h->alpn_len && h->alpn[0] + 1 == h->alpn_len &&
-	    !pp_has_tlv(info, PP_TYPE_ALPN))
-		ret[n++] = (struct pp_tlv){ PP_TYPE_ALPN, h->alpn[0], h->alpn + 1 };
-	if (h->has_sni && !pp_has_tlv(info, PP_TYPE_AUTHORITY))
-		ret[n++] = (struct pp_tlv){ PP_TYPE_AUTHORITY, (uint16_t)strlen(h->sni),
-					    (const uint8_t *)h->sni };
+static size_t put_text(uint8_t *buf, size_t at, uint8_t type, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (!len || at + 3 + len > SSL_MAX)
+		return at;
+	buf[at] = type;
+	buf[at + 1] = (uint8_t)(len >> 8);
+	buf[at + 2] = (uint8_t)len;
+	memcpy(buf + at + 3, text, len);
+	return at + 3 + len;
+}
+
+/* PROXY protocol 2.2.6: of TLS that ended here. */
+static size_t put_ssl(const struct stream_client *c, uint8_t buf[SSL_MAX])
+{
+	size_t n = 5;
+
+	memset(buf, 0, n);
+	buf[0] = PP_CLIENT_SSL;
+	if (c->showed)
+		buf[0] |= c->resumed ? PP_CLIENT_CERT_SESS
+				     : PP_CLIENT_CERT_CONN | PP_CLIENT_CERT_SESS;
+	buf[4] = !c->showed; /* 0: verified */
+	n = put_text(buf, n, PP_TYPE_SSL_VERSION, c->version);
+	n = put_text(buf, n, PP_TYPE_SSL_CN, c->common);
+	return put_text(buf, n, PP_TYPE_SSL_CIPHER, c->cipher);
+}
+
+/*
+ * For what the header we had does not say.  Of TLS that passes through an application
+ * protocol is named if the client offers one only: which of several is taken we cannot
+ * know.
+ */
+static void own_tlvs(struct worker *w, const struct announce *who,
+		     const struct pp_info *info, struct own *o, struct hello *h)
+{
+	bool ended = stream_client(who->conn, &o->client);
+
+	o->n = 0;
+	if (ended && o->client.alpn_n)
+		add(o, info, PP_TYPE_ALPN, o->client.alpn, o->client.alpn_n);
+	else if (!ended && h->alpn_len && h->alpn[0] + 1 == h->alpn_len)
+		add(o, info, PP_TYPE_ALPN, h->alpn + 1, h->alpn[0]);
+	if (h->has_sni)
+		add(o, info, PP_TYPE_AUTHORITY, h->sni, strlen(h->sni));
+	if (ended)
+		add(o, info, PP_TYPE_SSL, o->ssl, put_ssl(&o->client, o->ssl));
 	if (!pp_has_tlv(info, PP_TYPE_UNIQUE_ID)) {
-		worker_unique_id(w, id);
-		ret[n++] = (struct pp_tlv){ PP_TYPE_UNIQUE_ID, WORKER_ID_LEN,
-					    (const uint8_t *)id };
+		worker_unique_id(w, o->id);
+		add(o, info, PP_TYPE_UNIQUE_ID, o->id, WORKER_ID_LEN);
 	}
-	return n;
 }
 
 /* The real client, and where it connected to. */
@@ -78,9 +126,8 @@ static int header_info(const struct announce *who, const struct route *r,
 int announce_write(const struct announce *who, const struct route *r, struct conn *up)
 {
 	uint8_t buf[PP2_MAX + HEADER_EXTRA];
-	char id[WORKER_ID_LEN + 1];
 	struct pp_extra extra = { .checksum = true };
-	struct pp_tlv own[3];
+	struct own own;
 	struct hello hello;
 	struct pp_info info;
 	ssize_t n;
@@ -95,9 +142,10 @@ int announce_write(const struct announce *who, const struct route *r, struct con
 		info.tlv_len = 0;
 		n = pp_encode(buf, sizeof(buf), &info, NULL);
 	} else {
-		extra.tlvs = own;
 		read_hello(who, &hello);
-		extra.n = own_tlvs(up->worker, &hello, &info, id, own);
+		own_tlvs(up->worker, who, &info, &own, &hello);
+		extra.tlvs = own.tlvs;
+		extra.n = own.n;
 		n = pp_encode(buf, sizeof(buf), &info, &extra);
 	}
 	return n < 0 ? (int)n : conn_write_header(up, buf, (size_t)n, who->follows);

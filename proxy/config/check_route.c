@@ -307,7 +307,7 @@ static int check_alpn(struct where *w, const struct route *r)
 static int check_tls(struct where *w, const struct listener *l, struct route *r)
 {
 	const char *v = r->min_version;
-	bool only = r->min_version || r->ciphers || r->groups;
+	bool only = r->min_version || r->ciphers || r->groups || r->client_certificates;
 
 	r->min_tls = 12;
 	if (r->backend_tls && r->tls != TLS_REENCRYPT) {
@@ -319,7 +319,8 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 	if (r->tls == TLS_PASSTHROUGH) {
 		where_enter_key(w, r->min_version ? "min_version"
 				   : r->ciphers	  ? "ciphers"
-						  : "groups");
+				   : r->groups	  ? "groups"
+						  : "client_certificates");
 		return where_wrong(w, "is for routes whose TLS ends here (tls: terminate "
 				      "or reencrypt)");
 	}

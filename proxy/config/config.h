@@ -133,6 +133,12 @@ struct backend_tls {
 	char *certificate, *key; /* our own; NULL: none */
 };
 
+/* Clients of a route must show a certificate, or may. */
+struct client_certificates {
+	char *ca; /* who vouches for them */
+	bool optional;
+};
+
 struct trust; /* tls/certs.h */
 
 struct route {
@@ -150,6 +156,7 @@ struct route {
 	char *min_version;		 /* of TLS that is terminated; NULL: 1.2 */
 	char *ciphers, *groups;		 /* OpenSSL's lists; NULL: the defaults */
 	struct backend_tls *backend_tls; /* NULL: the defaults */
+	struct client_certificates *client_certificates; /* NULL: not asked for */
 	enum config_send send_proxy;
 	enum config_keep_alive keep_alive;
 	enum config_balance balance;
@@ -161,9 +168,10 @@ struct route {
 	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
-	unsigned min_tls;    /* 12 or 13 */
-	struct trust *trust; /* of tls/, which frees it; NULL: no TLS to backends */
-	int64_t idle_ms;     /* 0: never */
+	unsigned min_tls;      /* 12 or 13 */
+	struct trust *trust;   /* of tls/, which frees it; NULL: no TLS to backends */
+	struct trust *clients; /* the same of clients; NULL: not asked for */
+	int64_t idle_ms;       /* 0: never */
 	int64_t connect_ms;
 	int64_t slow_start_ms;
 	struct addr source_addr;
@@ -256,7 +264,7 @@ struct config {
 	unsigned listeners_count;
 	struct config_release releases[CONFIG_RELEASES_MAX];
 	unsigned releases_n;
-	uint64_t files_mark; /* what the files of certificates were (tls/certs.h) */
+	uint64_t files_mark; /* what the files of certificates were (tls/cert_files.h) */
 	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
 	unsigned refs;	/* atomic */
 };

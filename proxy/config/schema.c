@@ -114,6 +114,14 @@ static const cyaml_schema_field_t backend_tls_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t client_certificates_fields[] = {
+	CYAML_FIELD_STRING_PTR("ca", CYAML_FLAG_POINTER, struct client_certificates, ca,
+			       1, 4000),
+	CYAML_FIELD_BOOL("optional", CYAML_FLAG_OPTIONAL, struct client_certificates,
+			 optional),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
 			       CONFIG_NAME_MAX),
@@ -131,6 +139,8 @@ static const cyaml_schema_field_t route_fields[] = {
 			 tls, tls_values, CYAML_ARRAY_LEN(tls_values)),
 	CYAML_FIELD_MAPPING_PTR("backend_tls", CYAML_FLAG_OPTIONAL, struct route,
 				backend_tls, backend_tls_fields),
+	CYAML_FIELD_MAPPING_PTR("client_certificates", CYAML_FLAG_OPTIONAL, struct route,
+				client_certificates, client_certificates_fields),
 	CYAML_FIELD_STRING_PTR("min_version", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct route, min_version, 1, 8),
 	CYAML_FIELD_STRING_PTR("ciphers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,

@@ -10,7 +10,7 @@
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "process/certwatch.h"
-#include "tls/certs.h"
+#include "tls/cert_files.h"
 
 #define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE)
 
@@ -31,7 +31,7 @@ static bool have_changed(const struct certwatch *w)
 	uint64_t mark = 0;
 
 	for (unsigned i = 0; i < w->n; i++)
-		mark = certs_mark(mark, w->files[i]);
+		mark = cert_files_mark(mark, w->files[i]);
 	return mark != w->mark;
 }
 
@@ -144,7 +144,7 @@ int certwatch_set(struct certwatch *w, const struct config *c)
 	struct adding adding = { .w = w };
 
 	forget(w);
-	(void)certs_files(c, add, &adding);
+	(void)cert_files_each(c, add, &adding);
 	w->mark = c->files_mark;
 	if (have_changed(w))
 		ev_timer_set(w->loop, &w->quiet, CERTWATCH_QUIET_MS);

@@ -2,6 +2,7 @@
 /* A session in HANDSHAKE: TLS of a route that terminates it. */
 #include <errno.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "session/state.h"
 #include "tls/stream.h"
@@ -27,6 +28,17 @@ static struct outcome refused(const struct session *s, enum tg_end reason)
 	return outcome_over(reason, s->tunnel.down.out != NULL);
 }
 
+static void tell_distrusted(const struct session *s, enum tg_end reason)
+{
+	const char *word;
+
+	if (reason == TG_END_CLIENT_TRUST && stream_is_distrusted(&s->tunnel.down, &word))
+		log_limited(LOG_WARN,
+			    "listener '%s', route '%s': a client's certificate is not "
+			    "trusted: %s",
+			    s->listener->name, s->dial.route->name, word);
+}
+
 struct outcome handshake_event(struct session *s)
 {
 	enum tg_end why = TG_END_TLS_HANDSHAKE;
@@ -34,8 +46,10 @@ struct outcome handshake_event(struct session *s)
 
 	if (err == -EAGAIN)
 		return outcome_wait();
-	if (err)
+	if (err) {
+		tell_distrusted(s, why);
 		return refused(s, why);
+	}
 	note_done(s);
 	return outcome_next();
 }

@@ -12,6 +12,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/util.h"
+#include "tls/cert_files.h"
 #include "tls/certs.h"
 
 #define FILE_MAX  (1u << 20)
@@ -328,6 +329,20 @@ static int load_trust(struct config *c, const struct listener *ls, struct route 
 	return err;
 }
 
+static int load_clients(struct config *c, const struct listener *ls, struct route *r,
+			char *why)
+{
+	struct loading l = { .config = c, .listener = ls, .route = r, .why = why };
+	int err;
+
+	r->clients = calloc(1, sizeof(*r->clients));
+	if (!r->clients)
+		return -ENOMEM;
+	r->clients->generation = next_generation();
+	err = read_text(&l, r->client_certificates->ca, &r->clients->ca);
+	return err ? err : check_ca(&l, r->client_certificates->ca, r->clients->ca);
+}
+
 /* --- of all listeners --- */
 
 static void certs_free(struct certs *s)
@@ -348,6 +363,8 @@ static void release(struct config *c, void *arg)
 		for (unsigned k = 0; k < c->listeners[i].routes_count; k++) {
 			trust_free(c->listeners[i].routes[k].trust);
 			c->listeners[i].routes[k].trust = NULL;
+			trust_free(c->listeners[i].routes[k].clients);
+			c->listeners[i].routes[k].clients = NULL;
 		}
 	}
 }
@@ -439,61 +456,20 @@ static int load_listener(struct config *c, struct listener *ls, char *why)
 	return err;
 }
 
-static int each(int (*fn)(void *arg, const char *path), void *arg, const char *path)
-{
-	return path ? fn(arg, path) : 0;
-}
-
-static int files_of_backend(const struct backend_tls *b,
-			    int (*fn)(void *arg, const char *path), void *arg)
-{
-	int ret = b ? each(fn, arg, b->ca) : 0;
-
-	if (b && !ret)
-		ret = each(fn, arg, b->certificate);
-	return b && !ret ? each(fn, arg, b->key) : ret;
-}
-
-int certs_files(const struct config *c, int (*fn)(void *arg, const char *path), void *arg)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; i < c->listeners_count && !ret; i++) {
-		const struct listener *l = &c->listeners[i];
-
-		for (unsigned k = 0; k < l->certificates_count && !ret; k++) {
-			ret = each(fn, arg, l->certificates[k].certificate);
-			if (!ret)
-				ret = each(fn, arg, l->certificates[k].key);
-		}
-		for (unsigned k = 0; k < l->routes_count && !ret; k++)
-			ret = files_of_backend(l->routes[k].backend_tls, fn, arg);
-	}
-	return ret;
-}
-
-uint64_t certs_mark(uint64_t before, const char *path)
-{
-	struct stat st;
-	uint64_t parts[5] = { before };
-
-	if (stat(path, &st) == 0) {
-		parts[1] = st.st_ino;
-		parts[2] = (uint64_t)st.st_size;
-		parts[3] = (uint64_t)st.st_mtim.tv_sec * 1000000000 +
-			   (uint64_t)st.st_mtim.tv_nsec;
-		parts[4] = (uint64_t)st.st_ctim.tv_sec * 1000000000 +
-			   (uint64_t)st.st_ctim.tv_nsec;
-	}
-	return util_hash(parts, sizeof(parts));
-}
-
 static int add_mark(void *arg, const char *path)
 {
 	uint64_t *mark = arg;
 
-	*mark = certs_mark(*mark, path);
+	*mark = cert_files_mark(*mark, path);
 	return 0;
+}
+
+static int load_route(struct config *c, const struct listener *ls, struct route *r,
+		      char *why)
+{
+	int err = r->tls == TLS_REENCRYPT ? load_trust(c, ls, r, why) : 0;
+
+	return !err && r->client_certificates ? load_clients(c, ls, r, why) : err;
 }
 
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
@@ -502,18 +478,16 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 
 	why[0] = '\0';
 	c->files_mark = 0;
-	(void)certs_files(c, add_mark, &c->files_mark); /* before they are read */
+	(void)cert_files_each(c, add_mark, &c->files_mark); /* before they are read */
 	config_on_release(c, release, NULL);
 	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
 		if (c->listeners[i].certificates_count)
 			err = load_listener(c, &c->listeners[i], why);
 		if (!err)
 			err = check_options(&c->listeners[i], why);
-		for (unsigned k = 0; k < c->listeners[i].routes_count && !err; k++) {
-			if (c->listeners[i].routes[k].tls == TLS_REENCRYPT)
-				err = load_trust(c, &c->listeners[i],
-						 &c->listeners[i].routes[k], why);
-		}
+		for (unsigned k = 0; k < c->listeners[i].routes_count && !err; k++)
+			err = load_route(c, &c->listeners[i], &c->listeners[i].routes[k],
+					 why);
 	}
 	if (err && !why[0])
 		(void)snprintf(why, CONFIG_ERROR_MAX, "certificates: %s", strerror(-err));

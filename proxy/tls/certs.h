@@ -29,7 +29,10 @@ struct cert_pair {
 	const struct cert *rsa, *other;
 };
 
-/* Whom a route's backends must be, and who we are to them. */
+/*
+ * Whom a route's backends must be, and who we are to them; or, with `ca` alone, who its
+ * clients must be.
+ */
 struct trust {
 	char *ca; /* PEM; NULL: whom the system trusts */
 	bool insecure;
@@ -51,17 +54,6 @@ struct certs {
  * name none has) is added to c->warnings.
  */
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
-
-/* fn for each file that certs_load() reads, until it says other than 0, which is
- * returned. */
-int certs_files(const struct config *c, int (*fn)(void *arg, const char *path),
-		void *arg);
-
-/*
- * What a file is by now, to be told from what it was: its inode, size and times, added
- * to those of the files before it.  certs_load() leaves that of all in c->files_mark.
- */
-uint64_t certs_mark(uint64_t before, const char *path);
 
 /* When the first of them expires, or has; 0 of none. */
 time_t certs_expire(const struct certs *certs);

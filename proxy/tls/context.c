@@ -29,11 +29,12 @@ struct entry {
 	SSL_CTX *ctx;
 };
 
-/* Towards backends. */
+/* Towards backends; or, with the store alone, of clients that show a certificate. */
 struct client {
 	struct client *next;
 	uint64_t generation; /* of trust */
 	SSL_CTX *ctx;
+	X509_STORE *store;
 };
 
 struct known {
@@ -77,6 +78,7 @@ static void forget_clients(struct tls_worker *t)
 	while ((c = t->clients)) {
 		t->clients = c->next;
 		SSL_CTX_free(c->ctx);
+		X509_STORE_free(c->store);
 		free(c);
 	}
 	for (unsigned i = 0; i < BUCKETS; i++) {
@@ -264,15 +266,11 @@ struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
 
 /* --- towards backends --- */
 
-static int add_ca(struct tls_worker *t, SSL_CTX *ctx, const char *pem)
+static int add_ca(struct tls_worker *t, X509_STORE *store, const char *pem)
 {
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-	BIO *bio;
-	int ok = 1;
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	int ok = bio != NULL;
 
-	if (!pem)
-		return SSL_CTX_set_default_verify_paths(ctx) == 1 ? 0 : -EINVAL;
-	bio = BIO_new_mem_buf(pem, -1);
 	while (bio && ok) {
 		X509 *x = X509_new_ex(t->lib, NULL);
 
@@ -300,7 +298,10 @@ static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust)
 			ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 		SSL_CTX_set_verify(
 			ctx, trust->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-		err = add_ca(t, ctx, trust->ca);
+		if (!trust->ca)
+			err = SSL_CTX_set_default_verify_paths(ctx) == 1 ? 0 : -EINVAL;
+		else
+			err = add_ca(t, SSL_CTX_get_cert_store(ctx), trust->ca);
 	}
 	if (!err && trust->has_own)
 		err = add_cert(t, ctx, &trust->own);
@@ -334,6 +335,32 @@ struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust)
 	}
 	t->clients = c;
 	return c->ctx;
+}
+
+struct x509_store_st *context_store(struct worker *w, const struct trust *clients)
+{
+	struct tls_worker *t = w->tls;
+	struct client *c = t->clients;
+
+	while (c && c->generation != clients->generation)
+		c = c->next;
+	if (c)
+		return c->store;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	*c = (struct client){ .next = t->clients,
+			      .generation = clients->generation,
+			      .store = X509_STORE_new() };
+	/* whoever is in the file vouches, though it be no root (RFC 5280 6.1.1 d) */
+	if (!c->store || X509_STORE_set_flags(c->store, X509_V_FLAG_PARTIAL_CHAIN) != 1 ||
+	    add_ca(t, c->store, clients->ca) < 0) {
+		X509_STORE_free(c->store);
+		free(c);
+		return NULL;
+	}
+	t->clients = c;
+	return c->store;
 }
 
 static struct known **known_of(struct tls_worker *t, const struct trust *trust,

@@ -12,6 +12,7 @@
 
 struct ssl_ctx_st;
 struct ssl_st;
+struct x509_store_st;
 
 /* What one write of a layer becomes: a record, or several of a client that wants small
  * ones, and answers that were owed. */
@@ -36,6 +37,9 @@ void context_close(struct worker *w);
 
 /* The context of connections to the backends of a route; as context_get(). */
 struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust);
+
+/* The store that a route's clients are verified by; as context_get(). */
+struct x509_store_st *context_store(struct worker *w, const struct trust *clients);
 
 /*
  * The session that was made last with a backend under that name, which its certificate

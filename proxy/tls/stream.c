@@ -14,6 +14,7 @@
 #include "net/pool.h"
 #include "net/worker.h"
 #include "tls/context.h"
+#include "tls/peer.h"
 #include "tls/record_sums.h"
 #include "tls/stream.h"
 
@@ -320,13 +321,31 @@ static void begin(struct stream *s, BIO *bio)
 	s->conn->stirred = true;
 }
 
-static int set_options(SSL *ssl, const struct stream_options *o)
+/* A ticket is for where it was given, and whom they trusted there. */
+static int set_place(SSL *ssl, const struct stream_options *o)
 {
-	const uint16_t ids[2] = { o->listener, o->route->id };
+	const struct route *r = o->route;
+	struct {
+		uint64_t ca;
+		uint16_t listener, route;
+		uint32_t must;
+	} place = { .listener = o->listener, .route = r->id };
+
+	if (r->clients) {
+		place.ca = util_hash(r->clients->ca, strlen(r->clients->ca));
+		place.must = r->client_certificates->optional ? 1 : 2;
+	}
+	return SSL_set_session_id_context(ssl, (const unsigned char *)&place,
+					  sizeof(place))
+		       ? 0
+		       : -EINVAL;
+}
+
+static int set_options(const struct conn *c, SSL *ssl, const struct stream_options *o)
+{
 	const struct route *r = o->route;
 
-	/* a ticket is for where it was given */
-	if (!SSL_set_session_id_context(ssl, (const unsigned char *)ids, sizeof(ids)))
+	if (set_place(ssl, o) < 0 || peer_ask(c->worker, ssl, r) < 0)
 		return -EINVAL;
 	if (r->min_tls == 13 && !SSL_set_min_proto_version(ssl, TLS1_3_VERSION))
 		return -EINVAL;
@@ -383,7 +402,7 @@ int stream_open(struct conn *c, const struct stream_options *o)
 			      .head_n = o->head_n,
 			      .ssl = SSL_new(ctx) };
 	bio = s->head && s->ssl ? bio_of(s) : NULL;
-	if (!bio || set_options(s->ssl, o) < 0) {
+	if (!bio || set_options(c, s->ssl, o) < 0) {
 		BIO_free(bio);
 		SSL_free(s->ssl);
 		free(s->head);
@@ -509,6 +528,10 @@ static enum tg_end reason_of(const struct stream *s)
 	if (ERR_GET_LIB(err) == ERR_LIB_SSL && why >= SSL_AD_REASON_OFFSET)
 		return TG_END_TLS_ALERT; /* the client's word, ssl/ssl_stat.c */
 	switch (why) {
+	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+		return TG_END_CLIENT_CERTIFICATE;
+	case SSL_R_CERTIFICATE_VERIFY_FAILED:
+		return s->backend ? TG_END_BACKEND_TRUST : TG_END_CLIENT_TRUST;
 	case SSL_R_NO_SHARED_CIPHER:
 	case SSL_R_NO_SUITABLE_KEY_SHARE:
 	case SSL_R_NO_SHARED_GROUPS:
@@ -555,4 +578,19 @@ uint16_t stream_version(const struct conn *c)
 	const SSL *ssl = c->layer ? stream_of(c)->ssl : NULL;
 
 	return ssl && SSL_is_init_finished(ssl) ? (uint16_t)SSL_version(ssl) : 0;
+}
+
+bool stream_client(const struct conn *c, struct stream_client *ret)
+{
+	const struct stream *s = c->layer ? stream_of(c) : NULL;
+
+	if (!s)
+		return false;
+	*ret = (struct stream_client){ .version = SSL_get_version(s->ssl),
+				       .cipher = SSL_get_cipher_name(s->ssl),
+				       .resumed = SSL_session_reused(s->ssl) };
+	SSL_get0_alpn_selected(s->ssl, &ret->alpn, &ret->alpn_n);
+	ret->showed =
+		s->route->clients && peer_name(s->ssl, ret->common, sizeof(ret->common));
+	return true;
 }

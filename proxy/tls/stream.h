@@ -53,11 +53,24 @@ int stream_connect(struct conn *c, const struct stream_target *t);
  */
 int stream_handshake(struct conn *c, enum tg_end *why);
 
-/* After a handshake with a backend that failed: was it the certificate? */
+/* After a handshake that failed: was it the other's certificate?  *why: what of it. */
 bool stream_is_distrusted(const struct conn *c, const char **why);
 
 /* After the handshake: was a session resumed? */
 bool stream_is_resumed(const struct conn *c);
+
+/* What is told of a client whose TLS ended here; strings are the layer's. */
+struct stream_client {
+	const char *version, *cipher; /* "TLSv1.3", OpenSSL's name */
+	const uint8_t *alpn;	      /* the protocol that was chosen; alpn_n 0: none */
+	unsigned alpn_n;
+	bool showed;	 /* a certificate, which was verified; in this connection ... */
+	bool resumed;	 /* ... or in the one that its session is of */
+	char common[65]; /* of its subject, UTF-8; "": none */
+};
+
+/* After the handshake.  False of a conn without a layer. */
+bool stream_client(const struct conn *c, struct stream_client *ret);
 
 /* 0x0303 of 1.2, 0x0304 of 1.3, when it is known; 0 of a conn without a layer. */
 uint16_t stream_version(const struct conn *c);

@@ -247,6 +247,79 @@ start_reencrypt() {
 	five_checks
 }
 
+@test "client certificates: asked for by the route, refused under reasons of their own, and not for long after their issuer is gone" {
+	asks() { # LINE
+		printf '%s\n' 'listeners:' \
+			'  - name: web' \
+			'    address: "192.0.2.2:8443"' \
+			"    certificates: [{ certificate: $DIR/app.pem, key: $DIR/app.key }]" \
+			'    routes:' \
+			"      - { name: app, sni: [app.example.org], tls: terminate, client_certificates: $1, backends: [\"198.51.100.1:3000\"] }"
+	}
+	asks "{ ca: $DIR/trusted.pem }" >"$DIR/asks.yaml"
+	cp "$DIR/root.pem" "$DIR/trusted.pem"
+	issue me "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:me.example.org"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=stranger \
+		-keyout "$DIR/stranger.key" -out "$DIR/stranger.pem" 2>/dev/null
+	start_proxy <"$DIR/asks.yaml"
+	start_exporter
+	start echo backend "$SECURE" echo 198.51.100.1:3000
+	within 10 listening backend 3000
+	shows() { # VERSION NAME [OPTION...]: it gets to the backend and back
+		local version=$1 name=$2
+		shift 2
+		{
+			echo hello
+			within 5 grep -Eq "^hello|alert" "$DIR/s_client"
+		} | timeout 10 nsenter --net="/proc/$client/ns/net" openssl s_client -connect 192.0.2.2:8443 "-$version" \
+			-servername app.example.org -CAfile "$DIR/root.pem" -cert "$DIR/$name.pem" -cert_chain "$DIR/$name.pem" \
+			-key "$DIR/$name.key" "$@" >"$DIR/s_client" 2>&1
+		grep -q "^hello" "$DIR/s_client"
+	}
+	shows tls1_2 me -sess_out "$DIR/session"
+	grep -q "CN = root" "$DIR/s_client" # whom we would trust is said
+	shows tls1_3 me
+	! shows tls1_2 stranger || false
+	! shows tls1_3 stranger || false
+	within 5 refused_is client_not_trusted 2
+	grep -q "listener 'web', route 'app': a client's certificate is not trusted: self" "$DIR/proxy.log"
+	s_client -servername app.example.org >/dev/null || :
+	s_client -servername app.example.org -tls1_2 >/dev/null || :
+	within 5 refused_is client_certificate_missing 2
+	# what a backend is told (PROXY protocol 2.2.6): TLS, a certificate, verified, version, common name
+	sed 's/routes:/&\n      - { name: tell, priority: 1, from: [192.0.2.0\/24], sni: [app.example.org], alpn: [tell], tls: terminate, client_certificates: { ca: '"${DIR//\//\\/}"'\/trusted.pem }, send_proxy: v2-tlvs, backends: ["198.51.100.1:3002"] }/' \
+		"$DIR/asks.yaml" >"$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "read again" "$DIR/proxy.log"
+	start raw backend nc.openbsd -lN 198.51.100.1 3002
+	within 10 listening backend 3002
+	! shows tls1_3 me -alpn tell || false
+	[[ $(od -An -v -tx1 "$DIR/raw.log" | tr -d ' \n') == *20????0700000000210007544c5376312e332200026d6523* ]]
+	cp "$DIR/asks.yaml" "$DIR/gate.yaml"
+	# a session is resumed without a word, until somebody else is trusted
+	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^Reused"
+	cp "$DIR/stranger.pem" "$DIR/trusted.pem"
+	within 10 grep -q "certificates read again" "$DIR/proxy.log"
+	shows tls1_3 stranger
+	! s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^Reused" || false
+	within 5 refused_is client_certificate_missing 3
+	# who needs none
+	asks "{ ca: $DIR/trusted.pem, optional: true }" >"$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 eval 's_client -servername app.example.org | grep -q "Verify return code: 0"'
+	! shows tls1_3 me || false
+	within 5 refused_is client_not_trusted 3
+	within 10 sockets_closed
+	five_checks
+	# a file that is wrong is named, and so is a route that cannot ask
+	echo nothing >"$DIR/trusted.pem"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"trusted.pem: no certificate is in it"* ]]
+	sed -i 's/tls: terminate/tls: passthrough/' "$DIR/gate.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"client_certificates: is for routes whose TLS ends here"* ]]
+}
+
 @test "of a client without a name the backend is verified by its address, and not resumed under another name" {
 	issue address "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org,IP:198.51.100.1"
 	nameless() { # CERTIFICATE: of the backend

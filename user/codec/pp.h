@@ -31,6 +31,18 @@ enum pp_type {
 	PP_TYPE_NETNS = 0x30,
 };
 
+/* What is in PP_TYPE_SSL: flags of the client, a word that is 0 if it was verified, TLVs.
+ */
+enum {
+	PP_CLIENT_SSL = 0x01,
+	PP_CLIENT_CERT_CONN = 0x02, /* it showed a certificate in this connection, */
+	PP_CLIENT_CERT_SESS = 0x04, /* or in one of this session */
+
+	PP_TYPE_SSL_VERSION = 0x21,
+	PP_TYPE_SSL_CN = 0x22,
+	PP_TYPE_SSL_CIPHER = 0x23,
+};
+
 struct pp_tlv {
 	uint8_t type;
 	uint16_t len;

@@ -90,6 +90,8 @@ static const struct wrong wrong_cases[] = {
 	  "min_version: is for routes whose TLS ends here" },
 	{ "send_proxy: v2", "groups: X25519", "groups: is for routes whose" },
 	{ "send_proxy: v2", "tls: ends", "x.yaml:10:14: " },
+	{ "send_proxy: v2", "client_certificates: { ca: /x.pem }",
+	  "client_certificates: is for routes whose TLS ends here" },
 	{ "send_proxy: v2", "backend_tls: { insecure: true }",
 	  "backend_tls: is for routes with tls: reencrypt" },
 	{ "timeouts:", "timeouts: { handshake: 0s }\ntimeouts:", "x.yaml:" },

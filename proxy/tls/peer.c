@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "tls/context.h"
+#include "tls/peer.h"
+
+int peer_ask(struct worker *w, SSL *ssl, const struct route *r)
+{
+	const STACK_OF(X509_OBJECT) * all;
+	X509_STORE *store;
+
+	if (!r->clients)
+		return 0;
+	store = context_store(w, r->clients);
+	if (!store || !SSL_set1_verify_cert_store(ssl, store))
+		return -ENOMEM;
+	/* by their names a client chooses which to show (RFC 8446 4.2.4) */
+	all = X509_STORE_get0_objects(store);
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++)
+		(void)SSL_add_client_CA(
+			ssl, X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i)));
+	SSL_set_verify(ssl,
+		       r->client_certificates->optional
+			       ? SSL_VERIFY_PEER
+			       : SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+		       NULL);
+	return 0;
+}
+
+/* Of the subject's last common name; "" if there is none, or it is longer (RFC 5280 A.1).
+ */
+static void common_name(const X509 *x, char *ret, size_t cap)
+{
+	const X509_NAME *subject = X509_get_subject_name(x);
+	unsigned char *utf8 = NULL;
+	int at, last = -1, n;
+
+	while ((at = X509_NAME_get_index_by_NID(subject, NID_commonName, last)) >= 0)
+		last = at;
+	n = last < 0 ? -1
+		     : ASN1_STRING_to_UTF8(&utf8,
+					   X509_NAME_ENTRY_get_data(
+						   X509_NAME_get_entry(subject, last)));
+	if (n > 0 && (size_t)n < cap && !memchr(utf8, 0, (size_t)n)) {
+		memcpy(ret, utf8, (size_t)n);
+		ret[n] = '\0';
+	}
+	OPENSSL_free(utf8);
+	ERR_clear_error();
+}
+
+bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap)
+{
+	const X509 *x = SSL_get0_peer_certificate(ssl);
+
+	ret[0] = '\0';
+	if (!x || SSL_get_verify_result(ssl) != X509_V_OK)
+		return false;
+	common_name(x, ret, cap);
+	return true;
+}

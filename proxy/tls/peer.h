@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clients that show a certificate. */
+#ifndef PROXY_TLS_PEER_H
+#define PROXY_TLS_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/config.h"
+#include "net/worker.h"
+
+struct ssl_st;
+
+/*
+ * Before the handshake: ask who it is, if the route does.  0 or -ENOMEM.  Who resumes a
+ * session was asked before.
+ */
+int peer_ask(struct worker *w, struct ssl_st *ssl, const struct route *r);
+
+/*
+ * After it: false if it showed none, or none that was verified; else true and the
+ * subject's last common name as UTF-8, "" if there is none or it does not fit.
+ */
+bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap);
+
+#endif
