@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -8,6 +9,22 @@
 
 #include "tls/context.h"
 #include "tls/peer.h"
+
+int peer_must_be(SSL *ssl, const char *name, const struct addr *addr)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (name[0])
+		return SSL_set1_host(ssl, name) ? 0 : -EACCES;
+	if (!addr)
+		return -EACCES;
+	if (addr_is_v4(addr->ip))
+		(void)inet_ntop(AF_INET, addr->ip + 12, ip, sizeof(ip));
+	else
+		(void)inet_ntop(AF_INET6, addr->ip, ip, sizeof(ip));
+	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), ip) ? 0 : -EACCES;
+}
 
 int peer_ask(struct worker *w, SSL *ssl, const struct route *r)
 {

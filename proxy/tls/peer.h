@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clients that show a certificate. */
+/* Who the other end is, by its certificate. */
 #ifndef PROXY_TLS_PEER_H
 #define PROXY_TLS_PEER_H
 
@@ -12,14 +12,20 @@
 struct ssl_st;
 
 /*
- * Before the handshake: ask who it is, if the route does.  0 or -ENOMEM.  Who resumes a
- * session was asked before.
+ * Of a backend, before the handshake: its certificate must have this name, or if that is
+ * "" this address (RFC 9110 4.3.5).  0; -EACCES: neither is there, or it is no name.
+ */
+int peer_must_be(struct ssl_st *ssl, const char *name, const struct addr *addr);
+
+/*
+ * Of a client, before the handshake: ask who it is, if the route does.  0 or -ENOMEM. Who
+ * resumes a session was asked before.
  */
 int peer_ask(struct worker *w, struct ssl_st *ssl, const struct route *r);
 
 /*
- * After it: false if it showed none, or none that was verified; else true and the
- * subject's last common name as UTF-8, "" if there is none or it does not fit.
+ * Of a client, after it: false if it showed none, or none that was verified; else true
+ * and the subject's last common name as UTF-8, "" if there is none or it does not fit.
  */
 bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap);
 

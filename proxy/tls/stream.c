@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,6 +17,12 @@
 #include "tls/record_sums.h"
 #include "tls/stream.h"
 
+/*
+ * Key updates, tickets and the like, which OpenSSL takes without end, and each costs
+ * keys; looked at when more is read, and a read may bring some hundred.
+ */
+#define MESSAGES_MAX 32
+
 struct stream {
 	struct layer layer; /* first */
 	struct conn *conn;
@@ -27,10 +32,12 @@ struct stream {
 	uint8_t *head; /* what was read before, until the layer has read it */
 	size_t head_n, head_at;
 	struct record_sums sums[TG_DIR_MAX];
-	int err;      /* of the socket, an errno */
-	bool eof;     /* the socket has ended */
-	bool gathers; /* a write of the user is under way */
-	bool ended;   /* close_notify was sent */
+	int err;		/* of the socket, an errno */
+	bool eof;		/* the socket has ended */
+	bool gathers;		/* a write of the user is under way */
+	bool ended;		/* close_notify was sent */
+	bool shaken;		/* the handshake is done */
+	unsigned idle_messages; /* of the other since it said anything (MESSAGES_MAX) */
 };
 
 static struct stream *stream_of(const struct conn *c)
@@ -48,6 +55,8 @@ static int bio_read(BIO *b, char *buf, int n)
 	ssize_t got;
 
 	BIO_clear_retry_flags(b);
+	if (s->idle_messages > MESSAGES_MAX)
+		return -1;
 	if (left) {
 		got = (size_t)n < left ? n : (ssize_t)left;
 		memcpy(buf, s->head + s->head_at, (size_t)got);
@@ -167,6 +176,8 @@ static void on_message(int write, int version, int type, const void *buf, size_t
 	struct stream *s = arg;
 
 	(void)version;
+	if (!write && type == SSL3_RT_HANDSHAKE && s->shaken)
+		s->idle_messages++;
 	record_sums_tell(&s->sums[write ? TG_TX : TG_RX],
 			 SSL_version(ssl) == TLS1_3_VERSION, type, buf, len);
 }
@@ -235,6 +246,7 @@ static ssize_t stream_read(struct conn *c, void *buf, size_t cap)
 	if (n <= 0)
 		return failed(s, n);
 	s->sums[TG_RX].app += (uint64_t)n;
+	s->idle_messages = 0;
 	return n;
 }
 
@@ -444,32 +456,13 @@ static int offer_protocol(SSL *ssl, const struct conn *client)
 	return SSL_set_alpn_protos(ssl, list, n + 1) == 0 ? 0 : -ENOMEM;
 }
 
-/* Who it must be: by a name, or else by its address (RFC 9110 4.3.5). */
-static int set_verified(SSL *ssl, const struct stream_target *t)
-{
-	char ip[INET6_ADDRSTRLEN];
-
-	if (t->route->trust->insecure)
-		return 0;
-	if (t->name[0])
-		return SSL_set1_host(ssl, t->name) ? 0 : -EACCES;
-	if (!t->addr)
-		return -EACCES;
-	if (addr_is_v4(t->addr->ip))
-		(void)inet_ntop(AF_INET, t->addr->ip + 12, ip, sizeof(ip));
-	else
-		(void)inet_ntop(AF_INET6, t->addr->ip, ip, sizeof(ip));
-	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), ip) ? 0 : -EACCES;
-}
-
 static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)
 {
 	SSL_SESSION *session;
 
 	if (t->sni[0] && !SSL_set_tlsext_host_name(ssl, t->sni))
 		return -ENOMEM;
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (set_verified(ssl, t) < 0)
+	if (!t->route->trust->insecure && peer_must_be(ssl, t->name, t->addr) < 0)
 		return -EACCES;
 	session = context_session(c->worker, t->route->trust, t->backend, t->sni);
 	if (session)
@@ -559,7 +552,8 @@ int stream_handshake(struct conn *c, enum tg_end *why)
 	}
 	ERR_clear_error();
 	ret = SSL_do_handshake(s->ssl);
-	if (ret == 1)
+	s->shaken = ret == 1;
+	if (s->shaken)
 		return 0;
 	if (failed(s, ret) == -EAGAIN)
 		return -EAGAIN;

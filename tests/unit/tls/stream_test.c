@@ -228,6 +228,35 @@ static void an_answer_that_must_wait_does_not_stop_the_stream(void)
 	CHECK_INT(6, slot.app_tx_bytes);
 }
 
+/* Each makes OpenSSL derive keys, for ten bytes of the client's. */
+static void key_updates_without_end_are_an_error(void)
+{
+	char buf[64];
+	enum tg_end why;
+	ssize_t n = -EAGAIN;
+
+	CHECK_INT(0, begin("a.example.org", TLS1_3_VERSION));
+	CHECK_INT(0, shake_hands(&why));
+	for (int i = 0; i < 30; i++) { /* as many as a long transfer may have */
+		CHECK_INT(1, SSL_key_update(client, SSL_KEY_UPDATE_NOT_REQUESTED));
+		CHECK_INT(1, SSL_do_handshake(client));
+	}
+	CHECK_INT(4, SSL_write(client, "data", 4));
+	flush_client();
+	CHECK_INT(4, read_some(buf, sizeof(buf)));
+	for (int i = 0; i < 1000 && n == -EAGAIN; i++) {
+		CHECK_INT(1, SSL_key_update(client, SSL_KEY_UPDATE_NOT_REQUESTED));
+		CHECK_INT(1, SSL_do_handshake(client));
+		flush_client();
+		ready(&conn, POLLIN);
+		n = conn_read(&conn, buf, sizeof(buf));
+	}
+	CHECK_INT(-EPROTO, n);
+	end();
+	check_sums();
+	CHECK(slot.tls_rx_handshake_bytes < 4000);
+}
+
 static void a_name_that_nobody_has_is_told_and_no_layer_is_there(void)
 {
 	char buf[16];
@@ -345,6 +374,7 @@ int main(void)
 	configure();
 	RUN(bytes_go_through_it_and_each_is_in_its_column);
 	RUN(an_answer_that_must_wait_does_not_stop_the_stream);
+	RUN(key_updates_without_end_are_an_error);
 	RUN(a_name_that_nobody_has_is_told_and_no_layer_is_there);
 	RUN(an_end_without_close_notify_is_a_truncation);
 	RUN(half_a_record_is_partial);
