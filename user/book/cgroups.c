@@ -143,7 +143,8 @@ static int forget_gone(struct scan *s)
 
 	if (err)
 		return err;
-	qsort(s->seen, s->n, sizeof(s->seen[0]), by_number);
+	if (s->n)
+		qsort(s->seen, s->n, sizeof(s->seen[0]), by_number);
 	for (size_t i = 0; i < d.n && !s->cut; i++) {
 		const uint64_t *number = &((uint64_t *)d.keys)[i];
 

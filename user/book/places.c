@@ -399,7 +399,8 @@ static size_t reclaim(struct places *p, struct fold *f, size_t keep)
 		free(rows);
 		return 0;
 	}
-	qsort(f->left, f->left_n, sizeof(*f->left), by_key);
+	if (f->left_n)
+		qsort(f->left, f->left_n, sizeof(*f->left), by_key);
 	n = collect(p, f, rows, &counted);
 	done = fold_slots(p, rows + counted, n - counted);
 	if (counted > keep && fold_rows(f, rows, &counted) == 0)
