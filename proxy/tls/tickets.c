@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <pthread.h>
-#include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -10,16 +9,15 @@
 
 enum { LAST, CURRENT, NEXT, KEYS };
 
-static struct ticket_key keys[KEYS];
-static bool have[KEYS];
-static int64_t since_ms;
+static struct ticket_ring ring;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool make(int which)
 {
-	have[which] =
-		RAND_priv_bytes((unsigned char *)&keys[which], sizeof(keys[which])) == 1;
-	return have[which];
+	struct ticket_key *k = &ring.keys[which];
+
+	ring.have[which] = RAND_priv_bytes((unsigned char *)k, sizeof(*k)) == 1;
+	return ring.have[which];
 }
 
 int tickets_current(struct ticket_key *ret)
@@ -27,9 +25,9 @@ int tickets_current(struct ticket_key *ret)
 	int err = 0;
 
 	pthread_mutex_lock(&lock);
-	if (!have[CURRENT] && (!make(CURRENT) || !make(NEXT)))
+	if (!ring.have[CURRENT] && (!make(CURRENT) || !make(NEXT)))
 		err = -EIO;
-	*ret = keys[CURRENT];
+	*ret = ring.keys[CURRENT];
 	pthread_mutex_unlock(&lock);
 	return err;
 }
@@ -40,9 +38,9 @@ bool tickets_find(const uint8_t name[16], struct ticket_key *ret, bool *old)
 
 	pthread_mutex_lock(&lock);
 	for (int i = 0; i < KEYS && !found; i++) {
-		if (!have[i] || CRYPTO_memcmp(keys[i].name, name, 16) != 0)
+		if (!ring.have[i] || CRYPTO_memcmp(ring.keys[i].name, name, 16) != 0)
 			continue;
-		*ret = keys[i];
+		*ret = ring.keys[i];
 		*old = i != CURRENT;
 		found = true;
 	}
@@ -53,14 +51,14 @@ bool tickets_find(const uint8_t name[16], struct ticket_key *ret, bool *old)
 void tickets_rotate(int64_t now_ms)
 {
 	pthread_mutex_lock(&lock);
-	if (!since_ms)
-		since_ms = now_ms;
-	if (have[CURRENT] && now_ms - since_ms >= TICKETS_LIFE_MS) {
-		since_ms = now_ms;
-		keys[LAST] = keys[CURRENT];
-		have[LAST] = true;
-		keys[CURRENT] = keys[NEXT];
-		have[CURRENT] = have[NEXT];
+	if (!ring.since_ms)
+		ring.since_ms = now_ms;
+	if (ring.have[CURRENT] && now_ms - ring.since_ms >= TICKETS_LIFE_MS) {
+		ring.since_ms = now_ms;
+		for (int i = LAST; i < NEXT; i++) {
+			ring.keys[i] = ring.keys[i + 1];
+			ring.have[i] = ring.have[i + 1];
+		}
 		(void)make(NEXT);
 	}
 	pthread_mutex_unlock(&lock);
@@ -68,33 +66,21 @@ void tickets_rotate(int64_t now_ms)
 
 void tickets_export(struct ticket_ring *ret)
 {
-	memset(ret, 0, sizeof(*ret));
 	pthread_mutex_lock(&lock);
-	ret->since_ms = since_ms;
-	for (int i = 0; i < KEYS; i++) {
-		ret->have[i] = have[i];
-		if (have[i])
-			ret->keys[i] = keys[i];
-	}
+	*ret = ring;
 	pthread_mutex_unlock(&lock);
 }
 
-void tickets_import(const struct ticket_ring *ring)
+void tickets_import(const struct ticket_ring *from)
 {
 	pthread_mutex_lock(&lock);
-	since_ms = ring->since_ms;
-	for (int i = 0; i < KEYS; i++) {
-		have[i] = ring->have[i];
-		keys[i] = ring->keys[i];
-	}
+	ring = *from;
 	pthread_mutex_unlock(&lock);
 }
 
 void tickets_clear(void)
 {
 	pthread_mutex_lock(&lock);
-	OPENSSL_cleanse(keys, sizeof(keys));
-	memset(have, 0, sizeof(have));
-	since_ms = 0;
+	OPENSSL_cleanse(&ring, sizeof(ring));
 	pthread_mutex_unlock(&lock);
 }

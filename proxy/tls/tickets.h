@@ -38,7 +38,7 @@ struct ticket_ring {
 };
 
 void tickets_export(struct ticket_ring *ret);
-void tickets_import(const struct ticket_ring *ring);
+void tickets_import(const struct ticket_ring *from);
 
 /* For tests: forget all. */
 void tickets_clear(void);
