@@ -17,66 +17,77 @@
 struct certwatch {
 	struct ev_loop *loop;
 	struct ev_io io;
-	struct ev_timer quiet;
-	int fd;
+	struct ev_timer look;
+	int64_t look_ms;
+	bool soon; /* it is set for CERTWATCH_QUIET_MS */
+	int fd;	   /* inotify; -1: without it */
 	void (*fn)(void *arg);
 	void *arg;
 	char **files;
 	unsigned n;
-	uint64_t mark; /* of the files that were read */
+	uint64_t read; /* the mark of what the configuration has */
+	uint64_t seen; /* that of the last look */
 };
 
-static bool have_changed(const struct certwatch *w)
+static uint64_t mark_now(const struct certwatch *w)
 {
 	uint64_t mark = 0;
 
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* folders of keys are root's */
 	for (unsigned i = 0; i < w->n; i++)
 		mark = cert_files_mark(mark, w->files[i]);
-	return mark != w->mark;
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	return mark;
 }
 
+static void look_in(struct certwatch *w, bool soon)
+{
+	w->soon = soon;
+	ev_timer_set(w->loop, &w->look, soon ? CERTWATCH_QUIET_MS : w->look_ms);
+}
+
+/* Which file it was is not asked; one that changes all the time puts nothing off. */
 static void on_events(struct ev_io *io, uint32_t events)
 {
 	struct certwatch *w = container_of(io, struct certwatch, io);
 	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 
 	(void)events;
-	while (read(w->fd, buf, sizeof(buf)) > 0) /* which of them it was is not asked */
+	while (read(w->fd, buf, sizeof(buf)) > 0)
 		;
-	ev_timer_set(w->loop, &w->quiet, CERTWATCH_QUIET_MS);
+	if (!w->soon)
+		look_in(w, true);
 }
 
-static void on_quiet(struct ev_timer *timer)
+/* What could not be read is not tried again before it has changed. */
+static void on_look(struct ev_timer *timer)
 {
-	struct certwatch *w = container_of(timer, struct certwatch, quiet);
-	bool changed;
+	struct certwatch *w = container_of(timer, struct certwatch, look);
+	uint64_t now = mark_now(w);
+	bool stays = now == w->seen;
 
-	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* folders of keys are root's */
-	changed = have_changed(w);
-	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
-	if (changed)
-		w->fn(w->arg);
+	w->seen = now;
+	look_in(w, !stays);
+	if (!stays || now == w->read)
+		return;
+	w->read = now;
+	w->fn(w->arg);
 }
 
-int certwatch_new(struct ev_loop *loop, void (*fn)(void *arg), void *arg,
+int certwatch_new(struct ev_loop *loop, int64_t look_ms, void (*fn)(void *arg), void *arg,
 		  struct certwatch **ret)
 {
 	struct certwatch *w = calloc(1, sizeof(*w));
-	int err;
 
 	if (!w)
 		return -ENOMEM;
 	*w = (struct certwatch){ .loop = loop,
 				 .io = { .fd = -1, .fn = on_events },
-				 .quiet = { .fn = on_quiet },
+				 .look = { .fn = on_look },
+				 .look_ms = look_ms,
+				 .fd = -1,
 				 .fn = fn,
 				 .arg = arg };
-	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	err = w->fd < 0 ? -errno : ev_io_add(loop, &w->io, w->fd, EPOLLIN);
-	if (err) {
-		certwatch_free(w);
-		return err;
-	}
 	*ret = w;
 	return 0;
 }
@@ -88,6 +99,11 @@ static void forget(struct certwatch *w)
 	free(w->files);
 	w->files = NULL;
 	w->n = 0;
+	ev_timer_del(w->loop, &w->look);
+	ev_io_del(w->loop, &w->io);
+	if (w->fd >= 0)
+		close(w->fd); /* and all its watches */
+	w->fd = -1;
 }
 
 void certwatch_free(struct certwatch *w)
@@ -95,10 +111,6 @@ void certwatch_free(struct certwatch *w)
 	if (!w)
 		return;
 	forget(w);
-	ev_timer_del(w->loop, &w->quiet);
-	ev_io_del(w->loop, &w->io);
-	if (w->fd >= 0)
-		close(w->fd);
 	free(w);
 }
 
@@ -133,10 +145,16 @@ static int add(void *arg, const char *path)
 	}
 	if (more && more[a->w->n]) {
 		a->w->n++;
-		err = watch_folder(a->w, path);
+		err = a->w->fd < 0 ? 0 : watch_folder(a->w, path);
 	}
 	a->err = a->err ? a->err : err;
 	return 0;
+}
+
+static int watch_folders(struct certwatch *w)
+{
+	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	return w->fd < 0 ? -errno : ev_io_add(w->loop, &w->io, w->fd, EPOLLIN);
 }
 
 int certwatch_set(struct certwatch *w, const struct config *c)
@@ -144,9 +162,13 @@ int certwatch_set(struct certwatch *w, const struct config *c)
 	struct adding adding = { .w = w };
 
 	forget(w);
+	adding.err = watch_folders(w);
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
 	(void)cert_files_each(c, add, &adding);
-	w->mark = c->files_mark;
-	if (have_changed(w))
-		ev_timer_set(w->loop, &w->quiet, CERTWATCH_QUIET_MS);
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	w->read = c->files_mark;
+	w->seen = mark_now(w);
+	if (w->n)
+		look_in(w, w->seen != w->read);
 	return adding.err;
 }

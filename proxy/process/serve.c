@@ -194,12 +194,10 @@ static void watch_certs(struct serving *v)
 	if (!v->certs || v->watched == number)
 		return;
 	v->watched = number;
-	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
 	err = certwatch_set(v->certs, v->d->config);
-	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	if (err)
-		(void)log_errno(err, "not every certificate's file is watched: SIGHUP "
-				     "reads them again");
+		(void)log_errno(err, "not every folder of certificates is watched: they "
+				     "are looked at once a minute");
 }
 
 static void on_renewed(void *arg)
@@ -215,7 +213,7 @@ static void on_renewed(void *arg)
 /* Without it the proxy serves all the same. */
 static void begin_watching(struct serving *v)
 {
-	int err = certwatch_new(v->loop, on_renewed, v, &v->certs);
+	int err = certwatch_new(v->loop, CERTWATCH_LOOK_MS, on_renewed, v, &v->certs);
 
 	if (err)
 		(void)log_errno(err, "files of certificates are not watched: SIGHUP "

@@ -316,5 +316,6 @@ int ev_loop_run(struct ev_loop *loop)
 		settle(loop);
 		reap(loop);
 	}
+	loop->stop = false;
 	return 0;
 }

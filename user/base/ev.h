@@ -47,7 +47,10 @@ struct ev_dead {
 int ev_loop_open(struct ev_loop **ret); /* 0 or -errno */
 void ev_loop_close(struct ev_loop *loop);
 
-/* Run until ev_loop_stop().  0, or a negative errno if epoll itself fails. */
+/*
+ * Run until ev_loop_stop(), which is then forgotten.  0, or a negative errno if epoll
+ * itself fails.
+ */
 int ev_loop_run(struct ev_loop *loop);
 void ev_loop_stop(struct ev_loop *loop);
 

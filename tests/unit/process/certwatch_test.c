@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that change are told, whoever else is in their folder, and whatever becomes of
+ * it. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/ev.h"
+#include "process/certwatch.h"
+#include "tests/unit/t.h"
+#include "tls/cert_files.h"
+
+#define NEVER_MS (3600 * 1000)
+
+static char base[] = "/tmp/tollgate-unit-XXXXXX";
+static struct ev_loop *loop;
+static struct certwatch *watch;
+static struct ev_timer deadline, busy;
+static unsigned told, writes;
+
+static const char *path(const char *folder, const char *name)
+{
+	static char paths[4][128];
+	static unsigned next;
+	char *p = paths[next++ % 4];
+
+	(void)snprintf(p, sizeof(paths[0]), "%s/%s/%s", base, folder, name);
+	return p;
+}
+
+static void put(const char *folder, const char *name, const char *text)
+{
+	FILE *f = fopen(path(folder, name), "w");
+
+	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
+		exit(1);
+}
+
+static int add_mark(void *arg, const char *file)
+{
+	uint64_t *mark = arg;
+
+	*mark = cert_files_mark(*mark, file);
+	return 0;
+}
+
+static void on_told(void *arg)
+{
+	(void)arg;
+	told++;
+	ev_loop_stop(loop);
+}
+
+static void on_deadline(struct ev_timer *timer)
+{
+	(void)timer;
+	ev_loop_stop(loop);
+}
+
+/* Somebody who writes there all the time. */
+static void on_busy(struct ev_timer *timer)
+{
+	put("live", "other", "x");
+	if (++writes < 1000)
+		ev_timer_set(loop, timer, 10);
+}
+
+static void run(int64_t ms)
+{
+	ev_timer_set(loop, &deadline, ms);
+	CHECK_INT(0, ev_loop_run(loop));
+	ev_timer_del(loop, &deadline);
+}
+
+static void begin(int64_t look_ms)
+{
+	static char pem[128], key[128];
+	static struct certificate certificate = { .certificate = pem, .key = key };
+	static struct listener listener = { .certificates = &certificate,
+					    .certificates_count = 1 };
+	struct config c = { .listeners = &listener, .listeners_count = 1 };
+
+	told = 0;
+	(void)mkdir(path("live", ""), 0700);
+	put("live", "a.pem", "one");
+	put("live", "a.key", "one");
+	(void)snprintf(pem, sizeof(pem), "%s", path("live", "a.pem"));
+	(void)snprintf(key, sizeof(key), "%s", path("live", "a.key"));
+	(void)cert_files_each(&c, add_mark, &c.files_mark);
+	CHECK_INT(0, ev_loop_open(&loop));
+	CHECK_INT(0, certwatch_new(loop, look_ms, on_told, NULL, &watch));
+	deadline = (struct ev_timer){ .fn = on_deadline };
+	busy = (struct ev_timer){ .fn = on_busy };
+	put("live", "a.key", "between"); /* it was read, and is not watched yet */
+	CHECK_INT(0, certwatch_set(watch, &c));
+	run(10000);
+	CHECK_INT(1, told);
+}
+
+static void end(void)
+{
+	ev_timer_del(loop, &busy);
+	certwatch_free(watch);
+	ev_loop_close(loop);
+}
+
+static void a_change_is_told_once(void)
+{
+	begin(NEVER_MS);
+	run(3 * CERTWATCH_QUIET_MS);
+	CHECK_INT(1, told); /* it was tried, and has not changed since */
+	put("live", "unrelated", "x");
+	run(3 * CERTWATCH_QUIET_MS);
+	CHECK_INT(1, told);
+	put("live", "new", "two");
+	CHECK_INT(0, rename(path("live", "new"), path("live", "a.pem")));
+	run(10000);
+	CHECK_INT(2, told);
+	end();
+}
+
+static void who_writes_beside_it_puts_nothing_off(void)
+{
+	begin(NEVER_MS);
+	ev_timer_set(loop, &busy, 0);
+	put("live", "a.pem", "three");
+	run(8000);
+	CHECK_INT(2, told);
+	CHECK(writes > 10 && writes < 1000);
+	end();
+}
+
+/* inotify(7) goes on with what is no more there. */
+static void a_folder_that_is_replaced_is_found_by_looking(void)
+{
+	begin(200);
+	CHECK_INT(0, mkdir(path("next", ""), 0700));
+	put("next", "a.pem", "four");
+	put("next", "a.key", "four");
+	CHECK_INT(0, rename(path("live", ""), path("old", "")));
+	CHECK_INT(0, rename(path("next", ""), path("live", "")));
+	run(10000);
+	CHECK_INT(2, told);
+	end();
+}
+
+static void clean(void)
+{
+	static const char *const folders[] = { "live", "old" };
+	static const char *const names[] = { "a.pem", "a.key", "other", "unrelated" };
+
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned k = 0; k < 4; k++)
+			(void)unlink(path(folders[i], names[k]));
+		CHECK_INT(0, rmdir(path(folders[i], "")));
+	}
+	CHECK_INT(0, rmdir(base));
+}
+
+int main(void)
+{
+	if (!mkdtemp(base))
+		return 1;
+	RUN(a_change_is_told_once);
+	RUN(who_writes_beside_it_puts_nothing_off);
+	RUN(a_folder_that_is_replaced_is_found_by_looking);
+	clean();
+	DONE();
+}
