@@ -48,6 +48,8 @@ struct layer_ops {
 	ssize_t (*write)(struct conn *c, const void *buf, size_t n);
 	/* May a read find something, without another event of the socket? */
 	bool (*has_more)(const struct conn *c);
+	/* Bytes for the user that it has, and nobody has read. */
+	size_t (*unread)(const struct conn *c);
 	/* Our direction ends, before the FIN: 0 when said, or a negative errno. */
 	int (*finish)(struct conn *c);
 	void (*free)(struct conn *c);

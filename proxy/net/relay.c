@@ -12,7 +12,9 @@
 
 size_t relay_held(const struct conn *from, const struct conn *to)
 {
-	return (from->pipe ? from->pipe->fill : 0) + conn_held(to) + to->lost;
+	size_t unread = from->layer ? from->layer->ops->unread(from) : 0;
+
+	return unread + (from->pipe ? from->pipe->fill : 0) + conn_held(to) + to->lost;
 }
 
 static enum relay_result failed_in(struct conn *from, int err)

@@ -35,7 +35,10 @@ enum relay_result {
  */
 enum relay_result relay_move(struct conn *from, struct conn *to);
 
-/* Bytes taken from the source that the receiver did not take yet. */
+/*
+ * Bytes taken from the source that the receiver did not take yet; of what a receiver with
+ * a layer holds for its socket, as it will be there.
+ */
 size_t relay_held(const struct conn *from, const struct conn *to);
 
 #endif

@@ -23,7 +23,8 @@
 struct loading {
 	struct config *config;
 	const struct listener *listener;
-	const struct route *route; /* of its backends; NULL: of the listener's own */
+	const struct route *route; /* NULL: of the listener's own */
+	const char *what;	   /* of the route: the key in the configuration */
 	unsigned index;		   /* of its certificates */
 	char *why;
 };
@@ -39,8 +40,8 @@ wrong(const struct loading *l, const char *file, const char *fmt, ...)
 	va_end(args);
 	if (l->route)
 		(void)snprintf(l->why, CONFIG_ERROR_MAX,
-			       "listener '%s', route '%s', backend_tls: %.200s: %s",
-			       l->listener->name, l->route->name, file, text);
+			       "listener '%s', route '%s', %s: %.200s: %s",
+			       l->listener->name, l->route->name, l->what, file, text);
 	else
 		(void)snprintf(l->why, CONFIG_ERROR_MAX,
 			       "listener '%s', certificates[%u]: %.200s: %s",
@@ -164,7 +165,7 @@ static time_t time_of(const ASN1_TIME *t)
 	return ASN1_TIME_to_tm(t, &tm) ? timegm(&tm) : 0;
 }
 
-static int check_times(const struct loading *l, const struct cert *c)
+static void check_times(const struct loading *l, const struct cert *c)
 {
 	time_t now = time(NULL);
 	long days = (long)((c->not_after - now) / 86400);
@@ -176,7 +177,6 @@ static int check_times(const struct loading *l, const struct cert *c)
 		warn(l, c->file, "has expired %ld days ago", -days);
 	else if (days < WARN_DAYS)
 		warn(l, c->file, "expires in %ld days", days);
-	return 0;
 }
 
 /* Each signed by the next (RFC 8446 4.4.2). */
@@ -239,7 +239,7 @@ static int read_chain(const struct loading *l, struct cert *c, const char *key_f
 	if (!err)
 		err = check_order(l, c, chain, n);
 	if (!err)
-		err = check_times(l, c);
+		check_times(l, c);
 	while (n > 0)
 		X509_free(chain[--n]);
 	return err;
@@ -304,7 +304,9 @@ static int check_ca(const struct loading *l, const char *file, const char *text)
 static int load_trust(struct config *c, const struct listener *ls, struct route *r,
 		      char *why)
 {
-	struct loading l = { .config = c, .listener = ls, .route = r, .why = why };
+	struct loading l = {
+		.config = c, .listener = ls, .route = r, .what = "backend_tls", .why = why
+	};
 	const struct backend_tls *b = r->backend_tls;
 	struct certificate own;
 	int err = 0;
@@ -332,7 +334,11 @@ static int load_trust(struct config *c, const struct listener *ls, struct route 
 static int load_clients(struct config *c, const struct listener *ls, struct route *r,
 			char *why)
 {
-	struct loading l = { .config = c, .listener = ls, .route = r, .why = why };
+	struct loading l = { .config = c,
+			     .listener = ls,
+			     .route = r,
+			     .what = "client_certificates",
+			     .why = why };
 	int err;
 
 	r->clients = calloc(1, sizeof(*r->clients));

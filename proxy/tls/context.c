@@ -22,19 +22,20 @@
 #define GROUPS_NEW "X25519MLKEM768:X25519:P-256:P-384"
 #define GROUPS	   "X25519:P-256:P-384"
 
+/* How long a session may be resumed, whatever becomes of the keys (RFC 8446 4.6.1). */
+#define SESSION_S 7200
+
 struct entry {
 	struct entry *next;
-	uint64_t generation; /* of certs: their memory may be another's by now */
-	struct cert_pair pair;
+	struct context_key key;
 	SSL_CTX *ctx;
 };
 
-/* Towards backends; or, with the store alone, of clients that show a certificate. */
+/* Towards backends. */
 struct client {
 	struct client *next;
 	uint64_t generation; /* of trust */
 	SSL_CTX *ctx;
-	X509_STORE *store;
 };
 
 struct known {
@@ -78,7 +79,6 @@ static void forget_clients(struct tls_worker *t)
 	while ((c = t->clients)) {
 		t->clients = c->next;
 		SSL_CTX_free(c->ctx);
-		X509_STORE_free(c->store);
 		free(c);
 	}
 	for (unsigned i = 0; i < BUCKETS; i++) {
@@ -208,54 +208,132 @@ static void set_defaults(SSL_CTX *ctx)
 	/* tickets only: nothing is kept of a connection that is over */
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(ctx, 1);
+	(void)SSL_CTX_set_timeout(ctx, SESSION_S);
 	(void)SSL_CTX_set_max_early_data(ctx, 0); /* it may be replayed (RFC 8446 8) */
 	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 	ERR_clear_error();
 }
 
-static SSL_CTX *make(struct tls_worker *t, const struct cert_pair *pair,
+/* Whoever is in the file vouches, though it be no root (RFC 5280 6.1.1 d). */
+static int add_ca(struct tls_worker *t, SSL_CTX *ctx, const char *pem, bool names)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	int ok = bio && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1;
+
+	while (bio && ok) {
+		X509 *x = X509_new_ex(t->lib, NULL);
+
+		if (!x || !PEM_read_bio_X509(bio, &x, NULL, NULL)) {
+			X509_free(x);
+			break;
+		}
+		ok = X509_STORE_add_cert(store, x) &&
+		     (!names || SSL_CTX_add_client_CA(ctx, x));
+		X509_free(x);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return ok ? 0 : -EINVAL;
+}
+
+/* A ticket is for where it was given, and whom they trusted there. */
+static int set_place(SSL_CTX *ctx, const struct context_key *key)
+{
+	const struct route *r = key->route;
+	struct {
+		uint64_t ca;
+		uint16_t listener, route;
+		uint32_t must;
+	} place = { .listener = key->listener, .route = r->id };
+
+	if (r->clients) {
+		place.ca = util_hash(r->clients->ca, strlen(r->clients->ca));
+		place.must = r->client_certificates->optional ? 1 : 2;
+	}
+	return SSL_CTX_set_session_id_context(ctx, (const unsigned char *)&place,
+					      sizeof(place))
+		       ? 0
+		       : -EINVAL;
+}
+
+static int set_route(SSL_CTX *ctx, const struct route *r)
+{
+	if (r->min_tls == 13 && !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION))
+		return -EINVAL;
+	if (r->ciphers && !SSL_CTX_set_cipher_list(ctx, r->ciphers))
+		return -EINVAL;
+	return r->groups && !SSL_CTX_set1_groups_list(ctx, r->groups) ? -EINVAL : 0;
+}
+
+/* The names of ca are sent, and a client chooses by them what to show (RFC 8446 4.2.4).
+ */
+static int ask_clients(struct tls_worker *t, SSL_CTX *ctx, const struct route *r)
+{
+	int must = SSL_VERIFY_PEER;
+
+	if (!r->clients)
+		return 0;
+	if (!r->client_certificates->optional)
+		must |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	SSL_CTX_set_verify(ctx, must, NULL);
+	return add_ca(t, ctx, r->clients->ca, true);
+}
+
+static int set_up(struct tls_worker *t, SSL_CTX *ctx, const struct context_key *key)
+{
+	int err = key->pair.rsa ? add_cert(t, ctx, key->pair.rsa) : 0;
+
+	if (!err && key->pair.other)
+		err = add_cert(t, ctx, key->pair.other);
+	if (!err)
+		err = set_place(ctx, key);
+	if (!err)
+		err = set_route(ctx, key->route);
+	return err ? err : ask_clients(t, ctx, key->route);
+}
+
+static SSL_CTX *make(struct tls_worker *t, const struct context_key *key,
 		     context_choose_fn choose)
 {
 	SSL_CTX *ctx = SSL_CTX_new_ex(t->lib, NULL, TLS_server_method());
-	int err = ctx ? 0 : -ENOMEM;
 
-	if (!err) {
+	if (ctx) {
 		set_defaults(ctx);
 		SSL_CTX_set_app_data(ctx, t);
 		SSL_CTX_set_alpn_select_cb(ctx, choose, NULL);
+		if (set_up(t, ctx, key) == 0)
+			return ctx;
 	}
-	if (!err && pair->rsa)
-		err = add_cert(t, ctx, pair->rsa);
-	if (!err && pair->other)
-		err = add_cert(t, ctx, pair->other);
-	if (!err)
-		return ctx;
-	log_limited(LOG_ERROR, "%s: OpenSSL refuses it: %s",
-		    pair->rsa ? pair->rsa->file : pair->other->file,
+	log_limited(LOG_ERROR, "route '%s', %s: OpenSSL refuses it: %s", key->route->name,
+		    key->pair.rsa ? key->pair.rsa->file : key->pair.other->file,
 		    ERR_reason_error_string(ERR_peek_error()));
 	ERR_clear_error();
 	SSL_CTX_free(ctx);
 	return NULL;
 }
 
-struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
-			       const struct cert_pair *pair, context_choose_fn choose)
+static bool is_same(const struct context_key *a, const struct context_key *b)
+{
+	return a->generation == b->generation && a->pair.rsa == b->pair.rsa &&
+	       a->pair.other == b->pair.other && a->route == b->route;
+}
+
+struct ssl_ctx_st *context_get(struct worker *w, const struct context_key *key,
+			       context_choose_fn choose)
 {
 	struct tls_worker *t = w->tls;
-	struct entry **head = &t->buckets[util_hash(pair, sizeof(*pair)) % BUCKETS], *e;
+	const void *const parts[] = { key->pair.rsa, key->pair.other, key->route };
+	struct entry **head = &t->buckets[util_hash(parts, sizeof(parts)) % BUCKETS], *e;
 
 	for (e = *head; e; e = e->next) {
-		if (e->generation == certs->generation && e->pair.rsa == pair->rsa &&
-		    e->pair.other == pair->other)
+		if (is_same(&e->key, key))
 			return e->ctx;
 	}
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
-	*e = (struct entry){ .next = *head,
-			     .generation = certs->generation,
-			     .pair = *pair,
-			     .ctx = make(t, pair, choose) };
+	*e = (struct entry){ .next = *head, .key = *key, .ctx = make(t, key, choose) };
 	if (!e->ctx) {
 		free(e);
 		return NULL;
@@ -266,27 +344,8 @@ struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
 
 /* --- towards backends --- */
 
-static int add_ca(struct tls_worker *t, X509_STORE *store, const char *pem)
-{
-	BIO *bio = BIO_new_mem_buf(pem, -1);
-	int ok = bio != NULL;
-
-	while (bio && ok) {
-		X509 *x = X509_new_ex(t->lib, NULL);
-
-		if (!x || !PEM_read_bio_X509(bio, &x, NULL, NULL)) {
-			X509_free(x);
-			break;
-		}
-		ok = X509_STORE_add_cert(store, x);
-		X509_free(x);
-	}
-	BIO_free(bio);
-	ERR_clear_error();
-	return ok ? 0 : -EINVAL;
-}
-
-static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust)
+static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust,
+			    context_session_fn made)
 {
 	SSL_CTX *ctx = SSL_CTX_new_ex(t->lib, NULL, TLS_client_method());
 	int err = ctx ? 0 : -ENOMEM;
@@ -298,10 +357,11 @@ static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust)
 			ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 		SSL_CTX_set_verify(
 			ctx, trust->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-		if (!trust->ca)
-			err = SSL_CTX_set_default_verify_paths(ctx) == 1 ? 0 : -EINVAL;
-		else
-			err = add_ca(t, SSL_CTX_get_cert_store(ctx), trust->ca);
+		SSL_CTX_sess_set_new_cb(ctx, made);
+		if (trust->ca)
+			err = add_ca(t, ctx, trust->ca, false);
+		else if (!SSL_CTX_set_default_verify_paths(ctx))
+			err = -EINVAL;
 	}
 	if (!err && trust->has_own)
 		err = add_cert(t, ctx, &trust->own);
@@ -314,7 +374,8 @@ static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust)
 	return NULL;
 }
 
-struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust)
+struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust,
+			      context_session_fn made)
 {
 	struct tls_worker *t = w->tls;
 	struct client *c = t->clients;
@@ -328,39 +389,13 @@ struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust)
 		return NULL;
 	*c = (struct client){ .next = t->clients,
 			      .generation = trust->generation,
-			      .ctx = make_client(t, trust) };
+			      .ctx = make_client(t, trust, made) };
 	if (!c->ctx) {
 		free(c);
 		return NULL;
 	}
 	t->clients = c;
 	return c->ctx;
-}
-
-struct x509_store_st *context_store(struct worker *w, const struct trust *clients)
-{
-	struct tls_worker *t = w->tls;
-	struct client *c = t->clients;
-
-	while (c && c->generation != clients->generation)
-		c = c->next;
-	if (c)
-		return c->store;
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return NULL;
-	*c = (struct client){ .next = t->clients,
-			      .generation = clients->generation,
-			      .store = X509_STORE_new() };
-	/* whoever is in the file vouches, though it be no root (RFC 5280 6.1.1 d) */
-	if (!c->store || X509_STORE_set_flags(c->store, X509_V_FLAG_PARTIAL_CHAIN) != 1 ||
-	    add_ca(t, c->store, clients->ca) < 0) {
-		X509_STORE_free(c->store);
-		free(c);
-		return NULL;
-	}
-	t->clients = c;
-	return c->store;
 }
 
 static struct known **known_of(struct tls_worker *t, const struct trust *trust,

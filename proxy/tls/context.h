@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a worker keeps of OpenSSL: a library context of its own, because the locks of a
- * shared one cost (measured: tests/bench/README.md), and in it a context for each pair of
- * certificates that was asked for.
+ * shared one cost (measured: tests/bench/README.md), and in it a context for each route
+ * and pair of certificates that was asked for, with all that can be set before there is a
+ * connection.
  */
 #ifndef PROXY_TLS_CONTEXT_H
 #define PROXY_TLS_CONTEXT_H
@@ -12,10 +13,12 @@
 
 struct ssl_ctx_st;
 struct ssl_st;
-struct x509_store_st;
+struct ssl_session_st;
 
-/* What one write of a layer becomes: a record, or several of a client that wants small
- * ones, and answers that were owed. */
+/*
+ * What one write of a layer becomes: a record, or several of a client that wants small
+ * ones, and answers that were owed.
+ */
 #define CONTEXT_GATHER_BYTES (64 * 1024)
 struct gather {
 	size_t n;
@@ -24,22 +27,37 @@ struct gather {
 
 /* The worker's. */
 struct gather *context_gather(struct worker *w);
-struct ssl_session_st;
 
 /* SSL_CTX_set_alpn_select_cb(3) */
 typedef int (*context_choose_fn)(struct ssl_st *ssl, const unsigned char **out,
 				 unsigned char *out_n, const unsigned char *in,
 				 unsigned in_n, void *arg);
 
+/* SSL_CTX_sess_set_new_cb(3) */
+typedef int (*context_session_fn)(struct ssl_st *ssl, struct ssl_session_st *session);
+
 /* Before the worker starts: 0 or -ENOMEM; and at its end. */
 int context_open(struct worker *w);
 void context_close(struct worker *w);
 
-/* The context of connections to the backends of a route; as context_get(). */
-struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust);
+/* What is the same for all clients of a route that are shown the same certificates. */
+struct context_key {
+	uint64_t generation; /* of certs: the memory below may be another's by now */
+	struct cert_pair pair;
+	const struct route *route;
+	uint16_t listener; /* of which the generation is one's */
+};
 
-/* The store that a route's clients are verified by; as context_get(). */
-struct x509_store_st *context_store(struct worker *w, const struct trust *clients);
+/*
+ * The context for it, the worker's; NULL if OpenSSL refuses it, logged.  choose is the
+ * same for all.
+ */
+struct ssl_ctx_st *context_get(struct worker *w, const struct context_key *key,
+			       context_choose_fn choose);
+
+/* The context of connections to the backends of a route; as context_get(). */
+struct ssl_ctx_st *context_to(struct worker *w, const struct trust *trust,
+			      context_session_fn made);
 
 /*
  * The session that was made last with a backend under that name, which its certificate
@@ -53,12 +71,5 @@ void context_keep(struct worker *w, const struct trust *trust, const struct back
 
 /* A new configuration: forget those of others.  On the worker's thread. */
 void context_forget(struct worker *w);
-
-/*
- * The context of a pair of certificates of a listener, the worker's; NULL if OpenSSL
- * refuses it, logged.
- */
-struct ssl_ctx_st *context_get(struct worker *w, const struct certs *certs,
-			       const struct cert_pair *pair, context_choose_fn choose);
 
 #endif

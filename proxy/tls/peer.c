@@ -7,7 +7,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "tls/context.h"
 #include "tls/peer.h"
 
 int peer_must_be(SSL *ssl, const char *name, const struct addr *addr)
@@ -24,29 +23,6 @@ int peer_must_be(SSL *ssl, const char *name, const struct addr *addr)
 	else
 		(void)inet_ntop(AF_INET6, addr->ip, ip, sizeof(ip));
 	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), ip) ? 0 : -EACCES;
-}
-
-int peer_ask(struct worker *w, SSL *ssl, const struct route *r)
-{
-	const STACK_OF(X509_OBJECT) * all;
-	X509_STORE *store;
-
-	if (!r->clients)
-		return 0;
-	store = context_store(w, r->clients);
-	if (!store || !SSL_set1_verify_cert_store(ssl, store))
-		return -ENOMEM;
-	/* by their names a client chooses which to show (RFC 8446 4.2.4) */
-	all = X509_STORE_get0_objects(store);
-	for (int i = 0; i < sk_X509_OBJECT_num(all); i++)
-		(void)SSL_add_client_CA(
-			ssl, X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i)));
-	SSL_set_verify(ssl,
-		       r->client_certificates->optional
-			       ? SSL_VERIFY_PEER
-			       : SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-		       NULL);
-	return 0;
 }
 
 /* Of the subject's last common name; "" if there is none, or it is longer (RFC 5280 A.1).

@@ -6,8 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "config/config.h"
-#include "net/worker.h"
+#include "base/addr.h"
 
 struct ssl_st;
 
@@ -16,12 +15,6 @@ struct ssl_st;
  * "" this address (RFC 9110 4.3.5).  0; -EACCES: neither is there, or it is no name.
  */
 int peer_must_be(struct ssl_st *ssl, const char *name, const struct addr *addr);
-
-/*
- * Of a client, before the handshake: ask who it is, if the route does.  0 or -ENOMEM. Who
- * resumes a session was asked before.
- */
-int peer_ask(struct worker *w, struct ssl_st *ssl, const struct route *r);
 
 /*
  * Of a client, after it: false if it showed none, or none that was verified; else true

@@ -257,6 +257,11 @@ static bool stream_has_more(const struct conn *c)
 	return c->stirred || s->head || SSL_has_pending(s->ssl);
 }
 
+static size_t stream_unread(const struct conn *c)
+{
+	return (size_t)SSL_pending(stream_of(c)->ssl);
+}
+
 static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 {
 	struct stream *s = stream_of(c);
@@ -308,6 +313,7 @@ static const struct layer_ops ops = { .name = "tls",
 				      .read = stream_read,
 				      .write = stream_write,
 				      .has_more = stream_has_more,
+				      .unread = stream_unread,
 				      .finish = stream_finish,
 				      .free = stream_free };
 
@@ -331,41 +337,6 @@ static void begin(struct stream *s, BIO *bio)
 	SSL_set_msg_callback_arg(s->ssl, s);
 	s->conn->layer = &s->layer;
 	s->conn->stirred = true;
-}
-
-/* A ticket is for where it was given, and whom they trusted there. */
-static int set_place(SSL *ssl, const struct stream_options *o)
-{
-	const struct route *r = o->route;
-	struct {
-		uint64_t ca;
-		uint16_t listener, route;
-		uint32_t must;
-	} place = { .listener = o->listener, .route = r->id };
-
-	if (r->clients) {
-		place.ca = util_hash(r->clients->ca, strlen(r->clients->ca));
-		place.must = r->client_certificates->optional ? 1 : 2;
-	}
-	return SSL_set_session_id_context(ssl, (const unsigned char *)&place,
-					  sizeof(place))
-		       ? 0
-		       : -EINVAL;
-}
-
-static int set_options(const struct conn *c, SSL *ssl, const struct stream_options *o)
-{
-	const struct route *r = o->route;
-
-	if (set_place(ssl, o) < 0 || peer_ask(c->worker, ssl, r) < 0)
-		return -EINVAL;
-	if (r->min_tls == 13 && !SSL_set_min_proto_version(ssl, TLS1_3_VERSION))
-		return -EINVAL;
-	if (r->ciphers && !SSL_set_cipher_list(ssl, r->ciphers))
-		return -EINVAL;
-	if (r->groups && !SSL_set1_groups_list(ssl, r->groups))
-		return -EINVAL;
-	return 0;
 }
 
 /* The first of the route's that the client offers. */
@@ -392,16 +363,18 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 
 int stream_open(struct conn *c, const struct stream_options *o)
 {
-	struct cert_pair pair;
+	struct context_key key = { .generation = o->certs->generation,
+				   .route = o->route,
+				   .listener = o->listener };
 	struct stream *s;
 	SSL_CTX *ctx;
 	BIO *bio;
 
-	if (!certs_find(o->certs, o->name, &pair)) {
+	if (!certs_find(o->certs, o->name, &key.pair)) {
 		refuse_name(c, o->name[0]);
 		return -ENOENT;
 	}
-	ctx = context_get(c->worker, o->certs, &pair, choose_protocol);
+	ctx = context_get(c->worker, &key, choose_protocol);
 	if (!ctx)
 		return -EINVAL;
 	s = calloc(1, sizeof(*s));
@@ -414,8 +387,7 @@ int stream_open(struct conn *c, const struct stream_options *o)
 			      .head_n = o->head_n,
 			      .ssl = SSL_new(ctx) };
 	bio = s->head && s->ssl ? bio_of(s) : NULL;
-	if (!bio || set_options(c, s->ssl, o) < 0) {
-		BIO_free(bio);
+	if (!bio) {
 		SSL_free(s->ssl);
 		free(s->head);
 		free(s);
@@ -473,14 +445,13 @@ static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)
 
 int stream_connect(struct conn *c, const struct stream_target *t)
 {
-	SSL_CTX *ctx = context_to(c->worker, t->route->trust);
+	SSL_CTX *ctx = context_to(c->worker, t->route->trust, on_session);
 	struct stream *s = ctx ? calloc(1, sizeof(*s)) : NULL;
 	BIO *bio;
 	int err;
 
 	if (!s)
 		return ctx ? -ENOMEM : -EINVAL;
-	SSL_CTX_sess_set_new_cb(ctx, on_session);
 	*s = (struct stream){ .layer.ops = &ops,
 			      .conn = c,
 			      .route = t->route,

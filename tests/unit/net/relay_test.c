@@ -267,6 +267,12 @@ static bool layer_has_more(const struct conn *c)
 	return true;
 }
 
+static size_t layer_unread(const struct conn *c)
+{
+	(void)c;
+	return 0;
+}
+
 static int layer_finish(struct conn *c)
 {
 	return conn_raw_write(c, "$", 1) == 1 ? 0 : -EIO;
@@ -281,6 +287,7 @@ static const struct layer_ops ops = { .name = "test",
 				      .read = layer_read,
 				      .write = layer_write,
 				      .has_more = layer_has_more,
+				      .unread = layer_unread,
 				      .finish = layer_finish,
 				      .free = layer_free };
 
