@@ -12,6 +12,7 @@ setup() {
 teardown() { stage_down; }
 
 SECURE=$BIN/tests/tools/secure
+ECHO=$BIN/tests/tools/echo
 
 # issue NAME KEY-OPTIONS NAMES [DAYS]: NAME.pem (with the issuer's) and NAME.key, of the test's own CA
 issue() {
@@ -53,7 +54,7 @@ start_tls() {
 		'      - { name: wild, sni: ["*.wild.example.org", nobody.example.org], tls: terminate, min_version: "1.3", backends: ["198.51.100.1:3000"] }' \
 		'      - { name: pass, sni: [other.example.org], backends: ["198.51.100.1:3001"] }' "$@")
 	start_exporter
-	start echo backend "$SECURE" echo 198.51.100.1:3000
+	start echo backend "$ECHO" 198.51.100.1:3000
 	within 10 listening backend 3000
 }
 # clients NAME [OPTION...]: of the name app.example.org
@@ -104,8 +105,7 @@ page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
 @test "curl gets an answer from a server behind the gate that speaks no TLS, by 1.2 and 1.3" {
 	start_tls
 	stop "$echo_pid"
-	mkfifo "$DIR/in"
-	start web backend sh -c 'while :; do printf "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n" | nc.openbsd -N -l 198.51.100.1 3000 >/dev/null; done'
+	start web backend sh -c 'for i in 1 2; do printf "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n" | nc.openbsd -N -l 198.51.100.1 3000 >/dev/null; done'
 	local version
 	for version in 1.2 1.3; do
 		within 10 listening backend 3000
@@ -191,11 +191,11 @@ start_reencrypt() {
 		'    routes:' \
 		"      - { name: app, sni: [app.example.org], tls: reencrypt, $1 backends: [\"198.51.100.1:3000\"] }")
 	start_exporter
-	start echo backend "$SECURE" echo 198.51.100.1:3000 "$DIR/${2:-rsa}.pem" "$DIR/${2:-rsa}.key" ${3:+"$3"}
+	start echo backend "$ECHO" 198.51.100.1:3000 "$DIR/${2:-rsa}.pem" "$DIR/${2:-rsa}.key" ${3:+"$3"}
 	within 10 listening backend 3000
 }
 
-@test "re-encrypted to a backend whose certificate is verified: five books on both legs, sessions reused" {
+@test "re-encrypted to a backend whose certificate is verified: every byte of both legs, sessions reused" {
 	start_reencrypt "send_proxy: none, backend_tls: { ca: $DIR/root.pem },"
 	local version
 	for version in 1.2 1.3; do
@@ -211,18 +211,21 @@ start_reencrypt() {
 	}
 	equal 1000 "$(page tollgate_tls_connections_total)" "connections of clients"
 	equal 1000 "$(fresh_scrape | metric tollgate_tls_connections_total 'listener="web"' 'leg="upstream"')" "to the backend"
-	equal "$(page tollgate_app_bytes_total 'direction="tx"')" \
-		"$(fresh_scrape | metric tollgate_app_bytes_total 'listener="web"' 'leg="upstream"' 'direction="rx"')" \
-		"what the backend said, in order, less what a reset threw away" ||
-		[ "$(fresh_scrape | metric tollgate_proxy_undelivered_bytes_total 'listener="web"')" -gt 0 ]
+	# what the backend said has gone on, but for what a reset threw away
+	local said gone lost
+	fresh_scrape >"$DIR/page"
+	said=$(metric tollgate_app_bytes_total 'listener="web"' 'leg="upstream"' 'direction="rx"' <"$DIR/page")
+	gone=$(metric tollgate_app_bytes_total 'listener="web"' 'leg="downstream"' 'direction="tx"' <"$DIR/page")
+	lost=$(metric tollgate_proxy_undelivered_bytes_total 'listener="web"' 'leg="upstream"' <"$DIR/page")
+	echo "# said $said, gone on $gone, undelivered $lost" >&3
+	[ "$gone" -le "$said" ] && [ $((said - gone)) -le "$lost" ]
 }
 
 @test "a backend that is not trusted is refused by that name, and a client certificate is shown where it is asked for" {
 	start_reencrypt "backend_tls: { name: other.example.org, ca: $DIR/root.pem },"
 	! clients one --connections 1 || false
 	within 5 refused_is backend_not_trusted 1
-	grep -q "198.51.100.1:3000: its certificate is not trusted: hostname mismatch" "$DIR/proxy.log" ||
-		grep -qi "not trusted: .*hostname" "$DIR/proxy.log"
+	grep -q "198.51.100.1:3000: its certificate is not trusted: hostname mismatch" "$DIR/proxy.log"
 	stop "$proxy_pid"
 	stop "$echo_pid"
 	stop "$exporter_pid"
@@ -239,7 +242,7 @@ start_reencrypt() {
 	clients three --connections 20 --bytes 2000
 	# a backend that speaks no TLS
 	stop "$echo_pid"
-	start echo backend "$SECURE" echo 198.51.100.1:3000
+	start echo backend "$ECHO" 198.51.100.1:3000
 	within 10 listening backend 3000
 	! clients four --connections 1 || false
 	within 5 refused_is backend_tls_failed 1
@@ -263,7 +266,7 @@ start_reencrypt() {
 		-keyout "$DIR/stranger.key" -out "$DIR/stranger.pem" 2>/dev/null
 	start_proxy <"$DIR/asks.yaml"
 	start_exporter
-	start echo backend "$SECURE" echo 198.51.100.1:3000
+	start echo backend "$ECHO" 198.51.100.1:3000
 	within 10 listening backend 3000
 	shows() { # VERSION NAME [OPTION...]: it gets to the backend and back
 		local version=$1 name=$2
@@ -277,6 +280,7 @@ start_reencrypt() {
 		grep -q "^hello" "$DIR/s_client"
 	}
 	shows tls1_2 me -sess_out "$DIR/session"
+	grep -q "lifetime hint: 7200 (seconds)" "$DIR/s_client"
 	grep -q "CN = root" "$DIR/s_client" # whom we would trust is said
 	shows tls1_3 me
 	! shows tls1_2 stranger || false
@@ -314,7 +318,7 @@ start_reencrypt() {
 	# a file that is wrong is named, and so is a route that cannot ask
 	echo nothing >"$DIR/trusted.pem"
 	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
-	[[ $output == *"trusted.pem: no certificate is in it"* ]]
+	[[ $output == *"route 'app', client_certificates: $DIR/trusted.pem: no certificate is in it"* ]]
 	sed -i 's/tls: terminate/tls: passthrough/' "$DIR/gate.yaml"
 	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
 	[[ $output == *"client_certificates: is for routes whose TLS ends here"* ]]
@@ -329,7 +333,7 @@ start_reencrypt() {
 			"    certificates: [{ certificate: $DIR/app.pem, key: $DIR/app.key, default: true }]" \
 			'    routes:' \
 			"      - { name: app, sni: ['*'], tls: reencrypt, backend_tls: { ca: $DIR/root.pem }, backends: [\"198.51.100.1:3000\"] }")
-		start echo backend "$SECURE" echo 198.51.100.1:3000 "$DIR/$1.pem" "$DIR/$1.key"
+		start echo backend "$ECHO" 198.51.100.1:3000 "$DIR/$1.pem" "$DIR/$1.key"
 		within 10 listening backend 3000
 	}
 	asks() { printf hello | timeout 2 nsenter --net="/proc/$client/ns/net" openssl s_client -quiet -connect 192.0.2.2:8443 "$@" 2>/dev/null; }

@@ -22,6 +22,7 @@ done
 rounds=${ROUNDS:-5}
 rows=${ROWS:-.}
 SECURE=$BIN/tests/tools/secure
+ECHO=$BIN/tests/tools/echo
 OUT=$BIN/bench
 mkdir -p "$OUT"
 name=app.example.org
@@ -113,7 +114,7 @@ for peer in $peers; do
 		exit 1
 	}
 done
-start echo backend "$SECURE" echo 198.51.100.1:3000
+start echo backend "$ECHO" 198.51.100.1:3000
 within 10 listening backend 3000
 
 # --- measuring -------------------------------------------------------------------------

@@ -1,28 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS clients that count, and an echo for what is behind the gate.
+ * TLS clients that count, of a server that says again what it hears (tools/echo.c).
  *
- *   secure echo ADDR:PORT [CERTIFICATE KEY [CA]]   with these by TLS, of clients of CA
- *   secure hello ADDR:PORT --name NAME [--ending close|reset|cut]
- *   secure load ADDR:PORT --name NAME --ca FILE [--connections N] [--parallel P] [--seed
- * S]
- *                [--version 1.2|1.3] [--ending close|half|cut|reset|garbage|all]
- *                [--bytes MAX] [--resume] [--alpn PROTOCOL]
- *
- *   secure keep ADDR:PORT --name NAME --ca FILE --connections N --exchanges E [--bytes B]
- * [--mark FILE] secure hold ADDR:PORT --name NAME --ca FILE --connections N
+ * load: each connection says up to MAX bytes in writes of up to 16 KiB, hears them again,
+ * and ends as told: close: close_notify both ways; half: ours before the last bytes came
+ * back; cut: FIN without it; reset: RST; garbage: a record that nobody can decrypt.
+ * Prints one line of JSON; the sums are of the application and of the socket, `talked`
+ * counts those that heard all, whatever became of their end.
  *
  * keep: all connect, then each says B bytes and hears them, E times; prints how many a
  * second and microseconds of the 99th percentile; with --mark FILE it makes that file
  * when all are connected and goes on when it is gone.  hold: all connect, exchange a
  * byte, and wait until standard input ends.
  *
- * Each connection says up to MAX bytes in writes of up to 16 KiB, hears them again, and
- * ends as told: close: close_notify both ways; half: ours before the last bytes came
- * back; cut: FIN without it; reset: RST; garbage: a record that nobody can decrypt.
- * Prints one line of JSON; the sums are of the application and of the socket.  `hello`
- * sends its hello, waits for an answer and does that; `cut` here is to say no more until
- * the gate ends it.
+ * hello: sends its hello, waits for an answer, and closes or resets; cut: says no more
+ * until the gate ends it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -60,7 +52,7 @@ static struct {
 } opt = { .connections = 1, .parallel = 1, .bytes = 50000, .seed = 1, .ending = CLOSE };
 
 static struct {
-	uint64_t app_tx, app_rx, socket_tx, socket_rx, connections, failed, wrong,
+	uint64_t app_tx, app_rx, socket_tx, socket_rx, connections, failed, wrong, talked,
 		resumed, ended[ENDINGS];
 } sum;
 static unsigned next_connection;
@@ -76,108 +68,20 @@ static uint64_t draw(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-static int socket_to(const struct addr *a, bool listens)
+static int connect_to(const struct addr *a)
 {
-	static const int on = 1;
 	const struct timeval t = { .tv_sec = TIMEOUT_S };
 	struct sockaddr_storage ss;
 	socklen_t len = addr_to_sockaddr(a, &ss);
 	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	(void)signal(SIGPIPE, SIG_IGN);
-	if (!listens) {
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-	}
-	if (fd >= 0 &&
-	    (listens ? bind(fd, (struct sockaddr *)&ss, len) < 0 || listen(fd, 4096) < 0
-		     : connect(fd, (struct sockaddr *)&ss, len) < 0)) {
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&ss, len) < 0) {
 		close(fd);
 		return -1;
 	}
 	return fd;
-}
-
-/* --- echo --- */
-
-static SSL_CTX *echo_ctx;
-
-static void echo_secure(int fd)
-{
-	SSL *ssl = SSL_new(echo_ctx);
-	char buf[CHUNK];
-	int n;
-
-	(void)SSL_set_fd(ssl, fd);
-	if (SSL_accept(ssl) == 1) {
-		if (SSL_session_reused(ssl))
-			fprintf(stderr, "resumed\n");
-		while ((n = SSL_read(ssl, buf, sizeof(buf))) > 0 &&
-		       SSL_write(ssl, buf, n) == n)
-			;
-		(void)SSL_shutdown(ssl);
-		(void)shutdown(fd, SHUT_WR);
-		while (SSL_read(ssl, buf, sizeof(buf)) > 0)
-			;
-	}
-	SSL_free(ssl);
-}
-
-static int make_echo_context(const char *cert, const char *key, const char *ca)
-{
-	echo_ctx = SSL_CTX_new(TLS_server_method());
-	if (!echo_ctx || SSL_CTX_use_certificate_chain_file(echo_ctx, cert) != 1 ||
-	    SSL_CTX_use_PrivateKey_file(echo_ctx, key, SSL_FILETYPE_PEM) != 1)
-		return -1;
-	if (!ca)
-		return 0;
-	SSL_CTX_set_verify(echo_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-			   NULL);
-	(void)SSL_CTX_set_session_id_context(echo_ctx, (const unsigned char *)"echo", 4);
-	return SSL_CTX_load_verify_locations(echo_ctx, ca, NULL) == 1 ? 0 : -1;
-}
-
-static void *echo_one(void *arg)
-{
-	int fd = (int)(intptr_t)arg;
-	char buf[CHUNK];
-	ssize_t n;
-
-	if (echo_ctx) {
-		echo_secure(fd);
-		close(fd);
-		return NULL;
-	}
-	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
-		for (ssize_t at = 0, k; at < n; at += k) {
-			k = send(fd, buf + at, (size_t)(n - at), MSG_NOSIGNAL);
-			if (k < 0)
-				break;
-		}
-	}
-	close(fd);
-	return NULL;
-}
-
-static int echo(const struct addr *at)
-{
-	int l = socket_to(at, true), fd;
-	pthread_attr_t attr;
-	pthread_t t;
-
-	if (l < 0) {
-		perror("echo");
-		return 1;
-	}
-	pthread_attr_init(&attr);
-	(void)pthread_attr_setstacksize(&attr, 128 * 1024);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	while ((fd = accept4(l, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		if (pthread_create(&t, &attr, echo_one, (void *)(intptr_t)fd) != 0)
-			close(fd);
-	}
-	return 1;
 }
 
 /* --- load --- */
@@ -188,6 +92,7 @@ struct run {
 	uint64_t random;
 	uint64_t app_tx, app_rx;
 	bool wrong;
+	bool talked; /* all was said and heard, but for the end */
 };
 
 static int on_session(SSL *ssl, SSL_SESSION *session)
@@ -286,6 +191,7 @@ static bool talk(struct run *r, SSL *ssl, int fd, enum ending how)
 			return false;
 		left -= n;
 	}
+	r->talked = true;
 	return finish(r, ssl, fd, how);
 }
 
@@ -295,6 +201,7 @@ static void count(const struct run *r, SSL *ssl, bool ok, enum ending how)
 	sum.connections++;
 	sum.failed += !ok;
 	sum.wrong += r->wrong;
+	sum.talked += r->talked;
 	sum.ended[how] += ok;
 	sum.app_tx += r->app_tx;
 	sum.app_rx += r->app_rx;
@@ -313,13 +220,13 @@ static void one(struct run *r, unsigned number)
 {
 	enum ending how = opt.ending == ENDINGS ? (enum ending)(number % ENDINGS)
 						: (enum ending)opt.ending;
-	int fd = socket_to(&opt.to, false);
+	int fd = connect_to(&opt.to);
 	SSL *ssl = SSL_new(r->ctx);
 	bool ok;
 
 	r->random = opt.seed ^ (uint64_t)number << 32;
 	r->app_tx = r->app_rx = 0;
-	r->wrong = false;
+	r->wrong = r->talked = false;
 	ERR_clear_error();
 	SSL_set_app_data(ssl, r);
 	(void)SSL_set_tlsext_host_name(ssl, opt.name);
@@ -387,13 +294,15 @@ static int load(void)
 		pthread_join(threads[i], NULL);
 	(void)clock_gettime(CLOCK_MONOTONIC, &b);
 	free(threads);
-	printf("{\"connections\":%llu,\"failed\":%llu,\"wrong\":%llu,\"app_tx\":%llu,"
+	printf("{\"connections\":%llu,\"failed\":%llu,\"wrong\":%llu,\"talked\":%llu,"
+	       "\"app_tx\":%llu,"
 	       "\"app_rx\":%llu,\"socket_tx\":%llu,\"socket_rx\":%llu,\"resumed\":%llu,"
 	       "\"seconds\":%.3f",
 	       (unsigned long long)sum.connections, (unsigned long long)sum.failed,
-	       (unsigned long long)sum.wrong, (unsigned long long)sum.app_tx,
-	       (unsigned long long)sum.app_rx, (unsigned long long)sum.socket_tx,
-	       (unsigned long long)sum.socket_rx, (unsigned long long)sum.resumed,
+	       (unsigned long long)sum.wrong, (unsigned long long)sum.talked,
+	       (unsigned long long)sum.app_tx, (unsigned long long)sum.app_rx,
+	       (unsigned long long)sum.socket_tx, (unsigned long long)sum.socket_rx,
+	       (unsigned long long)sum.resumed,
 	       (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
 	for (int i = 0; i < ENDINGS; i++)
 		printf(",\"%s\":%llu", ending_names[i], (unsigned long long)sum.ended[i]);
@@ -420,7 +329,7 @@ static uint64_t now_us(void)
 
 static bool connect_kept(struct kept *k, SSL_CTX *ctx)
 {
-	k->fd = socket_to(&opt.to, false);
+	k->fd = connect_to(&opt.to);
 	k->ssl = SSL_new(ctx);
 	(void)SSL_set_tlsext_host_name(k->ssl, opt.name);
 	(void)SSL_set_fd(k->ssl, k->fd);
@@ -529,7 +438,7 @@ static int half_handshake(void)
 	const struct linger now = { .l_onoff = 1 };
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL *ssl = ctx ? SSL_new(ctx) : NULL;
-	int fd = socket_to(&opt.to, false), n;
+	int fd = connect_to(&opt.to), n;
 	char buf[CHUNK];
 
 	if (!ssl || fd < 0)
@@ -556,8 +465,14 @@ static int half_handshake(void)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: secure echo ADDR:PORT | load ADDR:PORT --name NAME --ca FILE "
-		"[...], see its source\n");
+		"usage: secure load ADDR:PORT --name NAME --ca FILE [--connections N]\n"
+		"            [--parallel P] [--bytes MAX] [--seed S] [--version 1.2|1.3]\n"
+		"            [--ending close|half|cut|reset|garbage|all] [--resume]\n"
+		"            [--alpn PROTOCOL]\n"
+		"       secure keep ADDR:PORT --name NAME --ca FILE --exchanges E\n"
+		"            [--connections N] [--bytes B] [--mark FILE]\n"
+		"       secure hold ADDR:PORT --name NAME --ca FILE [--connections N]\n"
+		"       secure hello ADDR:PORT --name NAME [--ending close|reset|cut]\n");
 	return 2;
 }
 
@@ -645,13 +560,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || addr_parse(argv[2], &opt.to) < 0)
 		return usage();
-	if (strcmp(argv[1], "echo") == 0 && argc >= 5 &&
-	    make_echo_context(argv[3], argv[4], argv[5]) < 0) {
-		ERR_print_errors_fp(stderr);
-		return 1;
-	}
-	if (strcmp(argv[1], "echo") == 0)
-		return echo(&opt.to);
+	(void)signal(SIGPIPE, SIG_IGN);
 	optind = 3;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (!set_option(c, optarg))

@@ -33,24 +33,11 @@ static uint8_t next(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char yaml[1024], why[CONFIG_ERROR_MAX];
-
 	(void)argc;
 	(void)argv;
 	make_begin();
 	make_cert("exact", "DNS:a.example.org", false, 90);
-	(void)snprintf(
-		yaml, sizeof(yaml),
-		"listeners:\n"
-		"  - name: web\n"
-		"    address: \"127.0.0.1:1\"\n"
-		"    certificates: [{ certificate: %s, key: %s }]\n"
-		"    routes: [{ name: app, sni: [a.example.org], tls: terminate, backends: "
-		"[\"127.0.0.1:2\"] }]\n",
-		make_path("exact", "pem"), make_path("exact", "key"));
-	if (config_parse("fuzz.yaml", yaml, strlen(yaml), &config, why) < 0 ||
-	    certs_load(config, why) < 0)
-		abort();
+	config = make_config();
 	make_end();
 	net_up(4, 8);
 	if (context_open(&net_worker) < 0)
@@ -141,16 +128,6 @@ static bool serve(struct conn *c, bool *open)
 	return n == -EAGAIN;
 }
 
-static void check(const struct proxy_slot *s)
-{
-	if (s->tls_residual_bytes ||
-	    s->tls_rx_bytes != s->app_rx_bytes + s->tls_rx_handshake_bytes +
-				       s->tls_rx_record_bytes + s->tls_partial_bytes ||
-	    s->tls_tx_bytes + s->tls_unsent_bytes !=
-		    s->app_tx_bytes + s->tls_tx_handshake_bytes + s->tls_tx_record_bytes)
-		abort();
-}
-
 static void talk(struct conn *c, SSL *client, BIO *sent, int fd)
 {
 	bool open = false, lives = true;
@@ -196,12 +173,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
 		abort();
 	conn_init(&c, &net_worker, fds[1], false, on_event);
-	client = SSL_new(client_ctx);
-	(void)SSL_set_max_proto_version(client,
-					next() & 1 ? TLS1_2_VERSION : TLS1_3_VERSION);
-	(void)SSL_set_tlsext_host_name(client, o.name);
-	sent = BIO_new(BIO_s_mem());
-	SSL_set_bio(client, BIO_new_socket(fds[0], BIO_NOCLOSE), sent);
+	client = make_client(client_ctx, o.name,
+			     next() & 1 ? TLS1_2_VERSION : TLS1_3_VERSION, fds[0], &sent);
 	(void)SSL_connect(client);
 	got = BIO_read(sent, head, sizeof(head));
 	if (next() & 1 && got > 0)
@@ -214,7 +187,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	(void)conn_send_now(&c);
 	conn_take_row(&c, &slot);
 	conn_close(&c, false);
-	check(&slot);
+	if (!make_adds_up(&slot))
+		abort();
 	SSL_free(client);
 	close(fds[0]);
 	ERR_clear_error();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificates for unit tests: made here, signed by themselves or by one made before. */
+/*
+ * Certificates for unit tests and fuzzing, made here and signed by themselves; and a
+ * client of what is served by them.
+ */
 #ifndef TESTS_UNIT_TLS_MAKE_H
 #define TESTS_UNIT_TLS_MAKE_H
 
@@ -12,7 +15,12 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+
+#include "bpf/abi.h"
+#include "config/config.h"
+#include "tls/certs.h"
 
 static char make_dir[] = "/tmp/tollgate-unit-XXXXXX";
 
@@ -96,6 +104,54 @@ static __attribute__((unused)) void make_cert(const char *name, const char *name
 	(void)fclose(f);
 	X509_free(x);
 	EVP_PKEY_free(key);
+}
+
+/* A listener that ends TLS of a.example.org, by the certificate that was made as exact.
+ */
+static __attribute__((unused)) struct config *make_config(void)
+{
+	char yaml[1024], why[CONFIG_ERROR_MAX];
+	struct config *c;
+
+	(void)snprintf(
+		yaml, sizeof(yaml),
+		"listeners:\n"
+		"  - name: web\n"
+		"    address: \"127.0.0.1:1\"\n"
+		"    certificates: [{ certificate: %s, key: %s }]\n"
+		"    routes: [{ name: app, sni: [a.example.org], tls: terminate, backends: "
+		"[\"127.0.0.1:2\"] }]\n",
+		make_path("exact", "pem"), make_path("exact", "key"));
+	if (config_parse("made.yaml", yaml, strlen(yaml), &c, why) < 0 ||
+	    certs_load(c, why) < 0) {
+		printf("# %s\n", why);
+		exit(1);
+	}
+	return c;
+}
+
+/* It reads from fd, and what it has to say is in *sent. */
+static __attribute__((unused)) SSL *make_client(SSL_CTX *ctx, const char *name,
+						int version, int fd, BIO **sent)
+{
+	SSL *client = SSL_new(ctx);
+
+	(void)SSL_set_max_proto_version(client, version);
+	(void)SSL_set_tlsext_host_name(client, name);
+	*sent = BIO_new(BIO_s_mem());
+	SSL_set_bio(client, BIO_new_socket(fd, BIO_NOCLOSE), *sent);
+	return client;
+}
+
+/* Each byte of the socket is in one column. */
+static __attribute__((unused)) bool make_adds_up(const struct proxy_slot *s)
+{
+	return !s->tls_residual_bytes &&
+	       s->tls_rx_bytes == s->app_rx_bytes + s->tls_rx_handshake_bytes +
+					  s->tls_rx_record_bytes + s->tls_partial_bytes &&
+	       s->tls_tx_bytes + s->tls_unsent_bytes ==
+		       s->app_tx_bytes + s->tls_tx_handshake_bytes +
+			       s->tls_tx_record_bytes;
 }
 
 #endif

@@ -27,26 +27,6 @@ static void on_event(struct ev_io *io, uint32_t events)
 	(void)conn_event(io, events);
 }
 
-static void configure(void)
-{
-	char yaml[1024], why[CONFIG_ERROR_MAX];
-
-	(void)snprintf(
-		yaml, sizeof(yaml),
-		"listeners:\n"
-		"  - name: web\n"
-		"    address: \"127.0.0.1:1\"\n"
-		"    certificates: [{ certificate: %s, key: %s }]\n"
-		"    routes: [{ name: app, sni: [a.example.org], tls: terminate, backends: "
-		"[\"127.0.0.1:2\"] }]\n",
-		make_path("exact", "pem"), make_path("exact", "key"));
-	if (config_parse("test.yaml", yaml, strlen(yaml), &c, why) < 0 ||
-	    certs_load(c, why) < 0) {
-		printf("# %s\n", why);
-		exit(1);
-	}
-}
-
 /* The bytes of a hello, read from the conn as the opening does. */
 static size_t hello(uint8_t *buf, size_t cap)
 {
@@ -79,11 +59,7 @@ static int begin(const char *name, int version)
 	conn_init(&conn, &net_worker, fds[1], false, on_event);
 	ready(&conn, POLLOUT);
 	client_ctx = SSL_CTX_new(TLS_client_method());
-	(void)SSL_CTX_set_max_proto_version(client_ctx, version);
-	client = SSL_new(client_ctx);
-	(void)SSL_set_tlsext_host_name(client, name);
-	sent = BIO_new(BIO_s_mem());
-	SSL_set_bio(client, BIO_new_socket(other, BIO_NOCLOSE), sent);
+	client = make_client(client_ctx, name, version, other, &sent);
 	o.head_n = hello(head, sizeof(head));
 	return stream_open(&conn, &o);
 }
@@ -144,13 +120,7 @@ static int shake_hands(enum tg_end *why)
 static void check_sums(void)
 {
 	CHECK_INT(1, slot.tls_connections);
-	CHECK_INT(0, slot.tls_residual_bytes);
-	CHECK_INT(slot.tls_rx_bytes, slot.app_rx_bytes + slot.tls_rx_handshake_bytes +
-					     slot.tls_rx_record_bytes +
-					     slot.tls_partial_bytes);
-	CHECK_INT(slot.tls_tx_bytes + slot.tls_unsent_bytes,
-		  slot.app_tx_bytes + slot.tls_tx_handshake_bytes +
-			  slot.tls_tx_record_bytes);
+	CHECK(make_adds_up(&slot));
 }
 
 static ssize_t read_some(char *buf, size_t cap)
@@ -371,7 +341,7 @@ int main(void)
 {
 	make_begin();
 	make_cert("exact", "DNS:a.example.org", false, 90);
-	configure();
+	c = make_config();
 	RUN(bytes_go_through_it_and_each_is_in_its_column);
 	RUN(an_answer_that_must_wait_does_not_stop_the_stream);
 	RUN(key_updates_without_end_are_an_error);
