@@ -181,6 +181,7 @@ kernels: all $(TOOLS) $(BUILD)/tests/bpf/parse_test $(BUILD)/tests/bpf/parse.bpf
 bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/empty.bpf.o
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
 	$(Q)BUILD=$(BUILD) tests/bench/books.sh
+	$(Q)BUILD=$(BUILD) tests/bench/tls.sh
 
 # --- installation ---------------------------------------------------------------------
 
@@ -218,7 +219,7 @@ help:
 	@echo "make kernels          run the kernel-side tests on Debian's 6.1 and 6.12, emulated"
 	@echo "make tsan            unit tests, upgrades and reloads under ThreadSanitizer"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
-	@echo "make bench           compare the relay with HAProxy, nginx and sniproxy, the books with none"
+	@echo "make bench           compare relay and TLS with HAProxy, nginx, sniproxy, hitch; the books with none"
 	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"
 	@echo "make clean           remove build/"
 	@echo "V=1 shows commands, WERROR=1 stops at warnings, SAN=address,undefined sanitizes"

@@ -8,6 +8,7 @@
 #ifndef PROXY_TLS_CONTEXT_H
 #define PROXY_TLS_CONTEXT_H
 
+#include "net/pool.h"
 #include "net/worker.h"
 #include "tls/certs.h"
 
@@ -15,14 +16,10 @@ struct ssl_ctx_st;
 struct ssl_st;
 struct ssl_session_st;
 
-/*
- * What one write of a layer becomes: a record, or several of a client that wants small
- * ones, and answers that were owed.
- */
-#define CONTEXT_GATHER_BYTES (64 * 1024)
+/* Small records of one write of a layer, which leave together; as much as conn_room(). */
 struct gather {
 	size_t n;
-	uint8_t data[CONTEXT_GATHER_BYTES];
+	uint8_t data[POOL_BUFFER_BYTES];
 };
 
 /* The worker's. */

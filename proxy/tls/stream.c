@@ -23,6 +23,9 @@
  */
 #define MESSAGES_MAX 32
 
+/* From here on a record leaves by a call of its own. */
+#define GATHER_LARGE 4096
+
 struct stream {
 	struct layer layer; /* first */
 	struct conn *conn;
@@ -82,36 +85,48 @@ static int bio_read(BIO *b, char *buf, int n)
 	return got < 0 ? -1 : (int)got;
 }
 
-/* 0, or a negative errno: what a write of the user became, all of it. */
-static int flush_gathered(struct conn *c, struct gather *g)
+/* Within a write of the user all is taken: relay.c has nowhere to put it back. */
+static bool give(struct stream *s, const void *data, size_t n)
 {
-	uint8_t *room = g->n < POOL_BUFFER_BYTES && !c->out ? conn_room(c) : NULL;
-	ssize_t taken = 0;
+	struct conn *c = s->conn;
+	ssize_t taken = c->out ? conn_hold(c, data, n) : conn_raw_write(c, data, n);
+
+	if (taken < 0)
+		s->err = (int)-taken;
+	return taken >= 0;
+}
+
+/* Small records leave together; a copy of a large one costs more than its call. */
+static int gather(struct stream *s, const char *buf, int n)
+{
+	struct gather *g = context_gather(s->conn->worker);
+	bool is_large = n >= GATHER_LARGE;
+
+	if (g->n && (is_large || g->n + (size_t)n > sizeof(g->data))) {
+		if (!give(s, g->data, g->n))
+			return -1;
+		g->n = 0;
+	}
+	if (is_large)
+		return give(s, buf, (size_t)n) ? n : -1;
+	memcpy(g->data + g->n, buf, (size_t)n);
+	g->n += (size_t)n;
+	return n;
+}
+
+/* At the end of the turn, if there is room for that. */
+static void give_gathered(struct stream *s)
+{
+	struct conn *c = s->conn;
+	struct gather *g = context_gather(c->worker);
+	uint8_t *room = g->n && !c->out ? conn_room(c) : NULL;
 
 	if (room) {
 		memcpy(room, g->data, g->n);
 		conn_put(c, g->n);
-	} else if (c->out) {
-		taken = conn_hold(c, g->data, g->n);
-	} else {
-		taken = conn_raw_write(c, g->data, g->n);
+	} else if (g->n) {
+		(void)give(s, g->data, g->n);
 	}
-	g->n = 0;
-	return taken < 0 ? (int)taken : 0;
-}
-
-/* Within a write of the user all is taken: relay.c has nowhere to put it back. */
-static int gather(struct stream *s, const char *buf, int n)
-{
-	struct gather *g = context_gather(s->conn->worker);
-
-	if (g->n + (size_t)n > sizeof(g->data)) {
-		s->err = EMSGSIZE; /* four times what a write may be */
-		return -1;
-	}
-	memcpy(g->data + g->n, buf, (size_t)n);
-	g->n += (size_t)n;
-	return n;
 }
 
 static int bio_write(BIO *b, const char *buf, int n)
@@ -265,7 +280,6 @@ static size_t stream_unread(const struct conn *c)
 static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 {
 	struct stream *s = stream_of(c);
-	struct gather *g = context_gather(c->worker);
 	ssize_t err = 0;
 	int taken;
 
@@ -275,16 +289,17 @@ static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 	s->gathers = true;
 	taken = SSL_write(s->ssl, buf, (int)n);
 	s->gathers = false;
-	if (taken <= 0)
-		err = failed(s, taken);
-	else
+	if (taken > 0)
 		s->sums[TG_TX].app += (uint64_t)taken;
-	if (g->n && (s->err = -flush_gathered(c, g)) != 0)
+	else
+		err = failed(s, taken);
+	if (!s->err)
+		give_gathered(s);
+	context_gather(c->worker)->n = 0;
+	if (s->err)
 		return -s->err;
-	if (taken == (int)n)
-		return taken;
 	/* it never waits: whatever it was, these bytes are lost */
-	return err < 0 && err != -EAGAIN ? err : s->err ? -s->err : -EPROTO;
+	return taken == (int)n ? taken : err < 0 && err != -EAGAIN ? err : -EPROTO;
 }
 
 static int stream_finish(struct conn *c)

@@ -10,30 +10,16 @@
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/../.."
-peers=${PEERS:-haproxy nginx sniproxy}
-for tool in $peers iperf3; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: apt-get install haproxy nginx-light libnginx-mod-stream sniproxy iperf3 (no service is needed)" >&2
-		exit 1
-	}
-done
-# shellcheck source=common.bash
-. tests/bench/common.bash
+peers=${PEERS:-haproxy nginx sniproxy} others=iperf3
+# shellcheck source=peers.bash
+. tests/bench/peers.bash
 LOAD=$BIN/tests/tools/load
 REQUEST=64 HELLO=517
-OUT=$BIN/bench
-mkdir -p "$OUT"
-rows=${ROWS:-.}
 
 # --- the proxies: ports 5xxx plain to iperf3, 6xxx plain, 7xxx by SNI ------------------
 
 load --device front --device back
-# every connection leaves TIME_WAIT behind, and ports run out (see README.md)
-for place in client gate backend; do
-	at "$place" sysctl -qw net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_max_tw_buckets=0
-	at "$place" sh -c 'echo 4096 >/proc/sys/net/core/somaxconn'
-done
-address_of() { echo "192.0.2.2:$((10#$2 + $1))"; }
+many_connections
 cat >"$DIR/tollgate.yaml" <<-Y
 	listeners:
 	  - { name: iperf, address: "192.0.2.2:5000", routes: [{ name: iperf, backends: ["198.51.100.1:5201"] }] }
@@ -98,10 +84,7 @@ for peer in $peers; do
 	sniproxy) start sniproxy gate sniproxy -f -c "$DIR/sniproxy.conf" ;;
 	esac
 done
-offset_of() { case $1 in tollgate) echo 0 ;; haproxy) echo 1 ;; nginx) echo 2 ;; sniproxy) echo 3 ;; esac }
-for peer in $peers; do
-	within 10 listening gate $((7000 + $(offset_of "$peer"))) || { cat "$DIR/$peer".*; exit 1; }
-done
+peers_listen 7000
 start iperf backend iperf3 -s -B 198.51.100.1
 start plain backend "$LOAD" serve 198.51.100.1:3000 $REQUEST $REQUEST
 start tls backend "$LOAD" serve 198.51.100.1:3001 $HELLO $REQUEST
@@ -110,32 +93,6 @@ for port in 5201 3000 3001; do
 done
 
 # --- measuring -------------------------------------------------------------------------
-
-pids_of() { # of a proxy and its children
-	local main=${1/tollgate/proxy}_pid
-	kill -0 "${!main}" || {
-		cat "$DIR/${1/tollgate/proxy}".* >&2
-		exit 1
-	}
-	# shellcheck disable=SC2046 # pids are words
-	echo "${!main}" $(cat "/proc/${!main}/task/${!main}/children")
-}
-# CPU of a proxy in us: of all its threads
-cpu_of() {
-	local pid
-	for pid in $(pids_of "$1"); do
-		cat "/proc/$pid"/task/*/schedstat
-	done | awk '{ n += $1 } END { printf "%.0f\n", n / 1000 }'
-}
-rss_of() {
-	local pid
-	for pid in $(pids_of "$1"); do
-		sed -n 's/^Rss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup"
-	done | awk '{ n += $1 } END { print n * 1024 }'
-}
-
-# note ROW FIGURE PROXY VALUE
-note() { echo "$4" >>"$DIR/row.$1.$2.$3"; }
 
 # look FILE PID...: the CPUs their threads ran on last, into it; no process is made for that
 look() {
@@ -197,39 +154,17 @@ open() { # PROXY PARALLEL CONNECTIONS
 		"192.0.2.2:$((7000 + $(offset_of "$1")))" $HELLO $REQUEST "$2" "$3")
 	note open-sni rate "$1" "$(jq .rate <<<"$out")"
 }
-held() { [ -s "$DIR/holder.log" ]; }
 memory() { # PROXY CONNECTIONS
-	local before after
-	before=$(rss_of "$1")
-	rm -f "$DIR/holder.fifo"
-	mkfifo "$DIR/holder.fifo"
-	# shellcheck disable=SC2016 # expands in the inner shell
-	start holder client sh -c 'exec "$@" <"$0"' "$DIR/holder.fifo" env LOAD_SNI=app.example "$LOAD" hold \
-		"192.0.2.2:$((7000 + $(offset_of "$1")))" $HELLO $REQUEST "$2"
-	exec {keep}>"$DIR/holder.fifo"
-	within 60 held
-	after=$(rss_of "$1")
-	exec {keep}>&-
-	wait "$holder_pid" || :
-	note "memory-$2" bytes_per_connection "$1" $(((after - before) / $2))
+	memory_of "$1" "memory-$2" "$2" env LOAD_SNI=app.example "$LOAD" hold "192.0.2.2:$((7000 + $(offset_of "$1")))" $HELLO $REQUEST "$2"
 }
 
 # the plain rows know no sniproxy: it routes by name only
-turn() { # WORK ARGUMENT...: all proxies in turn, the first another each round
-	local work=$1 proxy
-	shift
-	# shellcheck disable=SC2086 # words
-	for proxy in $(printf '%s\n' tollgate $peers | awk -v by="${round:-0}" '{ all[NR] = $0 }
-		END { for (i = 0; i < NR; i++) print all[(i + by) % NR + 1] }'); do
-		[ "$proxy" != sniproxy ] || [ "$work" = open ] || [ "$work" = memory ] || continue
-		"$work" "$proxy" "$@"
-	done
-}
-want() { [[ $1 =~ $rows ]]; }
+takes_part() { [ "$1" != sniproxy ] || [ "$2" = open ] || [ "$2" = memory ]; } # PROXY WORK
+
 # first, once: a process does not give back what it had
 want memory && turn memory 5000
 for ((round = 1; round <= rounds; round++)); do
-	[ ! -t 2 ] || printf '\rround %d of %d ' "$round" "$rounds" >&2
+	progress
 	want bulk && turn bulk 1 2
 	want bulk && turn bulk 16 2
 	want exchange && turn exchange 1 8000
@@ -237,7 +172,7 @@ for ((round = 1; round <= rounds; round++)); do
 	want exchange && turn exchange 1000 40
 	want open && turn open 64 4000
 done
-[ ! -t 2 ] || printf '\r                  \r' >&2
+progress
 
 # --- the table -------------------------------------------------------------------------
 
@@ -255,27 +190,7 @@ target() {
 	*) echo "0 lower" ;;
 	esac
 }
-echo "tollgate beside $peers, median of $rounds rounds in turn (spread of ours); ratio to the best of them"
-printf '%-15s %-20s %12s %-22s %7s %7s  %s\n' workload figure ours spread ratio target peers
-json=
-for file in "$DIR"/row.*.tollgate; do
-	IFS=. read -r _ row figure _ <<<"$(basename "$file")"
-	read -r goal better <<<"$(target "$row.$figure")"
-	ours=$(median <"$file")
-	theirs=
-	for peer in $peers; do
-		[ ! -e "$DIR/row.$row.$figure.$peer" ] ||
-			theirs+="\"$peer\":$(median <"$DIR/row.$row.$figure.$peer"),"
-	done
-	theirs="{${theirs%,}}"
-	line=$(jq -nc --arg workload "$row" --arg figure "$figure" --argjson ours "$ours" \
-		--argjson peers "$theirs" --argjson target "$goal" --arg better "$better" \
-		'{$workload, $figure, $ours, $peers, ratio: ($ours / ([$peers[]] | if $better == "higher" then max else min end | if . == 0 then 1 else . end)),
-			target: (if $target == 0 then null else $target end), $better}')
-	json+="$line"$'\n'
-	printf '%-15s %-20s %12.6g %-22s %7.2f %7s  %s\n' "$row" "$figure" "$ours" "$(spread <"$file")" \
-		"$(jq .ratio <<<"$line")" "${goal/#0 */-}" "$(jq -r '.peers | to_entries | map("\(.key) \(.value * 100 | round / 100)") | join(", ")' <<<"$line")"
-done
+table target >"$DIR/rows"
 # cpus_of ROW PROXY ROLE: the share of looks that found it on each CPU, "0: 61 %, 1: 39 %"
 cpus_of() {
 	sort -n "$DIR/cpu.$1.$2.$3" 2>/dev/null | uniq -c |
@@ -293,4 +208,4 @@ for file in "$DIR"/cpu.*.proxy; do
 	cpus+="$line"$'\n'
 	jq -r '"\(.workload) \(.proxy): client \(.client); proxy \(.on); server \(.server)"' <<<"$line"
 done
-jq -n --slurpfile rows <(printf '%s' "$json") --slurpfile cpus <(printf '%s' "$cpus") '{$rows, $cpus}' >"$OUT/relay.json"
+jq -n --slurpfile rows "$DIR/rows" --slurpfile cpus <(printf '%s' "$cpus") '{$rows, $cpus}' >"$OUT/relay.json"
