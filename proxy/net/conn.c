@@ -181,11 +181,11 @@ int conn_write_header(struct conn *c, const void *buf, size_t n, bool more)
 	/* a fresh socket takes some kilobytes; anything less is a failure */
 	ssize_t sent = send(c->fd, buf, n, MSG_NOSIGNAL | MSG_MORE * more);
 
-	if (sent != (ssize_t)n)
-		return sent < 0 ? -errno : -EIO;
-	c->tx_header += (uint32_t)n;
-	book_add(&c->slot->tx_header_bytes, n);
-	return 0;
+	if (sent < 0)
+		return -errno;
+	c->tx_header += (uint32_t)sent;
+	book_add(&c->slot->tx_header_bytes, (size_t)sent);
+	return sent == (ssize_t)n ? 0 : -EIO;
 }
 
 static void shut_out(struct conn *c)
@@ -299,18 +299,15 @@ static void tell(struct conn *c, uint32_t events)
 }
 
 /* All is counted before the first owner is told. */
-void conn_settle(void *arg)
+static void settle_all(struct worker *w)
 {
 	struct {
 		struct conn *c;
 		uint32_t events;
 	} told[OUTBOX_ITEMS];
-	struct worker *w = arg;
 	const struct outbox_item *items;
 	unsigned n, told_n = 0;
 
-	if (!w->pool.queued)
-		return;
 	w->pool.queued = 0;
 	items = outbox_flush(w->pool.outbox, &n);
 	for (unsigned i = 0; i < n; i++) {
@@ -322,6 +319,16 @@ void conn_settle(void *arg)
 	}
 	for (unsigned i = 0; i < told_n; i++)
 		tell(told[i].c, told[i].events);
+}
+
+/* What they put there when they are told is of this turn, too: nobody would look again.
+ */
+void conn_settle(void *arg)
+{
+	struct worker *w = arg;
+
+	while (w->pool.queued)
+		settle_all(w);
 }
 
 /* --- its end --- */

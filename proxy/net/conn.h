@@ -35,7 +35,6 @@ struct worker;
 /* --- what may stand between --- */
 
 struct layer_ops {
-	const char *name;
 	/*
 	 * > 0 bytes for the user; 0: the peer has ended in good order; -EAGAIN; -ENODATA:
 	 * its end was cut off; or another negative errno.

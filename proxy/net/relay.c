@@ -79,7 +79,7 @@ static enum relay_result move_by_buffer(struct conn *from, struct conn *to)
 
 	if (!pool_has_buffer(pool))
 		return move_by_peek(from, to);
-	room = more ? NULL : conn_room(to);
+	room = more || from->bulk ? NULL : conn_room(to);
 	n = conn_raw_read(from, room ? room : pool_scratch(pool), POOL_BUFFER_BYTES);
 	if (n == 0)
 		return RELAY_EOF;
@@ -137,6 +137,7 @@ static enum relay_result move_by_layers(struct conn *from, struct conn *to)
 {
 	uint8_t *room = to->layer ? NULL : conn_room(to), *data;
 	bool more = from->ended || from->urgent; /* behind a short read */
+	uint64_t before = to->tx;
 	ssize_t n, taken;
 
 	data = room ? room : pool_scratch(&from->worker->pool);
@@ -153,7 +154,8 @@ static enum relay_result move_by_layers(struct conn *from, struct conn *to)
 	}
 	taken = conn_write(to, data, (size_t)n);
 	if (taken < 0) { /* never EAGAIN: nothing was held */
-		to->lost = (uint16_t)n;
+		to->lost =
+			(uint16_t)(to->layer ? (size_t)n : (size_t)n - (to->tx - before));
 		to->err = (int)-taken;
 		return RELAY_ERR_OUT;
 	}

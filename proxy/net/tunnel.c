@@ -20,7 +20,7 @@ static int64_t now_ms(const struct tunnel *t)
 
 static struct conn *conn_of(struct tunnel *t, uint8_t end)
 {
-	return end == TUNNEL_CLIENT ? &t->down : end == TUNNEL_BACKEND ? &t->up : NULL;
+	return end == TUNNEL_CLIENT ? &t->down : &t->up;
 }
 
 static uint8_t end_of(const struct conn *c)
@@ -55,6 +55,8 @@ static int64_t nearest(const struct tunnel *t, enum tg_end *reason)
 			*reason = (why);            \
 		}                                   \
 	} while (0)
+	if (t->timeouts->life_ms)
+		DEADLINE(t->timeouts->life_ms - (now - t->began_ms), TG_END_LIFE_MAX);
 	if (t->broken) {
 		DEADLINE(TUNNEL_DRAIN_MS - quiet, TG_END_DONE);
 		return next;
@@ -67,8 +69,6 @@ static int64_t nearest(const struct tunnel *t, enum tg_end *reason)
 				 (now - (t->active_ms > t->half_ms ? t->active_ms
 								   : t->half_ms)),
 			 TG_END_HALF_CLOSE_TIMEOUT);
-	if (t->timeouts->life_ms)
-		DEADLINE(t->timeouts->life_ms - (now - t->began_ms), TG_END_LIFE_MAX);
 	if (t->request_waits && t->request_due_ms)
 		DEADLINE(t->request_due_ms - (now - t->began_ms),
 			 TG_END_PROXY_HEADER_UNTRUSTED);
@@ -97,7 +97,8 @@ static struct outcome with_due(struct tunnel *t, struct outcome o)
 static void watch(struct tunnel *t)
 {
 	t->watched = true;
-	sock_deadlines(t->up.fd, t->timeouts);
+	if (t->up.is_tcp)
+		sock_deadlines(t->up.fd, t->timeouts);
 }
 
 struct outcome tunnel_due(struct tunnel *t)
@@ -147,8 +148,8 @@ static struct outcome broke(struct tunnel *t, struct conn *c)
 {
 	socklen_t len = sizeof(c->err);
 
-	if (t->broken)
-		return outcome_wait();
+	if (t->broken) /* nobody is left to pass anything on to, or it was told */
+		return t->broken == end_of(c) ? outcome_wait() : outcome_next();
 	if (tunnel_send_now(t) < 0)
 		return outcome_over(TG_END_RESOURCES, true);
 	if (!c->err && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &c->err, &len) < 0)
@@ -253,7 +254,7 @@ static struct outcome pump(struct tunnel *t)
 	if (there.step == STEP_AGAIN || back.step == STEP_AGAIN ||
 	    may_write(t, &t->down) || may_write(t, &t->up))
 		return outcome_again();
-	if (t->down.failed)
+	if (t->down.failed && t->broken != TUNNEL_CLIENT)
 		return broke(t, &t->down);
 	return t->up.failed ? broke(t, &t->up) : outcome_wait();
 }
@@ -284,7 +285,7 @@ void tunnel_resume(struct tunnel *t)
  */
 struct outcome tunnel_drain(struct tunnel *t)
 {
-	const struct conn *c = t->broken == TUNNEL_CLIENT ? &t->up : &t->down;
+	const struct conn *c = other(t, conn_of(t, t->broken));
 	int64_t waited = now_ms(t) - t->half_ms, next = waited;
 	int queued = 0;
 
@@ -297,7 +298,7 @@ struct outcome tunnel_drain(struct tunnel *t)
 
 struct outcome tunnel_drain_event(struct tunnel *t)
 {
-	const struct conn *c = t->broken == TUNNEL_CLIENT ? &t->up : &t->down;
+	const struct conn *c = other(t, conn_of(t, t->broken));
 
 	return c->failed ? tunnel_drain(t) : outcome_wait();
 }

@@ -324,8 +324,7 @@ static void stream_free(struct conn *c)
 	free(s);
 }
 
-static const struct layer_ops ops = { .name = "tls",
-				      .read = stream_read,
+static const struct layer_ops ops = { .read = stream_read,
 				      .write = stream_write,
 				      .has_more = stream_has_more,
 				      .unread = stream_unread,

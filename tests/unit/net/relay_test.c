@@ -283,8 +283,7 @@ static void layer_free(struct conn *c)
 	c->layer->ops = NULL;
 }
 
-static const struct layer_ops ops = { .name = "test",
-				      .read = layer_read,
+static const struct layer_ops ops = { .read = layer_read,
 				      .write = layer_write,
 				      .has_more = layer_has_more,
 				      .unread = layer_unread,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two conns and what goes on between them. */
+#include <errno.h>
+#include <sys/epoll.h>
+
 #include "base/util.h"
 #include "net/tunnel.h"
 #include "tests/unit/net/stage.h"
@@ -9,9 +12,13 @@ static struct timeouts timeouts;
 static struct proxy_slot down_slot, up_slot;
 static int client, server; /* the other ends */
 
+static bool pumps; /* an event does so itself, as a session's does */
+
 static void on_event(struct ev_io *io, uint32_t events)
 {
 	(void)conn_event(io, events);
+	if (pumps && tunnel_pump(&t).step == STEP_AGAIN)
+		ev_task_add(net_worker.loop, &t.task);
 }
 
 static void on_task(struct ev_task *task)
@@ -50,7 +57,8 @@ static void done(void)
 {
 	ev_task_del(net_worker.loop, &t.task);
 	tunnel_close(&t, true);
-	close(client);
+	if (client >= 0)
+		close(client);
 	if (server >= 0)
 		close(server);
 	net_down();
@@ -235,6 +243,115 @@ static void a_deadline_of_a_relay_has_its_reason(void)
 	done();
 }
 
+/* --- a layer that has read ahead --- */
+
+static int records;
+
+static ssize_t record_read(struct conn *c, void *buf, size_t cap)
+{
+	(void)c;
+	(void)cap;
+	if (!records)
+		return -EAGAIN;
+	records--;
+	memcpy(buf, "rec.", 4);
+	return 4;
+}
+
+static ssize_t record_write(struct conn *c, const void *buf, size_t n)
+{
+	uint8_t *room = c->out || c->queued ? NULL : conn_room(c);
+
+	if (!room)
+		return -EAGAIN;
+	memcpy(room, buf, n);
+	conn_put(c, n);
+	return (ssize_t)n;
+}
+
+static bool record_has_more(const struct conn *c)
+{
+	(void)c;
+	return records > 0;
+}
+
+static size_t record_unread(const struct conn *c)
+{
+	(void)c;
+	return (size_t)records * 4;
+}
+
+static int record_finish(struct conn *c)
+{
+	(void)c;
+	return 0;
+}
+
+static void record_free(struct conn *c)
+{
+	c->layer = NULL;
+}
+
+/* Each leaves by the outbox, and makes room for the next when it has left. */
+static void what_is_put_while_a_turn_settles_leaves_in_it(void)
+{
+	static const struct layer_ops ops = { .read = record_read,
+					      .write = record_write,
+					      .has_more = record_has_more,
+					      .unread = record_unread,
+					      .finish = record_finish,
+					      .free = record_free };
+	struct layer layer = { &ops };
+	char got[64];
+
+	relaying();
+	pumps = true;
+	t.down.layer = &layer;
+	records = 3;
+	says(server, &t.up, "resp", 4);
+	on_event(&t.down.io, EPOLLIN); /* both in one batch */
+	on_event(&t.up.io, EPOLLIN);
+	conn_settle(&net_worker);
+	if (t.task.queued) {
+		ev_task_del(net_worker.loop, &t.task);
+		on_event(&t.down.io, 0);
+	}
+	conn_settle(&net_worker);
+	CHECK_INT(0, net_worker.pool.queued); /* the loop sleeps now */
+	(void)poll(NULL, 0, 10);
+	CHECK_INT(12, read(server, got, sizeof(got)));
+	pumps = false;
+	done();
+}
+
+/* What the first had sent before has nowhere to go: nothing is waited for. */
+static void both_ends_may_break(void)
+{
+	static uint8_t much[8 << 20];
+	const struct linger now = { .l_onoff = 1 };
+
+	relaying();
+	for (int i = 0; i < 50; i++) {
+		(void)!send(client, much, sizeof(much), MSG_DONTWAIT);
+		ready(&t.down, 0);
+		(void)pump();
+	}
+	(void)setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(client);
+	client = -1;
+	(void)poll(NULL, 0, 10);
+	ready(&t.down, POLLERR);
+	CHECK_STEP(STEP_WAIT, pump());
+	CHECK(tunnel_held(&t, TUNNEL_CLIENT) > 0);
+	(void)setsockopt(server, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(server);
+	server = -1;
+	(void)poll(NULL, 0, 10);
+	ready(&t.up, POLLERR);
+	CHECK_STEP(STEP_NEXT, pump());
+	done();
+}
+
 int main(void)
 {
 	RUN(bytes_go_both_ways_and_are_counted);
@@ -244,5 +361,7 @@ int main(void)
 	RUN(a_stream_leaves_others_their_turn);
 	RUN(a_request_that_waits_does_not_stop_the_response);
 	RUN(a_deadline_of_a_relay_has_its_reason);
+	RUN(what_is_put_while_a_turn_settles_leaves_in_it);
+	RUN(both_ends_may_break);
 	DONE();
 }
