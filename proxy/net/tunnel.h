@@ -5,9 +5,9 @@
  * Back-pressure: a way holds at most one pipe, and its receiver one buffer, of what was
  * not taken, and reads again when that is gone; so the sender's window closes by itself.
  * Half-close: an end of stream goes on once all before it was delivered.  A break of one
- * end: what it had sent goes out first (drain), until TUNNEL_DRAIN_MS pass without a byte.
- * Deadlines: looked at when the nearest is due, not moved with each byte; the outcome of
- * a step that changes which is nearest says so.
+ * end: what it had sent goes out first (drain), until TUNNEL_DRAIN_MS pass without a
+ * byte. Deadlines: looked at when the nearest is due, not moved with each byte; the
+ * outcome of a step that changes which is nearest says so.
  */
 #ifndef PROXY_NET_TUNNEL_H
 #define PROXY_NET_TUNNEL_H

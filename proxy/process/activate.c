@@ -157,6 +157,7 @@ static void say_warnings(const struct config *c)
 int daemon_activate(struct daemon *d, struct config *c)
 {
 	size_t fds_n = (size_t)c->listeners_count * d->proxy.workers_n;
+	bool told = false;
 	int *fds, err;
 
 	err = names_resolve(c);
@@ -170,6 +171,7 @@ int daemon_activate(struct daemon *d, struct config *c)
 	if (!err)
 		err = listener_register(&d->proxy, c);
 	if (!err) {
+		told = true;
 		upgrade_restore_health();
 		keeper_configure(d->keeper, c);
 		wait_for_names(d, c);
@@ -184,8 +186,10 @@ int daemon_activate(struct daemon *d, struct config *c)
 				close(fds[i]);
 		}
 		free(fds);
-		if (d->config) /* as it was */
+		if (told && d->config) { /* as it was */
 			keeper_configure(d->keeper, d->config);
+			tell_loops(d->config);
+		}
 		return err;
 	}
 	workers_settle(&d->proxy); /* from here on no connection is under the old one */
@@ -259,7 +263,9 @@ void daemon_renew(struct daemon *d)
 {
 	char *text = strdup(d->text);
 
-	if (text && reload(d, text) == 0)
+	if (!text)
+		log_error("certificates are not read again: no memory");
+	else if (reload(d, text) == 0)
 		log_info("certificates read again");
 }
 

@@ -25,8 +25,9 @@ struct certwatch {
 	void *arg;
 	char **files;
 	unsigned n;
-	uint64_t read; /* the mark of what the configuration has */
-	uint64_t seen; /* that of the last look */
+	uint64_t read;	/* the mark of what the configuration has */
+	uint64_t seen;	/* that of the last look */
+	uint64_t tried; /* what fn was last called for */
 };
 
 static uint64_t mark_now(const struct certwatch *w)
@@ -59,18 +60,19 @@ static void on_events(struct ev_io *io, uint32_t events)
 		look_in(w, true);
 }
 
-/* What could not be read is not tried again before it has changed. */
+/* What could not be read is not tried again for what happens beside it, but each look_ms.
+ */
 static void on_look(struct ev_timer *timer)
 {
 	struct certwatch *w = container_of(timer, struct certwatch, look);
 	uint64_t now = mark_now(w);
-	bool stays = now == w->seen;
+	bool stays = now == w->seen, soon = w->soon;
 
 	w->seen = now;
 	look_in(w, !stays);
-	if (!stays || now == w->read)
+	if (!stays || now == w->read || (soon && now == w->tried))
 		return;
-	w->read = now;
+	w->tried = now;
 	w->fn(w->arg);
 }
 
@@ -166,7 +168,7 @@ int certwatch_set(struct certwatch *w, const struct config *c)
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
 	(void)cert_files_each(c, add, &adding);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
-	w->read = c->files_mark;
+	w->read = w->tried = c->files_mark;
 	w->seen = mark_now(w);
 	if (w->n)
 		look_in(w, w->seen != w->read);

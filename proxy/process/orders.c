@@ -200,6 +200,7 @@ int orders_leave_listeners(struct worker *w, void *arg)
 
 struct adoption {
 	struct worker_post post;
+	struct worker *worker;
 	uint8_t *data;
 	size_t len;
 	unsigned fds_n;
@@ -219,6 +220,7 @@ static void drop_adoption(struct worker_post *post)
 {
 	struct adoption *m = container_of(post, struct adoption, post);
 
+	session_lost(m->worker->proxy, m->worker->config, m->data, m->len);
 	while (m->fds_n > 0)
 		close(m->fds[--m->fds_n]);
 	free(m->data);
@@ -234,6 +236,7 @@ int orders_adopt(struct worker *w, uint8_t *data, size_t len, const int *fds,
 		return -ENOMEM;
 	m->post.run = run_adoption;
 	m->post.drop = drop_adoption;
+	m->worker = w;
 	m->data = data;
 	m->len = len;
 	m->fds_n = fds_n;

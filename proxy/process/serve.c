@@ -85,8 +85,8 @@ static bool take_successor(struct daemon *d)
 /* What waited for a hello or a backend relays by now: it need not end with us. */
 static void give_late(struct daemon *d)
 {
-	if (d->given_fd < 0 || upgrade_give_late(d->given_fd, d->endfd, &d->proxy) == 0)
-		return;
+	if (upgrade_give_late(d->given_fd, d->endfd, &d->proxy) > 0)
+		return; /* there is more to come */
 	close(d->given_fd);
 	d->given_fd = -1;
 }
@@ -117,14 +117,25 @@ struct serving {
 	struct ev_io signals, successor, old;
 	struct ev_timer tick;
 	uint64_t late_ns; /* the last look for what relays by now */
-	uint64_t swept_ns;
+	uint64_t swept_ns, beat_ns;
 	struct certwatch *certs;
 	uint64_t watched; /* the number of the configuration whose files are */
 	bool draining;
 };
 
+/* The old process goes on with what it has. */
+static void forget_old(struct serving *v)
+{
+	if (v->d->old_fd < 0)
+		return;
+	ev_io_del(v->loop, &v->old);
+	close(v->d->old_fd);
+	v->d->old_fd = -1;
+}
+
 static void drain(struct serving *v, int64_t deadline_ms)
 {
+	forget_old(v);
 	begin_drain(v->d, deadline_ms);
 	v->draining = true;
 	ev_io_del(v->loop, &v->successor);
@@ -169,11 +180,8 @@ static void on_old(struct ev_io *io, uint32_t events)
 	struct daemon *d = v->d;
 
 	(void)events;
-	if (upgrade_take_late(d->old_fd, &d->proxy, d->config) == 0)
-		return;
-	ev_io_del(v->loop, io);
-	close(d->old_fd);
-	d->old_fd = -1;
+	if (upgrade_take_late(d->old_fd, &d->proxy, d->config) < 0)
+		forget_old(v);
 }
 
 /* Places of labels that the kernel programs do not give back; a successor does it. */
@@ -220,15 +228,25 @@ static void begin_watching(struct serving *v)
 				     "reads them again");
 }
 
+/* Of all workers, so that nobody takes one that hangs for well. */
+static void beat(struct serving *v, uint64_t now)
+{
+	struct daemon *d = v->d;
+
+	if (d->succeeded || now - v->beat_ns < (HEARTBEAT_MS - 1) * 1000000ull)
+		return;
+	v->beat_ns = now;
+	if (pulse_take(d->pulse, now))
+		book_set(&d->proxy.state->heartbeat_ns, now);
+}
+
 static void on_tick(struct ev_timer *timer)
 {
 	struct serving *v = container_of(timer, struct serving, tick);
 	struct daemon *d = v->d;
 	uint64_t now = util_now_ns();
 
-	/* of all workers, so that nobody takes one that hangs for well */
-	if (!d->succeeded && (v->draining || pulse_take(d->pulse, now)))
-		book_set(&d->proxy.state->heartbeat_ns, now);
+	beat(v, now);
 	if (!v->draining) {
 		zombies_look(d->zombies, &d->proxy, d->config->timeouts.zombies_ms);
 		loops_look();

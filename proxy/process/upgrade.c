@@ -201,8 +201,10 @@ struct taking {
 		unsigned fds_n;
 	} kept[SESSION_GIVE_MAX];
 	unsigned n;
-	unsigned taken, left, number; /* of sessions; the worker of the next one */
+	unsigned taken, left; /* of sessions */
 };
+
+static unsigned next_worker; /* they go to all in turn */
 
 static void keep_clear(struct taking *t)
 {
@@ -228,14 +230,16 @@ static bool keep(struct taking *t, struct config *c, struct handover_message *m)
 	return true;
 }
 
-static void commit(struct taking *t, struct proxy *p)
+static void commit(struct taking *t, struct proxy *p, struct config *c)
 {
 	for (unsigned i = 0; i < t->n; i++) {
-		struct worker *w = &p->workers[t->number++ % p->workers_n];
+		struct worker *w = &p->workers[next_worker++ % p->workers_n];
 
 		if (orders_adopt(w, t->kept[i].data, t->kept[i].len, t->kept[i].fds,
-				 t->kept[i].fds_n) < 0)
-			continue; /* cleared below: both its ends are told */
+				 t->kept[i].fds_n) < 0) {
+			session_lost(p, c, t->kept[i].data, t->kept[i].len);
+			continue; /* closed below */
+		}
 		t->kept[i].data = NULL;
 		t->kept[i].fds_n = 0;
 		t->taken++;
@@ -255,7 +259,7 @@ static int take_one(const struct handover *h, struct handover_message *m,
 	if (m->type == HANDOVER_DONE)
 		return 1;
 	if (m->type == HANDOVER_COMMIT) {
-		commit(t, p);
+		commit(t, p, c);
 		return 0;
 	}
 	mine = m->type == HANDOVER_SESSION && keep(t, c, m);
@@ -422,10 +426,13 @@ static int offer(const struct handover *h, struct session_batch *b,
 	return err;
 }
 
-/* Everything of one worker that can move; others of its sessions go on meanwhile.  *gone
- * grows by those that were taken.
- */
-static int give_sessions(const struct handover *h, struct worker *w, unsigned *gone)
+/* What became of the sessions that were offered: taken, or may be when they relay. */
+struct offered {
+	unsigned gone, later;
+};
+
+/* Everything of one worker that can move; others of its sessions go on meanwhile. */
+static int give_sessions(const struct handover *h, struct worker *w, struct offered *o)
 {
 	struct handover_message m = { 0 };
 	struct session_batch *b = calloc(1, sizeof(*b));
@@ -444,18 +451,19 @@ static int give_sessions(const struct handover *h, struct worker *w, unsigned *g
 		if (n)
 			(void)worker_call(w, session_batch_end, b);
 	} while (!err && n == SESSION_GIVE_MAX);
-	*gone += b->gone;
+	o->gone += b->gone;
+	o->later += b->later;
 	free(b);
 	handover_message_clear(&m);
 	return err == -ESRCH ? 0 : err; /* its last connection has ended */
 }
 
-static int give_all(const struct handover *h, struct proxy *p, unsigned *gone)
+static int give_all(const struct handover *h, struct proxy *p, struct offered *o)
 {
 	int err = 0;
 
 	for (unsigned i = 0; i < p->workers_n && !err; i++)
-		err = give_sessions(h, &p->workers[i], gone);
+		err = give_sessions(h, &p->workers[i], o);
 	return err;
 }
 
@@ -519,7 +527,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 	struct handover h = talk_as_old(fd, interrupt, p);
 	struct theirs theirs = { .p = p, .c = c };
 	struct door_leave leave = { .has = is_theirs, .arg = &theirs };
-	unsigned gone = 0;
+	struct offered o = { 0 };
 	int err;
 
 	conversation++;
@@ -532,7 +540,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 	err = handover_send(&h, HANDOVER_GO, NULL, 0, NULL, 0);
 	h.patience_ms = SESSION_PATIENCE_MS;
 	if (!err)
-		err = give_all(&h, p, &gone);
+		err = give_all(&h, p, &o);
 	h.patience_ms = ACCEPT_PATIENCE_MS;
 	if (!err)
 		err = handover_send(&h, HANDOVER_DONE, NULL, 0, NULL, 0);
@@ -545,7 +553,7 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 			err,
 			"the successor went in the middle of the handover, and %u "
 			"connections with it: this proxy accepts again",
-			gone);
+			o.gone);
 	} else {
 		theirs.used = m.data;
 		theirs.n = m.len;
@@ -559,9 +567,11 @@ int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 int upgrade_give_late(int fd, int interrupt, struct proxy *p)
 {
 	struct handover h = talk(fd);
-	unsigned gone = 0;
+	struct offered o = { 0 };
+	int err;
 
 	h.interrupt = interrupt;
 	h.patience_ms = SESSION_PATIENCE_MS;
-	return give_all(&h, p, &gone);
+	err = give_all(&h, p, &o);
+	return err ? err : o.later > 0;
 }

@@ -62,7 +62,10 @@ int upgrade_take_late(int fd, struct proxy *p, struct config *c);
 int upgrade_give(int fd, int interrupt, struct proxy *p, const struct config *c,
 		 const int *fds);
 
-/* Give what relays by now.  0, or a negative errno: the successor is gone. */
+/*
+ * Give what relays by now.  1: some may still move, when they relay; 0; or a negative
+ * errno: the successor is gone.
+ */
 int upgrade_give_late(int fd, int interrupt, struct proxy *p);
 
 #endif

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "backend/target.h"
+#include "base/log.h"
+#include "book/ends.h"
 #include "net/pool.h"
 #include "session/pack.h"
 #include "session/state.h"
@@ -101,9 +103,9 @@ static void session_forget(struct session *s)
 }
 
 /* True if it is on its way now. */
-static bool give(struct session *s, const struct session_batch *b,
-		 struct session_given *g)
+static bool give(struct session *s, struct session_batch *b, struct session_given *g)
 {
+	b->later += s->state < ST_RELAY && !s->tunnel.down.layer;
 	/* what a layer knows cannot be told: it stays to its end (tollgate.yaml(5)) */
 	if (s->state != ST_RELAY || s->tunnel.broken || s->tunnel.down.layer ||
 	    s->tunnel.up.layer || s->offered == b->conversation)
@@ -301,6 +303,26 @@ static int take_held(struct session *s, const struct image *im, const int **pipe
 	return err ? err : conn_watch(&t->up);
 }
 
+void session_lost(const struct proxy *p, struct config *c, const uint8_t *data,
+		  size_t len)
+{
+	struct listener *l;
+	struct backend *b;
+	struct image im;
+	struct route *r;
+
+	if (pack_read(data, len, &im) < 0 || !find_place(c, &im, &l, &r, &b))
+		return;
+	book_add(&b->downstream->closed, 1);
+	book_add(&b->upstream->closed, 1);
+	writer_end(p->writer, b->downstream, TG_END_RESOURCES,
+		   tg_end_sides[TG_END_RESOURCES]);
+	log_limited(LOG_ERROR,
+		    "listener '%s': a connection that was taken over ended: no "
+		    "memory, or its worker has stopped",
+		    l->name);
+}
+
 void session_take(struct worker *w, const uint8_t *data, size_t len, const int *fds,
 		  unsigned fds_n)
 {
@@ -311,7 +333,8 @@ void session_take(struct worker *w, const uint8_t *data, size_t len, const int *
 
 	if (!s || pack_read(data, len, &im) < 0 ||
 	    !find_place(w->config, &im, &l, &s->dial.route, &s->dial.backend)) {
-		while (fds < fds_end) /* no memory: both ends are told */
+		session_lost(w->proxy, w->config, data, len);
+		while (fds < fds_end)
 			close(*fds++);
 		free(s);
 		return;

@@ -78,7 +78,8 @@ struct session_batch {
 	bool begun;	       /* false: from the first of its sessions on */
 	struct session_given given[SESSION_GIVE_MAX];
 	unsigned n;
-	unsigned gone; /* taken by the successor, of all that were in it */
+	unsigned gone;	/* taken by the successor, of all that were in it */
+	unsigned later; /* of all: do not relay yet, and may move when they do */
 };
 
 /*
@@ -92,6 +93,13 @@ int session_batch_end(struct worker *w, void *arg);
 /* Is the session in a message well-formed, and of a route that is in this configuration?
  */
 bool session_is_ours(struct config *c, const uint8_t *data, size_t len, unsigned fds_n);
+
+/*
+ * It was ours, and could not be gone on with: both its ends are gone, and counted as
+ * out_of_resources.
+ */
+void session_lost(const struct proxy *p, struct config *c, const uint8_t *data,
+		  size_t len);
 
 /*
  * On the worker's thread: go on with one that is ours.  The descriptors are taken in any
