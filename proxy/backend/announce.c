@@ -6,6 +6,7 @@
 
 #include "backend/announce.h"
 #include "codec/hello.h"
+#include "net/sock.h"
 #include "net/worker.h"
 #include "tls/stream.h"
 
@@ -21,22 +22,17 @@ struct own {
 	uint8_t ssl[SSL_MAX];
 };
 
-/* Once more from its bytes, which are kept and what was found in them is not. */
 static void read_hello(const struct announce *who, struct hello *ret)
 {
-	struct hello_scan scan = { 0 };
-
-	if (!who->head_len ||
-	    hello_scan(&scan, who->head, who->head_len, who->hello_bytes, ret) <= 0)
-		memset(ret, 0, sizeof(*ret)); /* it is none, or malformed */
+	(void)hello_read(who->head, who->head_len, who->hello_bytes, ret);
 }
 
-void announce_name(const struct announce *who, char ret[ANNOUNCE_NAME_MAX + 1])
+void announce_name(const struct announce *who, char ret[HELLO_NAME_MAX + 1])
 {
 	struct hello hello;
 
 	read_hello(who, &hello);
-	(void)snprintf(ret, ANNOUNCE_NAME_MAX + 1, "%s", hello.has_sni ? hello.sni : "");
+	memcpy(ret, hello.sni, sizeof(hello.sni));
 }
 
 static void add(struct own *o, const struct pp_info *info, uint8_t type,
@@ -104,21 +100,20 @@ static void own_tlvs(struct worker *w, const struct announce *who,
 static int header_info(const struct announce *who, const struct route *r,
 		       struct pp_info *ret)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
 	bool had;
+	int err;
 
 	*ret = who->header ? *who->header : (struct pp_info){ 0 };
 	had = ret->version != PP_NONE;
 	ret->version = r->send_proxy == CONFIG_SEND_V1 ? PP_V1 : PP_V2;
 	if (ret->known || ret->local)
 		return 0;
-	if (getsockname(who->conn->fd, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
 	if (who->listener->path) /* nobody knows where from */
 		return 0;
+	err = sock_local(who->conn->fd, &ret->dst);
+	if (err)
+		return err;
 	ret->src = *who->peer;
-	addr_from_sockaddr((struct sockaddr *)&ss, &ret->dst);
 	ret->known = !had; /* UNKNOWN stays unknown */
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/hello.h"
 #include "codec/pp.h"
 #include "config/config.h"
 #include "net/conn.h"
@@ -23,10 +24,8 @@ struct announce {
 	size_t hello_bytes; /* as much of it may be a ClientHello */
 };
 
-#define ANNOUNCE_NAME_MAX 255
-
 /* The server name in what it said first; "": none. */
-void announce_name(const struct announce *who, char ret[ANNOUNCE_NAME_MAX + 1]);
+void announce_name(const struct announce *who, char ret[HELLO_NAME_MAX + 1]);
 
 /* Write the header, if the route wants one.  0 or a negative errno. */
 int announce_write(const struct announce *who, const struct route *r, struct conn *up);

@@ -297,30 +297,28 @@ static struct outcome shake_hands(struct dial *d, struct conn *up,
 /* The name of the backend, without its port; "" of one that is an address or a path. */
 static void own_name(const struct backend *b, char *ret, size_t cap)
 {
-	size_t len = strcspn(b->name, ":");
-	struct addr a;
+	size_t len = b->named ? strcspn(b->name, ":") : 0;
 
-	ret[0] = '\0';
-	if (!b->path && addr_parse(b->name, &a) < 0 && len < cap) {
-		memcpy(ret, b->name, len);
-		ret[len] = '\0';
-	}
+	len = len < cap ? len : 0;
+	memcpy(ret, b->name, len);
+	ret[len] = '\0';
 }
 
 static struct outcome begin_tls(struct dial *d, struct conn *up,
 				const struct announce *who)
 {
 	const struct backend_tls *b = d->route->backend_tls;
-	char own[256], asked[ANNOUNCE_NAME_MAX + 1];
+	char name[HELLO_NAME_MAX + 1];
 	struct stream_target t = { .route = d->route,
 				   .backend = d->backend,
 				   .client = who->conn };
 	struct outcome o;
 	int err;
 
-	own_name(d->backend, own, sizeof(own));
-	announce_name(who, asked);
-	t.sni = b && b->sni ? b->sni : own[0] ? own : asked;
+	own_name(d->backend, name, sizeof(name));
+	if (!name[0] && !(b && b->sni)) /* the client's */
+		announce_name(who, name);
+	t.sni = b && b->sni ? b->sni : name;
 	t.name = b && b->name ? b->name : t.sni;
 	t.addr = d->backend->path ? NULL : &d->addr;
 	err = stream_connect(up, &t);

@@ -323,7 +323,6 @@ static void ward_add(struct keeper *k, struct route *r, struct backend *b,
 		     unsigned number)
 {
 	struct ward *w = calloc(1, sizeof(*w));
-	struct addr a;
 
 	if (w) {
 		*w = (struct ward){
@@ -338,7 +337,7 @@ static void ward_add(struct keeper *k, struct route *r, struct backend *b,
 		return;
 	}
 	k->wards = w;
-	w->named = !b->path && addr_parse(b->name, &a) < 0;
+	w->named = b->named;
 	if (w->named && k->resolver)
 		ev_timer_set(k->loop, &w->age, 0);
 	else if (w->named) /* nobody can be asked, which was logged */

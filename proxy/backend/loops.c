@@ -9,6 +9,7 @@
 #include "backend/loops.h"
 #include "base/host.h"
 #include "base/util.h"
+#include "net/sock.h"
 
 #define BUCKETS 1024
 
@@ -89,17 +90,6 @@ static void set_loopback(uint8_t ip[16])
 	ip[15] = 1;
 }
 
-static int own_end(int fd, struct addr *ret)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
-	addr_from_sockaddr((struct sockaddr *)&ss, ret);
-	return 0;
-}
-
 /*
  * Give it the address that it will have: its route's source, or of a connection within
  * this host that of its other end.
@@ -108,7 +98,7 @@ static int bind_port(int fd, const struct addr *to, struct addr *ret)
 {
 	static const int off = 0;
 	struct sockaddr_storage ss;
-	int err = own_end(fd, ret);
+	int err = sock_local(fd, ret);
 	socklen_t len;
 
 	if (err)
@@ -120,7 +110,7 @@ static int bind_port(int fd, const struct addr *to, struct addr *ret)
 	len = addr_to_sockaddr(ret, &ss);
 	/* of a source the port is not chosen before it is connected, see socket.c */
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof(off));
-	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : own_end(fd, ret);
+	return bind(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : sock_local(fd, ret);
 }
 
 int loops_enter(int fd, const struct addr *to, unsigned hops)
@@ -153,7 +143,7 @@ void loops_leave(int fd)
 	struct entry **p, *e;
 	struct addr from;
 
-	if (own_end(fd, &from) < 0)
+	if (sock_local(fd, &from) < 0)
 		return; /* it was bound, and is open */
 	pthread_mutex_lock(&lock);
 	p = find(&from);

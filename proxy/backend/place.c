@@ -78,7 +78,7 @@ static void tell_others(struct proxy *p, const struct worker *but, unsigned n)
 
 void place_backend_up(struct proxy *p)
 {
-	/* either we see who waits, or they see the backend: as upstream_release() */
+	/* either we see who waits, or they see the backend: as dial_release() */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&p->waiting, __ATOMIC_RELAXED))
 		tell_others(p, NULL, PLACES_MANY);

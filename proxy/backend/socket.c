@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backend/socket.h"
+#include "net/sock.h"
 
 static int bind_source(const struct addr *source, int family, int fd)
 {
@@ -70,13 +71,7 @@ int backend_connect(const struct backend *b, const struct addr *a, int fd)
 
 bool backend_is_itself(int fd, const struct addr *to)
 {
-	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(ss);
 	struct addr own;
 
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
-	    (ss.ss_family != AF_INET && ss.ss_family != AF_INET6))
-		return false;
-	addr_from_sockaddr((struct sockaddr *)&ss, &own);
-	return memcmp(&own, to, sizeof(own)) == 0;
+	return sock_local(fd, &own) == 0 && memcmp(&own, to, sizeof(own)) == 0;
 }

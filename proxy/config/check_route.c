@@ -173,6 +173,7 @@ static int check_option(struct where *w, const char *option, struct backend *b)
 static int check_backend(struct where *w, const char *text, struct backend *b)
 {
 	char copy[512], *rest, *word;
+	struct addr a;
 	int err;
 
 	(void)snprintf(copy, sizeof(copy), "%s", text);
@@ -181,6 +182,7 @@ static int check_backend(struct where *w, const char *text, struct backend *b)
 		return where_wrong(w, "'%s' is no backend, or too long", text);
 	(void)snprintf(b->name, sizeof(b->name), "%s", word);
 	err = strncmp(word, "unix:", 5) == 0 ? check_path(w, b) : check_address(w, word);
+	b->named = !b->path && addr_parse(b->name, &a) < 0;
 	b->weight = 1;
 	while (!err && (word = strtok_r(NULL, " ", &rest)))
 		err = check_option(w, word, b);
@@ -357,10 +359,11 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 		return err;
 	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&
 	    r != l->fallback_route)
-		return where_wrong(w,
-				   "route '%s' has no 'sni', but its listener routes by "
-				   "server name; for all other names write sni: [\"*\"]",
-				   r->name);
+		return where_wrong(
+			w,
+			"route '%s' has no 'sni', 'alpn' or 'from', but its listener routes by "
+			"server name; for all other names write sni: [\"*\"]",
+			r->name);
 	return 0;
 }
 

@@ -88,6 +88,7 @@ struct backend {
 	unsigned limit;	  /* connections at once, 0: none */
 	bool backup;
 	bool drain; /* no new connections */
+	bool named; /* it is looked up; else an address or a path */
 	/* set before use */
 	struct target *target;
 	uint16_t id;

@@ -404,8 +404,5 @@ void conn_leave(struct conn *c)
 
 void conn_clear(struct conn *c)
 {
-	bool is_tcp = c->is_tcp;
-
 	conn_init(c, c->worker, -1, c->is_up, c->io.fn);
-	c->is_tcp = is_tcp;
 }

@@ -11,4 +11,7 @@
  */
 void sock_deadlines(int fd, const struct timeouts *t);
 
+/* Its own end.  0, or a negative errno: -EAFNOSUPPORT of one that is not IP's. */
+int sock_local(int fd, struct addr *ret);
+
 #endif

@@ -18,6 +18,10 @@
 #define ACCEPT_PATIENCE_MS  3000 /* nobody accepts meanwhile */
 #define NAME_BYTES	    512
 
+_Static_assert(sizeof(((struct session_given *)0)->fds) ==
+		       sizeof(((struct handover_message *)0)->fds),
+	       "what a session has goes in one message");
+
 struct hello_message {
 	uint32_t version;
 	uint32_t abi_version;

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "book/ends.h"
 #include "codec/ja4.h"
+#include "net/sock.h"
 #include "session/state.h"
 #include "tls/stream.h"
 
@@ -80,16 +81,12 @@ static void say_heard(const struct heard *h, struct proxy_event *e)
 static void say_ends(const struct worker *w, const struct listener *l, int fd,
 		     const struct addr *remote, struct flow_key *key)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
 	struct addr local = { .port = 0 };
 
-	if (l && l->path)
-		; /* it has no address */
-	else if (l && !addr_is_any(l->addr.ip))
-		local = l->addr;
-	else if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-		addr_from_sockaddr((struct sockaddr *)&ss, &local);
+	if (l && (l->path || !addr_is_any(l->addr.ip)))
+		local = l->path ? local : l->addr;
+	else /* else it has none */
+		(void)sock_local(fd, &local);
 	memcpy(key->local, local.ip, sizeof(key->local));
 	key->local_port = local.port;
 	memcpy(key->remote, remote->ip, sizeof(key->remote));

@@ -54,18 +54,6 @@ struct outcome handshake_event(struct session *s)
 	return outcome_next();
 }
 
-/* Once more from its bytes; what was found in them is not kept.  "" if it has none. */
-static void read_hello(const struct session *s, struct hello *ret)
-{
-	const struct opening *o = s->opening;
-	struct hello_scan scan = { 0 };
-
-	if (hello_scan(&scan, o->head + o->sent, o->len - o->sent, s->config->hello_bytes,
-		       ret) <= 0 ||
-	    !ret->has_sni)
-		ret->sni[0] = '\0';
-}
-
 struct outcome handshake_begin(struct session *s)
 {
 	struct opening *o = s->opening;
@@ -79,7 +67,7 @@ struct outcome handshake_begin(struct session *s)
 	struct outcome out;
 	int err;
 
-	read_hello(s, &hello);
+	(void)hello_read(options.head, options.head_n, s->config->hello_bytes, &hello);
 	err = stream_open(&s->tunnel.down, &options);
 	if (err == -ENOENT)
 		return refused(s, TG_END_TLS_NAME);

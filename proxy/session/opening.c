@@ -76,11 +76,10 @@ static ssize_t head_read(struct session *s)
 
 	if (!max)
 		return -EMSGSIZE;
-	n = recv(s->tunnel.down.fd, data,
-		 max < POOL_BUFFER_BYTES ? max : POOL_BUFFER_BYTES, MSG_DONTWAIT);
+	n = conn_raw_read(&s->tunnel.down, data,
+			  max < POOL_BUFFER_BYTES ? max : POOL_BUFFER_BYTES);
 	if (n < 0)
-		return -errno;
-	conn_add_rx(&s->tunnel.down, (size_t)n);
+		return n;
 	err = n > 0 ? head_append(s, data, (size_t)n) : 0;
 	if (err) {
 		s->opening->dropped = (size_t)n;
@@ -92,25 +91,18 @@ static ssize_t head_read(struct session *s)
 	return n;
 }
 
-/*
- * A hello that is for nobody here.  The client is told why, if the listener is to: a
- * fatal alert (RFC 8446 6.2), missing_extension for a hello without a name (4.4.2.2) and
- * unrecognized_name for another (RFC 6066 3), in a record of its own version.
- */
+/* A hello that is for nobody here.  The client is told why, if the listener is to. */
 static struct outcome refuse_hello(struct session *s, const struct hello *hello,
 				   enum tg_end reason)
 {
-	const uint8_t alert[] = {
-		21, 3, 3, 0, 2, 2, hello && hello->has_sni ? 112 : 109
-	};
-	ssize_t n;
+	uint8_t alert[HELLO_ALERT_LEN];
 
 	if (!hello || s->listener->refuse != REFUSE_ALERT)
 		return outcome_over(reason, true);
-	n = send(s->tunnel.down.fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n > 0)
-		conn_add_tx(&s->tunnel.down, (size_t)n);
-	return outcome_over(reason, n != sizeof(alert));
+	hello_alert(hello->has_sni, alert);
+	return outcome_over(reason,
+			    conn_raw_write(&s->tunnel.down, alert, sizeof(alert)) < 0 ||
+				    s->tunnel.down.out);
 }
 
 /* By what is known of the client; or it is refused. */
@@ -282,16 +274,21 @@ static struct outcome look_for_header(struct session *s)
 {
 	struct conn *down = &s->tunnel.down;
 	uint8_t buf[PP_SNIFF_LEN];
-	ssize_t n = recv(down->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n;
 	int is;
 
+	if (!down->readable)
+		return outcome_wait();
+	n = recv(down->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN) {
 		down->readable = false;
 		return outcome_wait();
 	}
 	/* the error is told once only, so nobody after us would hear of it */
-	if (n < 0)
-		return outcome_over(TG_END_CLIENT_RESET, true);
+	if (n < 0) {
+		down->err = errno;
+		return outcome_over(conn_gone_reason(down), true);
+	}
 	is = n > 0 ? pp_sniff(buf, (size_t)n) : 0;
 	if (is == 1)
 		return outcome_over(TG_END_PROXY_HEADER_UNTRUSTED, true);

@@ -162,11 +162,13 @@ bool openings_evict(struct worker *w)
 	struct opening_source *most = busiest(w->openings);
 	struct session *s = most && most->n > 1 ? most->oldest : w->openings->oldest;
 
+	if (s && is_young(s))
+		s = w->openings->oldest;
 	if (!s || is_young(s))
 		return false;
 	log_limited(
 		LOG_WARN,
-		"no descriptors left: connections whose clients say nothing are ended "
+		"no descriptors left: connections of clients that have not begun are ended "
 		"(opening_evicted) to make room for others");
 	w->openings->evict(s);
 	return true;

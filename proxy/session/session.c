@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A session is one state machine: HEADER -> HELLO -> CONNECT -> RELAY -> over, with DRAIN
- * before the end when one side is gone: what it had sent goes out first.  Steps answer
- * (state.h); here is where their answers lead.  Every state has a deadline; every end has
- * one reason, counted once.  Sockets are watched edge-triggered: a flag remembers
- * readiness until a call says EAGAIN, so a connection costs two epoll_ctl calls in its
- * life.
+ * A session is one state machine: HEADER -> HELLO -> HANDSHAKE -> CONNECT -> RELAY ->
+ * over, with DRAIN before the end when one side is gone: what it had sent goes out first.
+ * Steps answer (state.h); here is where their answers lead.  Every state has a deadline;
+ * every end has one reason, counted once.  Sockets are watched edge-triggered: a flag
+ * remembers readiness until a call says EAGAIN, so a connection costs two epoll_ctl calls
+ * in its life.
  *
  * The book's rule is the conn's (net/conn.h).
  */
@@ -131,8 +131,7 @@ static enum session_state next_state(const struct session *s)
 	case ST_HEADER:
 		return s->listener->tls && !s->dial.route ? ST_HELLO : ST_CONNECT;
 	case ST_HELLO:
-		return s->dial.route->tls != TLS_PASSTHROUGH && s->opening ? ST_HANDSHAKE
-									   : ST_CONNECT;
+		return s->dial.route->tls != TLS_PASSTHROUGH ? ST_HANDSHAKE : ST_CONNECT;
 	case ST_HANDSHAKE:
 		return ST_CONNECT;
 	case ST_CONNECT:

@@ -16,19 +16,14 @@ static void refuse(struct worker *w, struct listener *l, int fd, enum tg_end rea
 		   const struct addr *peer, struct limits_holds *holds)
 {
 	const struct facts facts = { .listener = l, .client = peer };
-	const struct linger now = { .l_onoff = 1 };
-	struct sock_label label = { .listener = l->id,
-				    .leg = TG_LEG_DOWNSTREAM,
-				    .flags = TG_LABEL_FINAL | TG_LABEL_CLAIMED };
-	uint32_t place = 0;
+	struct conn c;
 
-	if (!l->path) /* a failure is counted there */
-		(void)writer_label(w->proxy->writer, fd, &place, &label);
+	conn_init(&c, w, fd, false, NULL);
+	c.is_tcp = !l->path;
+	c.name = (struct conn_name){ .listener = l->id, .leg = TG_LEG_DOWNSTREAM };
+	conn_take_row(&c, l->slot);
 	session_tell_refused(w, l, fd, reason, peer);
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	book_add(&l->slot->opened, 1);
-	book_add(&l->slot->closed, 1);
+	conn_close(&c, true);
 	writer_end(w->proxy->writer, l->slot, reason, tg_end_sides[reason]);
 	decide_note(w, &facts, reason, holds);
 }

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/util.h"
+#include "codec/hello.h"
 #include "net/pool.h"
 #include "net/worker.h"
 #include "tls/context.h"
@@ -333,13 +334,13 @@ static const struct layer_ops ops = { .read = stream_read,
 
 /* --- opening --- */
 
-/* RFC 6066 3: fatal, in a record of its own, before there is a key. */
+/* Before there is a key. */
 static void refuse_name(struct conn *c, bool named)
 {
-	static const uint8_t unrecognized[] = { 21, 3, 3, 0, 2, 2, 112 };
-	static const uint8_t missing[] = { 21, 3, 3, 0, 2, 2, 109 };
+	uint8_t alert[HELLO_ALERT_LEN];
 
-	(void)conn_raw_write(c, named ? unrecognized : missing, sizeof(missing));
+	hello_alert(named, alert);
+	(void)conn_raw_write(c, alert, sizeof(alert));
 }
 
 /* From now on the conn has a layer. */

@@ -271,6 +271,25 @@ ssize_t hello_scan(struct hello_scan *h, const uint8_t *buf, size_t len, size_t 
 	return err ? err : (ssize_t)h->next_record;
 }
 
+bool hello_read(const uint8_t *buf, size_t len, size_t max, struct hello *ret)
+{
+	struct hello_scan scan = { 0 };
+
+	if (len && hello_scan(&scan, buf, len, max, ret) > 0)
+		return true;
+	memset(ret, 0, sizeof(*ret));
+	return false;
+}
+
+void hello_alert(bool named, uint8_t ret[HELLO_ALERT_LEN])
+{
+	static const uint8_t alert[HELLO_ALERT_LEN] = { 21, 3, 3, 0, 2, 2, 109 };
+
+	memcpy(ret, alert, sizeof(alert));
+	if (named)
+		ret[HELLO_ALERT_LEN - 1] = 112;
+}
+
 bool hello_offers(const struct hello *h, const char *protocol)
 {
 	size_t n = strlen(protocol);

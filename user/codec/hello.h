@@ -46,6 +46,20 @@ struct hello {
 ssize_t hello_scan(struct hello_scan *scan, const uint8_t *buf, size_t len, size_t max,
 		   struct hello *ret);
 
+/*
+ * Once more, and whole, from bytes that are kept; max as before.  False: it is none, or
+ * malformed; *ret is empty then.
+ */
+bool hello_read(const uint8_t *buf, size_t len, size_t max, struct hello *ret);
+
+/*
+ * The fatal alert for a hello that is for nobody here, in a record of its own version
+ * (RFC 8446 6.2): unrecognized_name (RFC 6066 3), or missing_extension of one without a
+ * name (RFC 8446 4.4.2.2).
+ */
+#define HELLO_ALERT_LEN 7
+void hello_alert(bool named, uint8_t ret[HELLO_ALERT_LEN]);
+
 /* Does the client offer this application protocol? */
 bool hello_offers(const struct hello *h, const char *protocol);
 
