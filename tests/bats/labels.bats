@@ -10,10 +10,6 @@ teardown() { stage_down; }
 # labels N: that many places are taken
 labels() { equal "$1" "$(fresh_scrape | metric tollgate_map_entries 'map="labels"')" labels; }
 by_call() { fresh_scrape | metric tollgate_proxy_labels_by_call_total; }
-reconciled() {
-	run -0 --separate-stderr tollgate audit --json
-	jq -e '.residual_bytes | del(.payload_app) | length == 4 and all(.[]; . == 0)' <<<"$output"
-}
 # eight connections that stay, with 64 bytes each way
 held_up() {
 	load --device front --device back
@@ -47,7 +43,7 @@ fill() {
 	within 10 sockets_closed
 	within 10 labels 0
 	equal 0 "$(by_call)" "labels by call"
-	reconciled
+	audit_is_clean
 }
 
 @test "without a place in memory a label is a call, counted, and the books are the same" {
@@ -61,7 +57,7 @@ fill() {
 	equal 0 "$(fresh_scrape | metric tollgate_proxy_label_errors_total)" "label errors"
 	equal "$(sums client tx)" "$(fresh_scrape | metric tollgate_tcp_payload_bytes_total \
 		'listener="plain"' 'leg="downstream"' 'direction="rx"')" "bytes of the listener"
-	reconciled
+	audit_is_clean
 }
 
 @test "a proxy that is killed leaves no label, and the kernel says what nobody claimed" {
@@ -71,5 +67,5 @@ fill() {
 	within 10 labels 0
 	# of both sockets of each
 	equal $((2 * 8 * 64)) "$(fresh_scrape | metric tollgate_tcp_unclaimed_bytes_total 'direction="rx"')" unclaimed
-	reconciled
+	audit_is_clean
 }

@@ -49,6 +49,8 @@ for file in "$@"; do
 	ran=$((ran + told))
 	if [ "$(cat "$out/$name.rc" 2>/dev/null)" != 0 ] || { [ "$told" = 0 ] && [ -z "${F:-}" ]; }; then
 		echo "# failed: $file"
+		# once more, with what it said: the log before may be long, or cut
+		awk '/^(not )?ok / { bad = /^not/ } bad { print "#   " $0 }' "$out/$name"
 		rc=1
 	fi
 done

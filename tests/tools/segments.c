@@ -36,7 +36,7 @@
 #define QUARTER	  ((1u << 30) + 100000) /* four of them are not 0 again */
 #define OUR_PORT  5555
 #define PAYLOAD	  100
-#define WAIT_MS	  5000
+#define WAIT_MS	  20000
 #define FRAME_MAX 2048
 
 struct segment {
@@ -202,10 +202,13 @@ static void shake_hands(bool twice)
 	put(FIRST + 1, false, false, 0);
 }
 
-/* Until our FIN is acknowledged and theirs has come; `more` FINs follow it. */
+/*
+ * Until our FIN is acknowledged and theirs has come; `more` FINs follow it.  How many of
+ * those are acknowledged is the matter of when their program closes.
+ */
 static void finish(uint32_t fin, uint32_t more)
 {
-	bool ours_over = false;
+	bool ours_over = more > 0;
 	struct tcphdr t;
 
 	put(fin, false, true, 0);
