@@ -72,6 +72,7 @@ static int check_shapes(struct book *b)
 		  sizeof(struct listener_val) },
 		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
+		{ MAP_proxy_ends, 4, sizeof(struct proxy_ends) },
 		{ MAP_hello_book, 4, sizeof(struct hello_book) },
 		{ MAP_offenders, 4, sizeof(struct offender) },
 		{ MAP_proxy_events, 4, sizeof(struct proxy_event) },

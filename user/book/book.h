@@ -86,6 +86,7 @@ struct snapshot {
 	struct proxy_slot *slots; /* used ones only */
 	size_t slots_n;
 	struct proxy_ends *ends; /* as in the map, as many as slots have */
+	size_t ends_n;		 /* that slots have */
 	struct hello_book hellos[TG_LISTENERS_MAX];  /* by listener id */
 	struct offender offenders[TG_OFFENDERS_MAX]; /* most refused first */
 	size_t offenders_n;
@@ -93,6 +94,7 @@ struct snapshot {
 	struct proxy_ring_state proxy_ring;
 	size_t proxy_events_capacity;
 	size_t slots_capacity;
+	size_t ends_capacity;
 	size_t names_capacity;
 	struct named *names;
 	size_t names_n;
@@ -150,7 +152,7 @@ struct map_fill {
 	const char *name;
 	size_t n, max; /* entries; of rings: bytes */
 };
-#define MAP_FILLS 12
+#define MAP_FILLS 13
 size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS]);
 
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */

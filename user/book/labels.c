@@ -20,7 +20,8 @@ int labels_open(const char *pins, struct proxy_state *state, struct labels *ret)
 	if (!err)
 		err = pin_map(pins, "labels", sizeof(*ret->buckets),
 			      (void **)&ret->buckets, &ret->n);
-	return err;
+	/* the kernel programs look where bpf/label.h says */
+	return !err && ret->n != TG_LABEL_BUCKETS ? -EPROTO : err;
 }
 
 void labels_close(struct labels *l)

@@ -173,19 +173,27 @@ static uint32_t claim_ends(struct places *p, bool past)
 	return 0;
 }
 
+static void free_ends(struct places *p, uint32_t i)
+{
+	if (!i)
+		return;
+	memset(p->ends[i].n, 0, sizeof(p->ends[i].n));
+	__atomic_store_n(&p->ends[i].used, TG_SLOT_FREE, __ATOMIC_RELEASE);
+}
+
 static struct proxy_slot *make(struct places *p, const struct row_key *row)
 {
-	struct proxy_slot *s = claim_slot(p, is_past(row));
+	bool has_ends = row->leg == TG_LEG_DOWNSTREAM;
+	uint32_t ends = has_ends ? claim_ends(p, is_past(row)) : 0;
+	struct proxy_slot *s = has_ends && !ends ? NULL : claim_slot(p, is_past(row));
 
-	if (!s)
-		return NULL;
-	s->ends = row->leg == TG_LEG_DOWNSTREAM ? claim_ends(p, is_past(row)) : 0;
-	if (row->leg == TG_LEG_DOWNSTREAM && !s->ends) {
-		__atomic_store_n(&s->used, TG_SLOT_FREE, __ATOMIC_RELEASE);
+	if (!s) {
+		free_ends(p, ends);
 		return NULL;
 	}
-	if (s->ends)
-		p->ends[s->ends].used = TG_SLOT_USED;
+	if (ends)
+		p->ends[ends].used = TG_SLOT_USED;
+	s->ends = ends;
 	s->row = *row;
 	/* readers look at `used` first */
 	__atomic_store_n(&s->used, TG_SLOT_USED, __ATOMIC_RELEASE);
@@ -238,14 +246,6 @@ static bool is_untouched(const struct proxy_slot *s)
 
 	return memcmp(&s->opened, &none.opened,
 		      sizeof(none) - offsetof(struct proxy_slot, opened)) == 0;
-}
-
-static void free_ends(struct places *p, uint32_t i)
-{
-	if (!i)
-		return;
-	memset(p->ends[i].n, 0, sizeof(p->ends[i].n));
-	__atomic_store_n(&p->ends[i].used, TG_SLOT_FREE, __ATOMIC_RELEASE);
 }
 
 /* Into the past of its leg.  False if even that has no place. */

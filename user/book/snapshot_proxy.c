@@ -49,6 +49,7 @@ static int read_ends(struct book *b, struct snapshot *s)
 	for (size_t i = 0; i < s->slots_n; i++) {
 		if (s->slots[i].ends >= max)
 			return -EPROTO;
+		s->ends_n += s->slots[i].ends != 0;
 		if (s->slots[i].ends > n)
 			n = s->slots[i].ends;
 	}
@@ -105,7 +106,8 @@ const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_ke
 {
 	const struct proxy_slot key = { .row = *row };
 
-	return bsearch(&key, s->slots, s->slots_n, sizeof(*s->slots), by_row);
+	return s->slots_n ? bsearch(&key, s->slots, s->slots_n, sizeof(*s->slots), by_row)
+			  : NULL;
 }
 
 bool row_in_force(const struct snapshot *s, const struct row_key *row)

@@ -70,6 +70,20 @@ void writer_close(struct writer *w)
 	free(w);
 }
 
+/* Unlike flock(2) it goes from one kind to the other without a moment between. */
+static int share(int fd, short type, int how)
+{
+	struct flock all = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(fd, how, &all);
+}
+
+/* Others have this lock, too, while they live; alone one may have it for itself. */
+static bool is_alone(const struct writer *w)
+{
+	return share(w->alive_fd, F_WRLCK, F_OFD_SETLK) == 0;
+}
+
 /* What a killed proxy left open is over: its sockets died with it. */
 static void close_orphans(struct writer *w)
 {
@@ -112,6 +126,26 @@ static void sign(struct proxy_state *st)
 	book_set(&st->netns_cookie, host_netns_cookie());
 }
 
+/*
+ * What a proxy left that was killed.  Not while another lives, such as one whose
+ * successor was killed and whose last connections go on: which are whose is not in the
+ * book.
+ */
+static void bury(struct writer *w)
+{
+	if (w->alive_fd >= 0 && !is_alone(w)) {
+		log_warn(
+			"another proxy of these books still has connections: what one that "
+			"was killed left open stays so in its book until a start without "
+			"others");
+		return;
+	}
+	close_orphans(w);
+	labels_leave(&w->labels);
+	if (w->alive_fd >= 0)
+		(void)share(w->alive_fd, F_RDLCK, F_OFD_SETLK);
+}
+
 static int take_over(struct writer *w)
 {
 	struct proxy_state *st = w->state;
@@ -123,8 +157,7 @@ static int take_over(struct writer *w)
 			(unsigned long long)st->pid);
 		return -EBUSY;
 	}
-	close_orphans(w);
-	labels_leave(&w->labels);
+	bury(w);
 	if (st->folds & 1) {
 		book_add(&st->folds_broken, 1);
 		book_add(&st->folds, 1);
@@ -167,14 +200,6 @@ static int find_home(const char *pins, struct writer *w)
 	close(fd);
 	w->at_home = !err && (!m.netns_cookie || m.netns_cookie == host_netns_cookie());
 	return err;
-}
-
-/* Unlike flock(2) it goes from one kind to the other without a moment between. */
-static int share(int fd, short type, int how)
-{
-	struct flock all = { .l_type = type, .l_whence = SEEK_SET };
-
-	return fcntl(fd, how, &all);
 }
 
 /* Without it nothing is reclaimed, and everything else goes on. */
@@ -243,10 +268,10 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 		err = proxy_ring_open(pins, &w->ring);
 	if (!err && !w->slots[0].used)
 		w->slots[0].used = 1; /* no row is there: 0 means none in places.h */
-	if (!err && !successor)
-		err = take_over(w);
 	if (!err) /* before what is there is read: from now on nothing is reclaimed */
 		w->alive_fd = alive(pins);
+	if (!err && !successor)
+		err = take_over(w);
 	if (!err)
 		err = open_places(pins, w);
 	if (!err && !successor)
@@ -348,12 +373,6 @@ struct proxy_slot *writer_slot(struct writer *w, const struct row_key *row)
 void writer_slot_put(struct writer *w, struct proxy_slot *slot)
 {
 	places_put(&w->places, slot);
-}
-
-/* Others have this lock, too, while they live; alone one may have it for itself. */
-static bool is_alone(const struct writer *w)
-{
-	return share(w->alive_fd, F_WRLCK, F_OFD_SETLK) == 0;
 }
 
 int writer_reclaim(struct writer *w, size_t keep, size_t *ret)

@@ -26,9 +26,9 @@ struct writer_listener {
 
 /*
  * Open the pins and map the proxy's book; connections that a killed proxy left open in
- * it are closed with reason proxy_died.  0, or as book_open(); -EBUSY with a message if
- * another proxy is alive on these pins.  A successor leaves all that alone until
- * writer_succeed().
+ * it are closed with reason proxy_died, unless another lives that has some.  0, or as
+ * book_open(); -EBUSY with a message if another proxy is alive on these pins.  A
+ * successor leaves all that alone until writer_succeed().
  */
 int writer_open(const char *pins, bool successor, struct writer **ret);
 void writer_close(struct writer *w);

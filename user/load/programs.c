@@ -57,9 +57,10 @@ static int set_sizes(struct programs *p, const struct load_size *sizes, size_t n
 					 sizes[i].map);
 	}
 	/* what goes with another map */
-	(void)bpf_map__set_max_entries(
-		p->skel->maps.proxy_ends,
-		TG_ENDS_OF(bpf_map__max_entries(p->skel->maps.proxy_book)));
+	if (bpf_map__set_max_entries(
+		    p->skel->maps.proxy_ends,
+		    TG_ENDS_OF(bpf_map__max_entries(p->skel->maps.proxy_book))) < 0)
+		return log_errno(-EINVAL, "cannot set the size of proxy_ends");
 	return 0;
 }
 
