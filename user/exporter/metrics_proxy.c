@@ -80,10 +80,11 @@ static void proxy_ends(const struct page *p, const char *name, const char *help,
 
 static void tls_book(const struct page *p)
 {
-	proxy_value(p, "tls_connections",
-		    "Connections whose TLS ended here, when they have closed; so are the "
-		    "bytes below.",
-		    offsetof(struct proxy_slot, tls_connections));
+	proxy_value(
+		p, "tls_connections",
+		"Connections whose TLS began or ended here, when they have closed; so are "
+		"the bytes below.",
+		offsetof(struct proxy_slot, tls_connections));
 	proxy_direction(p, "tls_payload_bytes",
 			"Payload of these: app, handshake, record and partial together.",
 			offsetof(struct proxy_slot, tls_rx_bytes),
@@ -148,21 +149,38 @@ static void proxy_book(const struct page *p)
 		   false);
 }
 
+/* Where what is counted by listener is shown: its own row, of TCP or of Unix sockets. */
+static struct row_key listener_row(const struct page *p, unsigned id)
+{
+	const struct row_key tcp = { .listener = (uint16_t)id,
+				     .leg = TG_LEG_DOWNSTREAM,
+				     .proto = IPPROTO_TCP };
+	struct row_key path = tcp;
+
+	path.proto = 0;
+	if (row_in_force(p->s, &path))
+		return path;
+	return slot_find(p->s, &tcp) || !slot_find(p->s, &path) ? tcp : path;
+}
+
 static void hellos(const struct page *p)
 {
 	static const struct {
 		const char *name, *help;
 		size_t offset;
 		unsigned shift;
+		double unit;
 	} all[] = {
 		{ "hello_bytes", "Sizes of ClientHellos, TLS record headers included.",
-		  offsetof(struct hello_book, bytes), TG_HELLO_BYTES_SHIFT },
+		  offsetof(struct hello_book, bytes), TG_HELLO_BYTES_SHIFT, 1 },
 		{ "hello_records", "TLS records in a ClientHello.",
-		  offsetof(struct hello_book, records), 0 },
+		  offsetof(struct hello_book, records), 0, 1 },
 		{ "hello_segments", "TCP segments until a ClientHello was complete.",
-		  offsetof(struct hello_book, segments), 0 },
+		  offsetof(struct hello_book, segments), 0, 1 },
+		{ "tls_handshake_seconds", "From accept to the end of the handshake.",
+		  offsetof(struct hello_book, handshake_us), TG_HANDSHAKE_SHIFT, 1e-6 },
 	};
-	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
+	struct row_key key;
 
 	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
 		page_histogram(p, all[k].name, all[k].help);
@@ -171,18 +189,27 @@ static void hellos(const struct page *p)
 				(const void *)((const char *)&p->s->hellos[id] +
 					       all[k].offset);
 
-			key.listener = (uint16_t)id;
+			key = listener_row(p, id);
 			if (h->sum)
 				page_histogram_row(p, all[k].name, &key, h, all[k].shift,
-						   1);
+						   all[k].unit);
 		}
 	}
+}
+
+/* One sample of a family whose rows are listeners. */
+static void listener_value(const struct page *p, const char *name, bool counter,
+			   unsigned id, const char *extra, uint64_t value)
+{
+	const struct row_key key = listener_row(p, id);
+
+	page_row_sample(p, name, counter, &key, extra);
+	fprintf(p->out, "%" PRIu64 "\n", value);
 }
 
 static void hello_names(const struct page *p)
 {
 	static const char name[] = "hello_names";
-	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
 
 	page_family(p, name, true,
 		    "ClientHellos whose server name is no more than the public one of an "
@@ -192,11 +219,8 @@ static void hello_names(const struct page *p)
 
 		if (!h->bytes.sum)
 			continue;
-		key.listener = (uint16_t)id;
-		page_row_sample(p, name, true, &key, "name=\"outer\"");
-		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->ech_outer);
-		page_row_sample(p, name, true, &key, "name=\"none\"");
-		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->unnamed);
+		listener_value(p, name, true, id, "name=\"outer\"", h->ech_outer);
+		listener_value(p, name, true, id, "name=\"none\"", h->unnamed);
 	}
 }
 
@@ -217,52 +241,41 @@ static uint64_t handshakes_of(const struct hello_book *h)
 
 static void handshakes(const struct page *p)
 {
-	struct row_key key = { .leg = TG_LEG_DOWNSTREAM, .proto = IPPROTO_TCP };
 	char extra[32];
 
 	page_family(p, "tls_handshakes", true,
 		    "Handshakes of TLS that ends here, by version; those that failed are "
 		    "in refused_total.");
 	for (unsigned i = 0; i < TG_LISTENERS_MAX * TG_TLS_MAX; i++) {
-		const struct hello_book *h = &p->s->hellos[i / TG_TLS_MAX];
-		unsigned version = i % TG_TLS_MAX;
+		unsigned id = i / TG_TLS_MAX, version = i % TG_TLS_MAX;
 
-		key.listener = (uint16_t)(i / TG_TLS_MAX);
-		if (!handshakes_of(h))
+		if (!handshakes_of(&p->s->hellos[id]))
 			continue;
 		(void)snprintf(extra, sizeof(extra), "version=\"%s\"", versions[version]);
-		page_row_sample(p, "tls_handshakes", true, &key, extra);
-		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->handshakes[version]);
+		listener_value(p, "tls_handshakes", true, id, extra,
+			       p->s->hellos[id].handshakes[version]);
 	}
 	page_family(p, "tls_handshakes_resumed", true,
 		    "Of these, those that resumed a session by its ticket.");
 	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {
-		const struct hello_book *h = &p->s->hellos[id];
-
-		key.listener = (uint16_t)id;
-		if (!handshakes_of(h))
-			continue;
-		page_row_sample(p, "tls_handshakes_resumed", true, &key, "");
-		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)h->handshakes_resumed);
+		if (handshakes_of(&p->s->hellos[id]))
+			listener_value(p, "tls_handshakes_resumed", true, id, "",
+				       p->s->hellos[id].handshakes_resumed);
 	}
-	page_family(p, "tls_certificate_expiry_timestamp_seconds", false,
+}
+
+static void certificates(const struct page *p)
+{
+	static const char name[] = "tls_certificate_expiry_timestamp_seconds";
+	struct row_key key;
+
+	page_family(p, name, false,
 		    "When the first certificate of a listener expires, since 1970.");
 	for (unsigned id = 1; id < TG_LISTENERS_MAX; id++) {
-		key.listener = (uint16_t)id;
-		if (!p->s->hellos[id].expires_unix || !row_in_force(p->s, &key))
-			continue;
-		page_row_sample(p, "tls_certificate_expiry_timestamp_seconds", false,
-				&key, "");
-		fprintf(p->out, "%" PRIu64 "\n", (uint64_t)p->s->hellos[id].expires_unix);
-	}
-	page_histogram(p, "tls_handshake_seconds",
-		       "From accept to the end of the handshake.");
-	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {
-		key.listener = (uint16_t)id;
-		if (p->s->hellos[id].handshake_us.sum)
-			page_histogram_row(p, "tls_handshake_seconds", &key,
-					   &p->s->hellos[id].handshake_us,
-					   TG_HANDSHAKE_SHIFT, 1e6);
+		key = listener_row(p, id);
+		if (p->s->hellos[id].expires_unix && row_in_force(p->s, &key))
+			listener_value(p, name, false, id, "",
+				       p->s->hellos[id].expires_unix);
 	}
 }
 
@@ -303,14 +316,19 @@ static void proxy_state(const struct page *p)
 		    up ? st->stray_sockets : 0);
 	page_simple(p, "proxy_label_errors", true, "Sockets that could not be labelled.",
 		    st->label_errors);
-	page_simple(p, "proxy_labels_by_call", true,
-		    "Sockets labelled by a system call, as there was no place in memory.",
-		    st->labels_called);
+	page_simple(
+		p, "proxy_labels_by_call", true,
+		"Labels and claims written by a system call, as there was no place in "
+		"memory.",
+		st->labels_called);
 	page_simple(p, "proxy_labels_swept", true,
 		    "Labels in memory that the kernel programs never gave back.",
 		    st->labels_swept);
-	page_simple(p, "proxy_slot_errors", true,
-		    "Rows that found no slot in the proxy's book.", st->slot_errors);
+	page_simple(
+		p, "proxy_slot_errors", true,
+		"Rows that found no slot in the proxy's book, or that nobody uses and "
+		"could not be added to the past.",
+		st->slot_errors);
 	page_simple(p, "proxy_upgrades", true,
 		    "Times a successor took the connections over.", st->upgrades);
 	page_family(p, "proxy_reloads", true, "Configurations read again, by result.");
@@ -326,5 +344,6 @@ void metrics_proxy(const struct page *p)
 	hellos(p);
 	hello_names(p);
 	handshakes(p);
+	certificates(p);
 	proxy_state(p);
 }
