@@ -70,7 +70,7 @@ struct outcome handshake_begin(struct session *s)
 	(void)hello_read(options.head, options.head_n, s->config->hello_bytes, &hello);
 	err = stream_open(&s->tunnel.down, &options);
 	if (err == -ENOENT)
-		return refused(s, TG_END_TLS_NAME);
+		return opening_alert(s, hello.has_sni, TG_END_TLS_NAME);
 	if (err)
 		return outcome_over(TG_END_RESOURCES, true);
 	o->taken = true;

@@ -91,18 +91,23 @@ static ssize_t head_read(struct session *s)
 	return n;
 }
 
+struct outcome opening_alert(struct session *s, bool named, enum tg_end reason)
+{
+	struct conn *down = &s->tunnel.down;
+	uint8_t alert[HELLO_ALERT_LEN];
+
+	hello_alert(named, alert);
+	return outcome_over(reason,
+			    conn_raw_write(down, alert, sizeof(alert)) < 0 || down->out);
+}
+
 /* A hello that is for nobody here.  The client is told why, if the listener is to. */
 static struct outcome refuse_hello(struct session *s, const struct hello *hello,
 				   enum tg_end reason)
 {
-	uint8_t alert[HELLO_ALERT_LEN];
-
-	if (!hello || s->listener->refuse != REFUSE_ALERT)
-		return outcome_over(reason, true);
-	hello_alert(hello->has_sni, alert);
-	return outcome_over(reason,
-			    conn_raw_write(&s->tunnel.down, alert, sizeof(alert)) < 0 ||
-				    s->tunnel.down.out);
+	return hello && s->listener->refuse == REFUSE_ALERT
+		       ? opening_alert(s, hello->has_sni, reason)
+		       : outcome_over(reason, true);
 }
 
 /* By what is known of the client; or it is refused. */

@@ -122,6 +122,9 @@ struct outcome opening_read(struct session *s);
 /* HELLO begins, with what came behind the PROXY header. */
 struct outcome opening_hello(struct session *s);
 
+/* A hello that is for nobody here: its end, and an alert tells its client. */
+struct outcome opening_alert(struct session *s, bool named, enum tg_end reason);
+
 /* HEADER or HELLO took too long. */
 struct outcome opening_due(const struct session *s);
 

@@ -35,4 +35,15 @@ void record_sums_end(struct record_sums *n);
 /* The header of the last one was told, and it did not come whole. */
 void record_sums_undo(struct record_sums *n);
 
+/* The same direction by its bytes alone, whatever OpenSSL tells of them. */
+struct record_frames {
+	uint64_t bytes; /* all of them */
+	uint64_t whole; /* of these, in records that are complete */
+	uint64_t part;	/* of the record that is not */
+	unsigned size;	/* of that one, once its header is there */
+};
+
+/* The next bytes.  Only lengths are looked at (RFC 8446 5.1). */
+void record_frames_add(struct record_frames *f, const void *data, size_t n);
+
 #endif

@@ -10,12 +10,11 @@
 #include <openssl/x509v3.h>
 
 #include "base/util.h"
-#include "codec/hello.h"
 #include "net/pool.h"
 #include "net/worker.h"
 #include "tls/context.h"
 #include "tls/peer.h"
-#include "tls/record_sums.h"
+#include "tls/record_book.h"
 #include "tls/stream.h"
 
 /*
@@ -35,12 +34,13 @@ struct stream {
 	const struct backend *backend; /* its other end; NULL: a client */
 	uint8_t *head; /* what was read before, until the layer has read it */
 	size_t head_n, head_at;
-	struct record_sums sums[TG_DIR_MAX];
+	struct record_book records;
 	int err;		/* of the socket, an errno */
 	bool eof;		/* the socket has ended */
 	bool gathers;		/* a write of the user is under way */
 	bool ended;		/* close_notify was sent */
 	bool shaken;		/* the handshake is done */
+	bool broken;		/* OpenSSL reads no further */
 	unsigned idle_messages; /* of the other since it said anything (MESSAGES_MAX) */
 };
 
@@ -51,38 +51,51 @@ static struct stream *stream_of(const struct conn *c)
 
 /* --- the socket below, as a BIO --- */
 
+/* What was read before comes first; 0: all of it has been read. */
+static size_t head_read(struct stream *s, char *buf, size_t n)
+{
+	size_t left = s->head_n - s->head_at, taken = n < left ? n : left;
+
+	if (left) {
+		memcpy(buf, s->head + s->head_at, taken);
+		s->head_at += taken;
+		return taken;
+	}
+	free(s->head);
+	s->head = NULL;
+	s->head_n = s->head_at = 0;
+	return 0;
+}
+
+static ssize_t socket_read(struct stream *s, char *buf, size_t n)
+{
+	struct conn *c = s->conn;
+	ssize_t got = c->stirred ? conn_raw_read(c, buf, n) : -EAGAIN;
+
+	/* epoll(7): a read that is short has emptied the socket, and more is an event */
+	if (got == -EAGAIN || (got > 0 && (size_t)got < n && !c->ended && !c->urgent))
+		c->stirred = false;
+	s->eof |= got == 0;
+	return got;
+}
+
 static int bio_read(BIO *b, char *buf, int n)
 {
 	struct stream *s = BIO_get_data(b);
-	struct conn *c = s->conn;
-	size_t left = s->head_n - s->head_at;
 	ssize_t got;
 
 	BIO_clear_retry_flags(b);
 	if (s->idle_messages > MESSAGES_MAX)
 		return -1;
-	if (left) {
-		got = (size_t)n < left ? n : (ssize_t)left;
-		memcpy(buf, s->head + s->head_at, (size_t)got);
-		s->head_at += (size_t)got;
-		return (int)got;
-	}
-	free(s->head);
-	s->head = NULL;
-	s->head_n = s->head_at = 0;
-	if (!c->stirred) {
-		BIO_set_retry_read(b);
-		return -1;
-	}
-	got = conn_raw_read(c, buf, (size_t)n);
-	/* epoll(7): a read that is short has emptied the socket, and more is an event */
-	if (got == -EAGAIN || (got > 0 && got < n && !c->ended && !c->urgent))
-		c->stirred = false;
+	got = (ssize_t)head_read(s, buf, (size_t)n);
+	if (!got)
+		got = socket_read(s, buf, (size_t)n);
 	if (got == -EAGAIN)
 		BIO_set_retry_read(b);
 	else if (got < 0)
 		s->err = (int)-got;
-	s->eof |= got == 0;
+	else
+		record_frames_add(&s->records.frames[TG_RX], buf, (size_t)got);
 	return got < 0 ? -1 : (int)got;
 }
 
@@ -98,18 +111,18 @@ static bool give(struct stream *s, const void *data, size_t n)
 }
 
 /* Small records leave together; a copy of a large one costs more than its call. */
-static int gather(struct stream *s, const char *buf, int n)
+static ssize_t gather(struct stream *s, const char *buf, int n)
 {
 	struct gather *g = context_gather(s->conn->worker);
 	bool is_large = n >= GATHER_LARGE;
 
 	if (g->n && (is_large || g->n + (size_t)n > sizeof(g->data))) {
 		if (!give(s, g->data, g->n))
-			return -1;
+			return -s->err;
 		g->n = 0;
 	}
 	if (is_large)
-		return give(s, buf, (size_t)n) ? n : -1;
+		return give(s, buf, (size_t)n) ? n : -s->err;
 	memcpy(g->data + g->n, buf, (size_t)n);
 	g->n += (size_t)n;
 	return n;
@@ -136,13 +149,13 @@ static int bio_write(BIO *b, const char *buf, int n)
 	ssize_t taken;
 
 	BIO_clear_retry_flags(b);
-	if (s->gathers)
-		return gather(s, buf, n);
-	taken = conn_raw_write(s->conn, buf, (size_t)n);
+	taken = s->gathers ? gather(s, buf, n) : conn_raw_write(s->conn, buf, (size_t)n);
 	if (taken == -EAGAIN)
 		BIO_set_retry_write(b);
-	else if (taken < 0)
+	else if (taken < 0 && !s->err)
 		s->err = (int)-taken;
+	else if (taken > 0)
+		record_frames_add(&s->records.frames[TG_TX], buf, (size_t)taken);
 	return taken < 0 ? -1 : (int)taken;
 }
 
@@ -194,44 +207,21 @@ static void on_message(int write, int version, int type, const void *buf, size_t
 	(void)version;
 	if (!write && type == SSL3_RT_HANDSHAKE && s->shaken)
 		s->idle_messages++;
-	record_sums_tell(&s->sums[write ? TG_TX : TG_RX],
+	record_sums_tell(&s->records.sums[write ? TG_TX : TG_RX],
 			 SSL_version(ssl) == TLS1_3_VERSION, type, buf, len);
 }
 
 /* Once, at the layer's end. */
 static void tell_book(struct stream *s)
 {
-	const struct conn *c = s->conn;
-	struct record_sums *rx = &s->sums[TG_RX], *tx = &s->sums[TG_TX];
-	uint64_t partial, unsent;
-	struct proxy_slot *slot = c->slot;
+	const struct record_end e = { .unread = s->head_n - s->head_at,
+				      .pending = (size_t)SSL_pending(s->ssl),
+				      .may_hold = s->broken || SSL_has_pending(s->ssl),
+				      .may_owe =
+					      s->err || SSL_want(s->ssl) == SSL_WRITING,
+				      .failed = s->err != 0 };
 
-	rx->app += (uint64_t)SSL_pending(s->ssl); /* decrypted, and nobody has read it */
-	record_sums_end(rx);
-	record_sums_end(tx);
-	if (rx->records > c->rx - (s->head_n - s->head_at))
-		record_sums_undo(rx);
-	partial = c->rx > rx->records ? c->rx - rx->records : 0;
-	/* of a socket that failed, or was closed before it had taken all */
-	unsent = conn_held(c);
-	if (s->err && tx->records > c->tx + unsent)
-		unsent = tx->records - c->tx;
-	book_add(&slot->tls_connections, 1);
-	book_add(&slot->tls_rx_bytes, c->rx);
-	book_add(&slot->tls_tx_bytes, c->tx);
-	book_add(&slot->app_rx_bytes, rx->app);
-	book_add(&slot->app_tx_bytes, tx->app);
-	book_add(&slot->tls_rx_handshake_bytes, rx->handshake);
-	book_add(&slot->tls_tx_handshake_bytes, tx->handshake);
-	book_add(&slot->tls_rx_record_bytes, rx->other + rx->application - rx->app);
-	book_add(&slot->tls_tx_record_bytes, tx->other + tx->application - tx->app);
-	book_add(&slot->tls_partial_bytes, partial);
-	book_add(&slot->tls_unsent_bytes, unsent);
-	/* bytes that are in no record, or records that no byte was sent of */
-	book_add(&slot->tls_residual_bytes,
-		 (rx->records > c->rx ? rx->records - c->rx : 0) +
-			 (tx->records > c->tx + unsent ? tx->records - c->tx - unsent
-						       : c->tx + unsent - tx->records));
+	record_book_close(&s->records, s->conn, &e);
 }
 
 /* --- the layer --- */
@@ -244,6 +234,7 @@ static ssize_t failed(struct stream *s, int ret)
 		return -EAGAIN;
 	if (err == SSL_ERROR_ZERO_RETURN)
 		return 0;
+	s->broken = true;
 	if (s->eof) /* FIN, and no close_notify (RFC 8446 6.1) */
 		return -ENODATA;
 	return s->err ? -s->err : -EPROTO;
@@ -261,7 +252,7 @@ static ssize_t stream_read(struct conn *c, void *buf, size_t cap)
 	c->awaited |= c->wants_write && c->queued;
 	if (n <= 0)
 		return failed(s, n);
-	s->sums[TG_RX].app += (uint64_t)n;
+	s->records.sums[TG_RX].app += (uint64_t)n;
 	s->idle_messages = 0;
 	return n;
 }
@@ -291,7 +282,7 @@ static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 	taken = SSL_write(s->ssl, buf, (int)n);
 	s->gathers = false;
 	if (taken > 0)
-		s->sums[TG_TX].app += (uint64_t)taken;
+		s->records.sums[TG_TX].app += (uint64_t)taken;
 	else
 		err = failed(s, taken);
 	if (!s->err)
@@ -333,15 +324,6 @@ static const struct layer_ops ops = { .read = stream_read,
 				      .free = stream_free };
 
 /* --- opening --- */
-
-/* Before there is a key. */
-static void refuse_name(struct conn *c, bool named)
-{
-	uint8_t alert[HELLO_ALERT_LEN];
-
-	hello_alert(named, alert);
-	(void)conn_raw_write(c, alert, sizeof(alert));
-}
 
 /* From now on the conn has a layer. */
 static void begin(struct stream *s, BIO *bio)
@@ -385,10 +367,8 @@ int stream_open(struct conn *c, const struct stream_options *o)
 	SSL_CTX *ctx;
 	BIO *bio;
 
-	if (!certs_find(o->certs, o->name, &key.pair)) {
-		refuse_name(c, o->name[0]);
+	if (!certs_find(o->certs, o->name, &key.pair))
 		return -ENOENT;
-	}
 	ctx = context_get(c->worker, &key, choose_protocol);
 	if (!ctx)
 		return -EINVAL;

@@ -28,8 +28,7 @@ struct stream_options {
 };
 
 /*
- * 0; -ENOENT: no certificate is for this name (the client is told by an alert); or
- * another negative errno.
+ * 0; -ENOENT: no certificate is for this name; or another negative errno.
  */
 int stream_open(struct conn *c, const struct stream_options *o);
 

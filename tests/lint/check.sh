@@ -115,6 +115,9 @@ done
 for package in $(sed -n 's/^\t\([a-z][a-z0-9.+-]*\):[/].*/\1/p' tests/setup.sh); do
 	mentions docs/building.md "\`$package\`" "the package $package"
 done
+for test in "${bats[@]}"; do
+	mentions tests/README.md "\`${test##*/}\`" "$test"
+done
 grep -q "VERSION := $(sed -n 's/.*TOLLGATE_VERSION "\(.*\)"/\1/p' user/base/version.h)\$" Makefile ||
 	say "Makefile and user/base/version.h: two versions"
 for page in user/*/*.8 proxy/*.8 proxy/*/*.5; do

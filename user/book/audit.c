@@ -338,19 +338,24 @@ static void check_totals(const struct snapshot *s, struct audit *a)
 	residual(a, AUDIT_TOTALS_SOCKETS, line, off);
 }
 
+/* Where all have closed: what their layers say came and left, and the book of the row. */
+static uint64_t tls_sums_off(const struct proxy_slot *p)
+{
+	if (p->opened != p->closed || p->closed != p->tls_connections)
+		return 0;
+	return distance(p->tls_rx_bytes, p->rx_payload_bytes) +
+	       distance(p->tls_tx_bytes, p->tx_payload_bytes);
+}
+
 /*
- * TLS that ended here: what its sockets carried against what OpenSSL told of each record
- * and what was read and written through it.  Compared for each connection when it closed
- * (proxy/tls/stream.c), and the sums once more.
+ * TLS that ended here: what its sockets carried against the records in it, and these
+ * against what OpenSSL told of each.  Compared for each connection when it closed
+ * (proxy/tls/stream.c).
  */
 static void check_payload_app(const struct snapshot *s, struct audit *a)
 {
 	for (size_t i = 0; i < s->slots_n; i++) {
 		const struct proxy_slot *p = &s->slots[i];
-		uint64_t rx = p->app_rx_bytes + p->tls_rx_handshake_bytes +
-			      p->tls_rx_record_bytes + p->tls_partial_bytes;
-		uint64_t tx = p->app_tx_bytes + p->tls_tx_handshake_bytes +
-			      p->tls_tx_record_bytes;
 		struct audit_line *line;
 		char what[160];
 
@@ -370,8 +375,7 @@ static void check_payload_app(const struct snapshot *s, struct audit *a)
 		column(line, "unsent_tx", p->tls_unsent_bytes);
 		column(line, "connections", p->tls_connections);
 		residual(a, AUDIT_PAYLOAD_APP, line,
-			 p->tls_residual_bytes + distance(p->tls_rx_bytes, rx) +
-				 distance(p->tls_tx_bytes + p->tls_unsent_bytes, tx));
+			 p->tls_residual_bytes + tls_sums_off(p));
 	}
 }
 

@@ -106,7 +106,9 @@ static __attribute__((unused)) void make_cert(const char *name, const char *name
 	EVP_PKEY_free(key);
 }
 
-/* A listener that ends TLS of a.example.org, by the certificate that was made as exact.
+/*
+ * A listener that ends TLS of a.example.org, by the certificate that was made as exact,
+ * and a route to a backend that speaks TLS and may be anybody.
  */
 static __attribute__((unused)) struct config *make_config(void)
 {
@@ -120,7 +122,8 @@ static __attribute__((unused)) struct config *make_config(void)
 		"    address: \"127.0.0.1:1\"\n"
 		"    certificates: [{ certificate: %s, key: %s }]\n"
 		"    routes: [{ name: app, sni: [a.example.org], tls: terminate, backends: "
-		"[\"127.0.0.1:2\"] }]\n",
+		"[\"127.0.0.1:2\"] }, { name: onward, sni: [b.example.org], tls: reencrypt, "
+		"backend_tls: { insecure: true }, backends: [\"127.0.0.1:2\"] }]\n",
 		make_path("exact", "pem"), make_path("exact", "key"));
 	if (config_parse("made.yaml", yaml, strlen(yaml), &c, why) < 0 ||
 	    certs_load(c, why) < 0) {
