@@ -162,8 +162,6 @@ bool openings_evict(struct worker *w)
 	struct opening_source *most = busiest(w->openings);
 	struct session *s = most && most->n > 1 ? most->oldest : w->openings->oldest;
 
-	if (s && is_young(s))
-		s = w->openings->oldest;
 	if (!s || is_young(s))
 		return false;
 	log_limited(
