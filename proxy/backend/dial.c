@@ -294,16 +294,6 @@ static struct outcome shake_hands(struct dial *d, struct conn *up,
 			      distrusted ? TG_END_BACKEND_TRUST : TG_END_BACKEND_TLS);
 }
 
-/* The name of the backend, without its port; "" of one that is an address or a path. */
-static void own_name(const struct backend *b, char *ret, size_t cap)
-{
-	size_t len = b->named ? strcspn(b->name, ":") : 0;
-
-	len = len < cap ? len : 0;
-	memcpy(ret, b->name, len);
-	ret[len] = '\0';
-}
-
 static struct outcome begin_tls(struct dial *d, struct conn *up,
 				const struct announce *who)
 {
@@ -315,7 +305,7 @@ static struct outcome begin_tls(struct dial *d, struct conn *up,
 	struct outcome o;
 	int err;
 
-	own_name(d->backend, name, sizeof(name));
+	backend_own_name(d->backend, name, sizeof(name));
 	if (!name[0] && !(b && b->sni)) /* the client's */
 		announce_name(who, name);
 	t.sni = b && b->sni ? b->sni : name;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A ward for each backend of the configuration: a check (connect, and for TLS a hello
- * that must be answered by one) on its interval, and a look-up of its name when its
- * addresses have lived their time.  A new configuration makes new wards; what was found
- * out stays in the target.
+ * that must be answered by one, or where TLS to it is ours its handshake) on its
+ * interval, and a look-up of its name when its addresses have lived their time.  A new
+ * configuration makes new wards; what was found out stays in the target.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,6 +27,8 @@
 #include "book/writer.h"
 #include "codec/hello.h"
 #include "codec/pp.h"
+#include "tls/context.h"
+#include "tls/probe.h"
 
 #define TTL_MIN_S   1
 #define TTL_MAX_S   3600
@@ -42,6 +45,7 @@ struct probe {
 	struct ev_timer timer; /* the end of this check */
 	int fd;		       /* -1: none is under way */
 	bool said;	       /* the hello was sent */
+	struct tls_probe *tls; /* the handshake, if it is ours */
 	uint8_t answer[HELLO_ANSWER_LEN];
 	unsigned answer_n;
 };
@@ -65,6 +69,7 @@ struct keeper {
 	pthread_t thread;
 	bool started;
 	struct resolver *resolver;
+	struct worker tls; /* none, but for contexts of handshakes */
 	struct ward *wards;
 	struct config *config; /* a reference */
 	pthread_mutex_t lock;
@@ -82,6 +87,8 @@ static void probe_close(struct probe *p)
 		return;
 	ev_io_del(p->ward->keeper->loop, &p->io);
 	ev_timer_del(p->ward->keeper->loop, &p->timer);
+	tls_probe_free(p->tls);
+	p->tls = NULL;
 	close(p->fd);
 	p->fd = -1;
 }
@@ -138,13 +145,72 @@ static bool probe_say(struct probe *p)
 	uint8_t buf[1024];
 	ssize_t n = put_local(buf, sizeof(buf), r->send_proxy), m = 0;
 
-	if (n >= 0 && r->health->type == CHECK_TLS)
+	if (n >= 0 && r->health->type == CHECK_TLS && !r->trust)
 		m = hello_make(buf + n, sizeof(buf) - (size_t)n, r->health->name);
 	if (n < 0 || m < 0)
 		return false;
 	p->said = true;
 	return n + m == 0 ||
 	       send(p->fd, buf, (size_t)(n + m), MSG_NOSIGNAL | MSG_DONTWAIT) == n + m;
+}
+
+/* As dial.c does it for a client, who may have named it; here the check does. */
+static int probe_tls(struct probe *p)
+{
+	const struct route *r = p->ward->route;
+	const struct backend_tls *b = r->backend_tls;
+	char name[HELLO_NAME_MAX + 1];
+	struct stream_target t = { .route = r, .backend = p->ward->backend };
+	struct worker *w = &p->ward->keeper->tls;
+	int err = w->tls ? 0 : context_open(w);
+
+	backend_own_name(p->ward->backend, name, sizeof(name));
+	if (r->health->name)
+		(void)snprintf(name, sizeof(name), "%s", r->health->name);
+	t.sni = b && b->sni ? b->sni : name;
+	t.name = b && b->name ? b->name : t.sni;
+	t.addr = p->ward->backend->path ? NULL : &p->addr;
+	return err ? err : tls_probe_new(w, &t, p->fd, &p->tls);
+}
+
+/* The handshake goes on. */
+static void probe_step(struct probe *p)
+{
+	const struct ward *w = p->ward;
+	const char *why = "no memory, or no name to verify it by";
+	bool writes = false;
+	int err = p->tls ? 0 : probe_tls(p);
+
+	if (!err)
+		err = tls_probe_step(p->tls, &writes, &why);
+	if (err == -EAGAIN) {
+		(void)ev_io_mod(w->keeper->loop, &p->io, writes ? EPOLLOUT : EPOLLIN);
+		return;
+	}
+	if (err)
+		log_limited(LOG_WARN, "backend %s of route %s: its check failed: %s",
+			    w->backend->name, w->route->name, why);
+	probe_result(p, err == 0);
+}
+
+static bool is_handshake(const struct route *r)
+{
+	return r->health->type == CHECK_TLS && r->trust;
+}
+
+/* It is connected. */
+static void probe_begun(struct probe *p)
+{
+	const struct ward *w = p->ward;
+
+	if (backend_is_itself(p->fd, &p->addr) || !probe_say(p))
+		probe_result(p, false);
+	else if (w->route->health->type == CHECK_TCP)
+		probe_result(p, true);
+	else if (is_handshake(w->route))
+		probe_step(p);
+	else
+		(void)ev_io_mod(w->keeper->loop, &p->io, EPOLLIN);
 }
 
 static void on_probe(struct ev_io *io, uint32_t events)
@@ -157,12 +223,11 @@ static void on_probe(struct ev_io *io, uint32_t events)
 		return;
 	}
 	if (!p->said) {
-		if (backend_is_itself(p->fd, &p->addr) || !probe_say(p))
-			probe_result(p, false);
-		else if (p->ward->route->health->type == CHECK_TCP)
-			probe_result(p, true);
-		else
-			(void)ev_io_mod(p->ward->keeper->loop, &p->io, EPOLLIN);
+		probe_begun(p);
+		return;
+	}
+	if (p->tls) {
+		probe_step(p);
 		return;
 	}
 	n = recv(p->fd, p->answer + p->answer_n, sizeof(p->answer) - p->answer_n,
@@ -354,6 +419,8 @@ static void configure(struct keeper *k, struct config *c)
 	unsigned number = 0;
 
 	wards_free(k);
+	if (k->tls.tls)
+		context_forget(&k->tls);
 	k->config = c;
 	(void)resolver_open(k->loop, c->dns ? c->dns->servers : NULL,
 			    c->dns ? c->dns->servers_count : 0, &k->resolver);
@@ -461,6 +528,7 @@ void keeper_stop(struct keeper *k)
 		pthread_join(k->thread, NULL);
 		wards_free(k);
 	}
+	context_close(&k->tls);
 	config_put(k->config);
 	config_put(k->incoming);
 	ev_loop_close(k->loop);

@@ -75,3 +75,12 @@ bool backend_is_itself(int fd, const struct addr *to)
 
 	return sock_local(fd, &own) == 0 && memcmp(&own, to, sizeof(own)) == 0;
 }
+
+void backend_own_name(const struct backend *b, char *ret, size_t cap)
+{
+	size_t len = b->named ? strcspn(b->name, ":") : 0;
+
+	len = len < cap ? len : 0;
+	memcpy(ret, b->name, len);
+	ret[len] = '\0';
+}

@@ -24,4 +24,7 @@ int backend_connect(const struct backend *b, const struct addr *a, int fd);
  */
 bool backend_is_itself(int fd, const struct addr *to);
 
+/* Its name, without the port; "" of one that is an address or a path, or does not fit. */
+void backend_own_name(const struct backend *b, char *ret, size_t cap);
+
 #endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "tls/context.h"
+#include "tls/peer.h"
+#include "tls/probe.h"
+
+struct tls_probe {
+	SSL *ssl;
+	bool done;
+};
+
+/* SSL_CTX_sess_set_new_cb(3) */
+static int keep_none(SSL *ssl, SSL_SESSION *session)
+{
+	(void)ssl;
+	(void)session;
+	return 0;
+}
+
+int tls_probe_new(struct worker *w, const struct stream_target *t, int fd,
+		  struct tls_probe **ret)
+{
+	SSL_CTX *ctx = context_to(w, t->route->trust, keep_none);
+	struct tls_probe *p = ctx ? calloc(1, sizeof(*p)) : NULL;
+	int err = 0;
+
+	if (!p)
+		return ctx ? -ENOMEM : -EINVAL;
+	p->ssl = SSL_new(ctx);
+	if (!p->ssl || !SSL_set_fd(p->ssl, fd) ||
+	    (t->sni[0] && !SSL_set_tlsext_host_name(p->ssl, t->sni)))
+		err = -ENOMEM;
+	else if (!t->route->trust->insecure)
+		err = peer_must_be(p->ssl, t->name, t->addr);
+	if (err) {
+		tls_probe_free(p);
+		return err;
+	}
+	SSL_set_connect_state(p->ssl);
+	*ret = p;
+	return 0;
+}
+
+static const char *why_not(const SSL *ssl)
+{
+	long result = SSL_get_verify_result(ssl);
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	if (result != X509_V_OK)
+		return X509_verify_cert_error_string(result);
+	return text ? text : "it closed the connection";
+}
+
+int tls_probe_step(struct tls_probe *p, bool *writes, const char **why)
+{
+	int n, err;
+
+	ERR_clear_error();
+	n = SSL_do_handshake(p->ssl);
+	p->done = n == 1;
+	if (p->done)
+		return 0;
+	err = SSL_get_error(p->ssl, n);
+	*writes = err == SSL_ERROR_WANT_WRITE;
+	if (*writes || err == SSL_ERROR_WANT_READ)
+		return -EAGAIN;
+	*why = why_not(p->ssl);
+	ERR_clear_error();
+	return -EPROTO;
+}
+
+void tls_probe_free(struct tls_probe *p)
+{
+	if (!p)
+		return;
+	if (p->done)
+		(void)SSL_shutdown(p->ssl);
+	ERR_clear_error();
+	SSL_free(p->ssl);
+	free(p);
+}

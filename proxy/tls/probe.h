@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A handshake with a backend to see whether clients could have one: the settings are
+ * those of its route, no byte is said within it, and no session is kept.
+ */
+#ifndef PROXY_TLS_PROBE_H
+#define PROXY_TLS_PROBE_H
+
+#include <stdbool.h>
+
+#include "tls/stream.h"
+
+struct tls_probe;
+
+/*
+ * On a socket that is connected, which stays the caller's.  Of w only its contexts are
+ * used (context_open()); t->client is not.  0; or as stream_connect().
+ */
+int tls_probe_new(struct worker *w, const struct stream_target *t, int fd,
+		  struct tls_probe **ret);
+
+/*
+ * Go on: 0 when it is done; -EAGAIN, and then what it waits for in *writes; else -EPROTO
+ * and in *why a word on it, valid until the next call.
+ */
+int tls_probe_step(struct tls_probe *p, bool *writes, const char **why);
+
+/* Says goodbye, if there is something to end.  NULL is fine. */
+void tls_probe_free(struct tls_probe *p);
+
+#endif
