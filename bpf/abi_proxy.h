@@ -195,6 +195,74 @@ enum tg_tls {
 		TG_TLS_MAX
 };
 
+/* Families of ciphers, groups of key exchanges. */
+#define TG_TLS_CIPHERS(X)                         \
+	X(AES_128_GCM, "aes_128_gcm")             \
+	X(AES_256_GCM, "aes_256_gcm")             \
+	X(CHACHA20_POLY1305, "chacha20_poly1305") \
+	X(OTHER, "other")
+
+enum tg_tls_cipher {
+#define X(name, label) TG_CIPHER_##name,
+	TG_TLS_CIPHERS(X)
+#undef X
+		TG_CIPHER_MAX
+};
+
+/* With their numbers (RFC 8446 4.2.7, draft-ietf-tls-ecdhe-mlkem). */
+#define TG_TLS_GROUPS(X)                          \
+	X(NONE, 0, "none")                        \
+	X(SECP256R1, 23, "secp256r1")             \
+	X(SECP384R1, 24, "secp384r1")             \
+	X(X25519, 29, "x25519")                   \
+	X(X25519MLKEM768, 4588, "x25519mlkem768") \
+	X(OTHER, 65535, "other")
+
+enum tg_tls_group {
+#define X(name, number, label) TG_GROUP_##name,
+	TG_TLS_GROUPS(X)
+#undef X
+		TG_GROUP_MAX
+};
+
+/* Alerts, with their numbers (RFC 8446 6); 255 stands for the others. */
+#define TG_TLS_ALERTS(X)                  \
+	X(0, "close_notify")              \
+	X(10, "unexpected_message")       \
+	X(20, "bad_record_mac")           \
+	X(22, "record_overflow")          \
+	X(40, "handshake_failure")        \
+	X(42, "bad_certificate")          \
+	X(43, "unsupported_certificate")  \
+	X(44, "certificate_revoked")      \
+	X(45, "certificate_expired")      \
+	X(46, "certificate_unknown")      \
+	X(47, "illegal_parameter")        \
+	X(48, "unknown_ca")               \
+	X(49, "access_denied")            \
+	X(50, "decode_error")             \
+	X(51, "decrypt_error")            \
+	X(70, "protocol_version")         \
+	X(71, "insufficient_security")    \
+	X(80, "internal_error")           \
+	X(86, "inappropriate_fallback")   \
+	X(90, "user_canceled")            \
+	X(100, "no_renegotiation")        \
+	X(109, "missing_extension")       \
+	X(110, "unsupported_extension")   \
+	X(112, "unrecognized_name")       \
+	X(115, "unknown_psk_identity")    \
+	X(116, "certificate_required")    \
+	X(120, "no_application_protocol") \
+	X(255, "other")
+
+enum tg_tls_alert {
+#define X(number, label) TG_ALERT_##number,
+	TG_TLS_ALERTS(X)
+#undef X
+		TG_ALERT_MAX
+};
+
 struct hello_book {
 	struct tcp_hist bytes;
 	struct tcp_hist records;
@@ -204,6 +272,9 @@ struct hello_book {
 	/* of those whose TLS ends here: handshakes that were done */
 	__u64 handshakes[TG_TLS_MAX];
 	__u64 handshakes_resumed; /* of all of these */
+	__u64 ciphers[TG_CIPHER_MAX];
+	__u64 groups[TG_GROUP_MAX];
+	__u64 alerts[TG_DIR_MAX][TG_ALERT_MAX];
 	__u64 expires_unix; /* gauge: the first of its certificates that will, or 0 */
 	struct tcp_hist handshake_us;
 };
@@ -315,13 +386,16 @@ struct proxy_event {
 	__u8 alpn_len;
 	__u8 tls_resumed;
 	__u16 tls_used; /* version of TLS that ended here, as on the wire; 0: none did */
-	__u16 backend_tls_used; /* the same to the backend */
-	__u32 pad;
+	__u16 backend_tls_used;		      /* the same to the backend */
+	__u16 tls_suite;		      /* of TLS that ended here, IANA's number */
+	__u16 tls_group;		      /* the same of its key exchange; 0: none */
 	__u64 down_payload_bytes[TG_DIR_MAX]; /* PROXY headers not included */
 	__u64 up_payload_bytes[TG_DIR_MAX];
 	/* read from the client and never written to the backend; the other way */
 	__u64 undelivered_bytes[TG_DIR_MAX];
-	__u8 alpn[64]; /* length(1) name, as offered */
+	__u8 alpn[64];	     /* length(1) name, as offered */
+	char tls_alpn[32];   /* the one that was chosen; "": none */
+	char tls_client[72]; /* common name of a client's certificate, UTF-8 */
 	char ja4[TG_JA4_LEN];
 	char server_name[TG_SERVER_NAME_LEN];
 };

@@ -4,6 +4,7 @@
  * reason and side that are counted in the same moment.
  */
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -111,6 +112,23 @@ static void say_client(struct proxy_event *e, const struct addr *client)
 	e->client_port = client->port;
 }
 
+/* What was agreed with a client, if the handshake was done, and with the backend. */
+static void say_tls(const struct session *s, struct proxy_event *e)
+{
+	struct stream_client c;
+
+	e->backend_tls_used = stream_version(&s->tunnel.up);
+	e->tls_used = stream_version(&s->tunnel.down);
+	if (!e->tls_used || !stream_client(&s->tunnel.down, &c))
+		return;
+	e->tls_resumed = c.resumed;
+	e->tls_suite = c.suite;
+	e->tls_group = c.group;
+	(void)snprintf(e->tls_alpn, sizeof(e->tls_alpn), "%.*s", (int)c.alpn_n,
+		       c.alpn ? (const char *)c.alpn : "");
+	(void)snprintf(e->tls_client, sizeof(e->tls_client), "%s", c.common);
+}
+
 void session_tell(const struct session *s, enum tg_end reason, enum tg_side side,
 		  uint64_t lost_up, uint64_t lost_down)
 {
@@ -129,9 +147,7 @@ void session_tell(const struct session *s, enum tg_end reason, enum tg_side side
 	say_socket(s, &s->tunnel.up, &s->dial.addr, &e.up, e.up_payload_bytes);
 	if (s->heard)
 		say_heard(s->heard, &e);
-	e.tls_used = stream_version(&s->tunnel.down);
-	e.tls_resumed = e.tls_used && stream_is_resumed(&s->tunnel.down);
-	e.backend_tls_used = stream_version(&s->tunnel.up);
+	say_tls(s, &e);
 	writer_event(session_worker(s)->proxy->writer, &e);
 }
 

@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "session/state.h"
 #include "tls/stream.h"
+#include "tls/tally.h"
 
 /* In microseconds since it was accepted, its hello included. */
 static void note_done(const struct session *s)
@@ -14,7 +15,10 @@ static void note_done(const struct session *s)
 	struct hello_book *book = s->listener->hellos;
 	int64_t age_us = (int64_t)(util_now_ns() / 1000) - s->tunnel.began_ms * 1000;
 	bool is_13 = stream_version(down) == 0x0304;
+	struct stream_client client;
 
+	if (stream_client(down, &client))
+		tally_handshake(book, client.suite, client.group);
 	book_add(&book->handshakes[is_13 ? TG_TLS_13 : TG_TLS_12], 1);
 	if (stream_is_resumed(down))
 		book_add(&book->handshakes_resumed, 1);
@@ -61,6 +65,7 @@ struct outcome handshake_begin(struct session *s)
 	struct stream_options options = { .certs = s->listener->certs,
 					  .route = s->dial.route,
 					  .listener = s->listener->id,
+					  .hellos = s->listener->hellos,
 					  .name = hello.sni,
 					  .head = o->head + o->sent,
 					  .head_n = o->len - o->sent };

@@ -15,6 +15,7 @@
 #include "config/match.h"
 #include "net/pool.h"
 #include "session/state.h"
+#include "tls/tally.h"
 
 #define HEAD_FIRST_BYTES 256
 
@@ -97,6 +98,7 @@ struct outcome opening_alert(struct session *s, bool named, enum tg_end reason)
 	uint8_t alert[HELLO_ALERT_LEN];
 
 	hello_alert(named, alert);
+	tally_alert(s->listener->hellos, TG_TX, alert[HELLO_ALERT_LEN - 1]);
 	return outcome_over(reason,
 			    conn_raw_write(down, alert, sizeof(alert)) < 0 || down->out);
 }

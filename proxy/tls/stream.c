@@ -16,6 +16,7 @@
 #include "tls/peer.h"
 #include "tls/record_book.h"
 #include "tls/stream.h"
+#include "tls/tally.h"
 
 /*
  * Key updates, tickets and the like, which OpenSSL takes without end, and each costs
@@ -32,6 +33,7 @@ struct stream {
 	SSL *ssl;
 	const struct route *route;
 	const struct backend *backend; /* its other end; NULL: a client */
+	struct hello_book *hellos;     /* of a client's listener, else NULL */
 	uint8_t *head; /* what was read before, until the layer has read it */
 	size_t head_n, head_at;
 	struct record_book records;
@@ -207,6 +209,8 @@ static void on_message(int write, int version, int type, const void *buf, size_t
 	(void)version;
 	if (!write && type == SSL3_RT_HANDSHAKE && s->shaken)
 		s->idle_messages++;
+	if (type == SSL3_RT_ALERT && len == 2 && s->hellos)
+		tally_alert(s->hellos, write ? TG_TX : TG_RX, ((const uint8_t *)buf)[1]);
 	record_sums_tell(&s->records.sums[write ? TG_TX : TG_RX],
 			 SSL_version(ssl) == TLS1_3_VERSION, type, buf, len);
 }
@@ -378,6 +382,7 @@ int stream_open(struct conn *c, const struct stream_options *o)
 	*s = (struct stream){ .layer.ops = &ops,
 			      .conn = c,
 			      .route = o->route,
+			      .hellos = o->hellos,
 			      .head = malloc(o->head_n + 1),
 			      .head_n = o->head_n,
 			      .ssl = SSL_new(ctx) };
@@ -540,6 +545,29 @@ uint16_t stream_version(const struct conn *c)
 	return ssl && SSL_is_init_finished(ssl) ? (uint16_t)SSL_version(ssl) : 0;
 }
 
+/* SSL_get_negotiated_group(3) has OpenSSL's numbers of those that it knows. */
+static uint16_t group_of(SSL *ssl)
+{
+	int nid = (int)SSL_get_negotiated_group(ssl);
+
+	switch (nid) {
+	case NID_undef:
+		return 0;
+	case NID_X9_62_prime256v1:
+		return 23;
+	case NID_secp384r1:
+		return 24;
+	case NID_secp521r1:
+		return 25;
+	case NID_X25519:
+		return 29;
+	case NID_X448:
+		return 30;
+	default: /* 3.5 has the hybrid ones by this */
+		return nid & TLSEXT_nid_unknown ? (uint16_t)(nid & 0xffff) : 0xffff;
+	}
+}
+
 bool stream_client(const struct conn *c, struct stream_client *ret)
 {
 	const struct stream *s = c->layer ? stream_of(c) : NULL;
@@ -548,7 +576,10 @@ bool stream_client(const struct conn *c, struct stream_client *ret)
 		return false;
 	*ret = (struct stream_client){ .version = SSL_get_version(s->ssl),
 				       .cipher = SSL_get_cipher_name(s->ssl),
+				       .group = group_of(s->ssl),
 				       .resumed = SSL_session_reused(s->ssl) };
+	if (SSL_get_current_cipher(s->ssl))
+		ret->suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(s->ssl));
 	SSL_get0_alpn_selected(s->ssl, &ret->alpn, &ret->alpn_n);
 	ret->showed =
 		s->route->clients && peer_name(s->ssl, ret->common, sizeof(ret->common));

@@ -22,8 +22,9 @@ struct stream_options {
 	const struct certs *certs;
 	const struct route *route;
 	uint16_t listener;
-	const char *name;    /* the server name, lower case; "": none */
-	const uint8_t *head; /* n bytes that were read of the conn before; copied */
+	struct hello_book *hellos; /* of the listener */
+	const char *name;	   /* the server name, lower case; "": none */
+	const uint8_t *head;	   /* n bytes that were read of the conn before; copied */
 	size_t head_n;
 };
 
@@ -61,7 +62,8 @@ bool stream_is_resumed(const struct conn *c);
 /* What is told of a client whose TLS ended here; strings are the layer's. */
 struct stream_client {
 	const char *version, *cipher; /* "TLSv1.3", OpenSSL's name */
-	const uint8_t *alpn;	      /* the protocol that was chosen; alpn_n 0: none */
+	uint16_t suite, group; /* as of IANA's tables; group 0: none, or not known */
+	const uint8_t *alpn;   /* the protocol that was chosen; alpn_n 0: none */
 	unsigned alpn_n;
 	bool showed;	 /* a certificate, which was verified; in this connection ... */
 	bool resumed;	 /* ... or in the one that its session is of */

@@ -314,6 +314,13 @@ static void listener_gone(struct places *p, uint16_t id)
 	for (int i = 0; i < TG_TLS_MAX; i++)
 		book_add(&past->handshakes[i], h->handshakes[i]);
 	book_add(&past->handshakes_resumed, h->handshakes_resumed);
+	for (int i = 0; i < TG_CIPHER_MAX; i++)
+		book_add(&past->ciphers[i], h->ciphers[i]);
+	for (int i = 0; i < TG_GROUP_MAX; i++)
+		book_add(&past->groups[i], h->groups[i]);
+	for (int i = 0; i < TG_DIR_MAX * TG_ALERT_MAX; i++)
+		book_add(&past->alerts[i / TG_ALERT_MAX][i % TG_ALERT_MAX],
+			 h->alerts[i / TG_ALERT_MAX][i % TG_ALERT_MAX]);
 	add_hist(&past->handshake_us, &h->handshake_us);
 	memset(h, 0, sizeof(*h));
 	if (zero)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 
+#include "base/util.h"
 #include "book/ends.h"
 #include "exporter/metrics_page.h"
 
@@ -239,6 +240,66 @@ static uint64_t handshakes_of(const struct hello_book *h)
 	return n;
 }
 
+/* Counts of a listener by a label; of those that are 0 nothing is said. */
+struct tally {
+	const char *name, *help, *label;
+	const char *const *values;
+	unsigned n;
+	size_t offset;	   /* of n counts in hello_book */
+	const char *extra; /* before the label */
+};
+
+static const char *const ciphers[TG_CIPHER_MAX] = {
+#define X(name, label) [TG_CIPHER_##name] = label,
+	TG_TLS_CIPHERS(X)
+#undef X
+};
+
+static const char *const groups[TG_GROUP_MAX] = {
+#define X(name, number, label) [TG_GROUP_##name] = label,
+	TG_TLS_GROUPS(X)
+#undef X
+};
+
+static const char *const alerts[TG_ALERT_MAX] = {
+#define X(number, label) [TG_ALERT_##number] = label,
+	TG_TLS_ALERTS(X)
+#undef X
+};
+
+static const struct tally tallies[] = {
+	{ "tls_ciphers", "Handshakes of TLS that ends here, by family of the cipher.",
+	  "cipher", ciphers, TG_CIPHER_MAX, offsetof(struct hello_book, ciphers), "" },
+	{ "tls_groups",
+	  "The same by group of the key exchange; none where a session "
+	  "of 1.2 is resumed.",
+	  "group", groups, TG_GROUP_MAX, offsetof(struct hello_book, groups), "" },
+	{ "tls_alerts", "Alerts of clients whose TLS ends here, and to them, by name.",
+	  "alert", alerts, TG_ALERT_MAX, offsetof(struct hello_book, alerts[TG_RX]),
+	  "direction=\"rx\"," },
+	{ NULL, NULL, "alert", alerts, TG_ALERT_MAX,
+	  offsetof(struct hello_book, alerts[TG_TX]), "direction=\"tx\"," },
+};
+
+static void tally(const struct page *p, const struct tally *t)
+{
+	const char *name = t->name ? t->name : t[-1].name; /* more of the same family */
+	char extra[96];
+
+	if (t->name)
+		page_family(p, name, true, t->help);
+	for (unsigned i = 0; i < TG_LISTENERS_MAX * t->n; i++) {
+		unsigned id = i / t->n;
+		uint64_t value = ((const uint64_t *)((const char *)&p->s->hellos[id] +
+						     t->offset))[i % t->n];
+
+		(void)snprintf(extra, sizeof(extra), "%s%s=\"%s\"", t->extra, t->label,
+			       t->values[i % t->n]);
+		if (value)
+			listener_value(p, name, true, id, extra, value);
+	}
+}
+
 static void handshakes(const struct page *p)
 {
 	char extra[32];
@@ -255,6 +316,8 @@ static void handshakes(const struct page *p)
 		listener_value(p, "tls_handshakes", true, id, extra,
 			       p->s->hellos[id].handshakes[version]);
 	}
+	for (size_t k = 0; k < ARRAY_SIZE(tallies); k++)
+		tally(p, &tallies[k]);
 	page_family(p, "tls_handshakes_resumed", true,
 		    "Of these, those that resumed a session by its ticket.");
 	for (unsigned id = 0; id < TG_LISTENERS_MAX; id++) {

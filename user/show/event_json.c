@@ -166,6 +166,52 @@ static void set_version(json_t *o, const char *key, unsigned wire)
 	json_object_set_new(o, key, json_string(version));
 }
 
+struct numbered {
+	uint16_t number;
+	const char *name;
+};
+
+/* As of IANA's tables: what we agree on unless we are told otherwise. */
+static const struct numbered suites[] = {
+	{ 0x1301, "TLS_AES_128_GCM_SHA256" },
+	{ 0x1302, "TLS_AES_256_GCM_SHA384" },
+	{ 0x1303, "TLS_CHACHA20_POLY1305_SHA256" },
+	{ 0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" },
+	{ 0xc02c, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" },
+	{ 0xc02f, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" },
+	{ 0xc030, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
+	{ 0xcca8, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" },
+	{ 0xcca9, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" },
+};
+
+static const struct numbered groups[] = {
+#define X(name, number, label) { number, label },
+	TG_TLS_GROUPS(X)
+#undef X
+};
+
+/* Its name, or "0x..." of one that has none here. */
+static json_t *number_json(const struct numbered *all, size_t n, uint16_t number)
+{
+	char hex[8];
+
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].number == number)
+			return json_string(all[i].name);
+	}
+	(void)snprintf(hex, sizeof(hex), "0x%04x", number);
+	return json_string(hex);
+}
+
+/* A certificate that somebody vouches for may still be called anything. */
+static json_t *subject_json(const struct proxy_event *e)
+{
+	size_t len = strnlen(e->tls_client, sizeof(e->tls_client));
+	json_t *text = json_stringn(e->tls_client, len);
+
+	return text ? text : outside_string(e->tls_client, len);
+}
+
 /* Of TLS that ended here. */
 static void set_tls_used(json_t *o, const struct proxy_event *e)
 {
@@ -173,6 +219,19 @@ static void set_tls_used(json_t *o, const struct proxy_event *e)
 		return;
 	set_version(o, "tls_used", e->tls_used);
 	json_object_set_new(o, "tls_resumed", json_boolean(e->tls_resumed));
+	json_object_set_new(o, "tls_cipher",
+			    number_json(suites, ARRAY_SIZE(suites), e->tls_suite));
+	if (e->tls_group)
+		json_object_set_new(
+			o, "tls_group",
+			number_json(groups, ARRAY_SIZE(groups), e->tls_group));
+	if (e->tls_alpn[0])
+		json_object_set_new(
+			o, "tls_alpn",
+			outside_string(e->tls_alpn,
+				       strnlen(e->tls_alpn, sizeof(e->tls_alpn))));
+	if (e->tls_client[0])
+		json_object_set_new(o, "tls_client", subject_json(e));
 	set_version(o, "backend_tls_used", e->backend_tls_used);
 }
 
