@@ -305,6 +305,16 @@ static int check_alpn(struct where *w, const struct route *r)
 	return 0;
 }
 
+static int check_clients(struct where *w, const struct client_certificates *c)
+{
+	if (!c || !c->depth || *c->depth <= CONFIG_DEPTH)
+		return 0;
+	where_enter_key(w, "client_certificates");
+	where_enter_key(w, "depth");
+	return where_wrong(w, "%u is more than %d issuers between", *c->depth,
+			   CONFIG_DEPTH);
+}
+
 /* What its files are is tls/certs.c's to say. */
 static int check_tls(struct where *w, const struct listener *l, struct route *r)
 {
@@ -336,7 +346,7 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 		return where_wrong(w, "'%s' is not \"1.2\" or \"1.3\"", v);
 	}
 	r->min_tls = v && strcmp(v, "1.3") == 0 ? 13 : 12;
-	return 0;
+	return check_clients(w, r->client_certificates);
 }
 
 static int check_route(struct where *w, struct config *c, const struct listener *l,

@@ -13,6 +13,7 @@
 #define CONFIG_FILE_MAX		(1024u * 1024)
 #define CONFIG_LISTENERS_MAX	64
 #define CONFIG_CERTIFICATES_MAX 4096 /* of a listener */
+#define CONFIG_DEPTH		10   /* of a chain */
 #define CONFIG_NAME_MAX		48
 #define CONFIG_BACKENDS_MAX	64
 #define CONFIG_BACKEND_NAME	264
@@ -136,7 +137,9 @@ struct backend_tls {
 
 /* Clients of a route must show a certificate, or may. */
 struct client_certificates {
-	char *ca; /* who vouches for them */
+	char *ca;	 /* who vouches for them */
+	char *crl;	 /* what they have revoked; NULL: nothing */
+	uint32_t *depth; /* issuers between; NULL: CONFIG_DEPTH */
 	bool optional;
 };
 
@@ -193,10 +196,12 @@ struct proxy_from {
 	unsigned from_count;
 };
 
-/* A chain, leaf first, and its key, PEM. */
+/* A chain, leaf first, and its key, PEM; or a directory of such. */
 struct certificate {
 	char *certificate;
-	char *key; /* NULL: in the same file */
+	char *key;	 /* NULL: in the same file */
+	char *staple;	 /* an OCSP response, DER; NULL: none */
+	char *directory; /* NULL: the above */
 	bool is_default;
 };
 

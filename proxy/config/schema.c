@@ -117,6 +117,10 @@ static const cyaml_schema_field_t backend_tls_fields[] = {
 static const cyaml_schema_field_t client_certificates_fields[] = {
 	CYAML_FIELD_STRING_PTR("ca", CYAML_FLAG_POINTER, struct client_certificates, ca,
 			       1, 4000),
+	CYAML_FIELD_STRING_PTR("crl", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct client_certificates, crl, 1, 4000),
+	CYAML_FIELD_UINT_PTR("depth", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct client_certificates, depth),
 	CYAML_FIELD_BOOL("optional", CYAML_FLAG_OPTIONAL, struct client_certificates,
 			 optional),
 	CYAML_FIELD_END,
@@ -181,11 +185,15 @@ static const cyaml_schema_field_t proxy_from_fields[] = {
 	CYAML_FIELD_END,
 };
 
+#define CERTIFICATE(key)                                                       \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
+			       struct certificate, key, 1, 4000)
+
 static const cyaml_schema_field_t certificate_fields[] = {
-	CYAML_FIELD_STRING_PTR("certificate", CYAML_FLAG_POINTER, struct certificate,
-			       certificate, 1, 4000),
-	CYAML_FIELD_STRING_PTR("key", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			       struct certificate, key, 1, 4000),
+	CERTIFICATE(certificate),
+	CERTIFICATE(key),
+	CERTIFICATE(staple),
+	CERTIFICATE(directory),
 	CYAML_FIELD_BOOL("default", CYAML_FLAG_OPTIONAL, struct certificate, is_default),
 	CYAML_FIELD_END,
 };

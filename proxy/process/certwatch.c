@@ -12,7 +12,7 @@
 #include "process/certwatch.h"
 #include "tls/cert_files.h"
 
-#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE)
+#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM)
 
 struct certwatch {
 	struct ev_loop *loop;

@@ -3,12 +3,43 @@
 #ifndef PROXY_TLS_CERT_FILES_H
 #define PROXY_TLS_CERT_FILES_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "config/config.h"
 
-/* fn for each file that certs_load() reads, until it says other than 0, which is
- * returned. */
+struct cert_path {
+	char *chain, *key; /* key NULL: in the same file */
+	char *staple;	   /* NULL: none */
+	bool is_default;
+};
+
+struct cert_paths {
+	struct cert_path *all;
+	size_t n;
+	char **folders; /* "DIR/.", that may get others */
+	size_t folders_n;
+};
+
+/*
+ * Of one entry of the configuration: its files, or those that are in its directory now,
+ * by name:
+ *
+ *   NAME/fullchain.pem  NAME/privkey.pem  NAME/ocsp.der   as certbot and dehydrated have
+ * it NAME.crt            NAME.key          NAME.ocsp       as lego has it NAME.pem
+ * NAME.key          NAME.ocsp       without NAME.key it is in NAME.pem
+ *
+ * Others are left alone.  0 and *ret, to be freed with cert_paths_free() in either case;
+ * or a negative errno.
+ */
+int cert_paths_find(const struct certificate *from, struct cert_paths *ret);
+void cert_paths_free(struct cert_paths *p);
+
+/*
+ * fn for each file that certs_load() reads, and each folder in which it looks for some,
+ * until it says other than 0, which is returned.
+ */
 int cert_files_each(const struct config *c, int (*fn)(void *arg, const char *path),
 		    void *arg);
 

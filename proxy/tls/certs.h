@@ -12,39 +12,18 @@
 #include <time.h>
 
 #include "config/config.h"
-
-/* A chain and its key, as text; the keys are erased when they are freed. */
-struct cert {
-	const char *file; /* the configuration's; of its chain */
-	char **names;	  /* of the certificate: DNS names and wildcards, lower case */
-	unsigned names_n;
-	char *chain, *key; /* PEM */
-	bool is_rsa;	   /* else ECDSA or EdDSA */
-	bool is_default;   /* for names that none has */
-	time_t not_before, not_after;
-};
+#include "tls/cert.h"
+#include "tls/trust.h"
 
 /* One of a kind, at least one of both; NULL: none of that kind. */
 struct cert_pair {
 	const struct cert *rsa, *other;
 };
 
-/*
- * Whom a route's backends must be, and who we are to them; or, with `ca` alone, who its
- * clients must be.
- */
-struct trust {
-	char *ca; /* PEM; NULL: whom the system trusts */
-	bool insecure;
-	bool has_own;
-	struct cert own;
-	uint64_t generation; /* as of certs */
-};
-
 struct certs {
 	struct cert *list;
 	unsigned n;
-	uint64_t generation; /* no other has it, in this process */
+	uint64_t generation; /* no other certs or trust has it, in this process */
 };
 
 /*

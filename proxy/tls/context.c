@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "tls/context.h"
+#include "tls/staple.h"
 #include "tls/tickets.h"
 
 #define BUCKETS 256
@@ -237,18 +238,25 @@ static int add_ca(struct tls_worker *t, SSL_CTX *ctx, const char *pem, bool name
 	return ok ? 0 : -EINVAL;
 }
 
+static uint64_t hash_of(const char *pem)
+{
+	return pem ? util_hash(pem, strlen(pem)) : 0;
+}
+
 /* A ticket is for where it was given, and whom they trusted there. */
 static int set_place(SSL_CTX *ctx, const struct context_key *key)
 {
 	const struct route *r = key->route;
 	struct {
-		uint64_t ca;
+		uint64_t ca, crl;
 		uint16_t listener, route;
-		uint32_t must;
+		uint16_t must, depth;
 	} place = { .listener = key->listener, .route = r->id };
 
 	if (r->clients) {
-		place.ca = util_hash(r->clients->ca, strlen(r->clients->ca));
+		place.ca = hash_of(r->clients->ca);
+		place.crl = hash_of(r->clients->crl);
+		place.depth = (uint16_t)r->clients->depth;
 		place.must = r->client_certificates->optional ? 1 : 2;
 	}
 	return SSL_CTX_set_session_id_context(ctx, (const unsigned char *)&place,
@@ -266,6 +274,29 @@ static int set_route(SSL_CTX *ctx, const struct route *r)
 	return r->groups && !SSL_CTX_set1_groups_list(ctx, r->groups) ? -EINVAL : 0;
 }
 
+/* Each issuer of a chain has a list, or its client is not trusted (RFC 5280 6.3). */
+static int add_crl(struct tls_worker *t, SSL_CTX *ctx, const char *pem)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	int ok = bio && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
+							    X509_V_FLAG_CRL_CHECK_ALL);
+
+	while (bio && ok) {
+		X509_CRL *x = X509_CRL_new_ex(t->lib, NULL);
+
+		if (!x || !PEM_read_bio_X509_CRL(bio, &x, NULL, NULL)) {
+			X509_CRL_free(x);
+			break;
+		}
+		ok = X509_STORE_add_crl(store, x);
+		X509_CRL_free(x);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return ok ? 0 : -EINVAL;
+}
+
 /* The names of ca are sent, and a client chooses by them what to show (RFC 8446 4.2.4).
  */
 static int ask_clients(struct tls_worker *t, SSL_CTX *ctx, const struct route *r)
@@ -277,6 +308,9 @@ static int ask_clients(struct tls_worker *t, SSL_CTX *ctx, const struct route *r
 	if (!r->client_certificates->optional)
 		must |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	SSL_CTX_set_verify(ctx, must, NULL);
+	SSL_CTX_set_verify_depth(ctx, (int)r->clients->depth);
+	if (r->clients->crl && add_crl(t, ctx, r->clients->crl) < 0)
+		return -EINVAL;
 	return add_ca(t, ctx, r->clients->ca, true);
 }
 
@@ -286,6 +320,8 @@ static int set_up(struct tls_worker *t, SSL_CTX *ctx, const struct context_key *
 
 	if (!err && key->pair.other)
 		err = add_cert(t, ctx, key->pair.other);
+	if (!err)
+		err = staple_set(ctx, &key->pair);
 	if (!err)
 		err = set_place(ctx, key);
 	if (!err)
