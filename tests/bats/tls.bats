@@ -3,6 +3,7 @@
 # TLS that ends at the gate: certificates, sessions, endings, and every byte of it.
 
 load helpers
+source "$BATS_TEST_DIRNAME/tls.bash"
 
 setup() {
 	stage_up
@@ -10,78 +11,6 @@ setup() {
 	load --device front --device back
 }
 teardown() { stage_down; }
-
-SECURE=$BIN/tests/tools/secure
-ECHO=$BIN/tests/tools/echo
-
-# issue NAME KEY-OPTIONS NAMES [DAYS]: NAME.pem (with the issuer's) and NAME.key, of the test's own CA
-issue() {
-	local name=$1 names=$3
-	# shellcheck disable=SC2086 # options are words
-	openssl genpkey $2 -out "$DIR/$name.key" 2>/dev/null
-	openssl req -new -key "$DIR/$name.key" -subj "/CN=$name" -out "$DIR/$name.csr"
-	printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\n' "$names" >"$DIR/$name.ext"
-	openssl x509 -req -in "$DIR/$name.csr" -CA "$DIR/issuer.pem" -CAkey "$DIR/issuer.key" -days "${4:-90}" \
-		-extfile "$DIR/$name.ext" -out "$DIR/$name.leaf" 2>/dev/null
-	cat "$DIR/$name.leaf" "$DIR/issuer.pem" >"$DIR/$name.pem"
-}
-
-make_certificates() {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=root \
-		-keyout "$DIR/root.key" -out "$DIR/root.pem" 2>/dev/null
-	openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out "$DIR/issuer.key"
-	openssl req -new -key "$DIR/issuer.key" -subj /CN=issuer -out "$DIR/issuer.csr"
-	printf 'basicConstraints=critical,CA:TRUE\n' >"$DIR/issuer.ext"
-	openssl x509 -req -in "$DIR/issuer.csr" -CA "$DIR/root.pem" -CAkey "$DIR/root.key" -days 90 \
-		-extfile "$DIR/issuer.ext" -out "$DIR/issuer.pem" 2>/dev/null
-	issue app "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
-	issue rsa "-algorithm rsa -pkeyopt rsa_keygen_bits:2048" "DNS:app.example.org"
-	issue wild "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:*.wild.example.org"
-}
-
-# start_tls [LINE...]: app.example.org and *.wild.example.org end here, other.example.org does not
-start_tls() {
-	start_proxy < <(printf '%s\n' 'listeners:' \
-		'  - name: web' \
-		'    address: "192.0.2.2:8443"' \
-		'    certificates:' \
-		"      - { certificate: $DIR/app.pem, key: $DIR/app.key }" \
-		"      - { certificate: $DIR/rsa.pem, key: $DIR/rsa.key }" \
-		"      - { certificate: $DIR/wild.pem, key: $DIR/wild.key }" \
-		'    routes:' \
-		'      - { name: app, sni: [app.example.org], alpn: [h2, http/1.1, echo], tls: terminate, backends: ["198.51.100.1:3000"] }' \
-		'      - { name: bare, sni: [app.example.org], tls: terminate, backends: ["198.51.100.1:3000"] }' \
-		'      - { name: wild, sni: ["*.wild.example.org", nobody.example.org], tls: terminate, min_version: "1.3", backends: ["198.51.100.1:3000"] }' \
-		'      - { name: pass, sni: [other.example.org], backends: ["198.51.100.1:3001"] }' "$@")
-	start_exporter
-	start_echo
-}
-# start_echo [CERTIFICATE KEY [CA]]: what a client says comes back
-start_echo() {
-	start echo backend "$ECHO" 198.51.100.1:3000 "$@"
-	within 10 listening backend 3000
-}
-# web OPTIONS ROUTE: a configuration of one route, by the certificate of app.example.org
-web() {
-	printf '%s\n' 'listeners:' \
-		'  - name: web' \
-		'    address: "192.0.2.2:8443"' \
-		"    certificates: [{ certificate: $DIR/app.pem, key: $DIR/app.key$1 }]" \
-		'    routes:' \
-		"      - { name: app, $2, backends: [\"198.51.100.1:3000\"] }"
-}
-# clients NAME [OPTION...]: of the name app.example.org
-clients() {
-	local log=$1
-	shift
-	at client "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" "$@" >"$DIR/$log.log" || {
-		tail -n 20 "$DIR/$log.log" "$DIR/proxy.log"
-		return 1
-	}
-}
-told() { jq ".$2" <<<"$(grep '^{' "$DIR/$1.log")"; }
-s_client() { timeout 10 nsenter --net="/proc/$client/ns/net" openssl s_client -connect 192.0.2.2:8443 -CAfile "$DIR/root.pem" "$@" </dev/null 2>&1; }
-page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
 
 @test "versions, keys and names: each client gets the certificate that it asked for" {
 	start_tls
@@ -129,25 +58,25 @@ page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
 
 @test "2,000 connections of every ending: payload = app + handshake + records, to the byte, each way" {
 	start_tls
-	local version
+	local version each=$((${TLS_CONNECTIONS:-2000} / 10 * 5))
 	for version in 1.2 1.3; do
-		clients "all$version" --connections 1000 --parallel 8 --ending all --version "$version" --bytes 60000 --seed 7
+		clients "all$version" --connections $each --parallel 8 --ending all --version "$version" --bytes 60000 --seed 7
 	done
 	within 20 sockets_closed
 	audit_is_clean 5
 	for ending in close half cut reset garbage; do
-		equal 400 $(($(told all1.2 $ending) + $(told all1.3 $ending))) "ended by $ending"
+		equal $((each * 2 / 5)) $(($(told all1.2 $ending) + $(told all1.3 $ending))) "ended by $ending"
 	done
-	equal 2000 "$(page tollgate_tls_connections_total)" connections
-	equal 400 "$(page tollgate_ended_total 'reason="tls_truncated"')" truncated
-	equal 400 "$(page tollgate_ended_total 'reason="tls_error"')" garbage
-	equal 1000 "$(page tollgate_tls_handshakes_total 'version="1.2"')" "handshakes of 1.2"
-	equal 1000 "$(page tollgate_tls_handshakes_total 'version="1.3"')" "handshakes of 1.3"
+	equal $((each * 2)) "$(page tollgate_tls_connections_total)" connections
+	equal $((each * 2 / 5)) "$(page tollgate_ended_total 'reason="tls_truncated"')" truncated
+	equal $((each * 2 / 5)) "$(page tollgate_ended_total 'reason="tls_error"')" garbage
+	equal $each "$(page tollgate_tls_handshakes_total 'version="1.2"')" "handshakes of 1.2"
+	equal $each "$(page tollgate_tls_handshakes_total 'version="1.3"')" "handshakes of 1.3"
 	# of some milliseconds each
-	equal 2000 "$(page tollgate_tls_handshake_seconds_count)" "handshakes that were timed"
+	equal $((each * 2)) "$(page tollgate_tls_handshake_seconds_count)" "handshakes that were timed"
 	local seconds
 	seconds=$(page tollgate_tls_handshake_seconds_sum)
-	[ "$seconds" -gt 0 ] && [ "$seconds" -lt 200 ]
+	[ "$seconds" -gt 0 ] && [ "$seconds" -lt $((each / 5)) ]
 }
 
 @test "what clients measured of application and socket is what the gate has counted" {
@@ -170,7 +99,11 @@ page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }
 	local days=$((($(page tollgate_tls_certificate_expiry_timestamp_seconds) - $(date +%s)) / 86400))
 	[ "$days" = 89 ] || [ "$days" = 90 ]
 	at gate curl -fsS "http://127.0.0.1:9980/records?last=2000" | jq -e 'map(select(.book == "proxy")) | length > 100 and
-		all(.tls_used == "1.3" and .tls_resumed == false and .backend_tls_used == null)'
+		all(.tls_used == "1.3" and .tls_resumed == false and .backend_tls_used == null and
+		.tls_cipher == "TLS_AES_256_GCM_SHA384" and .tls_group == "x25519" and .tls_alpn == null)'
+	equal 600 "$(page tollgate_tls_ciphers_total 'cipher="aes_256_gcm"')" ciphers
+	equal 600 "$(page tollgate_tls_groups_total 'group="x25519"')" groups
+	equal 600 "$(page tollgate_tls_alerts_total 'direction="rx"' 'alert="close_notify"')" "close_notify of clients"
 }
 
 @test "sessions are resumed by tickets: by either worker, after a reload, and not with another route" {
@@ -201,20 +134,20 @@ start_reencrypt() {
 
 @test "re-encrypted to a backend whose certificate is verified: every byte of both legs, sessions reused" {
 	start_reencrypt "send_proxy: none, backend_tls: { ca: $DIR/root.pem }"
-	local version
+	local version each=$((${TLS_CONNECTIONS:-1000} / 10 * 5))
 	for version in 1.2 1.3; do
-		clients "all$version" --connections 500 --parallel 8 --ending all --version "$version" --bytes 60000 --seed 9
+		clients "all$version" --connections $each --parallel 8 --ending all --version "$version" --bytes 60000 --seed 9
 	done
 	within 20 sockets_closed
 	audit_is_clean 5
-	[ "$(grep -c resumed "$DIR/echo.log")" -gt 500 ]
+	[ "$(grep -c resumed "$DIR/echo.log")" -gt $each ]
 	at gate curl -fsS "http://127.0.0.1:9980/records?last=2000" | jq -e 'map(select(.reason == "done")) | length > 100 and
 		all(.backend_tls_used == "1.3" and .tls_used != null)' || {
 		at gate curl -fsS "http://127.0.0.1:9980/records?last=2000" | jq -c 'map(select(.reason == "done" and .backend_tls_used != "1.3")) | .[0]'
 		return 1
 	}
-	equal 1000 "$(page tollgate_tls_connections_total)" "connections of clients"
-	equal 1000 "$(fresh_scrape | metric tollgate_tls_connections_total 'listener="web"' 'leg="upstream"')" "to the backend"
+	equal $((each * 2)) "$(page tollgate_tls_connections_total)" "connections of clients"
+	equal $((each * 2)) "$(fresh_scrape | metric tollgate_tls_connections_total 'listener="web"' 'leg="upstream"')" "to the backend"
 	# what the backend said has gone on, but for what a reset threw away
 	local said gone lost
 	fresh_scrape >"$DIR/page"
@@ -253,6 +186,31 @@ start_reencrypt() {
 	audit_is_clean 5
 }
 
+@test "health checks of type tls: who is not trusted is down, and up again when its certificate is right" {
+	issue other "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:other.example.org"
+	cp "$DIR/app.pem" "$DIR/backend.pem"
+	cp "$DIR/app.key" "$DIR/backend.key"
+	start_reencrypt "health: { type: tls, interval: 200ms, timeout: 5s, rise: 1, fall: 1 }, send_proxy: none,
+		backend_tls: { name: app.example.org, ca: $DIR/root.pem }" backend
+	up() { [ "$(fresh_scrape | metric tollgate_backend_up 'listener="web"')" = "$1" ]; }
+	within 10 eval '[ "$(fresh_scrape | metric tollgate_backend_checks_passed_total)" -ge 3 ]'
+	up 1
+	stop "$echo_pid"
+	start_echo "$DIR/other.pem" "$DIR/other.key"
+	within 10 up 0
+	grep -q "its check failed: hostname mismatch" "$DIR/proxy.log"
+	stop "$echo_pid"
+	start_echo # which speaks no TLS
+	within 10 grep -q "its check failed: [^h]" "$DIR/proxy.log"
+	up 0
+	stop "$echo_pid"
+	start_echo "$DIR/backend.pem" "$DIR/backend.key"
+	within 10 up 1
+	clients one --connections 1
+	within 10 sockets_closed
+	audit_is_clean 5
+}
+
 @test "client certificates: asked for by the route, refused under reasons of their own, and not for long after their issuer is gone" {
 	asks() { web "" "sni: [app.example.org], tls: terminate, client_certificates: $1"; }
 	asks "{ ca: $DIR/trusted.pem }" >"$DIR/asks.yaml"
@@ -283,6 +241,7 @@ start_reencrypt() {
 	grep -q "lifetime hint: 7200 (seconds)" "$DIR/s_client"
 	grep -q "CN = root" "$DIR/s_client" # whom we would trust is said
 	shows tls1_3 me
+	within 5 eval 'at gate curl -fsS "http://127.0.0.1:9980/records?book=proxy" | jq -e "map(select(.tls_client == \"me\")) | length == 2"'
 	! shows tls1_2 stranger || false
 	! shows tls1_3 stranger || false
 	within 5 refused_is client_not_trusted 2
@@ -436,6 +395,138 @@ start_reencrypt() {
 	run -0 tollgate_check
 	[[ $output == *"app.pem: expires in "[23]" days"* && $output == *"others may read this key (mode 644)"* ]]
 	[[ $output == *"nobody.example.org: route 'wild' terminates TLS for it"* ]]
+}
+
+@test "a directory of certificates: of every layout, and what comes into it or is renewed there is served" {
+	mkdir -p "$DIR/all/app.example.org" "$DIR/all/empty"
+	cp "$DIR/app.pem" "$DIR/all/app.example.org/fullchain.pem"
+	cp "$DIR/app.key" "$DIR/all/app.example.org/privkey.pem"
+	cp "$DIR/wild.pem" "$DIR/all/wild.crt"
+	cp "$DIR/wild.key" "$DIR/all/wild.key"
+	echo "not mine" >"$DIR/all/README"
+	web "" "sni: ['*'], tls: terminate" | sed "s#{ certificate: .*}#{ directory: $DIR/all }#" >"$DIR/all.yaml"
+	start_proxy <"$DIR/all.yaml"
+	served() { s_client -servername "$1" | grep -q "CN = $2$"; }
+	served app.example.org app
+	served a.wild.example.org wild
+	# a file with both, and a folder that is filled step by step
+	issue both "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:both.example.org"
+	cat "$DIR/both.pem" "$DIR/both.key" >"$DIR/all/both.pem"
+	within 5 served both.example.org both
+	mkdir "$DIR/all/late"
+	within 5 grep -q "certificates read again" "$DIR/proxy.log"
+	issue late "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:late.example.org"
+	cp "$DIR/late.pem" "$DIR/all/late/fullchain.pem"
+	cp "$DIR/late.key" "$DIR/all/late/privkey.pem"
+	within 5 served late.example.org late
+	# renewed there, in place
+	issue renewed "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+	cp "$DIR/renewed.key" "$DIR/all/app.example.org/privkey.pem"
+	cp "$DIR/renewed.pem" "$DIR/all/app.example.org/fullchain.pem"
+	within 5 served app.example.org renewed
+	rm "$DIR/all/both.pem"
+	within 5 eval '! served both.example.org both'
+	cp "$DIR/app.key" "$DIR/all/wild.key"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"$DIR/all/wild.key: is not the key of $DIR/all/wild.crt"* ]]
+	served a.wild.example.org wild
+	sed -i "s#$DIR/all }#$DIR/none }#" "$DIR/gate.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"$DIR/none: cannot be read: No such file"* ]]
+}
+
+# authority: what the issuer knows of its certificates: of those named it has revoked
+authority() {
+	local name status
+	: >"$DIR/index"
+	for name in app me you; do
+		status=V$'\t'401231000000Z$'\t'
+		[[ " $* " != *" $name "* ]] || status=R$'\t'401231000000Z$'\t'250101000000Z
+		[ ! -e "$DIR/$name.leaf" ] ||
+			printf '%s\t%s\tunknown\t/CN=%s\n' "$status" "$(openssl x509 -noout -serial -in "$DIR/$name.leaf" | cut -d= -f2)" \
+				"$name" >>"$DIR/index"
+	done
+	printf 'unique_subject = no\n' >"$DIR/index.attr"
+	printf '[ca]\ndefault_ca = it\n[it]\ndatabase = %s\ndefault_md = sha256\n' "$DIR/index" >"$DIR/ca.cnf"
+}
+# staple FILE [DAYS]: what it says of app
+staple() {
+	openssl ocsp -issuer "$DIR/issuer.pem" -cert "$DIR/app.leaf" -reqout "$DIR/request" 2>/dev/null
+	openssl ocsp -index "$DIR/index" -CA "$DIR/issuer.pem" -rsigner "$DIR/issuer.pem" -rkey "$DIR/issuer.key" \
+		-reqin "$DIR/request" -respout "$1" -ndays "${2:-7}" >/dev/null 2>&1
+}
+
+@test "an OCSP response that is stapled: sent to who asks, with its certificate only, renewed, and wrong ones named" {
+	authority
+	staple "$DIR/app.ocsp"
+	start_tls
+	sed -i "s#key: $DIR/app.key }#key: $DIR/app.key, staple: $DIR/app.ocsp }#" "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	asks() { s_client -servername app.example.org -status "$@" >"$DIR/asked" && grep -q "$says" "$DIR/asked"; }
+	local says="Cert Status: good"
+	within 10 asks
+	asks -tls1_2
+	says="OCSP response: no response sent"
+	asks -sigalgs rsa_pss_rsae_sha256
+	authority app
+	staple "$DIR/app.ocsp"
+	says="Cert Status: revoked"
+	within 5 asks
+	run -0 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"app.ocsp: says that $DIR/app.pem is revoked"* ]]
+	sed -i "s#$DIR/app.ocsp#$DIR/app.pem#" "$DIR/gate.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"app.pem: is no OCSP response in DER"* ]]
+	sed -i "s#$DIR/app.pem, key: $DIR/app.key, staple: $DIR/app.pem#$DIR/wild.pem, key: $DIR/wild.key, staple: $DIR/app.ocsp#" \
+		"$DIR/gate.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"app.ocsp: says nothing of $DIR/wild.pem"* ]]
+}
+
+@test "client certificates that were revoked, and chains that are too long" {
+	revokes() { # NAME...
+		authority "$@"
+		{
+			openssl ca -gencrl -config "$DIR/ca.cnf" -cert "$DIR/issuer.pem" -keyfile "$DIR/issuer.key" -crldays 7
+			: >"$DIR/index"
+			openssl ca -gencrl -config "$DIR/ca.cnf" -cert "$DIR/root.pem" -keyfile "$DIR/root.key" -crldays 7
+		} >"$DIR/new.crl" 2>"$DIR/crl.log"
+		mv "$DIR/new.crl" "$DIR/crl"
+	}
+	issue me "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:me.example.org"
+	issue you "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:you.example.org"
+	revokes
+	start_proxy < <(web "" "sni: [app.example.org], tls: terminate, client_certificates: { ca: $DIR/root.pem, crl: $DIR/crl }")
+	start_echo
+	shows() { # NAME: it gets to the backend and back
+		at client "$SECURE" load 192.0.2.2:8443 --name app.example.org --ca "$DIR/root.pem" --connections 1 --bytes 100 \
+			--certificate "$DIR/$1.pem" --key "$DIR/$1.key"
+	}
+	shows me
+	shows you
+	revokes me
+	within 10 grep -q "certificates read again" "$DIR/proxy.log"
+	! shows me || false
+	shows you
+	within 5 refused_is client_not_trusted 1
+	grep -q "a client's certificate is not trusted: certificate revoked" "$DIR/proxy.log"
+	# of an issuer that has no list nobody is trusted
+	sed -n '/BEGIN/,/END/p;/END/q' "$DIR/crl" >"$DIR/half"
+	mv "$DIR/half" "$DIR/crl"
+	within 10 eval '[ "$(grep -c "certificates read again" "$DIR/proxy.log")" = 2 ]'
+	! shows you || false
+	within 5 refused_is client_not_trusted 2
+	sed -i "s#crl: $DIR/crl#depth: 0#" "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "configuration.*read again" "$DIR/proxy.log"
+	! shows you || false
+	within 5 refused_is client_not_trusted 3
+	sed -i "s#depth: 0#depth: 1#" "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 shows you
+	sed -i "s#depth: 1#crl: $DIR/app.key#" "$DIR/gate.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"client_certificates: $DIR/app.key: no list of revoked certificates is in it"* ]]
 }
 
 @test "handshakes that break off or take too long have reasons of their own, and leave nothing" {

@@ -43,7 +43,7 @@ static const char *const ending_names[ENDINGS] = { "close", "half", "cut", "rese
 
 static struct {
 	struct addr to;
-	const char *name, *ca, *alpn, *mark;
+	const char *name, *ca, *alpn, *mark, *certificate, *key;
 	unsigned connections, parallel, bytes, exchanges;
 	uint64_t seed;
 	int version;
@@ -247,6 +247,12 @@ static SSL_CTX *make_context(void)
 	unsigned char alpn[64];
 
 	if (!ctx || SSL_CTX_load_verify_locations(ctx, opt.ca, NULL) != 1) {
+		ERR_print_errors_fp(stderr);
+		exit(2);
+	}
+	if (opt.certificate &&
+	    (SSL_CTX_use_certificate_chain_file(ctx, opt.certificate) != 1 ||
+	     SSL_CTX_use_PrivateKey_file(ctx, opt.key, SSL_FILETYPE_PEM) != 1)) {
 		ERR_print_errors_fp(stderr);
 		exit(2);
 	}
@@ -468,7 +474,7 @@ static int usage(void)
 		"usage: secure load ADDR:PORT --name NAME --ca FILE [--connections N]\n"
 		"            [--parallel P] [--bytes MAX] [--seed S] [--version 1.2|1.3]\n"
 		"            [--ending close|half|cut|reset|garbage|all] [--resume]\n"
-		"            [--alpn PROTOCOL]\n"
+		"            [--alpn PROTOCOL] [--certificate FILE --key FILE]\n"
 		"       secure keep ADDR:PORT --name NAME --ca FILE --exchanges E\n"
 		"            [--connections N] [--bytes B] [--mark FILE]\n"
 		"       secure hold ADDR:PORT --name NAME --ca FILE [--connections N]\n"
@@ -534,6 +540,12 @@ static bool set_option(int c, char *arg)
 	case 'a':
 		opt.alpn = arg;
 		return true;
+	case 'C':
+		opt.certificate = arg;
+		return true;
+	case 'k':
+		opt.key = arg;
+		return true;
 	default:
 		return false;
 	}
@@ -554,6 +566,8 @@ int main(int argc, char **argv)
 		{ "exchanges", 1, NULL, 'x' },
 		{ "resume", 0, NULL, 'r' },
 		{ "alpn", 1, NULL, 'a' },
+		{ "certificate", 1, NULL, 'C' },
+		{ "key", 1, NULL, 'k' },
 		{ 0 },
 	};
 	int c;
