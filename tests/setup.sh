@@ -49,6 +49,8 @@ check=(
 	netcat-openbsd:/usr/bin/nc.openbsd
 	ethtool:/usr/sbin/ethtool
 	dnsmasq-base:/usr/sbin/dnsmasq
+	gnutls-bin:/usr/bin/gnutls-cli
+	libnss3-tools:/usr/bin/tstclnt
 )
 # shellcheck disable=SC2034
 kernels=(
@@ -58,8 +60,15 @@ kernels=(
 	kmod:/usr/sbin/depmod
 	xz-utils:/usr/bin/xz
 )
-# taken apart below build/ instead of installed: its package would start a service
-unpacked=(prometheus:usr/bin/prometheus)
+# taken apart below build/ instead of installed: their packages would start a service
+unpacked=(
+	prometheus:usr/bin/prometheus
+	nginx:usr/sbin/nginx
+	haproxy:usr/sbin/haproxy
+	liblua5.3-0:usr/lib/x86_64-linux-gnu/liblua5.3.so.0
+	libopentracing-c-wrapper0:usr/lib/x86_64-linux-gnu/libopentracing-c-wrapper.so.0
+	libopentracing1:usr/lib/x86_64-linux-gnu/libopentracing.so.1
+)
 
 cd "$(dirname "$0")/.."
 
@@ -99,7 +108,7 @@ case " $* " in
 *" check "*)
 	for entry in "${unpacked[@]}"; do
 		name=${entry%%:*}
-		[ -x "build/tools/${entry#*:}" ] && continue
+		[ -e "build/tools/${entry#*:}" ] && continue
 		apt_update
 		echo "setup: unpacking $name below build/tools"
 		mkdir -p build/tools
