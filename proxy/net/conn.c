@@ -329,6 +329,7 @@ void conn_settle(void *arg)
 
 	while (w->pool.queued)
 		settle_all(w);
+	w->handshakes = 0;
 }
 
 /* --- its end --- */

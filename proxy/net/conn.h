@@ -170,7 +170,8 @@ int conn_flush(struct conn *c);
  */
 int conn_send_now(struct conn *c);
 
-/* For ev_loop_settle(): all of a worker's outbox.  arg: the worker. */
+/* For ev_loop_settle(): all of a worker's outbox; what it may do in a turn begins anew.
+ * arg: the worker. */
 void conn_settle(void *arg);
 
 /* Bytes that were taken and are not in the socket. */

@@ -43,11 +43,21 @@ static void tell_distrusted(const struct session *s, enum tg_end reason)
 			    s->listener->name, s->dial.route->name, word);
 }
 
+/*
+ * A step may sign, which takes as long as many reads and writes of others: a few in a
+ * turn, and the rest when those have had theirs.
+ */
+#define TURN_MAX 4
+
 struct outcome handshake_event(struct session *s)
 {
 	enum tg_end why = TG_END_TLS_HANDSHAKE;
-	int err = stream_handshake(&s->tunnel.down, &why);
+	int err;
 
+	if (session_worker(s)->handshakes >= TURN_MAX)
+		return outcome_again();
+	session_worker(s)->handshakes++;
+	err = stream_handshake(&s->tunnel.down, &why);
 	if (err == -EAGAIN)
 		return outcome_wait();
 	if (err) {
@@ -80,7 +90,6 @@ struct outcome handshake_begin(struct session *s)
 		return outcome_over(TG_END_RESOURCES, true);
 	o->taken = true;
 	out = handshake_event(s);
-	return out.step == STEP_WAIT
-		       ? outcome_until(out, s->config->timeouts.handshake_ms)
-		       : out;
+	return !outcome_ends(out) ? outcome_until(out, s->config->timeouts.handshake_ms)
+				  : out;
 }

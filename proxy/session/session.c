@@ -229,8 +229,12 @@ static void on_task(struct ev_task *task)
 {
 	struct session *s = container_of(task, struct session, tunnel.task);
 
-	if (s->state == ST_RELAY && !s->moving)
+	if (s->moving)
+		return; /* if it stays it is looked at again */
+	if (s->state == ST_RELAY)
 		session_run(s, opening_pump(s));
+	else if (s->state == ST_HANDSHAKE)
+		session_run(s, handshake_event(s));
 }
 
 /* Not back to the end of the queue if it was for nothing. */
