@@ -14,6 +14,7 @@
 #define CONFIG_LISTENERS_MAX	64
 #define CONFIG_CERTIFICATES_MAX 4096 /* of a listener */
 #define CONFIG_DEPTH		10   /* of a chain */
+#define CONFIG_TICKET_KEYS_MAX	3
 #define CONFIG_NAME_MAX		48
 #define CONFIG_BACKENDS_MAX	64
 #define CONFIG_BACKEND_NAME	264
@@ -205,7 +206,8 @@ struct certificate {
 	bool is_default;
 };
 
-struct certs; /* tls/certs.h */
+struct certs;	   /* tls/certs.h */
+struct ticket_key; /* tls/tickets.h */
 
 struct listener {
 	char *name;
@@ -266,10 +268,13 @@ struct config {
 	struct limits limits; /* of the whole process */
 	struct timeouts timeouts;
 	struct dns *dns;
+	char **ticket_keys; /* files of 80 bytes, that a fleet shares */
+	unsigned ticket_keys_count;
 	struct listener *listeners;
 	unsigned listeners_count;
 	struct config_release releases[CONFIG_RELEASES_MAX];
 	unsigned releases_n;
+	struct ticket_key *tickets; /* of tls/, ticket_keys_count of them; or NULL */
 	uint64_t files_mark; /* what the files of certificates were (tls/cert_files.h) */
 	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
 	unsigned refs;	/* atomic */

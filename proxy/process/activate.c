@@ -17,6 +17,7 @@
 #include "process/listen.h"
 #include "process/orders.h"
 #include "tls/certs.h"
+#include "tls/tickets.h"
 
 #define NAMES_MS     2000
 #define FDS_RESERVED 64
@@ -198,6 +199,7 @@ int daemon_activate(struct daemon *d, struct config *c)
 	remember_sockets(d, c, fds);
 	listener_forget_others(&d->proxy, c);
 	listener_in_force(&d->proxy, c);
+	tickets_use(c->tickets, c->tickets ? c->ticket_keys_count : 0);
 	config_put(d->config);
 	d->config = config_get(c);
 	return 0;

@@ -74,7 +74,7 @@ struct outcome handshake_begin(struct session *s)
 	struct hello hello;
 	struct stream_options options = { .certs = s->listener->certs,
 					  .route = s->dial.route,
-					  .listener = s->listener->id,
+					  .listener = s->listener->name,
 					  .hellos = s->listener->hellos,
 					  .name = hello.sni,
 					  .head = o->head + o->sent,

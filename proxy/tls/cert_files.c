@@ -216,7 +216,8 @@ int cert_files_each(const struct config *c, int (*fn)(void *arg, const char *pat
 		    void *arg)
 {
 	const struct visit v = { .fn = fn, .arg = arg };
-	int ret = 0;
+	int ret =
+		visit_all(&v, (const char *const *)c->ticket_keys, c->ticket_keys_count);
 
 	for (unsigned i = 0; i < c->listeners_count && !ret; i++) {
 		const struct listener *l = &c->listeners[i];

@@ -10,6 +10,7 @@
 #include "tls/cert.h"
 #include "tls/cert_files.h"
 #include "tls/certs.h"
+#include "tls/tickets.h"
 #include "tls/trust.h"
 
 static void certs_free(struct certs *s)
@@ -163,12 +164,14 @@ static int load_route(struct config *c, const struct listener *ls, struct route 
 
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 {
+	struct loading whole = { .config = c, .why = why };
 	int err = 0;
 
 	why[0] = '\0';
 	c->files_mark = 0;
 	(void)cert_files_each(c, add_mark, &c->files_mark); /* before they are read */
 	config_on_release(c, release, NULL);
+	err = tickets_load(&whole, c);
 	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
 		if (c->listeners[i].certificates_count)
 			err = load_listener(c, &c->listeners[i], why);

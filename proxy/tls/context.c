@@ -238,28 +238,32 @@ static int add_ca(struct tls_worker *t, SSL_CTX *ctx, const char *pem, bool name
 	return ok ? 0 : -EINVAL;
 }
 
-static uint64_t hash_of(const char *pem)
+static uint64_t hash_of(const char *text)
 {
-	return pem ? util_hash(pem, strlen(pem)) : 0;
+	return text ? util_hash(text, strlen(text)) : 0;
 }
 
-/* A ticket is for where it was given, and whom they trusted there. */
+/*
+ * A ticket is for where it was given, and whom they trusted there: by their names, as all
+ * of a fleet call them.
+ */
 static int set_place(SSL_CTX *ctx, const struct context_key *key)
 {
 	const struct route *r = key->route;
-	struct {
-		uint64_t ca, crl;
-		uint16_t listener, route;
-		uint16_t must, depth;
-	} place = { .listener = key->listener, .route = r->id };
+	const struct {
+		uint64_t ca, crl, depth, must;
+	} trust = {
+		.ca = r->clients ? hash_of(r->clients->ca) : 0,
+		.crl = r->clients ? hash_of(r->clients->crl) : 0,
+		.depth = r->clients ? r->clients->depth : 0,
+		.must = !r->clients			   ? 0
+			: r->client_certificates->optional ? 1
+							   : 2,
+	};
+	const uint64_t place[] = { hash_of(key->listener), hash_of(r->name),
+				   util_hash(&trust, sizeof(trust)) };
 
-	if (r->clients) {
-		place.ca = hash_of(r->clients->ca);
-		place.crl = hash_of(r->clients->crl);
-		place.depth = (uint16_t)r->clients->depth;
-		place.must = r->client_certificates->optional ? 1 : 2;
-	}
-	return SSL_CTX_set_session_id_context(ctx, (const unsigned char *)&place,
+	return SSL_CTX_set_session_id_context(ctx, (const unsigned char *)place,
 					      sizeof(place))
 		       ? 0
 		       : -EINVAL;

@@ -42,7 +42,7 @@ struct context_key {
 	uint64_t generation; /* of certs: the memory below may be another's by now */
 	struct cert_pair pair;
 	const struct route *route;
-	uint16_t listener; /* of which the generation is one's */
+	const char *listener; /* its name, while it is asked for */
 };
 
 /*

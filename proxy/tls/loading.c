@@ -21,7 +21,10 @@ int loading_wrong(const struct loading *l, const char *file, const char *fmt, ..
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (l->route)
+	if (!l->listener)
+		(void)snprintf(l->why, CONFIG_ERROR_MAX, "%s: %.200s: %s", l->what, file,
+			       text);
+	else if (l->route)
 		(void)snprintf(l->why, CONFIG_ERROR_MAX,
 			       "listener '%s', route '%s', %s: %.200s: %s",
 			       l->listener->name, l->route->name, l->what, file, text);
@@ -59,7 +62,9 @@ void loading_warn(const struct loading *l, const char *file, const char *fmt, ..
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (l->route)
+	if (!l->listener)
+		n = snprintf(line, sizeof(line), "%s: %.300s: %s\n", l->what, file, text);
+	else if (l->route)
 		n = snprintf(line, sizeof(line),
 			     "listener '%s', route '%s': %.300s: %s\n", l->listener->name,
 			     l->route->name, file, text);

@@ -12,10 +12,10 @@
 /* Who is loading, for messages. */
 struct loading {
 	struct config *config;
-	const struct listener *listener;
-	const struct route *route; /* NULL: of the listener's own */
-	const char *what;	   /* of the route: the key in the configuration */
-	unsigned index;		   /* of its certificates */
+	const struct listener *listener; /* NULL: of the whole, `what` says which */
+	const struct route *route;	 /* NULL: of the listener's own */
+	const char *what;		 /* of the route: the key in the configuration */
+	unsigned index;			 /* of its certificates */
 	char *why;
 };
 

@@ -21,7 +21,7 @@
 struct stream_options {
 	const struct certs *certs;
 	const struct route *route;
-	uint16_t listener;
+	const char *listener;	   /* its name */
 	struct hello_book *hellos; /* of the listener */
 	const char *name;	   /* the server name, lower case; "": none */
 	const uint8_t *head;	   /* n bytes that were read of the conn before; copied */

@@ -125,6 +125,35 @@ teardown() { stage_down; }
 	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 -alpn h2 | grep -q "^New"
 }
 
+@test "ticket keys of a fleet: another gate resumes the session, and the key before still opens its own" {
+	openssl rand 80 >"$DIR/first"
+	openssl rand 80 >"$DIR/second"
+	chmod 600 "$DIR/first" "$DIR/second"
+	start_tls "ticket_keys: [$DIR/first]"
+	s_client -servername app.example.org -sess_out "$DIR/session" -tls1_2 | grep -q "^New"
+	# another gate, which was never told of it, but for the file; after a rotation
+	stop "$proxy_pid"
+	sed -i "s#ticket_keys: .*#ticket_keys: [$DIR/second, $DIR/first]#" "$DIR/gate.yaml"
+	cp "$DIR/gate.yaml" "$DIR/other.yaml"
+	start_proxy <"$DIR/other.yaml"
+	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 -msg >"$DIR/out"
+	grep -q "^Reused" "$DIR/out"
+	grep -q "<<<.*NewSessionTicket" "$DIR/out" # by the key that is the first now
+	s_client -servername app.example.org -sess_out "$DIR/newer" -tls1_2 | grep -q "^New"
+	sed -i "s#ticket_keys: .*#ticket_keys: [$DIR/second]#" "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "read again" "$DIR/proxy.log"
+	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^New"
+	s_client -servername app.example.org -sess_in "$DIR/newer" -tls1_2 | grep -q "^Reused"
+	# replaced in its place
+	openssl rand 80 >"$DIR/second"
+	within 5 grep -q "certificates read again" "$DIR/proxy.log"
+	s_client -servername app.example.org -sess_in "$DIR/newer" -tls1_2 | grep -q "^New"
+	echo short >"$DIR/second"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"ticket_keys: $DIR/second: has 6 bytes, not 80"* ]]
+}
+
 # start_reencrypt BACKEND-TLS [CERTIFICATE [CA]]: to an echo that has a certificate of the test
 start_reencrypt() {
 	start_proxy < <(web "" "sni: [app.example.org], tls: reencrypt, $1")

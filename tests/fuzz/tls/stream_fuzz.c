@@ -167,7 +167,7 @@ static int open_client(struct conn *c, SSL *client, BIO *sent)
 {
 	struct stream_options o = { .certs = config->listeners[0].certs,
 				    .route = &config->listeners[0].routes[0],
-				    .listener = 1,
+				    .listener = "web",
 				    .name = "a.example.org" };
 	uint8_t head[4096];
 	int got;

@@ -47,7 +47,7 @@ static int begin(const char *name, int version)
 	static uint8_t head[CONFIG_ERROR_MAX * 8];
 	struct stream_options o = { .certs = c->listeners[0].certs,
 				    .route = &c->listeners[0].routes[0],
-				    .listener = 1,
+				    .listener = "web",
 				    .name = name,
 				    .head = head };
 	int fds[2];

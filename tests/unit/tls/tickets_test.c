@@ -46,6 +46,29 @@ static void a_successor_opens_what_was_closed_before(void)
 	CHECK(old);
 }
 
+static void keys_of_files_go_before_our_own(void)
+{
+	const struct ticket_key files[2] = { { .name = "one" }, { .name = "two" } };
+	struct ticket_key own, found;
+	bool old = true;
+
+	tickets_clear();
+	CHECK_INT(0, tickets_current(&own));
+	tickets_use(files, 2);
+	CHECK_INT(0, tickets_current(&found));
+	CHECK(memcmp(&found, &files[0], sizeof(found)) == 0);
+	CHECK(tickets_find(files[0].name, &found, &old));
+	CHECK(!old);
+	CHECK(tickets_find(files[1].name, &found, &old));
+	CHECK(old);
+	CHECK(tickets_find(own.name, &found, &old)); /* given before */
+	CHECK(old);
+	tickets_use(NULL, 0);
+	CHECK_INT(0, tickets_current(&found));
+	CHECK(memcmp(&found, &own, sizeof(found)) == 0);
+	CHECK(!tickets_find(files[0].name, &found, &old));
+}
+
 static void a_name_of_nobody_opens_nothing(void)
 {
 	struct ticket_key key;
@@ -61,6 +84,7 @@ int main(void)
 {
 	RUN(a_key_opens_what_it_closed_for_two_lives);
 	RUN(a_successor_opens_what_was_closed_before);
+	RUN(keys_of_files_go_before_our_own);
 	RUN(a_name_of_nobody_opens_nothing);
 	DONE();
 }
