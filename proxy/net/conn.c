@@ -321,14 +321,25 @@ static void settle_all(struct worker *w)
 		tell(told[i].c, told[i].events);
 }
 
-/* What they put there when they are told is of this turn, too: nobody would look again.
+static void nothing(struct ev_task *task)
+{
+	(void)task;
+}
+
+/*
+ * What they put there when they are told is of the next turn, which comes at once: two
+ * that always have something for each other do not keep the others waiting.
  */
 void conn_settle(void *arg)
 {
 	struct worker *w = arg;
 
-	while (w->pool.queued)
+	if (w->pool.queued)
 		settle_all(w);
+	if (w->pool.queued) {
+		w->soon.fn = nothing;
+		ev_task_add(w->loop, &w->soon);
+	}
 	w->handshakes = 0;
 }
 

@@ -24,6 +24,9 @@
  */
 #define MESSAGES_MAX 32
 
+/* Of a client that does not read: OpenSSL's own answers stop here, and it waits. */
+#define OWN_MAX (8 * POOL_BUFFER_BYTES)
+
 /* From here on a record leaves by a call of its own. */
 #define GATHER_LARGE 4096
 
@@ -43,6 +46,7 @@ struct stream {
 	bool ended;		/* close_notify was sent */
 	bool shaken;		/* the handshake is done */
 	bool broken;		/* OpenSSL reads no further */
+	bool refused;		/* it could not give what it may have told of */
 	unsigned idle_messages; /* of the other since it said anything (MESSAGES_MAX) */
 };
 
@@ -145,13 +149,27 @@ static void give_gathered(struct stream *s)
 	}
 }
 
+/*
+ * What OpenSSL says by itself goes behind what there is: while it goes through its states
+ * it has a buffer before us, throws away what that could not give, and has told of it.
+ */
+static ssize_t give_own(struct stream *s, const char *buf, size_t n)
+{
+	(void)conn_send_now(s->conn);
+	if (conn_held(s->conn) > OWN_MAX) {
+		s->refused = true;
+		return -EAGAIN;
+	}
+	return give(s, buf, n) ? (ssize_t)n : -s->err;
+}
+
 static int bio_write(BIO *b, const char *buf, int n)
 {
 	struct stream *s = BIO_get_data(b);
 	ssize_t taken;
 
 	BIO_clear_retry_flags(b);
-	taken = s->gathers ? gather(s, buf, n) : conn_raw_write(s->conn, buf, (size_t)n);
+	taken = s->gathers ? gather(s, buf, n) : give_own(s, buf, (size_t)n);
 	if (taken == -EAGAIN)
 		BIO_set_retry_write(b);
 	else if (taken < 0 && !s->err)
@@ -221,8 +239,7 @@ static void tell_book(struct stream *s)
 	const struct record_end e = { .unread = s->head_n - s->head_at,
 				      .pending = (size_t)SSL_pending(s->ssl),
 				      .may_hold = s->broken || SSL_has_pending(s->ssl),
-				      .may_owe =
-					      s->err || SSL_want(s->ssl) == SSL_WRITING,
+				      .may_owe = s->err || s->refused,
 				      .failed = s->err != 0 };
 
 	record_book_close(&s->records, s->conn, &e);

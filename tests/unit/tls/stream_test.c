@@ -200,6 +200,31 @@ static void an_answer_that_must_wait_does_not_stop_the_stream(void)
 	CHECK_INT(6, slot.app_tx_bytes);
 }
 
+/* The same where OpenSSL refuses (no_renegotiation), and has a buffer of its own before
+ * us. */
+static void an_alert_that_must_wait_is_not_lost(void)
+{
+	char buf[64];
+	enum tg_end why;
+
+	CHECK_INT(0, begin("a.example.org", TLS1_2_VERSION));
+	CHECK_INT(0, shake_hands(&why));
+	CHECK_INT(3, conn_write(&conn, "abc", 3));
+	CHECK(conn.queued != 0);
+	CHECK_INT(1, SSL_renegotiate(client));
+	(void)SSL_do_handshake(client);
+	flush_client();
+	ready(&conn, POLLIN);
+	CHECK_INT(-EAGAIN, conn_read(&conn, buf, sizeof(buf)));
+	conn_settle(&net_worker);
+	CHECK_INT(3, conn_write(&conn, "def", 3));
+	conn_settle(&net_worker);
+	end();
+	check_sums();
+	CHECK_INT(6, slot.app_tx_bytes);
+	CHECK(slot.tls_tx_record_bytes > 2 * 29 + 5);
+}
+
 /* Each makes OpenSSL derive keys, for ten bytes of the client's. */
 static void key_updates_without_end_are_an_error(void)
 {
@@ -390,6 +415,7 @@ int main(void)
 	c = make_config();
 	RUN(bytes_go_through_it_and_each_is_in_its_column);
 	RUN(an_answer_that_must_wait_does_not_stop_the_stream);
+	RUN(an_alert_that_must_wait_is_not_lost);
 	RUN(key_updates_without_end_are_an_error);
 	RUN(a_name_that_nobody_has_has_no_layer);
 	RUN(an_end_without_close_notify_is_a_truncation);
