@@ -154,7 +154,10 @@ static bool probe_say(struct probe *p)
 	       send(p->fd, buf, (size_t)(n + m), MSG_NOSIGNAL | MSG_DONTWAIT) == n + m;
 }
 
-/* As dial.c does it for a client, who may have named it; here the check does. */
+/*
+ * As dial.c does it for a client, who may have named it; here the check does, or nobody,
+ * and then any name is fine.
+ */
 static int probe_tls(struct probe *p)
 {
 	const struct route *r = p->ward->route;
@@ -169,7 +172,8 @@ static int probe_tls(struct probe *p)
 		(void)snprintf(name, sizeof(name), "%s", r->health->name);
 	t.sni = b && b->sni ? b->sni : name;
 	t.name = b && b->name ? b->name : t.sni;
-	t.addr = p->ward->backend->path ? NULL : &p->addr;
+	if (err)
+		context_close(w);
 	return err ? err : tls_probe_new(w, &t, p->fd, &p->tls);
 }
 
@@ -177,12 +181,16 @@ static int probe_tls(struct probe *p)
 static void probe_step(struct probe *p)
 {
 	const struct ward *w = p->ward;
-	const char *why = "no memory, or no name to verify it by";
+	const char *why = "";
 	bool writes = false;
 	int err = p->tls ? 0 : probe_tls(p);
 
-	if (!err)
-		err = tls_probe_step(p->tls, &writes, &why);
+	if (err) {
+		probe_close(p);
+		probe_not_made(p, err);
+		return;
+	}
+	err = tls_probe_step(p->tls, &writes, &why);
 	if (err == -EAGAIN) {
 		(void)ev_io_mod(w->keeper->loop, &p->io, writes ? EPOLLOUT : EPOLLIN);
 		return;

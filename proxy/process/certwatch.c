@@ -23,20 +23,52 @@ struct certwatch {
 	int fd;	   /* inotify; -1: without it */
 	void (*fn)(void *arg);
 	void *arg;
-	char **files;
-	unsigned n;
-	uint64_t read;	/* the mark of what the configuration has */
-	uint64_t seen;	/* that of the last look */
-	uint64_t tried; /* what fn was last called for */
+	struct config *config; /* a reference: whose files; NULL: none yet */
+	uint64_t read;	       /* the mark of what the configuration has */
+	uint64_t seen;	       /* that of the last look */
+	uint64_t tried;	       /* what fn was last called for */
 };
 
-static uint64_t mark_now(const struct certwatch *w)
+/* A folder that is watched already stays so (inotify_add_watch(2)). */
+static int watch_folder(void *arg, const char *path)
 {
-	uint64_t mark = 0;
+	const struct certwatch *w = arg;
+	char *folder = strdup(path);
+	int err = 0;
 
+	if (!folder)
+		return -ENOMEM;
+	if (inotify_add_watch(w->fd, dirname(folder), EVENTS) < 0)
+		err = -errno;
+	free(folder);
+	return err;
+}
+
+struct watching {
+	struct certwatch *w;
+	unsigned n;
+	int err; /* the first; the others are watched all the same */
+};
+
+static int watch_each(void *arg, const char *path)
+{
+	struct watching *a = arg;
+	int err = a->w->fd < 0 ? 0 : watch_folder(a->w, path);
+
+	a->n++;
+	a->err = a->err ? a->err : err;
+	return 0;
+}
+
+/* Folders that have come are watched from now on. */
+static uint64_t look(struct certwatch *w, struct watching *ret)
+{
+	uint64_t mark;
+
+	*ret = (struct watching){ .w = w };
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* folders of keys are root's */
-	for (unsigned i = 0; i < w->n; i++)
-		mark = cert_files_mark(mark, w->files[i]);
+	(void)cert_files_each(w->config, watch_each, ret);
+	mark = cert_files_mark(w->config);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	return mark;
 }
@@ -65,7 +97,8 @@ static void on_events(struct ev_io *io, uint32_t events)
 static void on_look(struct ev_timer *timer)
 {
 	struct certwatch *w = container_of(timer, struct certwatch, look);
-	uint64_t now = mark_now(w);
+	struct watching watching;
+	uint64_t now = look(w, &watching);
 	bool stays = now == w->seen, soon = w->soon;
 
 	w->seen = now;
@@ -96,11 +129,8 @@ int certwatch_new(struct ev_loop *loop, int64_t look_ms, void (*fn)(void *arg), 
 
 static void forget(struct certwatch *w)
 {
-	for (unsigned i = 0; i < w->n; i++)
-		free(w->files[i]);
-	free(w->files);
-	w->files = NULL;
-	w->n = 0;
+	config_put(w->config);
+	w->config = NULL;
 	ev_timer_del(w->loop, &w->look);
 	ev_io_del(w->loop, &w->io);
 	if (w->fd >= 0)
@@ -116,61 +146,23 @@ void certwatch_free(struct certwatch *w)
 	free(w);
 }
 
-/* A folder that is watched already stays so (inotify_add_watch(2)). */
-static int watch_folder(const struct certwatch *w, const char *path)
-{
-	char *folder = strdup(path);
-	int err = 0;
-
-	if (!folder)
-		return -ENOMEM;
-	if (inotify_add_watch(w->fd, dirname(folder), EVENTS) < 0)
-		err = -errno;
-	free(folder);
-	return err;
-}
-
-struct adding {
-	struct certwatch *w;
-	int err; /* the first; the others are watched all the same */
-};
-
-static int add(void *arg, const char *path)
-{
-	struct adding *a = arg;
-	char **more = reallocarray(a->w->files, a->w->n + 1, sizeof(*more));
-	int err = -ENOMEM;
-
-	if (more) {
-		a->w->files = more;
-		more[a->w->n] = strdup(path);
-	}
-	if (more && more[a->w->n]) {
-		a->w->n++;
-		err = a->w->fd < 0 ? 0 : watch_folder(a->w, path);
-	}
-	a->err = a->err ? a->err : err;
-	return 0;
-}
-
-static int watch_folders(struct certwatch *w)
+static int open_watch(struct certwatch *w)
 {
 	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	return w->fd < 0 ? -errno : ev_io_add(w->loop, &w->io, w->fd, EPOLLIN);
 }
 
-int certwatch_set(struct certwatch *w, const struct config *c)
+int certwatch_set(struct certwatch *w, struct config *c)
 {
-	struct adding adding = { .w = w };
+	struct watching watching;
+	int err;
 
 	forget(w);
-	adding.err = watch_folders(w);
-	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
-	(void)cert_files_each(c, add, &adding);
-	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	err = open_watch(w);
+	w->config = config_get(c);
 	w->read = w->tried = c->files_mark;
-	w->seen = mark_now(w);
-	if (w->n)
+	w->seen = look(w, &watching);
+	if (watching.n)
 		look_in(w, w->seen != w->read);
-	return adding.err;
+	return err ? err : watching.err;
 }

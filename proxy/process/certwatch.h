@@ -26,6 +26,6 @@ void certwatch_free(struct certwatch *w); /* NULL is fine */
  * Those of this configuration, and no others; fn is called, too, if they have changed
  * since it was read.  0 or a negative errno: some are only looked at.
  */
-int certwatch_set(struct certwatch *w, const struct config *c);
+int certwatch_set(struct certwatch *w, struct config *c);
 
 #endif

@@ -164,19 +164,50 @@ static int read_chain(const struct loading *l, struct cert *c, const char *key_f
 	return err;
 }
 
-/* Is it about this certificate?  By the number that its issuer gave it. */
-static OCSP_SINGLERESP *find_single(OCSP_BASICRESP *basic, X509 *leaf)
+/*
+ * Is it about this certificate?  By the number that its issuer gave it, and by the
+ * issuer, which is not in the file if it is nobody's business (NULL).
+ */
+static bool is_about(OCSP_SINGLERESP *single, X509 *leaf, X509 *issuer)
+{
+	OCSP_CERTID *id = (OCSP_CERTID *)OCSP_SINGLERESP_get0_id(single), *ours;
+	ASN1_INTEGER *serial = NULL;
+	ASN1_OBJECT *digest = NULL;
+	bool is;
+
+	if (!OCSP_id_get0_info(NULL, &digest, NULL, &serial, id) ||
+	    ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(leaf)) != 0)
+		return false;
+	if (!issuer)
+		return true;
+	ours = OCSP_cert_to_id(EVP_get_digestbyobj(digest), leaf, issuer);
+	is = ours && OCSP_id_cmp(ours, id) == 0;
+	OCSP_CERTID_free(ours);
+	return is;
+}
+
+static OCSP_SINGLERESP *find_single(OCSP_BASICRESP *basic, X509 *leaf, X509 *issuer)
 {
 	for (int i = 0; i < OCSP_resp_count(basic); i++) {
 		OCSP_SINGLERESP *single = OCSP_resp_get0(basic, i);
-		OCSP_CERTID *id = (OCSP_CERTID *)OCSP_SINGLERESP_get0_id(single);
-		ASN1_INTEGER *serial = NULL;
 
-		if (OCSP_id_get0_info(NULL, NULL, NULL, &serial, id) &&
-		    ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(leaf)) == 0)
+		if (is_about(single, leaf, issuer))
 			return single;
 	}
 	return NULL;
+}
+
+/* By the issuer, or who is in the response; whether that one may is the client's to see.
+ */
+static bool is_signed(OCSP_BASICRESP *basic, X509 *issuer)
+{
+	STACK_OF(X509) *certs = sk_X509_new_null();
+	bool is = certs && (!issuer || sk_X509_push(certs, issuer)) &&
+		  OCSP_basic_verify(basic, certs, NULL, OCSP_NOVERIFY) > 0;
+
+	sk_X509_free(certs);
+	ERR_clear_error();
+	return is;
 }
 
 static int check_single(const struct loading *l, const char *file, struct cert *c,
@@ -198,7 +229,7 @@ static int check_single(const struct loading *l, const char *file, struct cert *
 }
 
 static int check_staple(const struct loading *l, const char *file, struct cert *c,
-			X509 *leaf)
+			X509 *leaf, X509 *issuer)
 {
 	const unsigned char *data = c->staple;
 	OCSP_RESPONSE *r = d2i_OCSP_RESPONSE(NULL, &data, (long)c->staple_n);
@@ -213,7 +244,9 @@ static int check_staple(const struct loading *l, const char *file, struct cert *
 	else if (!(basic = OCSP_response_get1_basic(r)))
 		err = loading_wrong(l, file, "is no basic OCSP response");
 	else
-		err = check_single(l, file, c, find_single(basic, leaf));
+		err = check_single(l, file, c, find_single(basic, leaf, issuer));
+	if (!err && issuer && !is_signed(basic, issuer))
+		err = loading_wrong(l, file, "its signature does not hold");
 	OCSP_BASICRESP_free(basic);
 	OCSP_RESPONSE_free(r);
 	return err;
@@ -223,14 +256,17 @@ static int read_staple(const struct loading *l, const char *file, struct cert *c
 {
 	BIO *bio = BIO_new_mem_buf(c->chain, -1);
 	X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	X509 *issuer = leaf ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
 	char *data = NULL;
 	int err = leaf ? loading_read(l, file, &data, &c->staple_n) : -ENOMEM;
 
 	c->staple = (uint8_t *)data;
 	if (!err)
-		err = check_staple(l, file, c, leaf);
+		err = check_staple(l, file, c, leaf, issuer);
 	BIO_free(bio);
 	X509_free(leaf);
+	X509_free(issuer);
+	ERR_clear_error();
 	return err;
 }
 

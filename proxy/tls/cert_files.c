@@ -11,24 +11,34 @@
 
 /* --- of an entry --- */
 
-static bool exists(const char *path)
+/*
+ * DIR/NAME and what follows, if it is there.  Only what is not there is absent: what
+ * cannot be looked at may be what others are served by now.
+ */
+static char *there(const char *dir, const char *name, int len, const char *rest, int *err)
 {
 	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-/* DIR/NAME and what follows, if it is there; NULL if not, or without memory. */
-static char *there(const char *dir, const char *name, int len, const char *rest)
-{
 	char *path;
 
-	if (asprintf(&path, "%s/%.*s%s", dir, len, name, rest) < 0)
+	if (*err)
 		return NULL;
-	if (exists(path))
+	if (asprintf(&path, "%s/%.*s%s", dir, len, name, rest) < 0) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
 		return path;
+	if (errno != ENOENT && errno != ENOTDIR)
+		*err = -errno;
 	free(path);
 	return NULL;
+}
+
+static void path_done(struct cert_path *p)
+{
+	free(p->chain);
+	free(p->key);
+	free(p->staple);
 }
 
 static int add_path(struct cert_paths *p, struct cert_path path)
@@ -40,9 +50,7 @@ static int add_path(struct cert_paths *p, struct cert_path path)
 		more[p->n++] = path;
 		return 0;
 	}
-	free(path.chain);
-	free(path.key);
-	free(path.staple);
+	path_done(&path);
 	return -ENOMEM;
 }
 
@@ -62,36 +70,49 @@ static int add_folder(struct cert_paths *p, const char *dir, const char *name)
 static int look_in_folder(struct cert_paths *p, const char *dir, const char *name)
 {
 	int len = (int)strlen(name), err = add_folder(p, dir, name);
-	struct cert_path path = { .chain = there(dir, name, len, "/fullchain.pem"),
-				  .key = there(dir, name, len, "/privkey.pem"),
-				  .staple = there(dir, name, len, "/ocsp.der") };
+	struct cert_path path = { .chain =
+					  there(dir, name, len, "/fullchain.pem", &err) };
 
+	path.key = there(dir, name, len, "/privkey.pem", &err);
+	path.staple = there(dir, name, len, "/ocsp.der", &err);
 	if (!err && path.chain && path.key)
 		return add_path(p, path);
-	free(path.chain);
-	free(path.key);
-	free(path.staple);
+	path_done(&path);
 	return err;
 }
 
 static int look_at_file(struct cert_paths *p, const char *dir, const char *name)
 {
 	const char *dot = strrchr(name, '.');
-	int len = dot ? (int)(dot - name) : 0;
+	int len = dot ? (int)(dot - name) : 0, err = 0;
 	bool is_pem = len && strcmp(dot, ".pem") == 0;
-	struct cert_path path;
+	struct cert_path path = { NULL };
 
 	if (!is_pem && !(len && strcmp(dot, ".crt") == 0))
 		return 0;
-	path = (struct cert_path){ .chain = there(dir, name, len, dot),
-				   .key = there(dir, name, len, ".key"),
-				   .staple = there(dir, name, len, ".ocsp") };
-	if (path.chain && (is_pem || path.key))
+	path.chain = there(dir, name, len, dot, &err);
+	path.key = there(dir, name, len, ".key", &err);
+	path.staple = there(dir, name, len, ".ocsp", &err);
+	if (!err && path.chain && (is_pem || path.key))
 		return add_path(p, path);
-	free(path.chain);
-	free(path.key);
-	free(path.staple);
-	return 0;
+	path_done(&path);
+	return err;
+}
+
+/* A folder, or a file; what went meanwhile is none. */
+static int look_at(struct cert_paths *p, const char *dir, const char *name)
+{
+	struct stat st;
+	char *path;
+	int err;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return -ENOMEM;
+	err = stat(path, &st) < 0 && errno != ENOENT ? -errno : 0;
+	free(path);
+	return err		     ? err
+	       : S_ISDIR(st.st_mode) ? look_in_folder(p, dir, name)
+				     : look_at_file(p, dir, name);
 }
 
 static int is_seen(const struct dirent *d)
@@ -103,22 +124,11 @@ static int look_in(struct cert_paths *p, const char *dir)
 {
 	struct dirent **list;
 	int n = scandir(dir, &list, is_seen, alphasort), err = n < 0 ? -errno : 0;
-	struct stat st;
-	char *path;
 
 	if (!err)
 		err = add_folder(p, dir, "");
 	for (int i = 0; i < n; i++) {
-		const char *name = list[i]->d_name;
-
-		if (!err && asprintf(&path, "%s/%s", dir, name) < 0)
-			err = -ENOMEM;
-		if (!err) {
-			err = stat(path, &st) < 0   ? 0
-			      : S_ISDIR(st.st_mode) ? look_in_folder(p, dir, name)
-						    : look_at_file(p, dir, name);
-			free(path);
-		}
+		err = err ? err : look_at(p, dir, list[i]->d_name);
 		free(list[i]);
 	}
 	if (n >= 0)
@@ -152,11 +162,8 @@ int cert_paths_find(const struct certificate *from, struct cert_paths *ret)
 
 void cert_paths_free(struct cert_paths *p)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		free(p->all[i].chain);
-		free(p->all[i].key);
-		free(p->all[i].staple);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		path_done(&p->all[i]);
 	free(p->all);
 	for (size_t i = 0; i < p->folders_n; i++)
 		free(p->folders[i]);
@@ -230,18 +237,32 @@ int cert_files_each(const struct config *c, int (*fn)(void *arg, const char *pat
 	return ret;
 }
 
-uint64_t cert_files_mark(uint64_t before, const char *path)
+/* Of a folder only what is found in it counts, and that comes by itself. */
+static int add_mark(void *arg, const char *path)
 {
+	uint64_t *mark = arg, parts[6] = { *mark };
+	size_t len = strlen(path);
 	struct stat st;
-	uint64_t parts[5] = { before };
 
+	if (len > 1 && strcmp(path + len - 2, "/.") == 0)
+		return 0;
+	parts[1] = util_hash(path, len);
 	if (stat(path, &st) == 0) {
-		parts[1] = st.st_ino;
-		parts[2] = (uint64_t)st.st_size;
-		parts[3] = (uint64_t)st.st_mtim.tv_sec * 1000000000 +
+		parts[2] = st.st_ino;
+		parts[3] = (uint64_t)st.st_size;
+		parts[4] = (uint64_t)st.st_mtim.tv_sec * 1000000000 +
 			   (uint64_t)st.st_mtim.tv_nsec;
-		parts[4] = (uint64_t)st.st_ctim.tv_sec * 1000000000 +
+		parts[5] = (uint64_t)st.st_ctim.tv_sec * 1000000000 +
 			   (uint64_t)st.st_ctim.tv_nsec;
 	}
-	return util_hash(parts, sizeof(parts));
+	*mark = util_hash(parts, sizeof(parts));
+	return 0;
+}
+
+uint64_t cert_files_mark(const struct config *c)
+{
+	uint64_t mark = 0;
+
+	(void)cert_files_each(c, add_mark, &mark);
+	return mark;
 }

@@ -37,16 +37,16 @@ int cert_paths_find(const struct certificate *from, struct cert_paths *ret);
 void cert_paths_free(struct cert_paths *p);
 
 /*
- * fn for each file that certs_load() reads, and each folder in which it looks for some,
- * until it says other than 0, which is returned.
+ * fn for each file that certs_load() would read now, and "DIR/." for each folder in which
+ * it would look for some, until it says other than 0, which is returned.
  */
 int cert_files_each(const struct config *c, int (*fn)(void *arg, const char *path),
 		    void *arg);
 
 /*
- * What a file is by now, to be told from what it was: its inode, size and times, added
- * to those of the files before it.  certs_load() leaves that of all in c->files_mark.
+ * What all of them are by now, to be told from what they were: which there are, their
+ * inodes, sizes and times.  certs_load() leaves it in c->files_mark.
  */
-uint64_t cert_files_mark(uint64_t before, const char *path);
+uint64_t cert_files_mark(const struct config *c);
 
 #endif

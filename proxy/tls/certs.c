@@ -17,8 +17,10 @@ static void certs_free(struct certs *s)
 {
 	for (unsigned i = 0; s && i < s->n; i++)
 		cert_done(&s->list[i]);
-	if (s)
+	if (s) {
 		free(s->list);
+		free(s->names);
+	}
 	free(s);
 }
 
@@ -110,9 +112,14 @@ static int load_entry(const struct loading *l, const struct certificate *from,
 	struct cert *list;
 	int err = cert_paths_find(from, &paths);
 
-	if (err)
+	if (err && from->directory)
 		err = loading_wrong(l, from->directory, "cannot be read: %s",
 				    strerror(-err));
+	else if (!err && to->n + paths.n > CONFIG_CERTIFICATES_MAX)
+		err = loading_wrong(l,
+				    from->directory ? from->directory : paths.all->chain,
+				    "more than %d certificates of a listener",
+				    CONFIG_CERTIFICATES_MAX);
 	list = err ? NULL : realloc(to->list, (to->n + paths.n + 1) * sizeof(*list));
 	if (list)
 		to->list = list;
@@ -124,6 +131,45 @@ static int load_entry(const struct loading *l, const struct certificate *from,
 		loading_warn(l, from->directory, "has no certificate");
 	cert_paths_free(&paths);
 	return err;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct cert_name *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	/* of one name the first in the file */
+	return order ? order : x->cert < y->cert ? -1 : x->cert > y->cert;
+}
+
+static void take(struct cert_pair *pair, const struct cert *c)
+{
+	const struct cert **at = c->is_rsa ? &pair->rsa : &pair->other;
+
+	if (!*at)
+		*at = c;
+}
+
+/* Whom a name is looked up by: a hello should not cost more where there are many. */
+static int index_names(struct certs *s)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < s->n; i++)
+		n += s->list[i].names_n;
+	s->names = calloc(n + 1, sizeof(*s->names));
+	if (!s->names)
+		return -ENOMEM;
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct cert *c = &s->list[i];
+
+		for (unsigned k = 0; k < c->names_n; k++)
+			s->names[s->names_n++] = (struct cert_name){ c->names[k], c };
+		if (c->is_default)
+			take(&s->fallback, c);
+	}
+	qsort(s->names, s->names_n, sizeof(*s->names), by_name);
+	return 0;
 }
 
 static int load_listener(struct config *c, struct listener *ls, char *why)
@@ -141,16 +187,10 @@ static int load_listener(struct config *c, struct listener *ls, char *why)
 	}
 	l.index = 0;
 	if (!err)
+		err = index_names(ls->certs);
+	if (!err)
 		check_routes(&l);
 	return err;
-}
-
-static int add_mark(void *arg, const char *path)
-{
-	uint64_t *mark = arg;
-
-	*mark = cert_files_mark(*mark, path);
-	return 0;
 }
 
 static int load_route(struct config *c, const struct listener *ls, struct route *r,
@@ -168,8 +208,7 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 	int err = 0;
 
 	why[0] = '\0';
-	c->files_mark = 0;
-	(void)cert_files_each(c, add_mark, &c->files_mark); /* before they are read */
+	c->files_mark = cert_files_mark(c); /* before they are read */
 	config_on_release(c, release, NULL);
 	err = tickets_load(&whole, c);
 	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
@@ -199,44 +238,45 @@ time_t certs_expire(const struct certs *certs)
 
 /* --- choosing --- */
 
+/* All that have it, of each kind the first. */
+static void find(const struct certs *s, const char *name, struct cert_pair *ret)
+{
+	size_t from = 0, to = s->names_n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(s->names[middle].name, name) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	for (; from < s->names_n && strcmp(s->names[from].name, name) == 0; from++)
+		take(ret, s->names[from].cert);
+}
+
 /* "*.example.org" has a.example.org, and neither a.b.example.org nor example.org. */
-static bool wildcard_has(const char *pattern, const char *name)
+static void find_wildcard(const struct certs *s, const char *name, struct cert_pair *ret)
 {
 	const char *dot = strchr(name, '.');
+	char pattern[256];
 
-	return pattern[0] == '*' && pattern[1] == '.' && dot && dot > name &&
-	       strcmp(pattern + 1, dot) == 0;
-}
-
-static bool cert_has(const struct cert *c, const char *name, bool exact)
-{
-	for (unsigned i = 0; i < c->names_n; i++) {
-		if (exact ? strcmp(c->names[i], name) == 0
-			  : wildcard_has(c->names[i], name))
-			return true;
-	}
-	return false;
-}
-
-static void take(struct cert_pair *pair, const struct cert *c)
-{
-	const struct cert **at = c->is_rsa ? &pair->rsa : &pair->other;
-
-	if (!*at)
-		*at = c;
+	if (!dot || dot == name)
+		return;
+	if ((size_t)snprintf(pattern, sizeof(pattern), "*%s", dot) < sizeof(pattern))
+		find(s, pattern, ret);
 }
 
 bool certs_find(const struct certs *certs, const char *name, struct cert_pair *ret)
 {
 	*ret = (struct cert_pair){ NULL, NULL };
-	for (int pass = 0; pass < 3 && !ret->rsa && !ret->other; pass++) {
-		for (unsigned i = 0; certs && i < certs->n; i++) {
-			const struct cert *c = &certs->list[i];
-
-			if (pass == 2 ? c->is_default
-				      : name[0] && cert_has(c, name, pass == 0))
-				take(ret, c);
-		}
-	}
+	if (!certs)
+		return false;
+	if (name[0])
+		find(certs, name, ret);
+	if (name[0] && !ret->rsa && !ret->other)
+		find_wildcard(certs, name, ret);
+	if (!ret->rsa && !ret->other)
+		*ret = certs->fallback;
 	return ret->rsa || ret->other;
 }

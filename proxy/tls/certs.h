@@ -20,10 +20,18 @@ struct cert_pair {
 	const struct cert *rsa, *other;
 };
 
+struct cert_name {
+	const char *name; /* a certificate's */
+	const struct cert *cert;
+};
+
 struct certs {
 	struct cert *list;
 	unsigned n;
-	uint64_t generation; /* no other certs or trust has it, in this process */
+	struct cert_name *names; /* of all, sorted */
+	size_t names_n;
+	struct cert_pair fallback; /* for names that none has */
+	uint64_t generation;	   /* no other certs or trust has it, in this process */
 };
 
 /*

@@ -164,6 +164,14 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 
 /* --- a context --- */
 
+/* OpenSSL's word, if it was OpenSSL. */
+static const char *reason(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	return text ? text : "no memory";
+}
+
 static int add_cert(struct tls_worker *t, SSL_CTX *ctx, const struct cert *c)
 {
 	BIO *chain = BIO_new_mem_buf(c->chain, -1), *bio = BIO_new_mem_buf(c->key, -1);
@@ -301,6 +309,24 @@ static int add_crl(struct tls_worker *t, SSL_CTX *ctx, const char *pem)
 	return ok ? 0 : -EINVAL;
 }
 
+/*
+ * SSL_CTX_set_verify(3).  Who is in `ca` is trusted whoever has made them, so nobody
+ * else's list is asked about them.
+ */
+static int on_verify(int ok, X509_STORE_CTX *ctx)
+{
+	int err = X509_STORE_CTX_get_error(ctx);
+	bool is_crl = err == X509_V_ERR_UNABLE_TO_GET_CRL ||
+		      err == X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER ||
+		      err == X509_V_ERR_CRL_SIGNATURE_FAILURE;
+
+	if (ok || !is_crl ||
+	    X509_STORE_CTX_get_error_depth(ctx) < X509_STORE_CTX_get_num_untrusted(ctx))
+		return ok;
+	X509_STORE_CTX_set_error(ctx, X509_V_OK);
+	return 1;
+}
+
 /* The names of ca are sent, and a client chooses by them what to show (RFC 8446 4.2.4).
  */
 static int ask_clients(struct tls_worker *t, SSL_CTX *ctx, const struct route *r)
@@ -311,7 +337,7 @@ static int ask_clients(struct tls_worker *t, SSL_CTX *ctx, const struct route *r
 		return 0;
 	if (!r->client_certificates->optional)
 		must |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-	SSL_CTX_set_verify(ctx, must, NULL);
+	SSL_CTX_set_verify(ctx, must, r->clients->crl ? on_verify : NULL);
 	SSL_CTX_set_verify_depth(ctx, (int)r->clients->depth);
 	if (r->clients->crl && add_crl(t, ctx, r->clients->crl) < 0)
 		return -EINVAL;
@@ -345,9 +371,9 @@ static SSL_CTX *make(struct tls_worker *t, const struct context_key *key,
 		if (set_up(t, ctx, key) == 0)
 			return ctx;
 	}
-	log_limited(LOG_ERROR, "route '%s', %s: OpenSSL refuses it: %s", key->route->name,
+	log_limited(LOG_ERROR, "route '%s', %s: cannot be served: %s", key->route->name,
 		    key->pair.rsa ? key->pair.rsa->file : key->pair.other->file,
-		    ERR_reason_error_string(ERR_peek_error()));
+		    reason());
 	ERR_clear_error();
 	SSL_CTX_free(ctx);
 	return NULL;
@@ -407,8 +433,7 @@ static SSL_CTX *make_client(struct tls_worker *t, const struct trust *trust,
 		err = add_cert(t, ctx, &trust->own);
 	if (!err)
 		return ctx;
-	log_limited(LOG_ERROR, "TLS to backends: OpenSSL refuses it: %s",
-		    ERR_reason_error_string(ERR_peek_error()));
+	log_limited(LOG_ERROR, "TLS to backends cannot be made: %s", reason());
 	ERR_clear_error();
 	SSL_CTX_free(ctx);
 	return NULL;

@@ -36,7 +36,7 @@ int tls_probe_new(struct worker *w, const struct stream_target *t, int fd,
 	if (!p->ssl || !SSL_set_fd(p->ssl, fd) ||
 	    (t->sni[0] && !SSL_set_tlsext_host_name(p->ssl, t->sni)))
 		err = -ENOMEM;
-	else if (!t->route->trust->insecure)
+	else if (!t->route->trust->insecure && t->name[0])
 		err = peer_must_be(p->ssl, t->name, t->addr);
 	if (err) {
 		tls_probe_free(p);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A handshake with a backend to see whether clients could have one: the settings are
- * those of its route, no byte is said within it, and no session is kept.
+ * those of its route, no byte is said within it, and no session is kept.  What a backend
+ * says of our own certificate in TLS 1.3 comes after the handshake, and is not waited
+ * for.
  */
 #ifndef PROXY_TLS_PROBE_H
 #define PROXY_TLS_PROBE_H
@@ -14,7 +16,8 @@ struct tls_probe;
 
 /*
  * On a socket that is connected, which stays the caller's.  Of w only its contexts are
- * used (context_open()); t->client is not.  0; or as stream_connect().
+ * used (context_open()); t->client and t->addr are not, and without t->name any name is
+ * fine.  0; or as stream_connect().
  */
 int tls_probe_new(struct worker *w, const struct stream_target *t, int fd,
 		  struct tls_probe **ret);

@@ -567,6 +567,10 @@ static uint16_t group_of(SSL *ssl)
 {
 	int nid = (int)SSL_get_negotiated_group(ssl);
 
+	/* of 1.2 it is that of the session's first handshake */
+	if (SSL_session_reused(ssl) && SSL_version(ssl) == TLS1_2_VERSION)
+		return 0;
+
 	switch (nid) {
 	case NID_undef:
 		return 0;

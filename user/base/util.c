@@ -102,16 +102,21 @@ char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX])
 
 int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
 {
-	size_t len = 0;
-	char *buf;
-	ssize_t n;
-	int err, fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int err = fd < 0 ? -errno : util_read_fd(fd, max, ret, ret_len);
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	buf = malloc(max + 1);
-	err = buf ? 0 : -ENOMEM;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int util_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
+{
+	char *buf = malloc(max + 1);
+	int err = buf ? 0 : -ENOMEM;
+	size_t len = 0;
+	ssize_t n;
+
 	while (!err) {
 		n = read(fd, buf + len, max + 1 - len);
 		if (n < 0)
@@ -121,7 +126,6 @@ int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
 		else if ((len += (size_t)n) > max)
 			err = -EFBIG;
 	}
-	close(fd);
 	if (err) {
 		free(buf);
 		return err;

@@ -26,6 +26,7 @@ char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX]);
 
 /* Read a whole file into a NUL-terminated heap string of at most max bytes.
  * 0, or a negative errno (-EFBIG over max).  The caller frees *ret. */
+int util_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
 int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len);
 
 /*

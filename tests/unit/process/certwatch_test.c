@@ -39,26 +39,22 @@ static void put(const char *folder, const char *name, const char *text)
 		exit(1);
 }
 
-static int add_mark(void *arg, const char *file)
-{
-	uint64_t *mark = arg;
-
-	*mark = cert_files_mark(*mark, file);
-	return 0;
-}
-
-static char pem[128], key[128];
+static char pem[128], key[128], folder[128];
 static bool is_read; /* by who is told; else it cannot be */
+static bool of_folder;
 
 static struct config *configuration(void)
 {
-	static struct certificate certificate = { .certificate = pem, .key = key };
+	static struct certificate certificate;
 	static struct listener listener = { .certificates = &certificate,
 					    .certificates_count = 1 };
-	static struct config c = { .listeners = &listener, .listeners_count = 1 };
+	static struct config c = { .listeners = &listener,
+				   .listeners_count = 1,
+				   .refs = 1 };
 
-	c.files_mark = 0;
-	(void)cert_files_each(&c, add_mark, &c.files_mark);
+	certificate = of_folder ? (struct certificate){ .directory = folder }
+				: (struct certificate){ .certificate = pem, .key = key };
+	c.files_mark = cert_files_mark(&c);
 	return &c;
 }
 
@@ -102,6 +98,7 @@ static void begin(int64_t look_ms)
 	put("live", "a.key", "one");
 	(void)snprintf(pem, sizeof(pem), "%s", path("live", "a.pem"));
 	(void)snprintf(key, sizeof(key), "%s", path("live", "a.key"));
+	(void)snprintf(folder, sizeof(folder), "%s", path("live", ""));
 	is_read = true;
 	c = configuration();
 	CHECK_INT(0, ev_loop_open(&loop));
@@ -149,6 +146,30 @@ static void what_cannot_be_read_is_told_again_by_looking_alone(void)
 	end();
 }
 
+/* Nobody knew of it when the rest was read. */
+static void a_folder_that_is_filled_step_by_step_is_found(void)
+{
+	of_folder = true;
+	begin(NEVER_MS);
+	ev_timer_set(loop, &busy, 0); /* and others write there meanwhile */
+	CHECK_INT(0, mkdir(path("live", "late"), 0700));
+	run(3 * CERTWATCH_QUIET_MS);
+	CHECK_INT(1, told);
+	put("live", "late/fullchain.pem", "one");
+	run(2 * CERTWATCH_QUIET_MS);
+	CHECK_INT(1, told);
+	put("live", "late/privkey.pem", "one");
+	run(10000);
+	CHECK_INT(2, told);
+	CHECK_INT(0, unlink(path("live", "late/privkey.pem")));
+	run(10000);
+	CHECK_INT(3, told);
+	CHECK_INT(0, unlink(path("live", "late/fullchain.pem")));
+	CHECK_INT(0, rmdir(path("live", "late")));
+	end();
+	of_folder = false;
+}
+
 static void who_writes_beside_it_puts_nothing_off(void)
 {
 	begin(NEVER_MS);
@@ -193,6 +214,7 @@ int main(void)
 		return 1;
 	RUN(a_change_is_told_once);
 	RUN(what_cannot_be_read_is_told_again_by_looking_alone);
+	RUN(a_folder_that_is_filled_step_by_step_is_found);
 	RUN(who_writes_beside_it_puts_nothing_off);
 	RUN(a_folder_that_is_replaced_is_found_by_looking);
 	clean();
