@@ -57,3 +57,30 @@ bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap)
 	common_name(x, ret, cap);
 	return true;
 }
+
+uint16_t peer_group(struct ssl_st *ssl)
+{
+	/* OpenSSL's numbers of those that it knows */
+	int nid = (int)SSL_get_negotiated_group(ssl);
+
+	/* of 1.2 it is that of the session's first handshake */
+	if (SSL_session_reused(ssl) && SSL_version(ssl) == TLS1_2_VERSION)
+		return 0;
+
+	switch (nid) {
+	case NID_undef:
+		return 0;
+	case NID_X9_62_prime256v1:
+		return 23;
+	case NID_secp384r1:
+		return 24;
+	case NID_secp521r1:
+		return 25;
+	case NID_X25519:
+		return 29;
+	case NID_X448:
+		return 30;
+	default: /* 3.5 has the hybrid ones by this */
+		return nid & TLSEXT_nid_unknown ? (uint16_t)(nid & 0xffff) : 0xffff;
+	}
+}

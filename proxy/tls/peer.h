@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/addr.h"
 
@@ -21,5 +22,11 @@ int peer_must_be(struct ssl_st *ssl, const char *name, const struct addr *addr);
  * and the subject's last common name as UTF-8, "" if there is none or it does not fit.
  */
 bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap);
+
+/*
+ * After the handshake: the group of the key exchange by IANA's number; 0 if there was
+ * none, or it is not known.
+ */
+uint16_t peer_group(struct ssl_st *ssl);
 
 #endif

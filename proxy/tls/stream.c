@@ -562,33 +562,6 @@ uint16_t stream_version(const struct conn *c)
 	return ssl && SSL_is_init_finished(ssl) ? (uint16_t)SSL_version(ssl) : 0;
 }
 
-/* SSL_get_negotiated_group(3) has OpenSSL's numbers of those that it knows. */
-static uint16_t group_of(SSL *ssl)
-{
-	int nid = (int)SSL_get_negotiated_group(ssl);
-
-	/* of 1.2 it is that of the session's first handshake */
-	if (SSL_session_reused(ssl) && SSL_version(ssl) == TLS1_2_VERSION)
-		return 0;
-
-	switch (nid) {
-	case NID_undef:
-		return 0;
-	case NID_X9_62_prime256v1:
-		return 23;
-	case NID_secp384r1:
-		return 24;
-	case NID_secp521r1:
-		return 25;
-	case NID_X25519:
-		return 29;
-	case NID_X448:
-		return 30;
-	default: /* 3.5 has the hybrid ones by this */
-		return nid & TLSEXT_nid_unknown ? (uint16_t)(nid & 0xffff) : 0xffff;
-	}
-}
-
 bool stream_client(const struct conn *c, struct stream_client *ret)
 {
 	const struct stream *s = c->layer ? stream_of(c) : NULL;
@@ -597,7 +570,7 @@ bool stream_client(const struct conn *c, struct stream_client *ret)
 		return false;
 	*ret = (struct stream_client){ .version = SSL_get_version(s->ssl),
 				       .cipher = SSL_get_cipher_name(s->ssl),
-				       .group = group_of(s->ssl),
+				       .group = peer_group(s->ssl),
 				       .resumed = SSL_session_reused(s->ssl) };
 	if (SSL_get_current_cipher(s->ssl))
 		ret->suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(s->ssl));
