@@ -92,7 +92,8 @@ enum tg_side {
 	X(TLS_TRUNCATED, "tls_truncated", CLIENT, RELAYED)                  \
 	X(TLS_ERROR, "tls_error", CLIENT, RELAYED)                          \
 	X(BACKEND_TLS, "backend_tls_failed", BACKEND, BACKEND)              \
-	X(BACKEND_TRUST, "backend_not_trusted", BACKEND, BACKEND)
+	X(BACKEND_TRUST, "backend_not_trusted", BACKEND, BACKEND)           \
+	X(ACME, "acme_challenge", PROXY, TLS)
 
 /* Room for reasons to come, so that one more changes the size of nothing. */
 #define TG_END_PLACES 96

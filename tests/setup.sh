@@ -49,6 +49,8 @@ check=(
 	netcat-openbsd:/usr/bin/nc.openbsd
 	ethtool:/usr/sbin/ethtool
 	dnsmasq-base:/usr/sbin/dnsmasq
+	dehydrated:/usr/bin/dehydrated
+	pebble:/usr/bin/pebble
 	gnutls-bin:/usr/bin/gnutls-cli
 	libnss3-tools:/usr/bin/tstclnt
 )

@@ -102,39 +102,6 @@ static int check_unix(struct where *w, struct listener *l)
 		       : where_wrong(w, "'%s' is not a mode such as 660", l->mode);
 }
 
-/* Files or a directory.  What is in them is tls/certs.c's to say. */
-static int check_certificate(struct where *w, const struct certificate *c)
-{
-	if (!c->certificate && !c->directory)
-		return where_wrong(w, "has neither 'certificate' nor 'directory'");
-	if (!c->directory)
-		return 0;
-	where_enter_key(w, "directory");
-	if (c->certificate || c->key || c->staple)
-		return where_wrong(w, "is for itself: a file has an entry of its own");
-	if (c->is_default)
-		return where_wrong(w, "has many, and one can be the default: it has an "
-				      "entry of its own");
-	where_leave(w, 1);
-	return 0;
-}
-
-static int check_certificates(struct where *w, const struct listener *l)
-{
-	where_enter_key(w, "certificates");
-	for (unsigned i = 0; i < l->certificates_count; i++) {
-		int err;
-
-		where_enter_index(w, i);
-		err = check_certificate(w, &l->certificates[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
-	return 0;
-}
-
 static int check_listener(struct where *w, struct config *c, unsigned index)
 {
 	struct listener *l = &c->listeners[index];
@@ -166,7 +133,7 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	if (!err)
 		err = check_trusted(w, l);
 	if (!err)
-		err = check_certificates(w, l);
+		err = config_check_certificates(w, c, l);
 	return err ? err : config_check_routes(w, c, l);
 }
 
@@ -258,6 +225,8 @@ int config_check(struct where *w, struct config *c)
 		err = value_limits(w, &c->limits);
 	if (!err)
 		err = check_dns(w, c->dns);
+	if (!err)
+		err = config_check_acme(w, c);
 	where_enter_key(w, "listeners");
 	for (unsigned i = 0; !err && i < c->listeners_count; i++) {
 		where_enter_index(w, i);

@@ -20,4 +20,9 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l);
  */
 int config_check_own(struct where *w, struct config *c);
 
+/* What a listener says of certificates, and of ACME what goes for all of them. */
+int config_check_certificates(struct where *w, const struct config *c,
+			      struct listener *l);
+int config_check_acme(struct where *w, const struct config *c);
+
 #endif

@@ -23,6 +23,7 @@ static void route_free_derived(struct route *r)
 static void listener_free_derived(struct listener *l)
 {
 	free(l->trusted);
+	free(l->acme);
 	route_index_free(l->index);
 	for (unsigned i = 0; i < l->routes_count; i++)
 		route_free_derived(&l->routes[i]);

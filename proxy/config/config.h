@@ -197,8 +197,22 @@ struct proxy_from {
 	unsigned from_count;
 };
 
-/* A chain, leaf first, and its key, PEM; or a directory of such. */
+/* Where certificates come from that nobody has to renew (RFC 8555). */
+struct acme {
+	char *state;   /* a directory of root's; CONFIG_ACME_STATE */
+	char *server;  /* its directory's URL; CONFIG_ACME_SERVER */
+	char *contact; /* a mail address; NULL: none */
+	char *ca; /* who vouches for the server itself; NULL: whom the system trusts */
+};
+#define CONFIG_ACME_STATE  "/var/lib/tollgate/acme"
+#define CONFIG_ACME_SERVER "https://acme-v02.api.letsencrypt.org/directory"
+#define CONFIG_ACME_NAMES  100 /* of a certificate */
+
+/* A chain, leaf first, and its key, PEM; or a directory of such; or by ACME. */
 struct certificate {
+	char **acme; /* its names, the first of which names its files; NULL: the others */
+	unsigned acme_count;
+	const char *state; /* of acme: derived, the configuration's */
 	char *certificate;
 	char *key;	 /* NULL: in the same file */
 	char *staple;	 /* an OCSP response, DER; NULL: none */
@@ -234,6 +248,8 @@ struct listener {
 	bool tls;		/* routes by what a ClientHello says */
 	uint16_t id;
 	struct certs *certs; /* of tls/, which frees them; NULL: none */
+	struct route *acme; /* of challenges of ACME servers, without backends; or NULL */
+	struct certs *challenges; /* of tls/: what they are answered with */
 	struct hello_book *hellos;
 	struct proxy_slot *slot; /* connections that ended before a route was known */
 };
@@ -268,6 +284,7 @@ struct config {
 	struct limits limits; /* of the whole process */
 	struct timeouts timeouts;
 	struct dns *dns;
+	struct acme *acme;  /* NULL: the defaults */
 	char **ticket_keys; /* files of 80 bytes, that a fleet shares */
 	unsigned ticket_keys_count;
 	struct listener *listeners;

@@ -185,6 +185,14 @@ static const cyaml_schema_field_t proxy_from_fields[] = {
 	CYAML_FIELD_END,
 };
 
+#define ACME(key)                                                              \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
+			       struct acme, key, 1, 1000)
+
+static const cyaml_schema_field_t acme_fields[] = {
+	ACME(state), ACME(server), ACME(contact), ACME(ca), CYAML_FIELD_END,
+};
+
 #define CERTIFICATE(key)                                                       \
 	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
 			       struct certificate, key, 1, 4000)
@@ -194,6 +202,9 @@ static const cyaml_schema_field_t certificate_fields[] = {
 	CERTIFICATE(key),
 	CERTIFICATE(staple),
 	CERTIFICATE(directory),
+	CYAML_FIELD_SEQUENCE("acme", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct certificate, acme, &string_schema, 1,
+			     CONFIG_ACME_NAMES),
 	CYAML_FIELD_BOOL("default", CYAML_FLAG_OPTIONAL, struct certificate, is_default),
 	CYAML_FIELD_END,
 };
@@ -267,6 +278,8 @@ static const cyaml_schema_field_t config_fields[] = {
 			    timeouts_fields),
 	CYAML_FIELD_MAPPING_PTR("dns", CYAML_FLAG_OPTIONAL, struct config, dns,
 				dns_fields),
+	CYAML_FIELD_MAPPING_PTR("acme", CYAML_FLAG_OPTIONAL, struct config, acme,
+				acme_fields),
 	CYAML_FIELD_SEQUENCE("ticket_keys", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct config, ticket_keys, &string_schema, 1,
 			     CONFIG_TICKET_KEYS_MAX),

@@ -29,17 +29,22 @@ struct certwatch {
 	uint64_t tried;	       /* what fn was last called for */
 };
 
-/* A folder that is watched already stays so (inotify_add_watch(2)). */
+/*
+ * A folder that is watched already stays so (inotify_add_watch(2)); of one that is not
+ * there yet the next above it.
+ */
 static int watch_folder(void *arg, const char *path)
 {
 	const struct certwatch *w = arg;
-	char *folder = strdup(path);
-	int err = 0;
+	char *folder = strdup(path), *dir = NULL;
+	int err;
 
 	if (!folder)
 		return -ENOMEM;
-	if (inotify_add_watch(w->fd, dirname(folder), EVENTS) < 0)
-		err = -errno;
+	do {
+		dir = dirname(dir ? dir : folder);
+		err = inotify_add_watch(w->fd, dir, EVENTS) < 0 ? -errno : 0;
+	} while (err == -ENOENT && strchr(dir + 1, '/'));
 	free(folder);
 	return err;
 }

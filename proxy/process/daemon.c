@@ -18,7 +18,7 @@ int daemon_run(struct daemon *d, char **argv)
 
 	if (daemon_read(d, &d->text, &c) < 0)
 		return EXIT_BAD;
-	err = starter_begin(argv, &d->starter);
+	err = starter_begin(argv, d->config_path, &d->starter);
 	if (err)
 		(void)log_errno(err, "SIGUSR2 will start no successor");
 	err = keep_begin(d->pins, &d->keep);

@@ -25,11 +25,14 @@
 #include "process/daemon.h"
 #include "process/handover.h"
 #include "process/orders.h"
+#include "tls/certs.h"
 #include "tls/tickets.h"
 
 #define HEARTBEAT_MS 1000
-#define DRAINING_MS  20	  /* between two looks whether the workers have ended */
-#define LATE_MS	     100  /* between two looks for what relays by now */
+#define DRAINING_MS  20	 /* between two looks whether the workers have ended */
+#define LATE_MS	     100 /* between two looks for what relays by now */
+#define ACME_SOON_NS (3600 * 1000000000ull) /* servers count what fails */
+#define ACME_NS	     (12 * 3600 * 1000000000ull)
 #define BUFFERS_MAX  4096 /* a worker: 64 MiB */
 
 static bool workers_alive(struct daemon *d)
@@ -118,6 +121,7 @@ struct serving {
 	struct ev_timer tick;
 	uint64_t late_ns; /* the last look for what relays by now */
 	uint64_t swept_ns, beat_ns;
+	uint64_t acme, acme_ns; /* of which text certificates were asked for, and when */
 	struct certwatch *certs;
 	uint64_t watched; /* the number of the configuration whose files are */
 	bool draining;
@@ -193,6 +197,37 @@ static void sweep(struct serving *v, uint64_t now)
 	writer_sweep(v->d->proxy.writer);
 }
 
+/* After how long certificates are asked for again; 0: there are none to ask for. */
+static uint64_t acme_again_ns(const struct config *c)
+{
+	uint64_t again = 0;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		if (l->acme && l->certs->missing)
+			return ACME_SOON_NS;
+		again = l->acme ? ACME_NS : again;
+	}
+	return again;
+}
+
+/* At the start, for each other configuration, and twice a day: it renews what is due. */
+static void ask_acme(struct serving *v, uint64_t now)
+{
+	const char *text = v->d->text;
+	uint64_t hash = util_hash(text, strlen(text));
+	uint64_t again = acme_again_ns(v->d->config);
+
+	if (!again || (v->acme == hash && now - v->acme_ns < again))
+		return;
+	v->acme = hash;
+	v->acme_ns = now;
+	if (starter_ask_acme(&v->d->starter) < 0)
+		log_error("nobody asks for certificates: run 'tollgate acme %s' as root",
+			  v->d->config_path);
+}
+
 /* The files of the configuration that is in force by now. */
 static void watch_certs(struct serving *v)
 {
@@ -252,6 +287,7 @@ static void on_tick(struct ev_timer *timer)
 		loops_look();
 		sweep(v, now);
 		watch_certs(v);
+		ask_acme(v, now);
 		tickets_rotate((int64_t)(now / 1000000));
 	}
 	if (d->given_fd >= 0 && now - v->late_ns > LATE_MS * 1000000ull) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -11,6 +12,9 @@
 
 #include "base/log.h"
 #include "process/starter.h"
+
+#define ASK_SUCCESSOR 'u'
+#define ASK_ACME      'a'
 
 /* They are for the proxy, though a terminal or a service manager tells the whole group.
  */
@@ -43,15 +47,38 @@ static void run(const char *program, char **argv)
 	_exit(1);
 }
 
-static void serve(int fd, const char *program, char **argv)
+/* Of our own folder, as it was installed with us. */
+static void run_acme(const char *program, const char *config)
 {
-	pid_t last = 0;
+	char path[PATH_MAX + 16];
+	int len = (int)(strrchr(program, '/') - program);
+
+	(void)snprintf(path, sizeof(path), "%.*s/tollgate", len, program);
+	set_signals(SIG_DFL);
+	(void)execl(path, path, "acme", config, (char *)NULL);
+	(void)log_errno(-errno, "cannot start %s", path);
+	_exit(1);
+}
+
+static void serve(int fd, const char *program, char **argv, const char *config)
+{
+	pid_t last = 0, acme = 0;
 	char byte;
 
 	(void)prctl(PR_SET_NAME, "tollgate-start");
 	set_signals(SIG_IGN);
 	(void)signal(SIGCHLD, SIG_DFL);
 	while (read(fd, &byte, 1) == 1) {
+		if (byte == ASK_ACME) {
+			if (acme > 0 && waitpid(acme, NULL, WNOHANG) == 0)
+				continue;
+			acme = fork();
+			if (acme == 0)
+				run_acme(program, config);
+			if (acme < 0)
+				(void)log_errno(-errno, "cannot start tollgate acme");
+			continue;
+		}
 		if (last > 0 && waitpid(last, NULL, WNOHANG) == 0)
 			continue; /* one at a time: it is still on its way */
 		last = fork();
@@ -65,7 +92,7 @@ static void serve(int fd, const char *program, char **argv)
 	_exit(0);
 }
 
-int starter_begin(char **argv, struct starter *ret)
+int starter_begin(char **argv, const char *config, struct starter *ret)
 {
 	char program[PATH_MAX];
 	ssize_t n;
@@ -91,7 +118,7 @@ int starter_begin(char **argv, struct starter *ret)
 		(void)dup2(fds[0], STDERR_FILENO + 1);
 		(void)close_range(STDERR_FILENO + 2, ~0u, 0);
 		(void)fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);
-		serve(STDERR_FILENO + 1, program, argv);
+		serve(STDERR_FILENO + 1, program, argv, config);
 	}
 	close(fds[0]);
 	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
@@ -101,7 +128,16 @@ int starter_begin(char **argv, struct starter *ret)
 
 int starter_ask(const struct starter *s)
 {
-	return s->fd >= 0 && write(s->fd, "u", 1) == 1 ? 0 : -EPIPE;
+	const char byte = ASK_SUCCESSOR;
+
+	return s->fd >= 0 && write(s->fd, &byte, 1) == 1 ? 0 : -EPIPE;
+}
+
+int starter_ask_acme(const struct starter *s)
+{
+	const char byte = ASK_ACME;
+
+	return s->fd >= 0 && write(s->fd, &byte, 1) == 1 ? 0 : -EPIPE;
 }
 
 void starter_end(struct starter *s)

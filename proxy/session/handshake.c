@@ -43,6 +43,11 @@ static void tell_distrusted(const struct session *s, enum tg_end reason)
 			    s->listener->name, s->dial.route->name, word);
 }
 
+static bool is_challenge(const struct session *s)
+{
+	return s->dial.route == s->listener->acme;
+}
+
 /*
  * A step may sign, which takes as long as many reads and writes of others: a few in a
  * turn, and the rest when those have had theirs.
@@ -64,6 +69,8 @@ struct outcome handshake_event(struct session *s)
 		tell_distrusted(s, why);
 		return refused(s, why);
 	}
+	if (is_challenge(s)) /* what was asked for was in it */
+		return outcome_over(TG_END_ACME, false);
 	note_done(s);
 	return outcome_next();
 }
@@ -72,7 +79,9 @@ struct outcome handshake_begin(struct session *s)
 {
 	struct opening *o = s->opening;
 	struct hello hello;
-	struct stream_options options = { .certs = s->listener->certs,
+	struct stream_options options = { .certs = is_challenge(s)
+							   ? s->listener->challenges
+							   : s->listener->certs,
 					  .route = s->dial.route,
 					  .listener = s->listener->name,
 					  .hellos = s->listener->hellos,

@@ -15,6 +15,7 @@
 #include "config/match.h"
 #include "net/pool.h"
 #include "session/state.h"
+#include "tls/certs.h"
 #include "tls/tally.h"
 
 #define HEAD_FIRST_BYTES 256
@@ -128,6 +129,19 @@ static struct outcome choose_route(struct session *s, const struct hello *hello)
 			    !hello || hello->has_sni ? TG_END_NO_ROUTE : TG_END_NO_SNI);
 }
 
+/*
+ * The server of ACME, or who looks whether it would be answered (RFC 8737 3): of a name
+ * for which a challenge is open.
+ */
+static bool is_challenge(const struct session *s, const struct hello *hello)
+{
+	struct cert_pair pair;
+
+	return s->listener->acme && hello->has_sni &&
+	       hello_offers(hello, s->listener->acme->alpn[0]) &&
+	       certs_find(s->listener->challenges, hello->sni, &pair);
+}
+
 /* What cannot be decided goes nowhere, but where the configuration says so. */
 static struct outcome undecided(struct session *s, enum tg_end reason)
 {
@@ -171,7 +185,10 @@ static struct outcome parse_hello(struct session *s)
 		if (s->listener->ja4)
 			ja4_make(p, &o->scan, ja4);
 		session_hear(s, &hello, ja4);
-		return choose_route(s, &hello);
+		if (!is_challenge(s, &hello))
+			return choose_route(s, &hello);
+		s->dial.route = s->listener->acme;
+		return outcome_next();
 	}
 	if (n == -EAGAIN)
 		return outcome_wait();

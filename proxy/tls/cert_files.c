@@ -136,6 +136,58 @@ static int look_in(struct cert_paths *p, const char *dir)
 	return err;
 }
 
+/* STATE/certs/NAME is where the helper puts them; it may not have been there yet. */
+static int look_for_acme(struct cert_paths *p, const struct certificate *from)
+{
+	char *dir;
+	int err = asprintf(&dir, "%s/certs", from->state) < 0 ? -ENOMEM : 0;
+
+	if (err)
+		return err;
+	err = add_folder(p, from->state, "");
+	if (!err)
+		err = add_folder(p, dir, "");
+	if (!err)
+		err = look_in_folder(p, dir, from->acme[0]);
+	for (size_t i = 0; i < p->n; i++)
+		p->all[i].is_default = from->is_default;
+	free(dir);
+	return err;
+}
+
+/* NAME.crt.pem and NAME.key.pem, as dehydrated has them. */
+int cert_paths_challenges(const char *state, struct cert_paths *ret)
+{
+	static const char end[] = ".crt.pem";
+	struct dirent **list = NULL;
+	struct cert_path path;
+	char *dir;
+	int n, err = asprintf(&dir, "%s/challenges", state) < 0 ? -ENOMEM : 0;
+
+	*ret = (struct cert_paths){ NULL };
+	if (err)
+		return err;
+	err = add_folder(ret, dir, "");
+	n = scandir(dir, &list, is_seen, alphasort);
+	for (int i = 0; i < n; i++) {
+		int len = (int)strlen(list[i]->d_name) - (int)sizeof(end) + 1;
+
+		if (!err && len > 0 && strcmp(list[i]->d_name + len, end) == 0) {
+			path = (struct cert_path){ .chain = there(dir, list[i]->d_name,
+								  len, end, &err) };
+			path.key = there(dir, list[i]->d_name, len, ".key.pem", &err);
+			if (!err && path.chain && path.key)
+				err = add_path(ret, path);
+			else
+				path_done(&path);
+		}
+		free(list[i]);
+	}
+	free(list);
+	free(dir);
+	return err;
+}
+
 static char *copy(const char *path, int *err)
 {
 	char *ret = path ? strdup(path) : NULL;
@@ -153,6 +205,8 @@ int cert_paths_find(const struct certificate *from, struct cert_paths *ret)
 	*ret = (struct cert_paths){ NULL };
 	if (from->directory)
 		return look_in(ret, from->directory);
+	if (from->acme)
+		return look_for_acme(ret, from);
 	one = (struct cert_path){ .chain = copy(from->certificate, &err),
 				  .key = copy(from->key, &err),
 				  .staple = copy(from->staple, &err),
@@ -188,6 +242,21 @@ static int visit_all(const struct visit *v, const char *const *paths, size_t n)
 	return ret;
 }
 
+static int visit_paths(const struct visit *v, const struct cert_paths *p)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < p->folders_n && !ret; i++)
+		ret = v->fn(v->arg, p->folders[i]);
+	for (size_t i = 0; i < p->n && !ret; i++) {
+		const char *const paths[] = { p->all[i].chain, p->all[i].key,
+					      p->all[i].staple };
+
+		ret = visit_all(v, paths, 3);
+	}
+	return ret;
+}
+
 static int visit_entry(const struct visit *v, const struct certificate *from)
 {
 	struct cert_paths p;
@@ -196,14 +265,13 @@ static int visit_entry(const struct visit *v, const struct certificate *from)
 	/* of a directory that cannot be read what can be known is its name */
 	if (cert_paths_find(from, &p) < 0 && from->directory)
 		ret = v->fn(v->arg, from->directory);
-	for (size_t i = 0; i < p.folders_n && !ret; i++)
-		ret = v->fn(v->arg, p.folders[i]);
-	for (size_t i = 0; i < p.n && !ret; i++) {
-		const char *const paths[] = { p.all[i].chain, p.all[i].key,
-					      p.all[i].staple };
-
-		ret = visit_all(v, paths, 3);
-	}
+	if (!ret)
+		ret = visit_paths(v, &p);
+	cert_paths_free(&p);
+	if (ret || !from->acme)
+		return ret;
+	(void)cert_paths_challenges(from->state, &p);
+	ret = visit_paths(v, &p);
 	cert_paths_free(&p);
 	return ret;
 }

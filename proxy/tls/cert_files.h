@@ -23,8 +23,8 @@ struct cert_paths {
 };
 
 /*
- * Of one entry of the configuration: its files, or those that are in its directory now,
- * by name:
+ * Of one entry of the configuration: its files, those of ACME if they are there by now,
+ * or those that are in its directory now, by name:
  *
  *   NAME/fullchain.pem  NAME/privkey.pem  NAME/ocsp.der   as certbot and dehydrated have
  * it NAME.crt            NAME.key          NAME.ocsp       as lego has it NAME.pem
@@ -35,6 +35,9 @@ struct cert_paths {
  */
 int cert_paths_find(const struct certificate *from, struct cert_paths *ret);
 void cert_paths_free(struct cert_paths *p);
+
+/* What challenges that are open now are answered with, below the state of ACME. */
+int cert_paths_challenges(const char *state, struct cert_paths *ret);
 
 /*
  * fn for each file that certs_load() would read now, and "DIR/." for each folder in which

@@ -30,6 +30,8 @@ static void release(struct config *c, void *arg)
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		certs_free(c->listeners[i].certs);
 		c->listeners[i].certs = NULL;
+		certs_free(c->listeners[i].challenges);
+		c->listeners[i].challenges = NULL;
 		for (unsigned k = 0; k < c->listeners[i].routes_count; k++) {
 			trust_free(c->listeners[i].routes[k].trust);
 			c->listeners[i].routes[k].trust = NULL;
@@ -112,12 +114,11 @@ static int load_entry(const struct loading *l, const struct certificate *from,
 	struct cert *list;
 	int err = cert_paths_find(from, &paths);
 
-	if (err && from->directory)
-		err = loading_wrong(l, from->directory, "cannot be read: %s",
-				    strerror(-err));
+	if (err && (from->directory || from->acme))
+		err = loading_wrong(l, from->directory ? from->directory : from->state,
+				    "cannot be read: %s", strerror(-err));
 	else if (!err && to->n + paths.n > CONFIG_CERTIFICATES_MAX)
-		err = loading_wrong(l,
-				    from->directory ? from->directory : paths.all->chain,
+		err = loading_wrong(l, paths.all->chain,
 				    "more than %d certificates of a listener",
 				    CONFIG_CERTIFICATES_MAX);
 	list = err ? NULL : realloc(to->list, (to->n + paths.n + 1) * sizeof(*list));
@@ -127,7 +128,11 @@ static int load_entry(const struct loading *l, const struct certificate *from,
 		err = -ENOMEM;
 	for (size_t i = 0; i < paths.n && !err; i++)
 		err = cert_load(l, &paths.all[i], &to->list[to->n++]);
-	if (!err && !paths.n)
+	to->missing += !paths.n && from->acme;
+	if (!err && !paths.n && from->acme)
+		loading_warn(l, from->acme[0],
+			     "has no certificate yet: 'tollgate acme' asks for one");
+	else if (!err && !paths.n)
 		loading_warn(l, from->directory, "has no certificate");
 	cert_paths_free(&paths);
 	return err;
@@ -172,6 +177,35 @@ static int index_names(struct certs *s)
 	return 0;
 }
 
+/*
+ * What challenges are answered with.  One that cannot be read is being written, or not
+ * for us: whoever asks for it gets the alert of a name that nobody has.
+ */
+static int load_challenges(struct listener *ls, const char *state)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config warnings = { .warnings = NULL };
+	struct loading l = { .config = &warnings, .listener = ls, .why = why };
+	struct certs *s = calloc(1, sizeof(*s));
+	struct cert_paths paths;
+	int err = s ? cert_paths_challenges(state, &paths) : -ENOMEM;
+
+	if (!s)
+		return err;
+	ls->challenges = s;
+	s->generation = loading_generation();
+	s->list = err ? NULL : calloc(paths.n + 1, sizeof(*s->list));
+	for (size_t i = 0; s->list && i < paths.n; i++) {
+		if (cert_load(&l, &paths.all[i], &s->list[s->n]) == 0)
+			s->n++;
+		else
+			cert_done(&s->list[s->n]);
+	}
+	cert_paths_free(&paths);
+	free(warnings.warnings);
+	return index_names(s);
+}
+
 static int load_listener(struct config *c, struct listener *ls, char *why)
 {
 	struct loading l = { .config = c, .listener = ls, .why = why };
@@ -188,6 +222,10 @@ static int load_listener(struct config *c, struct listener *ls, char *why)
 	l.index = 0;
 	if (!err)
 		err = index_names(ls->certs);
+	for (unsigned i = 0; i < ls->certificates_count && !err; i++) {
+		if (ls->certificates[i].acme && !ls->challenges)
+			err = load_challenges(ls, ls->certificates[i].state);
+	}
 	if (!err)
 		check_routes(&l);
 	return err;

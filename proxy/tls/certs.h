@@ -31,6 +31,7 @@ struct certs {
 	struct cert_name *names; /* of all, sorted */
 	size_t names_n;
 	struct cert_pair fallback; /* for names that none has */
+	unsigned missing;	   /* that ACME is to bring, and has not */
 	uint64_t generation;	   /* no other certs or trust has it, in this process */
 };
 

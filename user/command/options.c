@@ -31,6 +31,8 @@ static void usage(FILE *out) /* lint: table */
 		"  why ADDRESS    why its last connections were refused or ended, and what to\n"
 		"                 do about it\n"
 		"  check FILE     check a proxy configuration\n"
+		"  acme FILE      have the certificates that it names by 'acme' issued and\n"
+		"                 renewed; the proxy does it by itself, twice a day\n"
 		"\n"
 		"      --pins DIR         where the books are pinned (%s)\n"
 		"      --json             JSON instead of text (status, flows, audit, events, why)\n"

@@ -17,6 +17,7 @@
 #include "book/book.h"
 #include "book/explain.h"
 #include "book/hooks.h"
+#include "command/acme.h"
 #include "command/check.h"
 #include "command/follow.h"
 #include "command/options.h"
@@ -345,20 +346,34 @@ static int cmd_check(struct options *o)
 	return EXIT_OK;
 }
 
+#define ACME_ARGS 16 /* of the hook, which dehydrated(1) calls */
+
+static int cmd_acme(struct options *o)
+{
+	int err;
+
+	if (o->args_n > 0 && strcmp(o->args[0], "hook") == 0)
+		return acme_hook(o->args + 1, o->args_n - 1) < 0 ? EXIT_BAD : EXIT_OK;
+	if (o->args_n != 1) {
+		log_error("acme: name one proxy configuration");
+		return EXIT_USAGE;
+	}
+	err = acme_run(o->args[0]);
+	return err == -EACCES || err == -EPERM ? EXIT_NOT_LOADED
+	       : err			       ? EXIT_BAD
+					       : EXIT_OK;
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(struct options *o);
 	int args; /* words after the command */
 } commands[] = {
-	{ "load", cmd_load, 0 },
-	{ "unload", cmd_unload, 0 },
-	{ "status", cmd_status, 0 },
-	{ "flows", cmd_flows, 0 },
-	{ "audit", cmd_audit, 0 },
-	{ "check", cmd_check, 1 },
-	{ "export-totals", cmd_export_totals, 1 },
-	{ "events", cmd_events, 0 },
-	{ "why", cmd_why, 1 },
+	{ "load", cmd_load, 0 },	 { "unload", cmd_unload, 0 },
+	{ "status", cmd_status, 0 },	 { "flows", cmd_flows, 0 },
+	{ "audit", cmd_audit, 0 },	 { "check", cmd_check, 1 },
+	{ "acme", cmd_acme, ACME_ARGS }, { "export-totals", cmd_export_totals, 1 },
+	{ "events", cmd_events, 0 },	 { "why", cmd_why, 1 },
 };
 
 int main(int argc, char **argv)

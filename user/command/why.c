@@ -136,6 +136,8 @@ static const struct {
 	  "net.ipv4.ip_local_port_range" },
 	{ TG_END_TLS_HANDSHAKE, "its TLS handshake was not understood, or broke a rule",
 	  "look at the client" },
+	{ TG_END_ACME, "it asked for the answer to a challenge of ACME, and got it",
+	  "nothing: this is how the gate's certificates are had" },
 	{ TG_END_TLS_NAME, "no certificate of the listener has the name it asked for",
 	  "a certificate for that name, or one with default: true" },
 	{ TG_END_TLS_NOT_SHARED, "it offered no version, cipher or group that we take",
