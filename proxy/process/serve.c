@@ -137,6 +137,21 @@ static void forget_old(struct serving *v)
 	v->d->old_fd = -1;
 }
 
+/* The files of the configuration that is in force by now; the one before is let go. */
+static void watch_certs(struct serving *v)
+{
+	uint64_t number = v->d->proxy.state->configuration;
+	int err;
+
+	if (!v->certs || v->watched == number)
+		return;
+	v->watched = number;
+	err = certwatch_set(v->certs, v->d->config);
+	if (err)
+		(void)log_errno(err, "not every folder of certificates is watched: they "
+				     "are looked at once a minute");
+}
+
 static void drain(struct serving *v, int64_t deadline_ms)
 {
 	forget_old(v);
@@ -161,6 +176,7 @@ static void on_signal(struct ev_io *io, uint32_t events)
 			on_usr2(v->d, &sig);
 		else
 			daemon_reload(v->d);
+		watch_certs(v);
 		return;
 	}
 	log_info("%s: %s", strsignal((int)sig.ssi_signo),
@@ -226,21 +242,6 @@ static void ask_acme(struct serving *v, uint64_t now)
 	if (starter_ask_acme(&v->d->starter) < 0)
 		log_error("nobody asks for certificates: run 'tollgate acme %s' as root",
 			  v->d->config_path);
-}
-
-/* The files of the configuration that is in force by now. */
-static void watch_certs(struct serving *v)
-{
-	uint64_t number = v->d->proxy.state->configuration;
-	int err;
-
-	if (!v->certs || v->watched == number)
-		return;
-	v->watched = number;
-	err = certwatch_set(v->certs, v->d->config);
-	if (err)
-		(void)log_errno(err, "not every folder of certificates is watched: they "
-				     "are looked at once a minute");
 }
 
 static void on_renewed(void *arg)
