@@ -39,6 +39,8 @@ static bool is_host(const char *name)
 /* What goes to a program of others by a file: nothing that is more than itself. */
 static bool is_plain(const char *text, const char *more)
 {
+	if (strstr(text, ".."))
+		return false;
 	for (; *text; text++) {
 		if (!isalnum((unsigned char)*text) && !strchr(more, *text))
 			return false;
@@ -102,6 +104,39 @@ static int make_route(struct listener *l)
 	return 0;
 }
 
+static bool same_names(const struct certificate *a, const struct certificate *b)
+{
+	bool same = a->acme_count == b->acme_count;
+
+	for (unsigned i = 0; same && i < a->acme_count; i++)
+		same = strcmp(a->acme[i], b->acme[i]) == 0;
+	return same;
+}
+
+/* The first name is where its files are: it has one set of names in all listeners. */
+static int check_first(struct where *w, const struct config *c,
+		       const struct certificate *one)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		for (unsigned k = 0; k < l->certificates_count; k++) {
+			const struct certificate *other = &l->certificates[k];
+
+			if (!other->acme || strcmp(other->acme[0], one->acme[0]) != 0 ||
+			    same_names(other, one))
+				continue;
+			where_enter_key(w, "acme");
+			return where_wrong(
+				w,
+				"another certificate, of listener '%s', begins "
+				"with '%s' and has other names",
+				l->name, one->acme[0]);
+		}
+	}
+	return 0;
+}
+
 int config_check_certificates(struct where *w, const struct config *c, struct listener *l)
 {
 	where_enter_key(w, "certificates");
@@ -114,7 +149,8 @@ int config_check_certificates(struct where *w, const struct config *c, struct li
 		if (!err && one->acme) {
 			one->state = c->acme && c->acme->state ? c->acme->state
 							       : CONFIG_ACME_STATE;
-			err = make_route(l);
+			err = check_first(w, c, one);
+			err = err ? err : make_route(l);
 		}
 		if (err)
 			return err;

@@ -234,6 +234,18 @@ static bool may_write(struct tunnel *t, const struct conn *c)
 	       !to->queued && end_of(to) != t->broken;
 }
 
+/*
+ * Its layer has sent what was in the outbox, to have its own word behind it: nobody else
+ * tells who waited for that.
+ */
+static bool has_left(struct conn *c)
+{
+	bool left = c->awaited && !c->queued;
+
+	c->awaited &= !left;
+	return left;
+}
+
 static struct outcome pump(struct tunnel *t)
 {
 	struct outcome there = break_told(t), back;
@@ -252,7 +264,8 @@ static struct outcome pump(struct tunnel *t)
 	t->down.awaited |= t->down.wants_write && t->down.queued;
 	t->up.awaited |= t->up.wants_write && t->up.queued;
 	if (there.step == STEP_AGAIN || back.step == STEP_AGAIN ||
-	    may_write(t, &t->down) || may_write(t, &t->up))
+	    may_write(t, &t->down) || may_write(t, &t->up) || has_left(&t->down) ||
+	    has_left(&t->up))
 		return outcome_again();
 	if (t->down.failed && t->broken != TUNNEL_CLIENT)
 		return broke(t, &t->down);

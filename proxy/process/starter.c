@@ -60,9 +60,26 @@ static void run_acme(const char *program, const char *config)
 	_exit(1);
 }
 
+/* The second waits until the first has ended, and reads what the configuration is then.
+ */
+static void start_acme(pid_t acme[2], const char *program, const char *config)
+{
+	for (int i = 0; i < 2; i++) {
+		if (acme[i] > 0 && waitpid(acme[i], NULL, WNOHANG) == 0)
+			continue;
+		acme[i] = fork();
+		if (acme[i] == 0)
+			run_acme(program, config);
+		if (acme[i] < 0)
+			(void)log_errno(-errno, "cannot start tollgate acme");
+		return;
+	}
+	log_info("certificates are asked for already, and will be again");
+}
+
 static void serve(int fd, const char *program, char **argv, const char *config)
 {
-	pid_t last = 0, acme = 0;
+	pid_t last = 0, acme[2] = { 0 }; /* one that runs, and one that waits for it */
 	char byte;
 
 	(void)prctl(PR_SET_NAME, "tollgate-start");
@@ -70,13 +87,7 @@ static void serve(int fd, const char *program, char **argv, const char *config)
 	(void)signal(SIGCHLD, SIG_DFL);
 	while (read(fd, &byte, 1) == 1) {
 		if (byte == ASK_ACME) {
-			if (acme > 0 && waitpid(acme, NULL, WNOHANG) == 0)
-				continue;
-			acme = fork();
-			if (acme == 0)
-				run_acme(program, config);
-			if (acme < 0)
-				(void)log_errno(-errno, "cannot start tollgate acme");
+			start_acme(acme, program, config);
 			continue;
 		}
 		if (last > 0 && waitpid(last, NULL, WNOHANG) == 0)

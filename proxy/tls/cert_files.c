@@ -26,10 +26,10 @@ static char *there(const char *dir, const char *name, int len, const char *rest,
 		*err = -ENOMEM;
 		return NULL;
 	}
-	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+	if (stat(path, &st) < 0)
+		*err = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	else if (S_ISREG(st.st_mode))
 		return path;
-	if (errno != ENOENT && errno != ENOTDIR)
-		*err = -errno;
 	free(path);
 	return NULL;
 }
@@ -102,7 +102,7 @@ static int look_at_file(struct cert_paths *p, const char *dir, const char *name)
 /* A folder, or a file; what went meanwhile is none. */
 static int look_at(struct cert_paths *p, const char *dir, const char *name)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	char *path;
 	int err;
 

@@ -106,6 +106,23 @@ static int check_options(const struct listener *ls, char *why)
 	return err;
 }
 
+/* Of the last n, which is one or none: does it have each name? */
+static bool has_all(const struct certificate *from, const struct certs *s, size_t n)
+{
+	const struct cert *c = n ? &s->list[s->n - 1] : NULL;
+	unsigned found = 0;
+
+	for (unsigned i = 0; c && i < from->acme_count; i++) {
+		for (unsigned k = 0; k < c->names_n; k++) {
+			if (strcmp(from->acme[i], c->names[k]) == 0) {
+				found++;
+				break;
+			}
+		}
+	}
+	return found == from->acme_count;
+}
+
 /* All that an entry of the configuration has by now. */
 static int load_entry(const struct loading *l, const struct certificate *from,
 		      struct certs *to)
@@ -128,7 +145,8 @@ static int load_entry(const struct loading *l, const struct certificate *from,
 		err = -ENOMEM;
 	for (size_t i = 0; i < paths.n && !err; i++)
 		err = cert_load(l, &paths.all[i], &to->list[to->n++]);
-	to->missing += !paths.n && from->acme;
+	if (!err && from->acme)
+		to->missing += !has_all(from, to, paths.n);
 	if (!err && !paths.n && from->acme)
 		loading_warn(l, from->acme[0],
 			     "has no certificate yet: 'tollgate acme' asks for one");

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -6,10 +7,12 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "tls/challenge.h"
 
 #define WAIT_S 5
+#define DIGEST 32 /* of SHA-256 */
 
 static const unsigned char protocol[] = "\x0a"
 					"acme-tls/1";
@@ -45,12 +48,33 @@ static bool agrees(SSL *ssl, int fd, const char *name)
 	return n == protocol[0] && memcmp(chosen, protocol + 1, n) == 0;
 }
 
-bool challenge_is_answered(const struct addr *at, const char *name)
+/* The octet string within the extension (RFC 8737 3). */
+static bool has_digest(const SSL *ssl, const char *digest)
+{
+	ASN1_OBJECT *id = OBJ_txt2obj("1.3.6.1.5.5.7.1.31", 1);
+	const X509 *x = SSL_get0_peer_certificate(ssl);
+	int at = x && id ? X509_get_ext_by_OBJ(x, id, -1) : -1;
+	const ASN1_OCTET_STRING *data =
+		at >= 0 ? X509_EXTENSION_get_data(X509_get_ext(x, at)) : NULL;
+	const unsigned char *p = data ? ASN1_STRING_get0_data(data) : NULL;
+	unsigned byte, n = 0;
+
+	ASN1_OBJECT_free(id);
+	if (!p || ASN1_STRING_length(data) != 2 + DIGEST || p[0] != 4 || p[1] != DIGEST)
+		return false;
+	while (n < DIGEST && sscanf(digest, "%2x", &byte) == 1 && byte == p[2 + n]) {
+		digest += strlen(digest) > 2 && digest[2] == ':' ? 3 : 2;
+		n++;
+	}
+	return n == DIGEST;
+}
+
+bool challenge_is_answered(const struct addr *at, const char *name, const char *digest)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL *ssl = ctx ? SSL_new(ctx) : NULL;
 	int fd = ssl ? connect_to(at) : -1;
-	bool is = fd >= 0 && agrees(ssl, fd, name);
+	bool is = fd >= 0 && agrees(ssl, fd, name) && has_digest(ssl, digest);
 
 	ERR_clear_error();
 	SSL_free(ssl);

@@ -7,9 +7,11 @@
 
 #include "base/addr.h"
 
-/* Does a gate at that address agree on acme-tls/1 for the name?  Waits for it, 5 s at
- * most.
+/*
+ * Does a gate at that address agree on acme-tls/1 for the name, with a certificate that
+ * has this digest of the key authorization (64 digits of hex, colons between are fine)?
+ * Waits for it, 5 s at most.
  */
-bool challenge_is_answered(const struct addr *at, const char *name);
+bool challenge_is_answered(const struct addr *at, const char *name, const char *digest);
 
 #endif

@@ -155,7 +155,10 @@ static void give_gathered(struct stream *s)
  */
 static ssize_t give_own(struct stream *s, const char *buf, size_t n)
 {
-	(void)conn_send_now(s->conn);
+	if (conn_send_now(s->conn) && s->conn->err == ENOMEM) {
+		s->err = ENOMEM; /* there is a gap: nothing may follow it */
+		return -ENOMEM;
+	}
 	if (conn_held(s->conn) > OWN_MAX) {
 		s->refused = true;
 		return -EAGAIN;

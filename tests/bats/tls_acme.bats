@@ -81,6 +81,14 @@ issued() {
 	acme_config "app.example.org" | sed "s#server: [^,]*#server: \"http://192.0.2.1\"#" >"$DIR/gate.yaml"
 	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
 	[[ $output == *"'http://192.0.2.1' is not a https URL"* ]]
+	acme_config "app.example.org" "app.example.org, www.example.org" >"$DIR/gate.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
+	[[ $output == *"another certificate, of listener 'web', begins with 'app.example.org' and has other names"* ]]
+	# root runs what is in there: it is root's alone
+	mkdir -m 777 "$DIR/open"
+	acme_config "app.example.org" | sed "s#state: [^,]*#state: $DIR/open/acme#" >"$DIR/gate.yaml"
+	run -3 at gate "$BIN/tollgate" acme "$DIR/gate.yaml"
+	[[ $output == *"$DIR/open: is no directory that root alone can change"* ]]
 	acme_config "app.example.org" >"$DIR/gate.yaml"
 	run -0 "$BIN/tollgate" check "$DIR/gate.yaml"
 	[[ $output == *"app.example.org: has no certificate yet"* ]]

@@ -26,8 +26,10 @@ char *util_format_bytes(uint64_t n, char buf[UTIL_BYTES_STR_MAX]);
 
 /* Read a whole file into a NUL-terminated heap string of at most max bytes.
  * 0, or a negative errno (-EFBIG over max).  The caller frees *ret. */
-int util_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
 int util_read_file(const char *path, size_t max, char **ret, size_t *ret_len);
+
+/* The same of what is open, from where it stands. */
+int util_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
 
 /*
  * SipHash-1-3 (Aumasson, Bernstein 2012) of n bytes under a key that nobody outside

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,17 +20,36 @@
 #include "config/config.h"
 #include "tls/challenge.h"
 
-#define AT	"TOLLGATE_ACME_AT" /* where the gate listens, for the hook */
-#define WAIT_NS 30000000000ull
-#define ARGS	(2 * CONFIG_ACME_NAMES + 8)
+#define AT	    "TOLLGATE_ACME_AT" /* where the gate listens, for the hook */
+#define WAIT_NS	    30000000000ull
+#define RUN_NS	    (15 * 60 * 1000000000ull)
+#define RUN_NAME_NS (30 * 1000000000ull)
+#define ARGS	    (2 * CONFIG_ACME_NAMES + 8)
 
 /* --- what dehydrated reads; check_certificates.c has seen to what is written there ---
  */
 
+/* Nobody but us may put something there, or that in its place: root runs what is in it.
+ */
+static int is_ours(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) ||
+	    (st.st_mode & 022 && !(st.st_mode & S_ISVTX))) {
+		log_error("%s: is no directory that root alone can change", path);
+		return -EPERM;
+	}
+	return 0;
+}
+
 /* A directory and those above it; others may not look into the last. */
-static int make_dir(const char *path, mode_t mode)
+static int make_dir(const char *path)
 {
 	char part[PATH_MAX];
+	int err;
 
 	for (const char *p = path + 1; *p; p++) {
 		if (*p != '/')
@@ -34,8 +57,14 @@ static int make_dir(const char *path, mode_t mode)
 		(void)snprintf(part, sizeof(part), "%.*s", (int)(p - path), path);
 		if (mkdir(part, 0755) < 0 && errno != EEXIST)
 			return -errno;
+		err = is_ours(part);
+		if (err)
+			return err;
 	}
-	return mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	err = is_ours(path);
+	return err ? err : chmod(path, 0700) < 0 ? -errno : 0;
 }
 
 /* In the place of what was there, whole. */
@@ -74,6 +103,44 @@ static int put_hook(const char *path)
 	return put_file(path, 0700, text);
 }
 
+/* Challenges that a run before left there are of nobody. */
+static int forget(const char *dir)
+{
+	DIR *d = opendir(dir);
+	const struct dirent *e;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		if (e->d_name[0] != '.')
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	}
+	(void)closedir(d);
+	return 0;
+}
+
+/* One at a time; it goes with us, however we end.  A descriptor, or a negative errno. */
+static int lock(const char *state)
+{
+	char path[PATH_MAX];
+	int fd, err = make_dir(state);
+
+	if (err)
+		return err;
+	(void)snprintf(path, sizeof(path), "%s/tollgate.lock", state);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX) < 0) {
+		if (errno == EINTR)
+			continue;
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
 static int prepare(const struct acme *a, const char *state, char config[PATH_MAX])
 {
 	char hook[PATH_MAX], challenges[PATH_MAX], text[4 * PATH_MAX];
@@ -87,13 +154,14 @@ static int prepare(const struct acme *a, const char *state, char config[PATH_MAX
 		       "# made by tollgate acme\n"
 		       "CA='%s'\nCHALLENGETYPE=tls-alpn-01\nKEY_ALGO=prime256v1\n"
 		       "CERTDIR='%s/certs'\nALPNCERTDIR='%s'\nHOOK='%s'\n"
-		       "CONTACT_EMAIL='%s'\nCURL_OPTS='%s%s'\n",
+		       "CONTACT_EMAIL='%s'\n"
+		       "CURL_OPTS='--connect-timeout 30 --max-time 120 %s%s'\n",
 		       a && a->server ? a->server : CONFIG_ACME_SERVER, state, challenges,
 		       hook, a && a->contact ? a->contact : "", ca ? "--cacert " : "",
 		       ca ? ca : "");
-	err = make_dir(state, 0700);
+	err = make_dir(challenges);
 	if (!err)
-		err = make_dir(challenges, 0700);
+		err = forget(challenges);
 	if (!err)
 		err = put_hook(hook);
 	return err ? err : put_file(config, 0600, text);
@@ -101,27 +169,40 @@ static int prepare(const struct acme *a, const char *state, char config[PATH_MAX
 
 /* --- running it --- */
 
-static int run(char **argv)
+static void become_dehydrated(char **argv)
 {
-	pid_t pid = fork();
+	(void)setpgid(0, 0); /* with all that it starts */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	(void)execvp(argv[0], argv);
+	if (errno == ENOENT)
+		log_error("dehydrated is not installed: apt-get install dehydrated");
+	else
+		(void)log_errno(-errno, "cannot start dehydrated");
+	_exit(127);
+}
+
+/* It has no bound of its own. */
+static int run(char **argv, unsigned names)
+{
+	const struct timespec moment = { .tv_nsec = 100000000 };
+	uint64_t until = util_now_ns() + RUN_NS + names * RUN_NAME_NS;
+	pid_t pid = fork(), ended;
 	int status;
 
 	if (pid < 0)
 		return -errno;
-	if (pid == 0) {
-		(void)execvp(argv[0], argv);
-		if (errno == ENOENT)
-			log_error("dehydrated is not installed: apt-get install "
-				  "dehydrated");
-		else
-			(void)log_errno(-errno, "cannot start dehydrated");
-		_exit(127);
+	if (pid == 0)
+		become_dehydrated(argv);
+	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 ||
+	       (ended < 0 && errno == EINTR)) {
+		if (util_now_ns() > until) {
+			log_error("dehydrated took too long: it is ended");
+			(void)kill(-pid, SIGKILL);
+			until = UINT64_MAX;
+		}
+		(void)nanosleep(&moment, NULL);
 	}
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+	return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
 /* Where its own challenges are looked at: any address of it is fine. */
@@ -159,9 +240,9 @@ static int ask_for(const struct listener *l, const struct certificate *c, char *
 	say_where(l);
 	log_info("listener '%s': looking after the certificate of %s", l->name,
 		 c->acme[0]);
-	err = run(argv);
+	err = run(argv, c->acme_count);
 	if (err) /* a server may refuse a nonce (RFC 8555 6.5), and dehydrated gives up */
-		err = run(argv);
+		err = run(argv, c->acme_count);
 	if (err)
 		log_error("listener '%s': no certificate of %s could be had", l->name,
 			  c->acme[0]);
@@ -187,24 +268,44 @@ static int ask_for_all(const struct config *c, char *config)
 	return err;
 }
 
+static int load(const char *path, struct config **ret)
+{
+	char why[CONFIG_ERROR_MAX];
+	int err = config_load(path, ret, why);
+
+	if (err)
+		log_error("%s", why);
+	return err;
+}
+
+static const char *state_of(const struct config *c)
+{
+	return c->acme && c->acme->state ? c->acme->state : CONFIG_ACME_STATE;
+}
+
 int acme_run(const char *config_path)
 {
-	char why[CONFIG_ERROR_MAX], config[PATH_MAX];
-	const char *state;
+	char config[PATH_MAX];
 	struct config *c;
-	int err = config_load(config_path, &c, why);
+	int err = load(config_path, &c), fd;
 
-	if (err) {
-		log_error("%s", why);
+	if (err)
+		return err;
+	fd = lock(state_of(c));
+	if (fd < 0) {
+		err = log_errno(fd, "cannot take %s", state_of(c));
+		config_put(c);
 		return err;
 	}
-	state = c->acme && c->acme->state ? c->acme->state : CONFIG_ACME_STATE;
-	err = prepare(c->acme, state, config);
-	if (err)
-		(void)log_errno(err, "cannot write below %s", state);
-	else
-		err = ask_for_all(c, config);
-	config_put(c);
+	config_put(c); /* it may have changed while another ran */
+	err = load(config_path, &c);
+	if (!err) {
+		err = prepare(c->acme, state_of(c), config);
+		err = err ? log_errno(err, "cannot write below %s", state_of(c))
+			  : ask_for_all(c, config);
+		config_put(c);
+	}
+	close(fd);
 	return err;
 }
 
@@ -217,16 +318,17 @@ int acme_hook(char **args, int n)
 	uint64_t until = util_now_ns() + WAIT_NS;
 	struct addr at;
 
-	if (n < 2 || strcmp(args[0], "deploy_challenge") != 0)
+	if (n < 4 || strcmp(args[0], "deploy_challenge") != 0)
 		return 0; /* all others are told for nothing */
 	if (!where || addr_parse(where, &at) < 0) {
 		log_error("acme hook: is called by 'tollgate acme' only");
 		return -EINVAL;
 	}
-	while (!challenge_is_answered(&at, args[1])) {
+	while (!challenge_is_answered(&at, args[1], args[3])) {
 		if (util_now_ns() > until) {
 			log_error("the gate at %s does not answer the challenge of %s: "
-				  "does it run, with this configuration?",
+				  "does it run, with this configuration, and serve "
+				  "clients of this host without a PROXY header?",
 				  where, args[1]);
 			return -ETIMEDOUT;
 		}
