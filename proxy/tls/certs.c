@@ -82,6 +82,18 @@ static bool has_groups(SSL_CTX *ctx, const char *list)
 	return !list || SSL_CTX_set1_groups_list(ctx, list) == 1;
 }
 
+const char *certs_groups(void)
+{
+	static const char with[] = "X25519MLKEM768:X25519:P-256:P-384";
+	static const char without[] = "X25519:P-256:P-384";
+	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+	bool has = ctx && has_groups(ctx, with);
+
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	return has ? with : without;
+}
+
 /* What OpenSSL would refuse for each connection. */
 static int check_options(const struct listener *ls, char *why)
 {

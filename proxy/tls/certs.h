@@ -43,6 +43,12 @@ struct certs {
  */
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 
+/*
+ * OpenSSL's list of groups for key exchanges where the configuration has none: with the
+ * hybrid one where the library has it (3.5).
+ */
+const char *certs_groups(void);
+
 /* When the first of them expires, or has; 0 of none. */
 time_t certs_expire(const struct certs *certs);
 

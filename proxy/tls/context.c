@@ -19,9 +19,6 @@
 
 /* Forward secrecy and authenticated encryption only (RFC 9325 4.2). */
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
-/* The hybrid one where the library has it (OpenSSL 3.5). */
-#define GROUPS_NEW "X25519MLKEM768:X25519:P-256:P-384"
-#define GROUPS	   "X25519:P-256:P-384"
 
 /* How long a session may be resumed, whatever becomes of the keys (RFC 8446 4.6.1). */
 #define SESSION_S 7200
@@ -212,8 +209,7 @@ static void set_defaults(SSL_CTX *ctx)
 	SSL_CTX_set_read_ahead(ctx, 1);
 	(void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	(void)SSL_CTX_set_cipher_list(ctx, CIPHERS);
-	if (!SSL_CTX_set1_groups_list(ctx, GROUPS_NEW))
-		(void)SSL_CTX_set1_groups_list(ctx, GROUPS);
+	(void)SSL_CTX_set1_groups_list(ctx, certs_groups());
 	/* tickets only: nothing is kept of a connection that is over */
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(ctx, 1);

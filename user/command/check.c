@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "command/check.h"
 #include "config/config.h"
+#include "tls/certs.h"
 
 #define LOOKUP_MS 3000
 
@@ -54,7 +55,9 @@ static void show_route(const struct listener *l, const struct route *r)
 	if (r->priority)
 		printf("; priority %d", r->priority);
 	if (r->tls != TLS_PASSTHROUGH)
-		printf("; TLS ends here, %s or later", r->min_tls == 13 ? "1.3" : "1.2");
+		printf("; TLS ends here, %s or later, groups %s",
+		       r->min_tls == 13 ? "1.3" : "1.2",
+		       r->groups ? r->groups : certs_groups());
 	if (r->tls == TLS_REENCRYPT)
 		printf(", and begins anew to the backend");
 	if (r == l->fallback_route)
@@ -63,6 +66,16 @@ static void show_route(const struct listener *l, const struct route *r)
 	       r->backend_names_count > 1 ? balances[r->balance] : "to one backend");
 	for (unsigned i = 0; i < r->backend_names_count; i++)
 		show_backend(&r->backends[i]);
+}
+
+static void show_certificate(const struct cert *c)
+{
+	long days = (long)((c->not_after - time(NULL)) / 86400);
+
+	printf("    certificate %s, %s:", c->file, c->is_rsa ? "RSA" : "ECDSA or EdDSA");
+	show_list("", c->names, c->names_n);
+	printf("; %ld days%s%s\n", days, c->is_default ? "; for every other name" : "",
+	       c->staple ? "; with an OCSP response" : "");
 }
 
 static void show_listener(const struct listener *l)
@@ -76,6 +89,8 @@ static void show_listener(const struct listener *l)
 		show_list("; PROXY headers from", l->proxy_protocol->from,
 			  l->proxy_protocol->from_count);
 	putchar('\n');
+	for (unsigned i = 0; l->certs && i < l->certs->n; i++)
+		show_certificate(&l->certs->list[i]);
 	for (unsigned i = 0; i < l->routes_count; i++)
 		show_route(l, &l->routes[i]);
 }
