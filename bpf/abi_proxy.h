@@ -277,6 +277,7 @@ struct hello_book {
 	__u64 groups[TG_GROUP_MAX];
 	__u64 alerts[TG_DIR_MAX][TG_ALERT_MAX];
 	__u64 expires_unix; /* gauge: the first of its certificates that will, or 0 */
+	__u64 missing;	    /* gauge: certificates that ACME is to bring, and has not */
 	struct tcp_hist handshake_us;
 };
 

@@ -155,9 +155,11 @@ void listener_in_force(struct proxy *p, struct config *c)
 	uint64_t number = p->state->configuration + 1;
 
 	for (unsigned i = 0; i < c->listeners_count; i++) {
-		book_set(&c->listeners[i].slot->configured, number);
-		book_set(&c->listeners[i].hellos->expires_unix,
-			 (uint64_t)certs_expire(c->listeners[i].certs));
+		const struct listener *l = &c->listeners[i];
+
+		book_set(&l->slot->configured, number);
+		book_set(&l->hellos->expires_unix, (uint64_t)certs_expire(l->certs));
+		book_set(&l->hellos->missing, l->certs ? l->certs->missing : 0);
 	}
 	config_each_backend(c, slot_in_force, &number);
 	book_set(&p->state->configuration, number);

@@ -48,6 +48,7 @@ issued() {
 @test "a certificate is had at the start, another after a reload, and none is asked for twice" {
 	start_authority
 	start_proxy < <(acme_config "app.example.org, www.example.org")
+	start_exporter
 	start_echo
 	# until then nobody is given another's
 	! issued app.example.org || false
@@ -67,6 +68,7 @@ issued() {
 	acme_config "app.example.org, www.example.org" "late.example.org" >"$DIR/gate.yaml"
 	kill -HUP "$proxy_pid"
 	within 60 issued late.example.org
+	equal 0 "$(page tollgate_tls_certificates_missing)" "certificates that are missing"
 	run -0 at gate "$BIN/tollgate" acme "$DIR/gate.yaml"
 	[[ $output == *"Longer than 30 days"* ]]
 	[[ $output != *"Requesting new certificate order"* ]]
@@ -94,7 +96,9 @@ issued() {
 	[[ $output == *"app.example.org: has no certificate yet"* ]]
 	# nobody is there
 	start_proxy < <(acme_config "app.example.org")
+	start_exporter
 	within 30 grep -q "no certificate of app.example.org could be had" "$DIR/proxy.log"
+	equal 1 "$(page tollgate_tls_certificates_missing)" "certificates that are missing"
 	issue other "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:other.example.org"
 	s_client -servername a.wild.example.org | grep -q "CN = wild"
 }

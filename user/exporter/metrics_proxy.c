@@ -327,19 +327,30 @@ static void handshakes(const struct page *p)
 	}
 }
 
+/* A gauge of the certificates of listeners that have some, or are to. */
+static void certificate_gauge(const struct page *p, const char *name, const char *help,
+			      size_t offset, bool if_zero)
+{
+	page_family(p, name, false, help);
+	for (unsigned id = 1; id < TG_LISTENERS_MAX; id++) {
+		const struct hello_book *h = &p->s->hellos[id];
+		const struct row_key key = listener_row(p, id);
+		uint64_t value = *(const uint64_t *)((const char *)h + offset);
+
+		if ((h->expires_unix || h->missing) && row_in_force(p->s, &key) &&
+		    (value || if_zero))
+			listener_value(p, name, false, id, "", value);
+	}
+}
+
 static void certificates(const struct page *p)
 {
-	static const char name[] = "tls_certificate_expiry_timestamp_seconds";
-	struct row_key key;
-
-	page_family(p, name, false,
-		    "When the first certificate of a listener expires, since 1970.");
-	for (unsigned id = 1; id < TG_LISTENERS_MAX; id++) {
-		key = listener_row(p, id);
-		if (p->s->hellos[id].expires_unix && row_in_force(p->s, &key))
-			listener_value(p, name, false, id, "",
-				       p->s->hellos[id].expires_unix);
-	}
+	certificate_gauge(p, "tls_certificate_expiry_timestamp_seconds",
+			  "When the first certificate of a listener expires, since 1970.",
+			  offsetof(struct hello_book, expires_unix), false);
+	certificate_gauge(p, "tls_certificates_missing",
+			  "Certificates that ACME is to bring, and has not yet.",
+			  offsetof(struct hello_book, missing), true);
 }
 
 static void proxy_state(const struct page *p)
