@@ -121,7 +121,9 @@ struct serving {
 	struct ev_timer tick;
 	uint64_t late_ns; /* the last look for what relays by now */
 	uint64_t swept_ns, beat_ns;
-	uint64_t acme, acme_ns; /* of which text certificates were asked for, and when */
+	/* for which configuration, of which text, certificates were asked for, and when
+	 */
+	uint64_t acme_number, acme_text, acme_ns;
 	struct certwatch *certs;
 	uint64_t watched; /* the number of the configuration whose files are */
 	bool draining;
@@ -231,13 +233,17 @@ static uint64_t acme_again_ns(const struct config *c)
 /* At the start, for each other configuration, and twice a day: it renews what is due. */
 static void ask_acme(struct serving *v, uint64_t now)
 {
-	const char *text = v->d->text;
-	uint64_t hash = util_hash(text, strlen(text));
 	uint64_t again = acme_again_ns(v->d->config);
+	uint64_t number = v->d->proxy.state->configuration;
+	uint64_t before = v->acme_text;
 
-	if (!again || (v->acme == hash && now - v->acme_ns < again))
+	if (!again)
 		return;
-	v->acme = hash;
+	if (v->acme_number != number) /* its files may have changed, and nothing else */
+		v->acme_text = util_hash(v->d->text, strlen(v->d->text));
+	v->acme_number = number;
+	if (v->acme_text == before && now - v->acme_ns < again)
+		return;
 	v->acme_ns = now;
 	if (starter_ask_acme(&v->d->starter) < 0)
 		log_error("nobody asks for certificates: run 'tollgate acme %s' as root",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,16 +83,25 @@ static bool has_groups(SSL_CTX *ctx, const char *list)
 	return !list || SSL_CTX_set1_groups_list(ctx, list) == 1;
 }
 
-const char *certs_groups(void)
-{
-	static const char with[] = "X25519MLKEM768:X25519:P-256:P-384";
-	static const char without[] = "X25519:P-256:P-384";
-	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
-	bool has = ctx && has_groups(ctx, with);
+static const char *groups = "X25519:P-256:P-384";
 
+static void try_groups(void)
+{
+	static const char hybrid[] = "X25519MLKEM768:X25519:P-256:P-384";
+	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+
+	if (ctx && has_groups(ctx, hybrid))
+		groups = hybrid;
 	SSL_CTX_free(ctx);
 	ERR_clear_error();
-	return has ? with : without;
+}
+
+const char *certs_groups(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, try_groups);
+	return groups;
 }
 
 /* What OpenSSL would refuse for each connection. */
