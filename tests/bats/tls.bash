@@ -4,6 +4,13 @@
 # For tests of TLS that ends at the gate: certificates of an authority of the test's own,
 # a gate that has them, its backend and its clients.
 
+setup() {
+	stage_up
+	make_certificates
+	load --device front --device back
+}
+teardown() { stage_down; }
+
 SECURE=$BIN/tests/tools/secure
 ECHO=$BIN/tests/tools/echo
 

@@ -5,13 +5,6 @@
 load helpers
 source "$BATS_TEST_DIRNAME/tls.bash"
 
-setup() {
-	stage_up
-	make_certificates
-	load --device front --device back
-}
-teardown() { stage_down; }
-
 @test "versions, keys and names: each client gets the certificate that it asked for" {
 	start_tls
 	local version

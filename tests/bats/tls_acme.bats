@@ -6,13 +6,6 @@
 load helpers
 source "$BATS_TEST_DIRNAME/tls.bash"
 
-setup() {
-	stage_up
-	make_certificates
-	load --device front --device back
-}
-teardown() { stage_down; }
-
 # start_authority: an ACME server at 192.0.2.1, which looks at port 8443 of 192.0.2.2
 start_authority() {
 	issue pebble "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "IP:192.0.2.1"

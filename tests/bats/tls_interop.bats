@@ -6,17 +6,10 @@
 load helpers
 source "$BATS_TEST_DIRNAME/tls.bash"
 
-setup() {
-	stage_up
-	make_certificates
-	load --device front --device back
-}
-teardown() { stage_down; }
-
 EC="-algorithm ec -pkeyopt ec_paramgen_curve:P-256"
 
 # says NAME COMMAND...: a client that hears what it says, and is ended then: not all of them end
-# when they have said all
+# when they have said all, and some end at once when their input does, which the sleep keeps open
 says() {
 	local name=$1 pid=$1_pid
 	shift

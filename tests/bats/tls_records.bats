@@ -6,13 +6,6 @@
 load helpers
 source "$BATS_TEST_DIRNAME/tls.bash"
 
-setup() {
-	stage_up
-	make_certificates
-	load --device front --device back
-}
-teardown() { stage_down; }
-
 # What is right: the reason in the gate's book, how the client saw it end, and whether all
 # that it said came back.
 table() {
