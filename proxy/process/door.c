@@ -265,7 +265,7 @@ void door_close(struct worker *w, const struct door_leave *leave)
 		struct acceptor *a = d->acceptors;
 
 		d->acceptors = a->next;
-		if (leave && leave->has(a->listener, leave->arg))
+		if (leave ? leave->has(a->listener, leave->arg) : d->held)
 			acceptor_leave(w, a);
 		else
 			acceptor_close(w, a);

@@ -30,7 +30,8 @@ struct door_leave {
 /*
  * Close all.  What waits in the queues was promised a connection and is taken first; not
  * of those a successor has, too, by `leave`.  NULL: there is none, and none is to be
- * opened any more.
+ * opened any more; but while they are held, these are the sockets of an old process that
+ * goes on, and who waits in their queues is its to serve.
  */
 void door_close(struct worker *w, const struct door_leave *leave);
 
