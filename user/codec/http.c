@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+
+#include "codec/http.h"
+
+bool text_is(struct text a, struct text b)
+{
+	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
+}
+
+bool text_is_nocase(struct text a, struct text b)
+{
+	return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+struct text text_cut(struct text *rest, char by)
+{
+	const char *at = rest->n ? memchr(rest->p, by, rest->n) : NULL;
+	struct text t = { rest->p, at ? (size_t)(at - rest->p) : rest->n };
+
+	rest->p += at ? t.n + 1 : t.n;
+	rest->n -= at ? t.n + 1 : t.n;
+	while (t.n && is_blank(t.p[0])) {
+		t.p++;
+		t.n--;
+	}
+	while (t.n && is_blank(t.p[t.n - 1]))
+		t.n--;
+	return t;
+}
+
+/* --- names --- */
+
+static const struct text field_names[HTTP_FIELD_IDS] = { { "", 0 },
+#define X(id, name) { name, sizeof(name) - 1 },
+							 HTTP_FIELDS(X)
+#undef X
+};
+
+struct text http_field_name(enum http_field_id id)
+{
+	return field_names[id];
+}
+
+/* By length, first and last character the names above meet in few places. */
+#define PLACES 256
+#define ALIKE  4
+
+static size_t place_of(const char *name, size_t n)
+{
+	return (n * 7 + (uint8_t)name[0] * 31u + (uint8_t)name[n - 1] * 3u +
+		(uint8_t)name[n / 2] * 17u) %
+	       PLACES;
+}
+
+static uint8_t places[PLACES][ALIKE];
+
+__attribute__((constructor)) static void make_places(void)
+{
+	for (uint8_t id = 1; id < HTTP_FIELD_IDS; id++) {
+		uint8_t *p = places[place_of(field_names[id].p, field_names[id].n)];
+
+		while (*p)
+			p++; /* ALIKE is enough: a unit test looks every name up */
+		*p = id;
+	}
+}
+
+enum http_field_id http_field_id(const char *name, size_t n)
+{
+	const uint8_t *p;
+
+	if (!n)
+		return HTTP_OTHER_FIELD;
+	p = places[place_of(name, n)];
+	for (unsigned i = 0; i < ALIKE && p[i]; i++) {
+		if (field_names[p[i]].n == n && memcmp(field_names[p[i]].p, name, n) == 0)
+			return p[i];
+	}
+	return HTTP_OTHER_FIELD;
+}
+
+static const struct text method_names[HTTP_METHOD_IDS] = { { "OTHER", 5 },
+#define X(name) { #name, sizeof(#name) - 1 },
+							   HTTP_METHODS(X)
+#undef X
+};
+
+enum http_method http_method(struct text name)
+{
+	for (unsigned i = 1; i < HTTP_METHOD_IDS; i++) {
+		if (text_is(method_names[i], name))
+			return i;
+	}
+	return HTTP_METHOD_OTHER;
+}
+
+const char *http_method_name(enum http_method m)
+{
+	return method_names[m].p;
+}
+
+bool http_is_safe(enum http_method m)
+{
+	return m == HTTP_METHOD_GET || m == HTTP_METHOD_HEAD ||
+	       m == HTTP_METHOD_OPTIONS || m == HTTP_METHOD_TRACE;
+}
+
+bool http_is_idempotent(enum http_method m)
+{
+	return http_is_safe(m) || m == HTTP_METHOD_PUT || m == HTTP_METHOD_DELETE;
+}
+
+unsigned http_fault_status(enum http_fault f)
+{
+	static const uint16_t statuses[HTTP_FAULT_MAX] = { 0,
+#define X(name, status) status,
+							   HTTP_FAULTS(X)
+#undef X
+	};
+
+	return statuses[f];
+}
+
+/* --- characters --- */
+
+#define T HTTP_IS_TCHAR
+#define V HTTP_IS_VALUE
+#define P HTTP_IS_PATH
+#define H HTTP_IS_HOST
+
+const uint8_t http_chars[256] = {
+	['\t'] = V,
+	[' '] = V,
+	['!'] = T | V | P,
+	['"'] = V | P,
+	['#'] = T | V,
+	['$' ... '\''] = T | V | P,
+	['('] = V | P,
+	[')'] = V | P,
+	['*'] = T | V | P,
+	['+'] = T | V | P,
+	[','] = V | P,
+	['-'] = T | V | P | H,
+	['.'] = T | V | P | H,
+	['/'] = V | P,
+	['0' ... '9'] = T | V | P | H,
+	[':' ... '@'] = V | P,
+	['A' ... 'Z'] = T | V | P | H,
+	['['] = V | P,
+	['\\'] = V | P,
+	[']'] = V | P,
+	['^'] = T | V | P,
+	['_'] = T | V | P | H,
+	['`'] = T | V | P,
+	['a' ... 'z'] = T | V | P | H,
+	['{'] = V | P,
+	['|'] = T | V | P,
+	['}'] = V | P,
+	['~'] = T | V | P | H,
+	[0x80 ... 0xff] = V,
+};
+
+#undef T
+#undef V
+#undef P
+#undef H
+
+static bool all_are(struct text t, uint8_t kind)
+{
+	for (size_t i = 0; i < t.n; i++) {
+		if (!(http_chars[(uint8_t)t.p[i]] & kind))
+			return false;
+	}
+	return true;
+}
+
+bool http_is_token(struct text t)
+{
+	return t.n && all_are(t, HTTP_IS_TCHAR);
+}
+
+bool http_is_value(struct text t)
+{
+	return all_are(t, HTTP_IS_VALUE);
+}
+
+/* --- an authority --- */
+
+struct text http_host(struct text a)
+{
+	const char *end;
+
+	if (a.n && a.p[0] == '[') {
+		end = memchr(a.p, ']', a.n);
+		return end ? text_of(a.p, (size_t)(end - a.p) + 1) : a;
+	}
+	end = a.n ? memchr(a.p, ':', a.n) : NULL;
+	return end ? text_of(a.p, (size_t)(end - a.p)) : a;
+}
+
+static bool is_v6(struct text host)
+{
+	size_t colons = 0;
+
+	if (host.n < 4 || host.p[host.n - 1] != ']')
+		return false;
+	for (size_t i = 1; i < host.n - 1; i++) {
+		if (host.p[i] == ':')
+			colons++;
+		else if (host.p[i] != '.' &&
+			 !memchr("0123456789abcdefABCDEF", host.p[i], 22))
+			return false;
+	}
+	return colons >= 2 && colons <= 7;
+}
+
+bool http_is_authority(struct text a)
+{
+	struct text host = http_host(a);
+	unsigned port = 0;
+
+	if (!host.n || host.n > 255)
+		return false;
+	if (host.p[0] == '[' ? !is_v6(host) : !all_are(host, HTTP_IS_HOST))
+		return false;
+	if (host.n == a.n)
+		return true;
+	if (a.p[host.n] != ':' || a.n - host.n > 6)
+		return false;
+	for (size_t i = host.n + 1; i < a.n; i++) {
+		if (a.p[i] < '0' || a.p[i] > '9')
+			return false;
+		port = port * 10 + (unsigned)(a.p[i] - '0');
+	}
+	return port <= 65535;
+}
+
+/* --- heads --- */
+
+void http_head_copy(struct http_head *to, const struct http_head *from)
+{
+	memcpy(to, from,
+	       offsetof(struct http_head, fields) + from->n * sizeof(from->fields[0]));
+}
+
+const struct http_field *http_find(const struct http_head *h, enum http_field_id id,
+				   int *at)
+{
+	for (unsigned i = (unsigned)(*at + 1); i < h->n; i++) {
+		if (h->fields[i].id == id) {
+			*at = (int)i;
+			return &h->fields[i];
+		}
+	}
+	return NULL;
+}
+
+bool http_add(struct http_head *h, enum http_field_id id, struct text name,
+	      struct text value)
+{
+	if (h->n == HTTP_FIELDS_MAX || name.n > UINT16_MAX || value.n > UINT32_MAX)
+		return false;
+	if (id != HTTP_OTHER_FIELD)
+		name = field_names[id];
+	h->fields[h->n++] = (struct http_field){ .name = name.p,
+						 .name_n = (uint16_t)name.n,
+						 .value = value.p,
+						 .value_n = (uint32_t)value.n,
+						 .id = (uint8_t)id };
+	return true;
+}
+
+void http_remove(struct http_head *h, enum http_field_id id)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h->n; i++) {
+		if (h->fields[i].id != id)
+			h->fields[n++] = h->fields[i];
+	}
+	h->n = n;
+}
+
+static bool is_hop(uint8_t id)
+{
+	switch (id) {
+	case HTTP_CONNECTION:
+	case HTTP_KEEP_ALIVE:
+	case HTTP_PROXY_CONNECTION:
+	case HTTP_PROXY_AUTHENTICATE:
+	case HTTP_PROXY_AUTHORIZATION:
+	case HTTP_TE:
+	case HTTP_TRANSFER_ENCODING:
+	case HTTP_UPGRADE:
+	case HTTP_HTTP2_SETTINGS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What nobody may have taken away by naming it. */
+static bool is_kept(uint8_t id)
+{
+	switch (id) {
+	case HTTP_HOST:
+	case HTTP_COOKIE:
+	case HTTP_AUTHORIZATION:
+	case HTTP_CONTENT_LENGTH:
+	case HTTP_CONTENT_TYPE:
+	case HTTP_FORWARDED:
+	case HTTP_X_FORWARDED_FOR:
+	case HTTP_X_FORWARDED_HOST:
+	case HTTP_X_FORWARDED_PORT:
+	case HTTP_X_FORWARDED_PROTO:
+	case HTTP_X_REAL_IP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void nominate(struct http_head *h, struct text name)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		struct http_field *f = &h->fields[i];
+
+		if (!is_kept(f->id) && text_is_nocase(text_of(f->name, f->name_n), name))
+			f->hop = true;
+	}
+}
+
+void http_mark_hops(struct http_head *h)
+{
+	for (unsigned i = 0; i < h->n; i++)
+		h->fields[i].hop = is_hop(h->fields[i].id);
+	for (unsigned i = 0; i < h->n; i++) {
+		struct text rest = http_value(&h->fields[i]);
+
+		while (h->fields[i].id == HTTP_CONNECTION && rest.n) {
+			struct text name = text_cut(&rest, ',');
+
+			if (name.n && !text_is_nocase(name, TEXT("close")) &&
+			    !text_is_nocase(name, TEXT("keep-alive")))
+				nominate(h, name);
+		}
+	}
+}
