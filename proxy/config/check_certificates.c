@@ -90,6 +90,7 @@ static int make_route(struct listener *l)
 {
 	static char name[] = "acme", protocol[] = "acme-tls/1";
 	static char *protocols[] = { protocol };
+	static const char *const agreed[] = { "acme-tls/1" };
 
 	if (l->acme)
 		return 0;
@@ -99,6 +100,8 @@ static int make_route(struct listener *l)
 	*l->acme = (struct route){ .name = name,
 				   .alpn = protocols,
 				   .alpn_count = 1,
+				   .protocols = agreed,
+				   .protocols_count = 1,
 				   .tls = TLS_TERMINATE,
 				   .min_tls = 12 };
 	return 0;

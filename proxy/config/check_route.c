@@ -83,16 +83,17 @@ static int check_name(struct where *w, char *name)
 	return fault ? where_wrong(w, "'%s': %s", name, fault) : 0;
 }
 
-static int check_sni(struct where *w, struct config *c, struct route *r)
+int config_check_names(struct where *w, struct config *c, const char *key,
+		       char *const *names, unsigned n, struct pattern ***ret)
 {
 	int err = 0;
 
-	r->patterns = calloc(r->sni_count ? r->sni_count : 1, sizeof(struct pattern *));
-	if (!r->patterns)
+	*ret = calloc(n ? n : 1, sizeof(struct pattern *));
+	if (!*ret)
 		return -ENOMEM;
-	where_enter_key(w, "sni");
-	for (unsigned i = 0; i < r->sni_count; i++) {
-		char *name = r->sni[i];
+	where_enter_key(w, key);
+	for (unsigned i = 0; i < n; i++) {
+		char *name = names[i];
 
 		where_enter_index(w, i);
 		if ((strcmp(name, "~") == 0 || strcasecmp(name, "null") == 0) &&
@@ -100,7 +101,7 @@ static int check_sni(struct where *w, struct config *c, struct route *r)
 			return where_wrong(w, "null: nothing stands here; a name of that "
 					      "word is quoted");
 		if (name[0] == '~')
-			err = check_pattern(w, c, name, &r->patterns[i]);
+			err = check_pattern(w, c, name, &(*ret)[i]);
 		else if (strcmp(name, "*") != 0)
 			err = check_name(w, name);
 		if (err)
@@ -193,7 +194,8 @@ static int check_backends(struct where *w, struct route *r)
 {
 	int err;
 
-	r->backends = calloc(r->backend_names_count, sizeof(*r->backends));
+	r->backends = calloc(r->backend_names_count ? r->backend_names_count : 1,
+			     sizeof(*r->backends));
 	if (!r->backends)
 		return -ENOMEM;
 	where_enter_key(w, "backends");
@@ -274,6 +276,8 @@ static int check_upstream(struct where *w, struct route *r)
 {
 	int err;
 
+	if (!r->backend_names_count && !config_answers(r))
+		return where_wrong(w, "route '%s' has no 'backends'", r->name);
 	err = check_backends(w, r);
 	if (!err)
 		err = check_source(w, r);
@@ -356,7 +360,8 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 
 	err = value_name(w, r->name);
 	if (!err)
-		err = check_sni(w, c, r);
+		err = config_check_names(w, c, "sni", r->sni, r->sni_count,
+					 &r->patterns);
 	if (!err)
 		err = check_alpn(w, r);
 	if (!err)
@@ -365,9 +370,11 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 		err = check_upstream(w, r);
 	if (!err)
 		err = check_tls(w, l, r);
+	if (!err)
+		err = config_check_http_route(w, c, l, r);
 	if (err)
 		return err;
-	if (l->tls && !r->sni_count && !r->alpn_count && !r->from_count &&
+	if (l->tls && !r->sni_count && !r->alpn_count && (!r->from_count || r->http) &&
 	    r != l->fallback_route)
 		return where_wrong(
 			w,
@@ -410,9 +417,14 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l)
 {
 	int err;
 
-	for (unsigned i = 0; i < l->routes_count; i++)
+	for (unsigned i = 0; i < l->routes_count; i++) {
 		l->tls |= l->routes[i].sni_count || l->routes[i].alpn_count ||
 			  l->routes[i].tls != TLS_PASSTHROUGH;
+		l->serves |= l->routes[i].http != NULL;
+	}
+	err = config_check_http(w, l);
+	if (err)
+		return err;
 	err = find_fallback(w, l);
 	if (err)
 		return err;
@@ -425,5 +437,6 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l)
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return build_index(w, l);
+	err = build_index(w, l);
+	return err ? err : config_check_requests(w, c, l);
 }

@@ -5,15 +5,40 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/http.h"
 #include "config/match.h"
 #include "config/pattern.h"
 #include "config/schema.h"
 
+static void patterns_free(struct pattern **patterns, unsigned n)
+{
+	for (unsigned i = 0; patterns && i < n; i++)
+		pattern_free(patterns[i]);
+	free(patterns);
+}
+
+static void edits_free(struct http_edits *e)
+{
+	free(e->set_rules);
+	free(e->add_rules);
+	free(e->remove_rules);
+}
+
+static void http_free_derived(struct http_route *h)
+{
+	patterns_free(h->host_patterns, h->host_count);
+	patterns_free(h->path_patterns, h->path_count);
+	free(h->headers);
+	free(h->queries);
+	edits_free(&h->request);
+	edits_free(&h->response);
+}
+
 static void route_free_derived(struct route *r)
 {
-	for (unsigned i = 0; r->patterns && i < r->sni_count; i++)
-		pattern_free(r->patterns[i]);
-	free(r->patterns);
+	if (r->http)
+		http_free_derived(r->http);
+	patterns_free(r->patterns, r->sni_count);
 	free(r->sources);
 	free(r->turns[0].order);
 	free(r->turns[1].order);
@@ -24,6 +49,10 @@ static void listener_free_derived(struct listener *l)
 {
 	free(l->trusted);
 	free(l->acme);
+	if (l->http) {
+		request_index_free(l->http->index);
+		free(l->http->trusted_prefixes);
+	}
 	route_index_free(l->index);
 	for (unsigned i = 0; i < l->routes_count; i++)
 		route_free_derived(&l->routes[i]);

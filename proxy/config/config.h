@@ -30,6 +30,8 @@ struct config;
 struct proxy_slot;
 struct target;
 struct hello_book;
+struct http_listener; /* config/http.h */
+struct http_route;
 struct pattern;
 struct route_index;
 
@@ -169,11 +171,14 @@ struct route {
 	struct queue *queue;   /* NULL: nobody waits */
 	struct ejection *ejection;
 	struct limits limits;
+	struct http_route *http; /* its requests are HTTP; NULL: bytes */
 	char *slow_start;
 	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
 	unsigned min_tls;      /* 12 or 13 */
+	const char *const *protocols; /* that TLS which ends here may choose from ... */
+	unsigned protocols_count;     /* ... in that order */
 	struct trust *trust;   /* of tls/, which frees it; NULL: no TLS to backends */
 	struct trust *clients; /* the same of clients; NULL: not asked for */
 	int64_t idle_ms;       /* 0: never */
@@ -233,6 +238,7 @@ struct listener {
 	enum config_refuse refuse;	   /* what is told who is not served */
 	struct proxy_from *proxy_protocol; /* NULL: nobody is asked for a header */
 	struct limits limits;
+	struct http_listener *http; /* NULL: the defaults */
 	struct certificate *certificates;
 	unsigned certificates_count;
 	struct route *routes;
@@ -246,6 +252,7 @@ struct listener {
 	unsigned unix_mode;
 	struct prefix *trusted; /* proxy_protocol->from_count of them */
 	bool tls;		/* routes by what a ClientHello says */
+	bool serves;		/* HTTP; if it is not `tls`, nothing else */
 	uint16_t id;
 	struct certs *certs; /* of tls/, which frees them; NULL: none */
 	struct route *acme; /* of challenges of ACME servers, without backends; or NULL */

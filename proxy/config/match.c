@@ -80,13 +80,14 @@ static bool same_conditions(const struct rule *a, const struct rule *b)
 	       same_list(x->from, x->from_count, y->from, y->from_count);
 }
 
-static int rule_add(struct route_index *x, struct rule *r)
+/* Requests of one name may be several routes': the first is the connection's. */
+static int rule_add(struct route_index *x, struct rule *r, bool serves)
 {
 	struct rule **head = r->key ? &x->buckets[hash(r->key) & x->mask] : &x->others;
 
 	for (struct rule *o = *head; o; o = o->next) {
 		if ((r->key == NULL) == (o->key == NULL) && same_conditions(o, r))
-			return -EEXIST;
+			return serves && o->route->http && r->route->http ? 0 : -EEXIST;
 	}
 	r->next = *head;
 	*head = r;
@@ -124,7 +125,7 @@ int route_index_build(const struct listener *l, struct route_index **ret,
 			continue; /* only for what nothing else is for */
 		for (unsigned k = 0; k < rules_of(r); k++) {
 			rule_init(&x->rules[at], r, i, k);
-			if (rule_add(x, &x->rules[at++]) == 0)
+			if (rule_add(x, &x->rules[at++], l->serves) == 0)
 				continue;
 			*second = i;
 			*name = r->sni_count ? r->sni[k] : NULL;

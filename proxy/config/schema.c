@@ -10,9 +10,10 @@
 
 #include <cyaml/cyaml.h>
 
+#include "config/http.h"
 #include "config/schema.h"
 
-#define RULES_MAX  32
+#define RULES_MAX  64
 #define RULE_WORDS 96
 
 static const cyaml_strval_t send_proxy_values[] = {
@@ -126,6 +127,91 @@ static const cyaml_schema_field_t client_certificates_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_strval_t underscores_values[] = {
+	{ "pass", UNDERSCORES_PASS },
+	{ "drop", UNDERSCORES_DROP },
+	{ "refuse", UNDERSCORES_REFUSE },
+};
+
+static const cyaml_strval_t protocol_values[] = {
+	{ "h1", PROTOCOL_H1 },
+	{ "h2", PROTOCOL_H2 },
+};
+
+#define LIST(key, type, max)                                                         \
+	CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, key, \
+			     &string_schema, 1, max)
+#define WORD(key, type, max)                                                         \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+			       key, 1, max)
+#define FLAG(key, type) CYAML_FIELD_BOOL(#key, CYAML_FLAG_OPTIONAL, type, key)
+#define NUMBER(key, type) CYAML_FIELD_UINT(#key, CYAML_FLAG_OPTIONAL, type, key)
+
+static const cyaml_schema_field_t http_listener_fields[] = {
+	LIST(trusted, struct http_listener, 256),
+	NUMBER(head_bytes, struct http_listener),
+	NUMBER(fields, struct http_listener),
+	CYAML_FIELD_ENUM("underscores", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct http_listener, underscores, underscores_values,
+			 CYAML_ARRAY_LEN(underscores_values)),
+	FLAG(h1_only, struct http_listener),
+	FLAG(proxy_requests, struct http_listener),
+	FLAG(via, struct http_listener),
+	FLAG(forwarded, struct http_listener),
+	DURATION(head_timeout, struct http_listener),
+	DURATION(body_timeout, struct http_listener),
+	DURATION(keep_alive_timeout, struct http_listener),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t redirect_fields[] = {
+	NUMBER(status, struct http_redirect),
+	CYAML_FIELD_STRING_PTR("to", CYAML_FLAG_POINTER, struct http_redirect, to, 1,
+			       2048),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t respond_fields[] = {
+	CYAML_FIELD_UINT("status", CYAML_FLAG_DEFAULT, struct http_respond, status),
+	WORD(body, struct http_respond, 65536),
+	WORD(type, struct http_respond, 256),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t edits_fields[] = {
+	LIST(set, struct http_edits, 64),
+	LIST(add, struct http_edits, 64),
+	LIST(remove, struct http_edits, 64),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t http_route_fields[] = {
+	LIST(host, struct http_route, 1024),
+	LIST(path, struct http_route, 256),
+	LIST(method, struct http_route, 16),
+	LIST(header, struct http_route, 32),
+	LIST(query, struct http_route, 32),
+	CYAML_FIELD_ENUM("protocol", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct http_route, protocol, protocol_values,
+			 CYAML_ARRAY_LEN(protocol_values)),
+	CYAML_FIELD_MAPPING_PTR("redirect", CYAML_FLAG_OPTIONAL, struct http_route,
+				redirect, redirect_fields),
+	CYAML_FIELD_MAPPING_PTR("respond", CYAML_FLAG_OPTIONAL, struct http_route,
+				respond, respond_fields),
+	CYAML_FIELD_MAPPING("request", CYAML_FLAG_OPTIONAL, struct http_route, request,
+			    edits_fields),
+	CYAML_FIELD_MAPPING("response", CYAML_FLAG_OPTIONAL, struct http_route, response,
+			    edits_fields),
+	WORD(strip, struct http_route, 1024),
+	WORD(prefix, struct http_route, 1024),
+	FLAG(normalize, struct http_route),
+	CYAML_FIELD_UINT_PTR("pool", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct http_route, pool),
+	DURATION(head_timeout, struct http_route),
+	NUMBER(body_bytes, struct http_route),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
 			       CONFIG_NAME_MAX),
@@ -136,8 +222,8 @@ static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct route, from, &string_schema, 1, 256),
 	CYAML_FIELD_INT("priority", CYAML_FLAG_OPTIONAL, struct route, priority),
-	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER, struct route,
-				   backend_names, backend_names_count, &string_schema, 1,
+	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+				   struct route, backend_names, backend_names_count, &string_schema, 1,
 				   64),
 	CYAML_FIELD_ENUM("tls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
 			 tls, tls_values, CYAML_ARRAY_LEN(tls_values)),
@@ -164,6 +250,8 @@ static const cyaml_schema_field_t route_fields[] = {
 				ejection_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct route, limits,
 			    limits_fields),
+	CYAML_FIELD_MAPPING_PTR("http", CYAML_FLAG_OPTIONAL, struct route, http,
+				http_route_fields),
 	DURATION(slow_start, struct route),
 	CYAML_FIELD_STRING_PTR("source", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct route, source, 1, 64),
@@ -230,6 +318,8 @@ static const cyaml_schema_field_t listener_fields[] = {
 				proxy_protocol, proxy_from_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct listener, limits,
 			    limits_fields),
+	CYAML_FIELD_MAPPING_PTR("http", CYAML_FLAG_OPTIONAL, struct listener, http,
+				http_listener_fields),
 	CYAML_FIELD_SEQUENCE("certificates", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct listener, certificates, &certificate_schema, 1,
 			     CONFIG_CERTIFICATES_MAX),

@@ -293,6 +293,11 @@ static size_t stream_unread(const struct conn *c)
 	return (size_t)SSL_pending(stream_of(c)->ssl);
 }
 
+static uint64_t stream_carried(const struct conn *c, enum tg_dir dir)
+{
+	return stream_of(c)->records.sums[dir].app;
+}
+
 static ssize_t stream_write(struct conn *c, const void *buf, size_t n)
 {
 	struct stream *s = stream_of(c);
@@ -344,6 +349,7 @@ static const struct layer_ops ops = { .read = stream_read,
 				      .write = stream_write,
 				      .has_more = stream_has_more,
 				      .unread = stream_unread,
+				      .carried = stream_carried,
 				      .finish = stream_finish,
 				      .free = stream_free };
 
@@ -367,19 +373,20 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 	const struct stream *s = SSL_get_app_data(ssl);
 
 	(void)arg;
-	for (unsigned i = 0; i < s->route->alpn_count; i++) {
-		size_t len = strlen(s->route->alpn[i]);
+	for (unsigned i = 0; i < s->route->protocols_count; i++) {
+		size_t len = strlen(s->route->protocols[i]);
 
 		for (unsigned at = 0; at < in_n; at += in[at] + 1u) {
 			if (in[at] != len || at + 1 + len > in_n ||
-			    memcmp(in + at + 1, s->route->alpn[i], len) != 0)
+			    memcmp(in + at + 1, s->route->protocols[i], len) != 0)
 				continue;
 			*out = in + at + 1;
 			*out_n = in[at];
 			return SSL_TLSEXT_ERR_OK;
 		}
 	}
-	return SSL_TLSEXT_ERR_NOACK; /* the route says nothing of it */
+	/* RFC 7301 3.2: what is agreed on is what is spoken; else nothing was said of it */
+	return s->route->http ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
 }
 
 int stream_open(struct conn *c, const struct stream_options *o)

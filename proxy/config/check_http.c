@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of what listeners and routes say of HTTP, and the derived forms. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/util.h"
+#include "codec/path.h"
+#include "config/check.h"
+#include "config/http.h"
+#include "config/pattern.h"
+#include "config/value.h"
+#include "config/where.h"
+
+static struct text text_of_string(const char *s)
+{
+	return text_of(s, strlen(s));
+}
+
+bool config_answers(const struct route *r)
+{
+	return r->http && (r->http->redirect || r->http->respond);
+}
+
+/* --- a listener --- */
+
+int config_check_http(struct where *w, struct listener *l)
+{
+	struct http_listener *h;
+	int err;
+
+	if (!l->serves) {
+		where_enter_key(w, "http");
+		if (l->http)
+			return where_wrong(w, "no route of listener '%s' has 'http'",
+					   l->name);
+		where_leave(w, 1);
+		return 0;
+	}
+	if (!l->http && !(l->http = calloc(1, sizeof(*l->http))))
+		return -ENOMEM;
+	h = l->http;
+	h->head_bytes = h->head_bytes ? h->head_bytes : HTTP_HEAD_BYTES;
+	h->fields = h->fields ? h->fields : HTTP_FIELDS_DEFAULT;
+	where_enter_key(w, "http");
+	where_enter_key(w, "head_bytes");
+	if (h->head_bytes < 1024 || h->head_bytes > HTTP_HEAD_BYTES_MAX)
+		return where_wrong(w, "%u is outside 1024 to %u", h->head_bytes,
+				   HTTP_HEAD_BYTES_MAX);
+	where_leave(w, 1);
+	where_enter_key(w, "fields");
+	if (h->fields > HTTP_FIELDS_MAX - 16)
+		return where_wrong(w, "%u is more than %d", h->fields,
+				   HTTP_FIELDS_MAX - 16);
+	where_leave(w, 1);
+	err = value_prefixes(w, "trusted", h->trusted, h->trusted_count,
+			     &h->trusted_prefixes);
+	if (!err)
+		err = value_duration(w, "head_timeout", h->head_timeout, 10000,
+				     &h->head_ms);
+	if (!err)
+		err = value_duration(w, "body_timeout", h->body_timeout, 30000,
+				     &h->body_ms);
+	if (!err)
+		err = value_duration(w, "keep_alive_timeout", h->keep_alive_timeout,
+				     60000, &h->keep_alive_ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+/* --- texts with variables --- */
+
+static const struct {
+	const char *name;
+	enum http_variable variable;
+} variables[] = {
+	{ "client", VAR_CLIENT }, { "host", VAR_HOST },
+	{ "method", VAR_METHOD }, { "path", VAR_PATH },
+	{ "query", VAR_QUERY },	  { "request_id", VAR_REQUEST_ID },
+	{ "scheme", VAR_SCHEME }, { "uri", VAR_URI },
+};
+
+static bool find_variable(struct text name, uint8_t *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+		if (text_is(name, text_of_string(variables[i].name))) {
+			*ret = (uint8_t)variables[i].variable;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What is at the beginning of *rest: a variable, or text up to the next one. */
+static int read_part(struct where *w, struct text *rest, struct http_part *ret)
+{
+	size_t n = 0;
+
+	if (rest->n >= 2 && rest->p[0] == '$' && rest->p[1] == '{') {
+		const char *end = memchr(rest->p, '}', rest->n);
+		struct text name;
+
+		if (!end)
+			return where_wrong(w, "'${' without '}'");
+		name = text_of(rest->p + 2, (size_t)(end - rest->p) - 2);
+		if (!find_variable(name, &ret->variable))
+			return where_wrong(w,
+					   "'${%.*s}' is none of client, host, method, "
+					   "path, query, request_id, scheme, uri",
+					   (int)name.n, name.p);
+		rest->n -= (size_t)(end + 1 - rest->p);
+		rest->p = end + 1;
+		return 0;
+	}
+	do {
+		n++;
+	} while (n < rest->n &&
+		 !(rest->p[n] == '$' && n + 1 < rest->n && rest->p[n + 1] == '{'));
+	*ret = (struct http_part){ VAR_TEXT, text_of(rest->p, n) };
+	rest->p += n;
+	rest->n -= n;
+	return 0;
+}
+
+static int read_template(struct where *w, struct text t, struct http_template *ret)
+{
+	if (!http_is_value(t))
+		return where_wrong(w, "has a character that no field may have");
+	while (t.n) {
+		int err;
+
+		if (ret->n == HTTP_TEMPLATE_PARTS)
+			return where_wrong(w, "has more than %d parts",
+					   HTTP_TEMPLATE_PARTS);
+		err = read_part(w, &t, &ret->parts[ret->n++]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* --- rules about fields --- */
+
+/* In the configuration's own memory: in lower case afterwards. */
+static int read_name(struct where *w, char *text, size_t n, struct http_rule *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] >= 'A' && text[i] <= 'Z')
+			text[i] |= 0x20;
+	}
+	ret->name = text_of(text, n);
+	ret->id = (uint8_t)http_field_id(text, n);
+	return http_is_token(ret->name)
+		       ? 0
+		       : where_wrong(w, "'%.*s' is no name of a field", (int)n, text);
+}
+
+/* What the gate itself says of the message and the connection. */
+static bool is_ours(uint8_t id)
+{
+	return id == HTTP_CONTENT_LENGTH || id == HTTP_TRANSFER_ENCODING ||
+	       id == HTTP_CONNECTION || id == HTTP_UPGRADE || id == HTTP_KEEP_ALIVE ||
+	       id == HTTP_TE || id == HTTP_PROXY_CONNECTION || id == HTTP_TRAILER;
+}
+
+enum rule_kind { RULE_HAS, RULE_SETS, RULE_NAMES };
+
+/* "Name: value", or "Name" where a value may be missing. */
+static int read_rule(struct where *w, char *text, enum rule_kind kind,
+		     struct http_rule *ret)
+{
+	char *colon = strchr(text, ':');
+	struct text value = text_of_string(colon ? colon + 1 : "");
+	int err;
+
+	if ((!colon && kind == RULE_SETS) || (colon && kind == RULE_NAMES))
+		return where_wrong(w,
+				   kind == RULE_SETS ? "'%s' is not \"Name: value\""
+						     : "'%s' is not the name of a field",
+				   text);
+	err = read_name(w, text, colon ? (size_t)(colon - text) : strlen(text), ret);
+	if (err)
+		return err;
+	if (kind != RULE_HAS && is_ours(ret->id))
+		return where_wrong(w, "'%.*s' is the gate's own to say", (int)ret->name.n,
+				   ret->name.p);
+	if (colon)
+		ret->value = text_cut(&value, '\0');
+	return kind == RULE_SETS ? read_template(w, ret->value, &ret->what) : 0;
+}
+
+static int read_rules(struct where *w, const char *key, char *const *texts, unsigned n,
+		      enum rule_kind kind, struct http_rule **ret)
+{
+	*ret = calloc(n ? n : 1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	where_enter_key(w, key);
+	for (unsigned i = 0; i < n; i++) {
+		int err;
+
+		where_enter_index(w, i);
+		err = read_rule(w, texts[i], kind, &(*ret)[i]);
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int read_edits(struct where *w, const char *key, struct http_edits *e)
+{
+	int err;
+
+	where_enter_key(w, key);
+	err = read_rules(w, "set", e->set, e->set_count, RULE_SETS, &e->set_rules);
+	if (!err)
+		err = read_rules(w, "add", e->add, e->add_count, RULE_SETS,
+				 &e->add_rules);
+	if (!err)
+		err = read_rules(w, "remove", e->remove, e->remove_count, RULE_NAMES,
+				 &e->remove_rules);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+/* "name=value" or "name" */
+static int read_queries(struct where *w, struct http_route *h)
+{
+	h->queries = calloc(h->query_count ? h->query_count : 1, sizeof(*h->queries));
+	if (!h->queries)
+		return -ENOMEM;
+	for (unsigned i = 0; i < h->query_count; i++) {
+		struct text value = text_of_string(h->query[i]);
+		bool has = memchr(value.p, '=', value.n) != NULL;
+
+		h->queries[i].name = text_cut(&value, '=');
+		if (has)
+			h->queries[i].value = value;
+		if (h->queries[i].name.n)
+			continue;
+		where_enter_key(w, "query");
+		where_enter_index(w, i);
+		return where_wrong(w, "'%s' is not \"name\" or \"name=value\"",
+				   h->query[i]);
+	}
+	return 0;
+}
+
+/* --- what a request must be --- */
+
+static int read_methods(struct where *w, struct http_route *h)
+{
+	where_enter_key(w, "method");
+	for (unsigned i = 0; i < h->method_count; i++) {
+		enum http_method m = http_method(text_of_string(h->method[i]));
+
+		where_enter_index(w, i);
+		if (!m)
+			return where_wrong(w,
+					   "'%s' is not GET, HEAD, POST, PUT, DELETE, "
+					   "PATCH, OPTIONS, CONNECT or TRACE",
+					   h->method[i]);
+		h->methods |= 1u << m;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_path(struct where *w, const char *path)
+{
+	struct text t = text_of_string(path), normal;
+	char buf[512];
+	size_t n = t.n;
+
+	if (path[0] != '/')
+		return where_wrong(w,
+				   "'%s' is not \"/path\", \"/prefix/*\" or "
+				   "\"~expression\"",
+				   path);
+	if (n >= 2 && strcmp(path + n - 2, "/*") == 0)
+		t.n -= n > 2 ? 2 : 1;
+	if (memchr(t.p, '*', t.n))
+		return where_wrong(w, "'%s': '*' stands at the end only, behind '/'",
+				   path);
+	if (memchr(t.p, '?', t.n))
+		return where_wrong(w, "'%s': what is behind '?' goes to 'query'", path);
+	if (!path_normal(t, buf, &normal) || !text_is(normal, t))
+		return where_wrong(w,
+				   "'%s' is not in normal form, in which paths are "
+				   "compared (RFC 3986 6.2.2): no request is like it",
+				   path);
+	return 0;
+}
+
+static int check_paths(struct where *w, struct http_route *h)
+{
+	h->path_patterns =
+		calloc(h->path_count ? h->path_count : 1, sizeof(struct pattern *));
+	if (!h->path_patterns)
+		return -ENOMEM;
+	where_enter_key(w, "path");
+	for (unsigned i = 0; i < h->path_count; i++) {
+		char why[PATTERN_ERROR_MAX];
+		int err;
+
+		where_enter_index(w, i);
+		if (h->path[i][0] != '~') {
+			err = check_path(w, h->path[i]);
+		} else {
+			err = pattern_compile(h->path[i] + 1, &h->path_patterns[i], why);
+			if (err == -EINVAL)
+				return where_wrong(w, "'%s': %s", h->path[i], why);
+		}
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+/* --- what becomes of it --- */
+
+static int check_answer(struct where *w, struct http_route *h)
+{
+	struct http_redirect *d = h->redirect;
+	struct http_respond *r = h->respond;
+	int err;
+
+	if (d && r)
+		return where_wrong(w, "has both 'redirect' and 'respond'");
+	if (d) {
+		where_enter_key(w, "redirect");
+		d->status = d->status ? d->status : 308;
+		where_enter_key(w, "status");
+		if (d->status < 301 || d->status > 308 || d->status == 304 ||
+		    d->status == 305 || d->status == 306)
+			return where_wrong(w, "%u is not 301, 302, 303, 307 or 308",
+					   d->status);
+		where_leave(w, 1);
+		where_enter_key(w, "to");
+		err = read_template(w, text_of_string(d->to), &d->where);
+		if (err)
+			return err;
+		where_leave(w, 2);
+	}
+	if (r) {
+		where_enter_key(w, "respond");
+		where_enter_key(w, "status");
+		r->status = r->status ? r->status : 200;
+		if (r->status < 200 || r->status > 599)
+			return where_wrong(w, "%u is outside 200 to 599", r->status);
+		where_leave(w, 1);
+		where_enter_key(w, "type");
+		if (r->type && !http_is_value(text_of_string(r->type)))
+			return where_wrong(w, "is no value of a field");
+		where_leave(w, 2);
+	}
+	return 0;
+}
+
+static int check_prefix(struct where *w, const char *key, char *text)
+{
+	struct text normal, t;
+	char buf[1024 + 1];
+	size_t n = text ? strlen(text) : 0;
+
+	if (!text)
+		return 0;
+	where_enter_key(w, key);
+	while (n > 1 && text[n - 1] == '/') /* whole segments */
+		text[--n] = '\0';
+	t = text_of(text, n);
+	if (text[0] != '/' || !path_normal(t, buf, &normal) || !text_is(normal, t))
+		return where_wrong(w, "'%s' is not \"/prefix\" in normal form", text);
+	where_leave(w, 1);
+	return 0;
+}
+
+static const char *const protocols[] = { "http/1.1" };
+
+static int check_tls(struct where *w, const struct listener *l, struct route *r)
+{
+	if (l->tls && r->tls == TLS_PASSTHROUGH)
+		return where_wrong(w, "requests of a listener of TLS can be read where "
+				      "it ends only: tls: terminate or reencrypt");
+	if (!l->tls && r->tls == TLS_REENCRYPT)
+		return where_wrong(w, "tls: reencrypt is for listeners of TLS");
+	if (l->tls && r->alpn_count)
+		return where_wrong(w, "'alpn' is the gate's own where it reads HTTP");
+	r->protocols = protocols;
+	r->protocols_count = ARRAY_SIZE(protocols);
+	return 0;
+}
+
+static int check_rules(struct where *w, struct http_route *h)
+{
+	int err = read_methods(w, h);
+
+	if (!err)
+		err = check_paths(w, h);
+	if (!err)
+		err = read_rules(w, "header", h->header, h->header_count, RULE_HAS,
+				 &h->headers);
+	if (!err)
+		err = read_queries(w, h);
+	if (!err)
+		err = read_edits(w, "request", &h->request);
+	if (!err)
+		err = read_edits(w, "response", &h->response);
+	if (!err)
+		err = check_answer(w, h);
+	if (!err)
+		err = check_prefix(w, "strip", h->strip);
+	return err ? err : check_prefix(w, "prefix", h->prefix);
+}
+
+int config_check_http_route(struct where *w, struct config *c, const struct listener *l,
+			    struct route *r)
+{
+	struct http_route *h = r->http;
+	int err;
+
+	if (!h && l->serves && !l->tls)
+		return where_wrong(w,
+				   "listener '%s' has routes with 'http', and route '%s' "
+				   "has none: without TLS nothing tells them apart",
+				   l->name, r->name);
+	r->protocols = (const char *const *)r->alpn;
+	r->protocols_count = r->alpn_count;
+	if (!h)
+		return 0;
+	where_enter_key(w, "http");
+	err = check_tls(w, l, r);
+	if (!err)
+		err = config_check_names(w, c, "host", h->host, h->host_count,
+					 &h->host_patterns);
+	if (!err)
+		err = check_rules(w, h);
+	if (!err)
+		err = value_duration(w, "head_timeout", h->head_timeout, 60000,
+				     &h->head_ms);
+	h->pool_max = h->pool ? *h->pool : HTTP_POOL_DEFAULT;
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+/* --- all of a listener's --- */
+
+struct warner {
+	struct where *w;
+	struct config *c;
+};
+
+static void warn(const struct route *r, const struct route *by, void *arg)
+{
+	const struct warner *x = arg;
+
+	where_warn(x->w, &x->c->warnings,
+		   "no request can come to route '%s': route '%s' is before it with all "
+		   "of them",
+		   r->name, by->name);
+}
+
+int config_check_requests(struct where *w, struct config *c, struct listener *l)
+{
+	struct warner warner = { w, c };
+	unsigned second;
+	int err;
+
+	if (!l->serves)
+		return 0;
+	err = request_index_build(l, &l->http->index, &second);
+	if (err == -EEXIST) {
+		where_enter_key(w, "routes");
+		where_enter_index(w, second);
+		return where_wrong(w, "an earlier route asks for the same already");
+	}
+	if (!err)
+		request_each_shadowed(l->http->index, warn, &warner);
+	return err;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a configuration says of HTTP: of a listener, of a route, and of requests. */
+#ifndef PROXY_CONFIG_HTTP_H
+#define PROXY_CONFIG_HTTP_H
+
+#include "codec/http.h"
+#include "config/config.h"
+
+#define HTTP_HEAD_BYTES	    (32u * 1024)
+#define HTTP_HEAD_BYTES_MAX (256u * 1024)
+#define HTTP_FIELDS_DEFAULT 100
+#define HTTP_POOL_DEFAULT   64 /* idle connections to a backend that a worker keeps */
+#define HTTP_TEMPLATE_PARTS 16
+
+struct http_book;
+struct pattern;
+
+enum config_underscores { UNDERSCORES_PASS, UNDERSCORES_DROP, UNDERSCORES_REFUSE };
+enum config_protocol { PROTOCOL_H1, PROTOCOL_H2 };
+
+/* `http` of a listener. */
+struct http_listener {
+	char **trusted; /* prefixes whose X-Forwarded-... and Forwarded are kept */
+	unsigned trusted_count;
+	uint32_t head_bytes, fields; /* the largest head, and most fields of one */
+	enum config_underscores underscores; /* in names of fields */
+	bool h1_only;			     /* HTTP/2 is not offered */
+	bool proxy_requests;		     /* CONNECT and TRACE go on */
+	bool via;			     /* is written */
+	bool forwarded;			     /* RFC 7239, beside X-Forwarded-... */
+	char *head_timeout, *body_timeout, *keep_alive_timeout;
+	/* derived */
+	struct prefix *trusted_prefixes;
+	int64_t head_ms, body_ms, keep_alive_ms;
+	struct http_book *book; /* of what came to no route */
+	struct proxy_slot *slot;
+	struct request_index *index;
+};
+
+/* A text with variables in it. */
+enum http_variable {
+	VAR_TEXT,
+	VAR_CLIENT,
+	VAR_HOST,
+	VAR_METHOD,
+	VAR_PATH,
+	VAR_QUERY,
+	VAR_REQUEST_ID,
+	VAR_SCHEME,
+	VAR_URI,
+};
+
+struct http_part {
+	uint8_t variable; /* enum http_variable */
+	struct text text; /* of VAR_TEXT; of the configuration */
+};
+
+struct http_template {
+	struct http_part parts[HTTP_TEMPLATE_PARTS];
+	unsigned n;
+};
+
+/* `redirect` of a route. */
+struct http_redirect {
+	uint32_t status; /* 0: 308 */
+	char *to;
+	/* derived */
+	struct http_template where;
+};
+
+/* `respond` of a route. */
+struct http_respond {
+	uint32_t status;
+	char *body, *type;
+};
+
+/* A field that is set, added or removed, or that a request must have. */
+struct http_rule {
+	struct text name, value; /* value.p NULL: any */
+	uint8_t id;		 /* enum http_field_id */
+	struct http_template what;
+};
+
+struct http_edits {
+	char **set, **add, **remove;
+	unsigned set_count, add_count, remove_count;
+	/* derived, as many as these */
+	struct http_rule *set_rules, *add_rules, *remove_rules;
+};
+
+/* `http` of a route. */
+struct http_route {
+	char **host, **path, **method, **header, **query;
+	unsigned host_count, path_count, method_count, header_count, query_count;
+	enum config_protocol protocol; /* to its backends */
+	struct http_redirect *redirect;
+	struct http_respond *respond;
+	struct http_edits request, response;
+	char *strip;	     /* this prefix of the path goes */
+	char *prefix;	     /* and this one comes */
+	bool normalize;	     /* the path is sent on in normal form */
+	uint32_t *pool;	     /* idle connections a worker keeps to each backend */
+	char *head_timeout;  /* of the backend's answer */
+	uint64_t body_bytes; /* largest body of a request; 0: no limit */
+	/* derived */
+	int64_t head_ms;
+	unsigned pool_max;
+	uint32_t methods; /* bits of enum http_method; 0: any */
+	struct http_rule *headers, *queries;
+	struct pattern **host_patterns, **path_patterns;
+	struct http_book *book;
+	struct proxy_slot *slot;
+};
+
+/* --- which route a request takes --- */
+
+/* What is known of a request. */
+struct request_facts {
+	const struct http_head *head;
+	struct text host; /* lower case, without port */
+	struct text path; /* in normal form (codec/path.h), without query */
+	struct text query;
+	const struct addr *client;
+};
+
+/*
+ * The index of a listener's HTTP routes, whose derived fields are set.  0 and *ret, the
+ * caller's to free; -ENOMEM; or -EEXIST if route number *second asks for what an earlier
+ * one does.
+ */
+int request_index_build(const struct listener *l, struct request_index **ret,
+			unsigned *second);
+void request_index_free(struct request_index *x); /* NULL is fine */
+
+/*
+ * Of the routes whose every condition is met: the highest priority; then the most
+ * specific host (exact, the longest "*.suffix", an expression, "*" or none); then the
+ * most specific path (exact, with ":names", the longest prefix, an expression, none);
+ * then the most conditions of other kinds; then the first in the file.  NULL: none.
+ * *ret_undecided: an expression came to its bounds; then NULL.
+ */
+struct route *request_find(const struct request_index *x, const struct request_facts *f,
+			   bool *ret_undecided);
+
+/* Call fn for each route that no request can take, with the one that is always before. */
+void request_each_shadowed(const struct request_index *x,
+			   void (*fn)(const struct route *r, const struct route *by,
+				      void *arg),
+			   void *arg);
+
+#endif
