@@ -15,7 +15,7 @@
 /* Where the books are pinned if nobody says otherwise. */
 #define TG_PINS	       "/sys/fs/bpf/tollgate"
 
-#define TG_ABI_VERSION 6
+#define TG_ABI_VERSION 7
 
 /*
  * Capacities; each map reports the use of its own (docs/limits.md).  Those of flows,
@@ -31,6 +31,7 @@
 #define TG_NAMES_MAX	    16384
 #define TG_SLOTS_MAX	    8192
 #define TG_ENDS_MAX	    TG_ENDS_OF(TG_SLOTS_MAX)
+#define TG_HTTP_MAX	    TG_HTTP_OF(TG_SLOTS_MAX)
 #define TG_NAME_LEN	    264
 #define TG_TABLE_LEN	    64
 #define TG_TARGETS_MAX	    64

@@ -93,7 +93,12 @@ enum tg_side {
 	X(TLS_ERROR, "tls_error", CLIENT, RELAYED)                          \
 	X(BACKEND_TLS, "backend_tls_failed", BACKEND, BACKEND)              \
 	X(BACKEND_TRUST, "backend_not_trusted", BACKEND, BACKEND)           \
-	X(ACME, "acme_challenge", PROXY, TLS)
+	X(ACME, "acme_challenge", PROXY, TLS)                               \
+	X(HTTP_INVALID, "http_invalid", CLIENT, HTTP)                       \
+	X(HTTP_CLOSED, "closed_in_request", CLIENT, HTTP)                   \
+	X(HTTP_HEAD_TIMEOUT, "request_head_timeout", CLIENT, HTTP)          \
+	X(HTTP_BODY_TIMEOUT, "request_body_timeout", CLIENT, HTTP)          \
+	X(HTTP_KEEP_ALIVE, "keep_alive_timeout", PROXY, RELAYED)
 
 /* Room for reasons to come, so that one more changes the size of nothing. */
 #define TG_END_PLACES 96
@@ -105,7 +110,8 @@ enum tg_end_class {
 	TG_END_CLASS_HELLO,
 	TG_END_CLASS_BACKEND,
 	TG_END_CLASS_PROXY,
-	TG_END_CLASS_TLS
+	TG_END_CLASS_TLS,
+	TG_END_CLASS_HTTP
 };
 
 enum tg_end {
@@ -129,7 +135,7 @@ struct proxy_slot {
 	struct row_key row;
 	__u32 used; /* enum tg_slot */
 	__u32 ends; /* its element of `proxy_ends`; 0: none */
-	__u32 pad;
+	__u32 http; /* its element of `proxy_http`; 0: none */
 	/* proxy_state.configuration when it was last in force: else its gauges are over
 	 */
 	__u64 configured;
@@ -176,6 +182,136 @@ struct proxy_ends {
 	__u32 used; /* enum tg_slot */
 	__u32 pad;
 	__u64 n[TG_END_PLACES][TG_SIDE_MAX];
+};
+
+/*
+ * How a request ended; the strings are metric labels.  New ones go to the end.  What is
+ * between DONE and NO_ROUTE is what a message had that is not taken (user/codec/http.h).
+ */
+#define TG_REQUESTS(X)                               \
+	X(DONE, "done")                              \
+	X(REQUEST_LINE, "request_line")              \
+	X(STATUS_LINE, "status_line")                \
+	X(VERSION, "version")                        \
+	X(TARGET, "target")                          \
+	X(BARE_LF, "bare_lf")                        \
+	X(BARE_CR, "bare_cr")                        \
+	X(FOLDING, "folding")                        \
+	X(FIELD_NAME, "field_name")                  \
+	X(FIELD_VALUE, "field_value")                \
+	X(HEAD_TOO_LARGE, "head_too_large")          \
+	X(TARGET_TOO_LONG, "target_too_long")        \
+	X(FIELDS_TOO_MANY, "fields_too_many")        \
+	X(HOST_MISSING, "host_missing")              \
+	X(HOST_TWICE, "host_twice")                  \
+	X(HOST_INVALID, "host_invalid")              \
+	X(HOST_MISMATCH, "host_mismatch")            \
+	X(LENGTH_INVALID, "length_invalid")          \
+	X(LENGTH_TWICE, "length_twice")              \
+	X(LENGTH_AND_CODING, "length_and_coding")    \
+	X(CODING_INVALID, "coding_invalid")          \
+	X(CODING_UNKNOWN, "coding_unknown")          \
+	X(CODING_IN_1_0, "coding_in_1_0")            \
+	X(UPGRADE_INVALID, "upgrade_invalid")        \
+	X(EXPECTATION, "expectation")                \
+	X(CHUNK_SIZE, "chunk_size")                  \
+	X(CHUNK_EXTENSION, "chunk_extension")        \
+	X(CHUNK_END, "chunk_end")                    \
+	X(TRAILER, "trailer")                        \
+	X(NO_ROUTE, "no_route")                      \
+	X(PATH, "path")                              \
+	X(METHOD, "method")                          \
+	X(UNDERSCORE, "underscore")                  \
+	X(MISDIRECTED, "misdirected")                \
+	X(EXPRESSION, "expression_limit")            \
+	X(BODY_TOO_LARGE, "body_too_large")          \
+	X(REDIRECTED, "redirected")                  \
+	X(ANSWERED, "answered")                      \
+	X(NO_BACKEND, "no_backend")                  \
+	X(QUEUE, "queue")                            \
+	X(BACKEND_CONNECT, "backend_connect")        \
+	X(BACKEND_CLOSED, "backend_closed")          \
+	X(BACKEND_INVALID, "backend_invalid")        \
+	X(BACKEND_TRUNCATED, "backend_truncated")    \
+	X(BACKEND_TIMEOUT, "backend_timeout")        \
+	X(HEAD_TIMEOUT, "head_timeout")              \
+	X(BODY_TIMEOUT, "body_timeout")              \
+	X(CLIENT_GONE, "client_gone")                \
+	X(REWRITTEN, "too_large_to_forward")         \
+	X(RESOURCES, "out_of_resources")             \
+	X(STOPPED, "stopped")
+
+#define TG_REQUEST_PLACES 96
+
+enum tg_request {
+#define X(name, label) TG_REQUEST_##name,
+	TG_REQUESTS(X)
+#undef X
+		TG_REQUEST_MAX
+};
+
+_Static_assert(TG_REQUEST_MAX <= TG_REQUEST_PLACES, "a new reason needs another ABI");
+
+/* Methods that are counted by name. */
+#define TG_METHODS(X)           \
+	X(OTHER, "other")       \
+	X(GET, "GET")           \
+	X(HEAD, "HEAD")         \
+	X(POST, "POST")         \
+	X(PUT, "PUT")           \
+	X(DELETE, "DELETE")     \
+	X(PATCH, "PATCH")       \
+	X(OPTIONS, "OPTIONS")   \
+	X(CONNECT, "CONNECT")   \
+	X(TRACE, "TRACE")
+
+enum tg_method {
+#define X(name, label) TG_METHOD_##name,
+	TG_METHODS(X)
+#undef X
+		TG_METHOD_MAX
+};
+
+/* Kinds of bytes of HTTP: their sum is what its connection carried. */
+#define TG_HTTP_KINDS(X)      \
+	X(HEAD, "head")       \
+	X(BODY, "body")       \
+	X(FRAMING, "framing") \
+	X(UNREAD, "unread")
+
+enum tg_http_kind {
+#define X(name, label) TG_HTTP_##name,
+	TG_HTTP_KINDS(X)
+#undef X
+		TG_HTTP_KIND_MAX
+};
+
+#define TG_HTTP_STATUS_MIN 100
+#define TG_HTTP_STATUSES   500
+
+/*
+ * `proxy_http`: requests of a row of a listener and a route (backend 0), or, of what came
+ * to no route, of the listener alone; mapped by the proxy.  Element 0 is nobody's.
+ */
+#define TG_HTTP_OF(slots) ((slots) / 16 + TG_LISTENERS_MAX)
+struct http_book {
+	__u32 used; /* enum tg_slot */
+	__u32 pad;
+	__u64 requests[TG_REQUEST_PLACES];
+	__u64 methods[16];
+	__u64 statuses[TG_HTTP_STATUSES]; /* of answers, by whomever */
+	/* of connections to clients, and to backends */
+	__u64 bytes[2][TG_DIR_MAX][TG_HTTP_KIND_MAX];
+	__u64 connections[2];	 /* that have closed */
+	__u64 carried[2][TG_DIR_MAX]; /* what these carried, above TLS */
+	__u64 unsent[2];	 /* of it, what was written and never left */
+	__u64 residual_bytes;	 /* sum of |difference| of each connection */
+	__u64 pool_hits, pool_misses;
+	__u64 retries;	/* requests that were sent again */
+	__u64 upgrades; /* connections that became another protocol's */
+	struct tcp_hist duration_us;
+	struct tcp_hist first_byte_us; /* of the answer, since the request's head */
+	__u64 reserved[64];
 };
 
 /*

@@ -68,6 +68,8 @@ TG_MAP(proxy_book, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_slot, TG_SLOTS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(proxy_ends, BPF_MAP_TYPE_ARRAY, __u32, struct proxy_ends, TG_ENDS_MAX,
        BPF_F_MMAPABLE);
+TG_MAP(proxy_http, BPF_MAP_TYPE_ARRAY, __u32, struct http_book, TG_HTTP_MAX,
+       BPF_F_MMAPABLE);
 TG_MAP(offenders, BPF_MAP_TYPE_ARRAY, __u32, struct offender, TG_OFFENDERS_MAX,
        BPF_F_MMAPABLE);
 TG_MAP(hello_book, BPF_MAP_TYPE_ARRAY, __u32, struct hello_book, TG_LISTENERS_MAX,

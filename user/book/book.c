@@ -73,6 +73,7 @@ static int check_shapes(struct book *b)
 		{ MAP_names, sizeof(struct name_key), sizeof(struct name_val) },
 		{ MAP_proxy_book, 4, sizeof(struct proxy_slot) },
 		{ MAP_proxy_ends, 4, sizeof(struct proxy_ends) },
+		{ MAP_proxy_http, 4, sizeof(struct http_book) },
 		{ MAP_hello_book, 4, sizeof(struct hello_book) },
 		{ MAP_offenders, 4, sizeof(struct offender) },
 		{ MAP_proxy_events, 4, sizeof(struct proxy_event) },

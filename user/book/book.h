@@ -87,6 +87,8 @@ struct snapshot {
 	size_t slots_n;
 	struct proxy_ends *ends; /* as in the map, as many as slots have */
 	size_t ends_n;		 /* that slots have */
+	struct http_book *http;	 /* the same */
+	size_t http_n;
 	struct hello_book hellos[TG_LISTENERS_MAX];  /* by listener id */
 	struct offender offenders[TG_OFFENDERS_MAX]; /* most refused first */
 	size_t offenders_n;
@@ -95,6 +97,7 @@ struct snapshot {
 	size_t proxy_events_capacity;
 	size_t slots_capacity;
 	size_t ends_capacity;
+	size_t http_capacity;
 	size_t names_capacity;
 	struct named *names;
 	size_t names_n;
@@ -138,6 +141,9 @@ const struct proxy_slot *slot_find(const struct snapshot *s, const struct row_ke
 bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot);
 bool row_in_force(const struct snapshot *s, const struct row_key *row);
 
+/* What it says of HTTP; NULL: nothing. */
+const struct http_book *slot_http(const struct snapshot *s, const struct proxy_slot *slot);
+
 /* Connections of a slot that ended for this reason: by one side, or by whomever. */
 uint64_t slot_end(const struct snapshot *s, const struct proxy_slot *slot,
 		  enum tg_end reason, enum tg_side side);
@@ -152,7 +158,7 @@ struct map_fill {
 	const char *name;
 	size_t n, max; /* entries; of rings: bytes */
 };
-#define MAP_FILLS 13
+#define MAP_FILLS 14
 size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS]);
 
 /* The name of an id, "" for 0, "#<id>" (in a static buffer) if it has none. */

@@ -23,6 +23,7 @@
 	X(names)         \
 	X(proxy_book)    \
 	X(proxy_ends)    \
+	X(proxy_http)    \
 	X(hello_book)    \
 	X(offenders)     \
 	X(proxy_events)  \

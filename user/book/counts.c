@@ -79,6 +79,17 @@ const struct counted_field counts_ends[] = {
 	{ NULL, 0, 0 },
 };
 
+const struct counted_field counts_http[] = {
+	FIELD(http_book, requests),	 FIELD(http_book, methods),
+	FIELD(http_book, statuses),	 FIELD(http_book, bytes),
+	FIELD(http_book, connections),	 FIELD(http_book, carried),
+	FIELD(http_book, unsent),	 FIELD(http_book, residual_bytes),
+	FIELD(http_book, pool_hits),	 FIELD(http_book, pool_misses),
+	FIELD(http_book, retries),	 FIELD(http_book, upgrades),
+	FIELD(http_book, duration_us),	 FIELD(http_book, first_byte_us),
+	{ NULL, 0, 0 },
+};
+
 uint64_t tcp_closed(const struct tcp_totals *t)
 {
 	uint64_t n = 0;

@@ -22,6 +22,7 @@ extern const struct counted_field counts_tcp[];	 /* struct tcp_totals */
 extern const struct counted_field counts_wire[]; /* struct wire_totals */
 extern const struct counted_field counts_slot[]; /* struct proxy_slot, without gauges */
 extern const struct counted_field counts_ends[]; /* struct proxy_ends */
+extern const struct counted_field counts_http[]; /* struct http_book */
 
 /* Sockets of `closed`, all reasons together. */
 uint64_t tcp_closed(const struct tcp_totals *t);

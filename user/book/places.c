@@ -40,7 +40,7 @@ static void index_all(struct places *p)
 {
 	memset(p->heads, 0, p->slots_max * sizeof(*p->heads));
 	p->used = 0;
-	p->hint = p->ends_hint = 1;
+	p->hint = p->ends_hint = p->http_hint = 1;
 	for (size_t i = 1; i < p->slots_max && p->slots[i].used != TG_SLOT_NEVER; i++) {
 		if (p->slots[i].used == TG_SLOT_USED)
 			index_add(p, i);
@@ -173,6 +173,45 @@ static uint32_t claim_ends(struct places *p, bool past)
 	return 0;
 }
 
+/* As claim_ends(). */
+static uint32_t claim_http(struct places *p, bool past)
+{
+	size_t max = past ? p->http_max : p->http_max - PAST_SLOTS;
+
+	for (size_t i = past ? 1 : p->http_hint; i < max; i++) {
+		if (!claim(&p->http[i].used))
+			continue;
+		if (!past)
+			p->http_hint = i + 1;
+		return (uint32_t)i;
+	}
+	return 0;
+}
+
+static void free_http(struct places *p, uint32_t i)
+{
+	struct http_book *b = &p->http[i];
+
+	if (!i)
+		return;
+	memset(b->requests, 0, sizeof(*b) - offsetof(struct http_book, requests));
+	__atomic_store_n(&b->used, TG_SLOT_FREE, __ATOMIC_RELEASE);
+}
+
+struct http_book *places_http(struct places *p, struct proxy_slot *s)
+{
+	uint32_t i = s->http;
+
+	if (!i) {
+		i = claim_http(p, is_past(&s->row));
+		if (!i)
+			return NULL;
+		p->http[i].used = TG_SLOT_USED;
+		__atomic_store_n(&s->http, i, __ATOMIC_RELEASE);
+	}
+	return &p->http[i];
+}
+
 static void free_ends(struct places *p, uint32_t i)
 {
 	if (!i)
@@ -239,12 +278,12 @@ static void add_counts(const struct counted_field *f, void *past, const void *go
 	}
 }
 
-/* Whose connections ended has opened some. */
+/* Whose connections ended has opened some; not so where requests are counted. */
 static bool is_untouched(const struct proxy_slot *s)
 {
 	static const struct proxy_slot none;
 
-	return memcmp(&s->opened, &none.opened,
+	return !s->http && memcmp(&s->opened, &none.opened,
 		      sizeof(none) - offsetof(struct proxy_slot, opened)) == 0;
 }
 
@@ -266,12 +305,19 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 		add_counts(counts_slot, past, s);
 		if (s->ends)
 			add_counts(counts_ends, &p->ends[past->ends], &p->ends[s->ends]);
+		if (s->http && !places_http(p, past)) {
+			book_add(&p->state->slot_errors, 1);
+			return false;
+		}
+		if (s->http)
+			add_counts(counts_http, &p->http[past->http], &p->http[s->http]);
 	}
 	__atomic_store_n(&s->used, TG_SLOT_CLAIMED, __ATOMIC_RELEASE);
 	memset(&s->opened, 0, sizeof(*s) - offsetof(struct proxy_slot, opened));
 	memset(&s->row, 0, sizeof(s->row));
 	free_ends(p, s->ends);
-	s->ends = 0;
+	free_http(p, s->http);
+	s->ends = s->http = 0;
 	__atomic_store_n(&s->used, TG_SLOT_FREE, __ATOMIC_RELEASE);
 	return true;
 }

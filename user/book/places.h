@@ -19,6 +19,8 @@ struct places {
 	size_t slots_max;
 	struct proxy_ends *ends; /* the same; ends_max of them */
 	size_t ends_max;
+	struct http_book *http; /* the same; http_max of them */
+	size_t http_max;
 	struct hello_book *hellos; /* the same */
 	struct proxy_state *state;
 	uint32_t *refs;		/* of this process, by slot */
@@ -26,6 +28,7 @@ struct places {
 	size_t used;		/* slots with a row */
 	size_t hint;		/* no slot below it is free */
 	size_t ends_hint;
+	size_t http_hint;
 	/* the kernel's rows; the maps' descriptors are ours */
 	int tcp_fd, wire_fd, folding_fd, cursors_fd, boundary_fd;
 	size_t cpus;
@@ -49,6 +52,9 @@ struct proxy_slot *places_find(const struct places *p, const struct row_key *row
 
 /* The slot of a row, made if it is new, and one reference to it; NULL: no place. */
 struct proxy_slot *places_take(struct places *p, const struct row_key *row);
+
+/* What is said of HTTP in that row, made if it is new; NULL: no place. */
+struct http_book *places_http(struct places *p, struct proxy_slot *slot);
 
 /* Any thread. */
 void places_put(struct places *p, struct proxy_slot *slot);

@@ -373,6 +373,7 @@ static int snapshot_fill(struct book *b, unsigned want, struct snapshot *s)
 	s->records_capacity[TG_RING_WIRE] = b->capacity[MAP_wire_records];
 	s->slots_capacity = b->capacity[MAP_proxy_book];
 	s->ends_capacity = b->capacity[MAP_proxy_ends];
+	s->http_capacity = b->capacity[MAP_proxy_http];
 	s->names_capacity = b->capacity[MAP_names];
 	s->proxy_events_capacity = b->capacity[MAP_proxy_events];
 	s->flows_capacity = b->capacity[MAP_flows];
@@ -476,6 +477,7 @@ size_t snapshot_fills(const struct snapshot *s, struct map_fill ret[MAP_FILLS])
 		{ "names", s->names_n, s->names_capacity },
 		{ "proxy_book", s->slots_n, s->slots_capacity },
 		{ "proxy_ends", s->ends_n, s->ends_capacity },
+		{ "proxy_http", s->http_n, s->http_capacity },
 		{ "labels", snapshot_labels(s), TG_LABEL_BUCKETS * TG_LABEL_PLACES },
 		{ "proxy_events", s->proxy_ring.written - s->proxy_ring.read,
 		  s->proxy_events_capacity },
@@ -496,6 +498,7 @@ void snapshot_free(struct snapshot *s)
 	free(s->flows);
 	free(s->slots);
 	free(s->ends);
+	free(s->http);
 	free(s->names);
 	free(s->nft_before);
 	free(s->nft);

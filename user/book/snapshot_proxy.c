@@ -64,6 +64,31 @@ static int read_ends(struct book *b, struct snapshot *s)
 	return 0;
 }
 
+/* The same. */
+static int read_http(struct book *b, struct snapshot *s)
+{
+	size_t max = b->capacity[MAP_proxy_http], size = sizeof(struct http_book) * max;
+	const struct http_book *http;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->slots_n; i++) {
+		if (s->slots[i].http >= max)
+			return -EPROTO;
+		s->http_n += s->slots[i].http != 0;
+		if (s->slots[i].http > n)
+			n = s->slots[i].http;
+	}
+	s->http = malloc((n + 1) * sizeof(*s->http));
+	if (!s->http)
+		return -ENOMEM;
+	http = mmap(NULL, size, PROT_READ, MAP_SHARED, b->fds[MAP_proxy_http], 0);
+	if (http == MAP_FAILED)
+		return -errno;
+	memcpy(s->http, http, (n + 1) * sizeof(*http));
+	munmap((void *)http, size);
+	return 0;
+}
+
 /* The proxy's maps are arrays of 4 KiB pages; mapped, only the used part costs. */
 int snapshot_proxy(struct book *b, struct snapshot *s)
 {
@@ -93,6 +118,8 @@ int snapshot_proxy(struct book *b, struct snapshot *s)
 		return -ENOMEM;
 	qsort(s->slots, s->slots_n, sizeof(*s->slots), by_row);
 	err = read_ends(b, s);
+	if (!err)
+		err = read_http(b, s);
 	if (err)
 		return err;
 	for (__u32 id = 0; id < TG_LISTENERS_MAX; id++) {
@@ -126,6 +153,11 @@ uint64_t slot_end(const struct snapshot *s, const struct proxy_slot *slot,
 		  enum tg_end reason, enum tg_side side)
 {
 	return slot->ends ? s->ends[slot->ends].n[reason][side] : 0;
+}
+
+const struct http_book *slot_http(const struct snapshot *s, const struct proxy_slot *slot)
+{
+	return slot->http ? &s->http[slot->http] : NULL;
 }
 
 uint64_t slot_ends(const struct snapshot *s, const struct proxy_slot *slot,

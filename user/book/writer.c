@@ -35,6 +35,8 @@ struct writer {
 	size_t slots_max;
 	struct proxy_ends *ends;
 	size_t ends_max;
+	struct http_book *http;
+	size_t http_max;
 	struct places places;
 	int alive_fd; /* shared lock of all living proxies of the load */
 	struct hello_book *hellos;
@@ -58,6 +60,8 @@ void writer_close(struct writer *w)
 		munmap(w->slots, sizeof(*w->slots) * w->slots_max);
 	if (w->ends)
 		munmap(w->ends, sizeof(*w->ends) * w->ends_max);
+	if (w->http)
+		munmap(w->http, sizeof(*w->http) * w->http_max);
 	if (w->hellos)
 		munmap(w->hellos, sizeof(*w->hellos) * TG_LISTENERS_MAX);
 	if (w->offenders)
@@ -225,6 +229,8 @@ static int open_places(const char *pins, struct writer *w)
 	w->places.slots_max = w->slots_max;
 	w->places.ends = w->ends;
 	w->places.ends_max = w->ends_max;
+	w->places.http = w->http;
+	w->places.http_max = w->http_max;
 	w->places.hellos = w->hellos;
 	w->places.state = w->state;
 	return places_open(pins, w->boundary.names_fd, &w->places);
@@ -253,6 +259,9 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	if (!err)
 		err = pin_map(pins, "proxy_ends", sizeof(*w->ends), (void **)&w->ends,
 			      &w->ends_max);
+	if (!err)
+		err = pin_map(pins, "proxy_http", sizeof(*w->http), (void **)&w->http,
+			      &w->http_max);
 	if (!err)
 		err = pin_map(pins, "hello_book", sizeof(*w->hellos), (void **)&w->hellos,
 			      NULL);
@@ -286,6 +295,11 @@ int writer_open(const char *pins, bool successor, struct writer **ret)
 	}
 	*ret = w;
 	return 0;
+}
+
+struct http_book *writer_http(struct writer *w, struct proxy_slot *slot)
+{
+	return places_http(&w->places, slot);
 }
 
 struct hello_book *writer_hellos(struct writer *w, uint16_t listener)

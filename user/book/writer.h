@@ -77,6 +77,12 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 /* And for no others. */
 void writer_forget_others(struct writer *w, const struct writer_listener *l, size_t n);
 
+/*
+ * What is said of HTTP in a row, as long as somebody has a reference to its slot.  NULL:
+ * there is no place left.
+ */
+struct http_book *writer_http(struct writer *w, struct proxy_slot *slot);
+
 /* What hellos of a listener looked like; lives as long as the writer. */
 struct hello_book *writer_hellos(struct writer *w, uint16_t listener);
 

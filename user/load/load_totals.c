@@ -44,7 +44,8 @@ static int update(const struct filling *f, const char *map, const void *key,
 	log_error(
 		"--continue %s: more than %s has room for; --size %s=N or --config FILE "
 		"makes more",
-		f->path, map, strcmp(map, "proxy_ends") == 0 ? "proxy_book" : map);
+		f->path, map, strcmp(map, "proxy_ends") == 0 || strcmp(map, "proxy_http") == 0 ?
+			"proxy_book" : map);
 	return -E2BIG;
 }
 
@@ -227,10 +228,26 @@ static int fill_ends(struct filling *f, json_t *counters, struct proxy_slot *slo
 	return err ? err : update(f, "proxy_ends", last, &ends);
 }
 
+/* What is said of HTTP, if anything is. */
+static int fill_http(struct filling *f, json_t *counters, struct proxy_slot *slot,
+		     uint32_t *last)
+{
+	static struct http_book book; /* too large for a stack; all of it is written */
+	int err;
+
+	if (!counters)
+		return 0;
+	memset(&book, 0, sizeof(book));
+	book.used = TG_SLOT_USED;
+	err = read_counters(f, counters, counts_http, &book);
+	slot->http = ++*last;
+	return err ? err : update(f, "proxy_http", last, &book);
+}
+
 static int fill_slots(struct filling *f, json_t *list)
 {
 	struct proxy_slot slot = { .used = TG_SLOT_USED };
-	uint32_t index = 0, ends = 0;
+	uint32_t index = 0, ends = 0, http = 0;
 	json_t *o;
 	size_t i;
 	int err = json_is_array(list) ? 0 : refuse(f, "no list of the proxy's rows");
@@ -248,6 +265,8 @@ static int fill_slots(struct filling *f, json_t *list)
 		if (!err)
 			err = read_counters(f, json_object_get(o, "counters"),
 					    counts_slot, &slot);
+		if (!err)
+			err = fill_http(f, json_object_get(o, "http"), &slot, &http);
 		if (!err)
 			err = update(f, "proxy_book", &index, &slot);
 		if (err)

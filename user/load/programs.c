@@ -61,6 +61,10 @@ static int set_sizes(struct programs *p, const struct load_size *sizes, size_t n
 		    p->skel->maps.proxy_ends,
 		    TG_ENDS_OF(bpf_map__max_entries(p->skel->maps.proxy_book))) < 0)
 		return log_errno(-EINVAL, "cannot set the size of proxy_ends");
+	if (bpf_map__set_max_entries(
+		    p->skel->maps.proxy_http,
+		    TG_HTTP_OF(bpf_map__max_entries(p->skel->maps.proxy_book))) < 0)
+		return log_errno(-EINVAL, "cannot set the size of proxy_http");
 	return 0;
 }
 

@@ -82,6 +82,9 @@ static json_t *slot_json(const struct snapshot *s, const struct proxy_slot *slot
 	if (ends)
 		json_object_update(json_object_get(row, "counters"), ends);
 	json_decref(ends);
+	if (slot->http)
+		json_object_set_new(row, "http",
+				    counters(slot_http(s, slot), counts_http));
 	return row;
 }
 
