@@ -35,7 +35,7 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # One archive a folder, the highest floor first.  The linker reads each once, so a call to a
 # floor above does not link; tests/lint/house has who may call whom.
-FLOORS := user/command proxy/process proxy/session proxy/backend proxy/decide proxy/tls proxy/net proxy/config \
+FLOORS := user/command proxy/process proxy/session proxy/http proxy/backend proxy/decide proxy/tls proxy/net proxy/config \
 	user/exporter user/show user/load user/book nft user/codec user/base
 LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
 LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lssl -lcrypto -lcares \

@@ -240,6 +240,13 @@ static struct outcome connect_to(struct dial *d, struct conn *up,
 	d->addrs_tried = 0;
 	d->more_addrs = false;
 	d->connected = false;
+	d->chosen = d->stepwise;
+	return d->chosen ? outcome_next() : next_address(d, up, who);
+}
+
+struct outcome dial_connect(struct dial *d, struct conn *up, const struct announce *who)
+{
+	d->chosen = false;
 	return next_address(d, up, who);
 }
 

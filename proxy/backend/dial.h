@@ -28,6 +28,8 @@ struct dial {
 	bool more_addrs : 1;  /* of its backend, if this one fails */
 	bool in_loops : 1;    /* its socket is noted there */
 	bool connected : 1;   /* and the TLS handshake is under way */
+	bool stepwise : 1;    /* the owner's: a backend that is chosen is told first ... */
+	bool chosen : 1;      /* ... by NEXT with this, for dial_connect() or not */
 };
 
 /*
@@ -39,6 +41,9 @@ struct dial {
 struct outcome dial_begin(struct dial *d, struct conn *up, const struct announce *who);
 struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce *who);
 struct outcome dial_due(struct dial *d, struct conn *up, const struct announce *who);
+
+/* To the backend that was chosen. */
+struct outcome dial_connect(struct dial *d, struct conn *up, const struct announce *who);
 
 /* There may be a place: true if it was taken, and what came of it. */
 bool dial_take_place(struct dial *d, struct conn *up, const struct announce *who,

@@ -49,6 +49,8 @@ struct layer_ops {
 	bool (*has_more)(const struct conn *c);
 	/* Bytes for the user that it has, and nobody has read. */
 	size_t (*unread)(const struct conn *c);
+	/* What its user has read, and written: the rest of rx and tx is its own. */
+	uint64_t (*carried)(const struct conn *c, enum tg_dir dir);
 	/* Our direction ends, before the FIN: 0 when said, or a negative errno. */
 	int (*finish)(struct conn *c);
 	void (*free)(struct conn *c);

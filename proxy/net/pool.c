@@ -162,6 +162,26 @@ struct pool_buffer *pool_buffer_of(struct pool *pool, const uint8_t *data, size_
 	return b;
 }
 
+struct pool_buffer *pool_buffer_next(struct pool *pool)
+{
+	struct pool_buffer *b = pool->buffers->next;
+
+	pool->buffers->next = b->next;
+	b->start = b->end = 0;
+	return b;
+}
+
+struct pool_buffer *pool_buffer_sized(struct pool *pool, size_t cap)
+{
+	/* another size than the pool's, or it would become one of them */
+	struct pool_buffer *b =
+		buffer_new(pool, cap == POOL_BUFFER_BYTES ? cap + 1 : cap);
+
+	if (b)
+		b->start = b->end = 0;
+	return b;
+}
+
 void pool_buffer_put(struct pool *pool, struct pool_buffer *b)
 {
 	if (b->counted)

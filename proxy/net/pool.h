@@ -68,6 +68,12 @@ bool pool_has_buffer(struct pool *pool);
 /* The spare buffer, as it was filled: n bytes of it; after pool_has_buffer() said yes. */
 struct pool_buffer *pool_buffer_take(struct pool *pool, size_t n);
 
+/* An empty one, behind the spare one; after pool_has_buffer() said yes. */
+struct pool_buffer *pool_buffer_next(struct pool *pool);
+
+/* An empty one of its own size, whatever the cap says.  NULL without memory. */
+struct pool_buffer *pool_buffer_sized(struct pool *pool, size_t cap);
+
 /*
  * A buffer that has these bytes: from the pool, or, beyond its cap or if they are more
  * than one takes, of their own size.  NULL without memory.

@@ -20,6 +20,7 @@
 #define WORKER_ID_LEN 32
 
 struct door;
+struct http_worker;
 struct openings;
 struct orders;
 struct places;
@@ -61,6 +62,7 @@ struct worker {
 	/* each of the file it is named after, which alone knows what is in it */
 	struct tls_worker *tls;	   /* tls/context.c */
 	struct places *places;	   /* backend/ */
+	struct http_worker *http;  /* http/worker.c */
 	struct openings *openings; /* session/ */
 	struct door *door;	   /* process/ */
 	struct orders *orders;	   /* process/ */

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "http/worker.h"
 #include "net/sock.h"
 #include "process/door.h"
 #include "session/openings.h"
@@ -130,7 +131,7 @@ void door_look(struct worker *w)
 {
 	if (!w->door->paused)
 		return;
-	if (is_full(w) && !openings_evict(w))
+	if (is_full(w) && !http_make_room(w) && !openings_evict(w))
 		pause_for_a_moment(w);
 	else
 		resume(w);
@@ -149,7 +150,7 @@ static int accept_one(struct acceptor *a)
 	socklen_t len = sizeof(ss);
 	int fd;
 
-	if (is_full(w) && !a->closing && !openings_evict(w)) {
+	if (is_full(w) && !a->closing && !http_make_room(w) && !openings_evict(w)) {
 		pause_for_a_moment(w);
 		return -EMFILE;
 	}

@@ -15,6 +15,7 @@
 
 #include "backend/target.h"
 #include "base/log.h"
+#include "config/http.h"
 #include "base/sandbox.h"
 #include "base/sockets.h"
 #include "process/listen.h"
@@ -54,6 +55,23 @@ static int backend_books(struct proxy *p, const struct listener *l, const struct
 	return err ? err : take_slot(p, &row, &b->upstream);
 }
 
+/* Of a route without a place of its own the requests are in the listener's. */
+static int http_books(struct proxy *p, const struct listener *l, struct route *r)
+{
+	const struct row_key row = { .listener = l->id,
+				     .route = r->id,
+				     .leg = TG_LEG_DOWNSTREAM,
+				     .proto = l->path ? 0 : IPPROTO_TCP };
+	int err = take_slot(p, &row, &r->http->slot);
+
+	if (err)
+		return err;
+	r->http->book = writer_http(p->writer, r->http->slot);
+	if (!r->http->book)
+		r->http->book = l->http->book;
+	return 0;
+}
+
 static int listener_books(struct proxy *p, struct listener *l)
 {
 	struct row_key row = { .proto = l->path ? 0 : IPPROTO_TCP,
@@ -63,10 +81,14 @@ static int listener_books(struct proxy *p, struct listener *l)
 	row.listener = l->id;
 	if (!err)
 		err = take_slot(p, &row, &l->slot);
+	if (!err && l->serves && !(l->http->book = writer_http(p->writer, l->slot)))
+		err = -ENOSPC;
 	for (unsigned k = 0; k < l->routes_count && !err; k++) {
 		struct route *r = &l->routes[k];
 
 		err = writer_name(p->writer, TG_NAME_ROUTE, r->name, &r->id);
+		if (!err && r->http)
+			err = http_books(p, l, r);
 		for (unsigned i = 0; i < r->backend_names_count && !err; i++)
 			err = backend_books(p, l, r, &r->backends[i]);
 	}
@@ -90,8 +112,15 @@ static void put_backend(struct listener *l, struct route *r, struct backend *b, 
 
 static void release(struct config *c, void *arg)
 {
-	for (unsigned i = 0; i < c->listeners_count; i++)
-		put_slot(arg, &c->listeners[i].slot);
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		struct listener *l = &c->listeners[i];
+
+		put_slot(arg, &l->slot);
+		for (unsigned k = 0; k < l->routes_count; k++) {
+			if (l->routes[k].http)
+				put_slot(arg, &l->routes[k].http->slot);
+		}
+	}
 	config_each_backend(c, put_backend, arg);
 }
 
@@ -158,6 +187,10 @@ void listener_in_force(struct proxy *p, struct config *c)
 		const struct listener *l = &c->listeners[i];
 
 		book_set(&l->slot->configured, number);
+		for (unsigned k = 0; k < l->routes_count; k++) {
+			if (l->routes[k].http)
+				book_set(&l->routes[k].http->slot->configured, number);
+		}
 		book_set(&l->hellos->expires_unix, (uint64_t)certs_expire(l->certs));
 		book_set(&l->hellos->missing, l->certs ? l->certs->missing : 0);
 	}

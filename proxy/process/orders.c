@@ -7,6 +7,7 @@
 #include "backend/place.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "http/worker.h"
 #include "process/door.h"
 #include "process/orders.h"
 #include "session/openings.h"
@@ -41,6 +42,7 @@ static void run_configuration(struct worker *w, struct worker_post *post)
 	door_configure(w, m->config, m->fds);
 	w->config = m->config;
 	context_forget(w);
+	http_forget(w);
 	w->recount = w->sessions;
 	ev_task_add(w->loop, &w->orders->recount);
 	config_put(old);
@@ -145,6 +147,7 @@ static void run_drain(struct worker *w, struct worker_post *post)
 	drop_drain(post);
 	door_close(w, NULL);
 	w->orders->draining = w->room_wanted = true;
+	session_drain(w);
 	if (!w->sessions)
 		ev_loop_stop(w->loop);
 	else
@@ -266,6 +269,8 @@ int orders_open(struct worker *w)
 	if (!err)
 		err = place_open(w);
 	if (!err)
+		err = http_open(w);
+	if (!err)
 		err = openings_open(w, session_evict);
 	if (!err)
 		err = door_open(w);
@@ -276,6 +281,7 @@ void orders_close(struct worker *w)
 {
 	door_drop(w);
 	openings_close(w);
+	http_close(w);
 	place_close(w);
 	context_close(w);
 	free(w->orders);

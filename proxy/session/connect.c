@@ -6,9 +6,8 @@
  */
 #include "session/state.h"
 
-/* Who the connection is for; *header is what *ret points to. */
-static void announce(const struct session *s, struct announce *ret,
-		     struct pp_info *header)
+void connect_announce(const struct session *s, struct announce *ret,
+		      struct pp_info *header)
 {
 	const struct opening *o = s->opening;
 
@@ -47,7 +46,7 @@ struct outcome connect_begin(struct session *s)
 
 	if (reason != TG_END_DONE)
 		return outcome_over(reason, true);
-	announce(s, &who, &header);
+	connect_announce(s, &who, &header);
 	return dial_begin(&s->dial, &s->tunnel.up, &who);
 }
 
@@ -59,7 +58,7 @@ struct outcome connect_event(struct session *s, const struct conn *c)
 	if (!c->is_up)
 		return c->failed ? outcome_over(TG_END_CLIENT_GONE, true)
 				 : outcome_wait();
-	announce(s, &who, &header);
+	connect_announce(s, &who, &header);
 	return connected(s, dial_ready(&s->dial, &s->tunnel.up, &who));
 }
 
@@ -68,7 +67,7 @@ struct outcome connect_due(struct session *s)
 	struct pp_info header;
 	struct announce who;
 
-	announce(s, &who, &header);
+	connect_announce(s, &who, &header);
 	return dial_due(&s->dial, &s->tunnel.up, &who);
 }
 
@@ -77,6 +76,6 @@ bool connect_take_place(struct session *s, struct outcome *ret)
 	struct pp_info header;
 	struct announce who;
 
-	announce(s, &who, &header);
+	connect_announce(s, &who, &header);
 	return dial_take_place(&s->dial, &s->tunnel.up, &who, ret);
 }

@@ -242,7 +242,8 @@ static struct outcome parse_header(struct session *s)
 	}
 	if (reason != TG_END_DONE)
 		return outcome_over(reason, true);
-	return s->listener->tls ? outcome_next() : choose_route(s, NULL);
+	return s->listener->tls || s->listener->serves ? outcome_next()
+						       : choose_route(s, NULL);
 }
 
 struct outcome opening_read(struct session *s)

@@ -17,7 +17,7 @@
 #include "session/state.h"
 
 static const char *const state_names[] = { "header", "hello", "handshake", "connect",
-					   "relay",  "drain", "over" };
+					   "relay",  "drain", "serve",	   "over" };
 
 /* --- life --- */
 
@@ -49,6 +49,17 @@ static void leave(struct worker *w)
 	__atomic_fetch_sub(&w->proxy->sessions, 1, __ATOMIC_RELAXED);
 	if (w->room_wanted)
 		ev_task_add(w->loop, &w->room);
+}
+
+void session_drain(struct worker *w)
+{
+	struct session *next;
+
+	for (struct session *s = w->sessions; s; s = next) {
+		next = s->next;
+		if (s->state == ST_SERVE)
+			front_drain(s->front);
+	}
 }
 
 /* Its sockets are closed, or another's: off all lists. */
@@ -105,12 +116,14 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
 		  state_names[ST_OVER]);
 	s->state = ST_OVER;
+	take_last_row(s);
+	if (s->front)
+		front_close(s->front, reason);
 	/* a clean end must have delivered everything */
 	if (reason == TG_END_DONE && lost_up + lost_down > 0) {
 		reason = TG_END_TRUNCATED;
 		reset = true;
 	}
-	take_last_row(s);
 	side = end_side(s, reason);
 	writer_end(w->proxy->writer, t->down.slot, reason, side);
 	session_tell(s, reason, side, lost_up, lost_down);
@@ -129,11 +142,13 @@ static enum session_state next_state(const struct session *s)
 {
 	switch (s->state) {
 	case ST_HEADER:
+		if (s->listener->serves && !s->listener->tls)
+			return ST_SERVE;
 		return s->listener->tls && !s->dial.route ? ST_HELLO : ST_CONNECT;
 	case ST_HELLO:
 		return s->dial.route->tls != TLS_PASSTHROUGH ? ST_HANDSHAKE : ST_CONNECT;
 	case ST_HANDSHAKE:
-		return ST_CONNECT;
+		return s->dial.route->http ? ST_SERVE : ST_CONNECT;
 	case ST_CONNECT:
 		return ST_RELAY;
 	default:
@@ -156,6 +171,8 @@ static struct outcome enter(struct session *s, enum session_state state)
 		return connect_begin(s);
 	case ST_RELAY:
 		return opening_relay(s);
+	case ST_SERVE:
+		return serve_begin(s);
 	default:
 		return tunnel_drain_begin(&s->tunnel);
 	}
@@ -211,6 +228,9 @@ static struct outcome on_event(struct session *s, const struct conn *c)
 		return connect_event(s, c);
 	case ST_RELAY:
 		return opening_pump(s);
+	case ST_SERVE:
+		front_event(s->front);
+		return outcome_wait();
 	default:
 		return tunnel_drain_event(&s->tunnel);
 	}
@@ -261,6 +281,8 @@ static struct outcome on_due(struct session *s)
 		return connect_due(s);
 	case ST_RELAY:
 		return tunnel_due(&s->tunnel);
+	case ST_SERVE: /* the front has timers of its own */
+		return outcome_wait();
 	default:
 		return tunnel_drain(&s->tunnel);
 	}

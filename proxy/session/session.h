@@ -22,6 +22,9 @@ void session_start(struct worker *w, struct listener *l, int fd,
  */
 unsigned session_end_some(struct worker *w, enum tg_end reason, unsigned max);
 
+/* Take no new requests of clients that are served, and end after those under way. */
+void session_drain(struct worker *w);
+
 /* For openings_open(): it makes room for others. */
 void session_evict(struct session *s);
 

@@ -33,11 +33,13 @@ static struct outcome begin(struct session *s)
 {
 	bool says = s->trusted || s->listener->tls;
 
-	s->state = s->trusted ? ST_HEADER : ST_HELLO;
+	s->state = s->trusted || !s->listener->tls ? ST_HEADER : ST_HELLO;
 	if (says)
 		s->opening = calloc(1, sizeof(*s->opening));
 	if ((says && !s->opening) || conn_watch(&s->tunnel.down) < 0)
 		return outcome_over(TG_END_RESOURCES, true);
+	if (!says && s->listener->serves)
+		return outcome_next();
 	if (!says)
 		return opening_skip(s);
 	openings_add(s);

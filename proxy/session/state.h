@@ -9,12 +9,14 @@
  *   state          who works            NEXT leads to
  *   HEADER         opening.c            HELLO, or CONNECT if the route is known
  *   HELLO          opening.c            HANDSHAKE, or CONNECT, as the route says
- *   HANDSHAKE      handshake.c          CONNECT
+ *   HANDSHAKE      handshake.c          CONNECT, or SERVE
  *                  (tls/stream.c)
  *   CONNECT        connect.c            RELAY; it may wait in the queue for a place first
  *                  (backend/dial.c)
  *   RELAY          net/tunnel.c         DRAIN, when one side is gone
  *   DRAIN          net/tunnel.c         (over)
+ *   SERVE          serve.c              (over); its exchanges connect by themselves
+ *                  (http/front.c)
  *
  * Below them: count.c (its limits), openings.c (who has said nothing yet), event.c (what
  * is told at the end).  Beside session.c, and above them: start.c, move.c and pack.c (to
@@ -29,6 +31,7 @@
 #include "codec/hello.h"
 #include "codec/pp.h"
 #include "decide/decide.h"
+#include "http/front.h"
 #include "net/outcome.h"
 #include "net/tunnel.h"
 #include "net/worker.h"
@@ -42,6 +45,7 @@ enum session_state {
 	ST_CONNECT,
 	ST_RELAY,
 	ST_DRAIN,
+	ST_SERVE,
 	ST_OVER
 };
 
@@ -76,6 +80,7 @@ struct session {
 	struct ev_timer timer; /* what it waits for must have come */
 	struct limits_holds holds;
 	struct heard *heard;	 /* NULL: no hello was read */
+	struct front *front;	 /* of HTTP, in SERVE */
 	struct opening *opening; /* NULL if there is nothing to read, or no more */
 	struct addr peer;	 /* the other end of the client's connection */
 	struct addr client;	 /* the real client: of its PROXY header, or peer */
@@ -86,8 +91,8 @@ struct session {
 	bool moving : 1;	 /* on its way to a successor: nothing may touch it */
 };
 
-/* What an idle connection costs: this, two sockets, and nothing else. */
-_Static_assert(sizeof(struct session) <= 544, "a session has grown");
+/* What an idle connection costs: this (560 bytes of malloc), two sockets, nothing else. */
+_Static_assert(sizeof(struct session) <= 552, "a session has grown");
 
 static inline struct worker *session_worker(const struct session *s)
 {
@@ -152,6 +157,15 @@ struct outcome connect_begin(struct session *s);
 struct outcome connect_event(struct session *s, const struct conn *c);
 struct outcome connect_due(struct session *s);
 bool connect_take_place(struct session *s, struct outcome *ret);
+
+/* Who the connection is for; *header is what *ret points to. */
+void connect_announce(const struct session *s, struct announce *ret,
+		      struct pp_info *header);
+
+/* --- serve.c --- */
+
+/* SERVE: the client's requests, one after the other. */
+struct outcome serve_begin(struct session *s);
 
 /* --- count.c --- */
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "bpf/abi.h"
+#include "codec/h1.h"
+#include "codec/path.h"
+#include "decide/request.h"
+#include "tls/certs.h"
+
+#define HOST_MAX 255
+
+static struct verdict answer(uint16_t status, enum tg_request reason)
+{
+	return (struct verdict){ .status = status, .reason = (uint8_t)reason };
+}
+
+/* Lower case, without port and the root's dot. */
+static struct text host_of(struct text authority, char buf[HOST_MAX + 1])
+{
+	struct text host = http_host(authority);
+
+	if (host.n > HOST_MAX)
+		host.n = HOST_MAX;
+	for (size_t i = 0; i < host.n; i++)
+		buf[i] = host.p[i] >= 'A' && host.p[i] <= 'Z' ? (char)(host.p[i] | 0x20)
+							      : host.p[i];
+	if (host.n && buf[host.n - 1] == '.')
+		host.n--;
+	buf[host.n] = '\0';
+	return text_of(buf, host.n);
+}
+
+static bool has_underscore(const struct http_head *h)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		if (memchr(h->fields[i].name, '_', h->fields[i].name_n))
+			return true;
+	}
+	return false;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Would its TLS have been the same? */
+static bool same_policy(const struct route *a, const struct route *b)
+{
+	const struct client_certificates *x = a->client_certificates,
+					 *y = b->client_certificates;
+
+	return a->min_tls == b->min_tls && same_text(a->ciphers, b->ciphers) &&
+	       same_text(a->groups, b->groups) && !x == !y &&
+	       (!x || (same_text(x->ca, y->ca) && same_text(x->crl, y->crl) &&
+		       x->optional == y->optional));
+}
+
+/*
+ * RFC 9110 7.4: a connection serves what its certificate is for, under the conditions
+ * that it was agreed on by.
+ */
+static bool is_misdirected(const struct listener *l, const struct route *connection,
+			   const struct route *r, const char *host)
+{
+	struct cert_pair pair;
+
+	return connection && connection != r &&
+	       (!same_policy(connection, r) || !certs_find(l->certs, host, &pair));
+}
+
+void decide_request(const struct listener *l, const struct route *connection,
+		    const struct addr *client, const struct http_head *h,
+		    struct verdict *ret)
+{
+	char host[HOST_MAX + 1], normal[H1_TARGET_MAX];
+	struct request_facts f = { .head = h, .client = client };
+	bool undecided;
+
+	if ((h->method == HTTP_METHOD_CONNECT || h->method == HTTP_METHOD_TRACE) &&
+	    !l->http->proxy_requests) {
+		*ret = answer(405, TG_REQUEST_METHOD);
+		return;
+	}
+	if (l->http->underscores == UNDERSCORES_REFUSE && has_underscore(h)) {
+		*ret = answer(400, TG_REQUEST_UNDERSCORE);
+		return;
+	}
+	f.host = host_of(h->authority, host);
+	f.path = path_split(h->path, &f.query);
+	if (f.path.n && f.path.p[0] == '/' &&
+	    (f.path.n > sizeof(normal) || !path_normal(f.path, normal, &f.path))) {
+		*ret = answer(400, TG_REQUEST_PATH);
+		return;
+	}
+	*ret = (struct verdict){ .route = request_find(l->http->index, &f, &undecided) };
+	if (undecided)
+		*ret = answer(400, TG_REQUEST_EXPRESSION);
+	else if (!ret->route)
+		*ret = answer(404, TG_REQUEST_NO_ROUTE);
+	else if (is_misdirected(l, connection, ret->route, host))
+		*ret = answer(421, TG_REQUEST_MISDIRECTED);
+	else if (ret->route->http->body_bytes && h->body == HTTP_BODY_LENGTH &&
+		 h->length > ret->route->http->body_bytes) {
+		ret->status = 413;
+		ret->reason = TG_REQUEST_BODY_TOO_LARGE;
+	}
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is to be done for a request: the one place.  Nothing here waits, or does I/O. */
+#ifndef PROXY_DECIDE_REQUEST_H
+#define PROXY_DECIDE_REQUEST_H
+
+#include <stdbool.h>
+
+#include "config/http.h"
+
+struct verdict {
+	struct route *route; /* NULL: none */
+	uint16_t status;     /* of our own answer; 0: it goes to the route's backends */
+	uint8_t reason;	     /* enum tg_request, of that */
+};
+
+/*
+ * client: the real one.  connection: the route that the client's TLS was agreed on by;
+ * NULL without TLS, or where that says nothing.
+ */
+void decide_request(const struct listener *l, const struct route *connection,
+		    const struct addr *client, const struct http_head *h,
+		    struct verdict *ret);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/account.h"
+
+#define DURATION_SHIFT 4 /* microseconds, as of RTT */
+
+enum tg_request account_fault(enum http_fault f)
+{
+	switch (f) {
+#define X(name, status)         \
+	case HTTP_FAULT_##name: \
+		return TG_REQUEST_##name;
+		HTTP_FAULTS(X)
+#undef X
+	default:
+		return TG_REQUEST_REQUEST_LINE;
+	}
+}
+
+void account_bytes(struct http_book *book, bool is_back, const struct http_end *e)
+{
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		__u64 *to = book->bytes[is_back][dir];
+		const struct http_bytes *b = &e->bytes[dir];
+
+		if (b->head)
+			book_add(&to[TG_HTTP_HEAD], b->head);
+		if (b->body)
+			book_add(&to[TG_HTTP_BODY], b->body);
+		if (b->framing)
+			book_add(&to[TG_HTTP_FRAMING], b->framing);
+	}
+}
+
+void account_request(struct http_book *book, const struct account_request *r)
+{
+	book_add(&book->requests[r->reason], 1);
+	book_add(&book->methods[r->method], 1);
+	if (r->status >= TG_HTTP_STATUS_MIN &&
+	    r->status < TG_HTTP_STATUS_MIN + TG_HTTP_STATUSES)
+		book_add(&book->statuses[r->status - TG_HTTP_STATUS_MIN], 1);
+	if (r->asked)
+		book_add(r->reused ? &book->pool_hits : &book->pool_misses, 1);
+	if (r->retries)
+		book_add(&book->retries, r->retries);
+	if (r->raised)
+		book_add(&book->upgrades, 1);
+	writer_hist_add(&book->duration_us, DURATION_SHIFT, r->duration_us);
+	if (r->first_byte_us)
+		writer_hist_add(&book->first_byte_us, DURATION_SHIFT, r->first_byte_us);
+}
+
+/* What its users could read and write. */
+static uint64_t carried(const struct conn *c, enum tg_dir dir)
+{
+	if (c->layer)
+		return c->layer->ops->carried(c, dir);
+	return dir == TG_RX ? c->rx : c->tx;
+}
+
+void account_connection(struct http_book *book, const struct h1 *h, bool is_back)
+{
+	const struct conn *c = h->conn;
+	uint64_t rx = carried(c, TG_RX), tx = carried(c, TG_TX);
+	uint64_t rx_told = h1_carried(h, TG_RX), tx_told = h1_carried(h, TG_TX);
+	/* of what was written, what is dropped now is in no socket; a layer took it all
+	 */
+	uint64_t unsent = h->dropped + (c->layer ? 0 : conn_held(c));
+	uint64_t diff;
+
+	book_add(&book->connections[is_back], 1);
+	book_add(&book->carried[is_back][TG_RX], rx);
+	book_add(&book->carried[is_back][TG_TX], tx);
+	book_add(&book->bytes[is_back][TG_RX][TG_HTTP_UNREAD], h->unread);
+	book_add(&book->unsent[is_back], unsent);
+	tx_told = tx_told > unsent ? tx_told - unsent : 0;
+	diff = (rx > rx_told ? rx - rx_told : rx_told - rx) +
+	       (tx > tx_told ? tx - tx_told : tx_told - tx);
+	if (diff)
+		book_add(&book->residual_bytes, diff);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "http/answer.h"
+#include "http/worker.h"
+
+static const struct {
+	uint16_t status;
+	const char *words;
+} all[] = {
+	{ 200, "OK" },
+	{ 201, "Created" },
+	{ 202, "Accepted" },
+	{ 204, "No Content" },
+	{ 301, "Moved Permanently" },
+	{ 302, "Found" },
+	{ 303, "See Other" },
+	{ 307, "Temporary Redirect" },
+	{ 308, "Permanent Redirect" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 410, "Gone" },
+	{ 413, "Content Too Large" },
+	{ 414, "URI Too Long" },
+	{ 417, "Expectation Failed" },
+	{ 421, "Misdirected Request" },
+	{ 425, "Too Early" },
+	{ 429, "Too Many Requests" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 502, "Bad Gateway" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
+	{ 505, "HTTP Version Not Supported" },
+};
+
+const char *answer_words(unsigned status)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (all[i].status == status)
+			return all[i].words;
+	}
+	return "";
+}
+
+static bool has_body(unsigned status)
+{
+	return status != 204 && status != 304;
+}
+
+int answer_send(struct http_end *e, struct worker *w, const struct answer *a,
+		bool head_only)
+{
+	const char *words = answer_words(a->status);
+	char text[64], retry[16];
+	struct text body = a->body;
+	struct http_head h;
+	bool last;
+	int err;
+
+	memset(&h, 0, offsetof(struct http_head, fields));
+	h.status = (uint16_t)a->status;
+	h.reason = text_of(words, strlen(words));
+	if (!body.p) {
+		int n = snprintf(text, sizeof(text), "%u %s\n", a->status, words);
+
+		body = text_of(text, (size_t)n);
+	}
+	if (!has_body(a->status))
+		body.n = 0;
+	h.has_length = has_body(a->status);
+	h.length = body.n;
+	last = head_only || !body.n;
+	h.body = last ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
+	h.authority = h.path = h.protocol = h.method_name = h.scheme = TEXT("");
+	(void)http_add(&h, HTTP_DATE, TEXT(""), text_of(http_date(w), HTTP_DATE_LEN));
+	if (body.n)
+		(void)http_add(&h, HTTP_CONTENT_TYPE, TEXT(""),
+			       a->type.p ? a->type : TEXT("text/plain; charset=utf-8"));
+	if (a->location.n)
+		(void)http_add(&h, HTTP_LOCATION, TEXT(""), a->location);
+	if (a->allow)
+		(void)http_add(&h, HTTP_OTHER_FIELD, TEXT("allow"),
+			       TEXT("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));
+	if (a->retry_after) {
+		int n = snprintf(retry, sizeof(retry), "%u", a->retry_after);
+
+		(void)http_add(&h, HTTP_OTHER_FIELD, TEXT("retry-after"),
+			       text_of(retry, (size_t)n));
+	}
+	err = e->ops->put_head(e, &h, last);
+	for (size_t at = 0; !err && !last && at < body.n;) {
+		ssize_t n =
+			e->ops->put_body(e, (const uint8_t *)body.p + at, body.n - at);
+
+		if (n < 0)
+			return (int)n;
+		at += (size_t)n;
+	}
+	return err || last ? err : e->ops->put_last(e, NULL);
+}

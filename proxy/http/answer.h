@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers of our own: the only place that makes a status. */
+#ifndef PROXY_HTTP_ANSWER_H
+#define PROXY_HTTP_ANSWER_H
+
+#include "http/end.h"
+#include "http/forward.h"
+
+struct answer {
+	unsigned status;
+	struct text body, type; /* p NULL: the status in words */
+	struct text location;	/* of a redirect; n 0: none */
+	unsigned retry_after;	/* seconds; 0: nothing is said */
+	bool allow;		/* say which methods there are (405) */
+};
+
+/* The words of a status (RFC 9110 15); "" of one that has none. */
+const char *answer_words(unsigned status);
+
+/* 0 or a negative errno, as of put_head(); head_only: of a HEAD request. */
+int answer_send(struct http_end *e, struct worker *w, const struct answer *a,
+		bool head_only);
+
+#endif

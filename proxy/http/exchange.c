@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Its beginning, what the client says, its end. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decide/request.h"
+#include "http/exchange_own.h"
+#include "net/worker.h"
+
+static const struct http_user client_user;
+
+int64_t exchange_now_ms(const struct exchange *x)
+{
+	return ev_now_ms(x->worker->loop);
+}
+
+void exchange_arm(struct exchange *x, int64_t ms)
+{
+	ev_timer_set(x->worker->loop, &x->timer, ms);
+}
+
+struct forward_request exchange_request(const struct exchange *x)
+{
+	return (struct forward_request){ .client = x->client_of,
+					 .route = x->dial.route,
+					 .head = &x->head,
+					 .id = x->id };
+}
+
+/* --- the end --- */
+
+static void exchange_free(struct ev_dead *dead)
+{
+	free(container_of(dead, struct exchange, dead));
+}
+
+static uint64_t micros(uint64_t from_ns, uint64_t to_ns)
+{
+	return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 1;
+}
+
+static void account(const struct exchange *x)
+{
+	const struct account_request r = {
+		.reason = x->reason,
+		.method = x->method,
+		.status = x->status,
+		.asked = x->asked,
+		.reused = x->reused,
+		.retries = x->retries,
+		.raised = x->raised,
+		.duration_us = micros(x->began_ns, util_now_ns()),
+		.first_byte_us = x->first_ns ? micros(x->began_ns, x->first_ns) : 0,
+	};
+
+	account_request(x->book, &r);
+}
+
+struct http_end *exchange_let_go(struct exchange *x, struct http_end **end)
+{
+	struct http_end *e = *end;
+
+	if (e)
+		account_bytes(x->book, e == x->server, e);
+	*end = NULL;
+	return e;
+}
+
+void exchange_leave_backend(struct exchange *x)
+{
+	if (x->back)
+		dial_end(&x->dial, &x->back->conn);
+	if (x->back && x->dialing)
+		back_drop(x->back, true);
+	x->back = NULL;
+	x->dialing = false;
+	dial_release(&x->dial, x->worker);
+}
+
+void exchange_finish(struct exchange *x, enum tg_request reason)
+{
+	struct http_end *client, *server;
+
+	if (x->over)
+		return;
+	x->over = true;
+	x->reason = (uint8_t)reason;
+	account(x);
+	ev_timer_del(x->worker->loop, &x->timer);
+	server = exchange_let_go(x, &x->server);
+	client = exchange_let_go(x, &x->client);
+	exchange_leave_backend(x);
+	if (server && x->answer_done)
+		server->ops->release(server);
+	else if (server)
+		server->ops->stop(server, TG_END_CLIENT_GONE);
+	if (client && x->answer_done)
+		client->ops->release(client);
+	else if (client)
+		client->ops->stop(client, TG_END_TRUNCATED);
+	ev_defer_free(x->worker->loop, &x->dead);
+}
+
+/* An answer of ours, or, if one has begun, the end of the client's connection. */
+static void answer(struct exchange *x, const struct answer *a, enum tg_request reason)
+{
+	int err = 0;
+
+	if (x->over)
+		return;
+	if (!x->answer_begun) {
+		x->status = (uint16_t)a->status;
+		x->first_ns = util_now_ns();
+		err = answer_send(x->client, x->worker, a, x->method == HTTP_METHOD_HEAD);
+		x->answer_done = !err;
+	}
+	exchange_finish(x, reason);
+}
+
+void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
+{
+	const struct answer a = { .status = status,
+				  .retry_after = status == 503 ? 1 : 0,
+				  .allow = status == 405 };
+
+	answer(x, &a, reason);
+}
+
+/* What the backend did, or its route has: the answer of the route itself. */
+static void answer_route(struct exchange *x, const struct route *r)
+{
+	const struct http_respond *s = r->http->respond;
+	struct forward_request request = exchange_request(x);
+	struct forward_texts texts = { .n = 0 };
+	struct answer a = { .status = 0 };
+
+	if (r->http->redirect) {
+		a.status = r->http->redirect->status;
+		a.location =
+			forward_template(&request, &r->http->redirect->where, &texts);
+		if (!a.location.p)
+			exchange_answer(x, 414, TG_REQUEST_TARGET_TOO_LONG);
+		else
+			answer(x, &a, TG_REQUEST_REDIRECTED);
+		return;
+	}
+	a.status = s->status;
+	if (s->body)
+		a.body = text_of(s->body, strlen(s->body));
+	if (s->type)
+		a.type = text_of(s->type, strlen(s->type));
+	answer(x, &a, TG_REQUEST_ANSWERED);
+}
+
+/* --- from the client --- */
+
+static bool too_large(const struct exchange *x, size_t more)
+{
+	uint64_t max = x->dial.route->http->body_bytes;
+
+	return max && x->body_bytes + more > max;
+}
+
+size_t exchange_pass(struct http_end *to, const uint8_t *p, size_t n, int *err)
+{
+	size_t done = 0;
+
+	*err = 0;
+	while (done < n) {
+		ssize_t k = to->ops->put_body(to, p + done, n - done);
+
+		if (k == -EAGAIN)
+			break;
+		if (k <= 0) {
+			*err = k < 0 ? (int)k : -EIO;
+			break;
+		}
+		done += (size_t)k;
+	}
+	return done;
+}
+
+static size_t on_client_body(struct http_end *e, const uint8_t *p, size_t n)
+{
+	struct exchange *x = e->exchange;
+	size_t done;
+	int err;
+
+	if (!x->server)
+		return 0; /* not yet */
+	if (!x->raised && too_large(x, n)) {
+		exchange_answer(x, 413, TG_REQUEST_BODY_TOO_LARGE);
+		return n;
+	}
+	done = exchange_pass(x->server, p, n, &err);
+	x->held = done < n;
+	if (err) {
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
+		return n;
+	}
+	x->body_begun |= done > 0;
+	x->body_bytes += done;
+	x->active_ms = exchange_now_ms(x);
+	return done;
+}
+
+void exchange_maybe_done(struct exchange *x)
+{
+	if (x->answer_done && (!x->raised || x->request_sent))
+		exchange_finish(x, TG_REQUEST_DONE);
+}
+
+static void on_client_last(struct http_end *e, const struct http_head *trailers)
+{
+	struct exchange *x = e->exchange;
+
+	x->request_done = true;
+	if (!x->server)
+		return;
+	x->body_begun = true;
+	if (x->server->ops->put_last(x->server, trailers) < 0) {
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
+		return;
+	}
+	exchange_sent(x);
+	exchange_maybe_done(x);
+}
+
+static void on_client_room(struct http_end *e)
+{
+	struct exchange *x = e->exchange;
+
+	if (x->server)
+		x->server->ops->more(x->server);
+}
+
+static void on_client_invalid(struct http_end *e, enum http_fault f)
+{
+	exchange_answer(e->exchange, http_fault_status(f), account_fault(f));
+}
+
+static void on_client_gone(struct http_end *e, enum tg_end why, bool unseen)
+{
+	struct exchange *x = e->exchange;
+
+	(void)why;
+	(void)unseen;
+	(void)exchange_let_go(x, &x->client);
+	exchange_finish(x, x->answer_done ? TG_REQUEST_DONE : TG_REQUEST_CLIENT_GONE);
+}
+
+static void on_client_head(struct http_end *e, const struct http_head *h, bool last)
+{
+	(void)e; /* the owner's, who begins an exchange with it */
+	(void)h;
+	(void)last;
+}
+
+static const struct http_user client_user = { .head = on_client_head,
+					      .body = on_client_body,
+					      .last = on_client_last,
+					      .room = on_client_room,
+					      .invalid = on_client_invalid,
+					      .gone = on_client_gone };
+
+/* --- deadlines --- */
+
+static void wait_on(struct exchange *x, int64_t ms, unsigned status,
+		    enum tg_request reason)
+{
+	int64_t left = x->active_ms + ms - exchange_now_ms(x);
+
+	if (left > 0)
+		exchange_arm(x, left);
+	else if (x->answer_begun)
+		exchange_finish(x, reason);
+	else
+		exchange_answer(x, status, reason);
+}
+
+static void on_timer(struct ev_timer *timer)
+{
+	struct exchange *x = container_of(timer, struct exchange, timer);
+	const struct route *r = x->dial.route;
+	const struct http_listener *l = x->client_of->listener->http;
+
+	if (x->dialing)
+		exchange_go_on(x, dial_due(&x->dial, &x->back->conn, &x->client_of->who));
+	else if (x->answer_begun && !r->idle_ms)
+		return;
+	else if (x->answer_begun)
+		wait_on(x, r->idle_ms, 504, TG_REQUEST_BACKEND_TIMEOUT);
+	else if (x->request_sent || x->held) /* it is the backend's turn */
+		wait_on(x, r->http->head_ms, 504, TG_REQUEST_BACKEND_TIMEOUT);
+	else
+		wait_on(x, l->body_ms, 408, TG_REQUEST_BODY_TIMEOUT);
+}
+
+/* --- the beginning --- */
+
+static struct exchange *make(struct http_client *c, struct http_end *client,
+			     const struct http_head *h)
+{
+	struct exchange *x = malloc(offsetof(struct exchange, head) +
+				    offsetof(struct http_head, fields) +
+				    (h ? h->n : 0) * sizeof(struct http_field));
+
+	if (!x)
+		return NULL;
+	memset(x, 0, offsetof(struct exchange, head));
+	x->dead.free = exchange_free;
+	x->client_of = c;
+	x->worker = c->worker;
+	x->client = client;
+	x->book = c->listener->http->book;
+	x->timer.fn = on_timer;
+	x->dial.waiter.take = exchange_on_place;
+	x->began_ns = util_now_ns();
+	x->active_ms = exchange_now_ms(x);
+	client->exchange = x;
+	client->user = &client_user;
+	c->requests++;
+	if (h) {
+		http_head_copy(&x->head, h);
+		x->method = h->method;
+	}
+	return x;
+}
+
+void exchange_begin(struct http_client *c, struct http_end *client,
+		    const struct http_head *h, bool last)
+{
+	struct exchange *x = make(c, client, h);
+	struct verdict v;
+
+	if (!x) {
+		client->ops->stop(client, TG_END_RESOURCES);
+		return;
+	}
+	x->request_last = x->request_done = last;
+	decide_request(c->listener, c->route, http_client_addr(c), h, &v);
+	if (v.route) {
+		x->dial.route = v.route;
+		x->book = v.route->http->book;
+	}
+	forward_id(c->worker, c, h, x->id);
+	if (v.status)
+		exchange_answer(x, v.status, v.reason);
+	else if (v.route->http->redirect || v.route->http->respond)
+		answer_route(x, v.route);
+	else
+		exchange_dial(x);
+}
+
+void exchange_refuse(struct http_client *c, struct http_end *client, enum http_fault f)
+{
+	struct exchange *x = make(c, client, NULL);
+
+	if (x)
+		exchange_answer(x, http_fault_status(f), account_fault(f));
+	else
+		client->ops->stop(client, TG_END_RESOURCES);
+}
+
+void exchange_timeout(struct http_client *c, struct http_end *client)
+{
+	struct exchange *x = make(c, client, NULL);
+
+	if (x)
+		exchange_answer(x, 408, TG_REQUEST_HEAD_TIMEOUT);
+	else
+		client->ops->stop(client, TG_END_RESOURCES);
+}
+
+void exchange_stop(struct exchange *x, enum tg_end why)
+{
+	(void)why;
+	(void)exchange_let_go(x, &x->client);
+	exchange_finish(x, TG_REQUEST_STOPPED);
+}

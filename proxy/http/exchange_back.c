@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The other half of an exchange: a backend, and what it says. */
+#include <errno.h>
+
+#include "backend/target.h"
+#include "http/exchange_own.h"
+#include "net/worker.h"
+
+static const struct http_user server_user;
+
+static void on_dialed(struct exchange *x);
+
+/* --- to the backend --- */
+
+static void dial_failed(struct exchange *x, enum tg_end reason)
+{
+	switch (reason) {
+	case TG_END_NO_BACKEND:
+		exchange_answer(x, 503, TG_REQUEST_NO_BACKEND);
+		return;
+	case TG_END_QUEUE_FULL:
+	case TG_END_QUEUE_TIMEOUT:
+		exchange_answer(x, 503, TG_REQUEST_QUEUE);
+		return;
+	case TG_END_RESOURCES:
+	case TG_END_LOCAL_PORTS:
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+		return;
+	case TG_END_BACKEND_TIMEOUT:
+		exchange_answer(x, 504, TG_REQUEST_BACKEND_CONNECT);
+		return;
+	default:
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_CONNECT);
+	}
+}
+
+void exchange_sent(struct exchange *x)
+{
+	x->request_sent = true;
+	x->active_ms = exchange_now_ms(x);
+	exchange_arm(x, x->dial.route->http->head_ms);
+}
+
+/* The backend's end is there: the head goes, and the client goes on. */
+static void begin_sending(struct exchange *x)
+{
+	struct forward_request request = exchange_request(x);
+	struct forward_texts texts;
+	struct http_head head;
+	int err;
+
+	texts.n = 0;
+	if (!forward_request(&request, &texts, &head)) {
+		exchange_answer(x, 431, TG_REQUEST_REWRITTEN);
+		return;
+	}
+	if (x->dial.route->send_proxy) /* it is this client's, and nobody else's */
+		head.close = true;
+	err = x->server->ops->put_head(x->server, &head, x->request_last);
+	if (err) {
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
+		return;
+	}
+	if (x->request_last) {
+		exchange_sent(x);
+		return;
+	}
+	exchange_arm(x, x->client_of->listener->http->body_ms);
+	x->client->ops->more(x->client);
+}
+
+static void have_server(struct exchange *x)
+{
+	x->dialing = false;
+	x->server = &x->back->h1.end;
+	h1_use(&x->back->h1, x, &server_user);
+	begin_sending(x);
+}
+
+/* A backend was chosen: one that is idle there, or a new one. */
+static struct outcome take_or_connect(struct exchange *x)
+{
+	struct back *idle =
+		x->fresh ? NULL : back_idle(x->worker, x->dial.route, x->dial.backend);
+
+	x->dial.chosen = false;
+	if (!idle)
+		return dial_connect(&x->dial, &x->back->conn, &x->client_of->who);
+	back_drop(x->back, false); /* it was never opened */
+	x->back = idle;
+	x->reused = true;
+	return outcome_next();
+}
+
+void exchange_go_on(struct exchange *x, struct outcome o)
+{
+	while (o.step == STEP_NEXT && x->dial.chosen)
+		o = take_or_connect(x);
+	if (o.step == STEP_OVER) {
+		dial_failed(x, o.reason);
+		return;
+	}
+	if (o.step == STEP_NEXT) {
+		x->asked = true;
+		if (!x->reused) {
+			x->back->in_loops = x->dial.in_loops;
+			back_open(x->back, x->dial.backend);
+		}
+		x->dial.in_loops = false;
+		have_server(x);
+		return;
+	}
+	if (o.wait_ms > 0)
+		exchange_arm(x, o.wait_ms);
+}
+
+void exchange_dial(struct exchange *x)
+{
+	x->back =
+		back_new(x->worker, x->client_of->listener, x->dial.route, x, on_dialed);
+	if (!x->back) {
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+		return;
+	}
+	x->dialing = true;
+	x->reused = false;
+	x->dial.hops = x->client_of->hops;
+	x->dial.stepwise = true;
+	exchange_go_on(x, dial_begin(&x->dial, &x->back->conn, &x->client_of->who));
+}
+
+static void on_dialed(struct exchange *x)
+{
+	if (x && x->dialing && !x->over)
+		exchange_go_on(x,
+			       dial_ready(&x->dial, &x->back->conn, &x->client_of->who));
+}
+
+bool exchange_on_place(struct waiter *w)
+{
+	struct exchange *x = container_of(w, struct exchange, dial.waiter);
+	struct outcome o;
+
+	if (!dial_take_place(&x->dial, &x->back->conn, &x->client_of->who, &o))
+		return false;
+	exchange_go_on(x, o);
+	return true;
+}
+
+/* --- from the backend --- */
+
+/* From now on its bytes are another protocol's (RFC 9110 7.8, 9.3.6). */
+static bool raises(const struct exchange *x, const struct http_head *h)
+{
+	return h->status == 101 ||
+	       (x->method == HTTP_METHOD_CONNECT && h->status >= 200 && h->status < 300);
+}
+
+static void on_server_head(struct http_end *e, const struct http_head *h, bool last)
+{
+	struct exchange *x = e->exchange;
+	struct forward_request request = exchange_request(x);
+	struct forward_texts texts;
+	struct http_head head;
+	int err;
+
+	if (h->status == 101 && !x->head.upgrade) { /* nobody asked */
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
+		return;
+	}
+	texts.n = 0;
+	if (!forward_response(&request, h, &texts, &head)) {
+		exchange_answer(x, 502, TG_REQUEST_REWRITTEN);
+		return;
+	}
+	if (!x->first_ns)
+		x->first_ns = util_now_ns();
+	if (h->status == 101 || h->status >= 200) {
+		x->answer_begun = true;
+		x->raised = raises(x, h);
+		x->status = h->status;
+		exchange_arm(x,
+			     x->dial.route->idle_ms ? x->dial.route->idle_ms : INT32_MAX);
+	}
+	x->active_ms = exchange_now_ms(x);
+	err = x->client->ops->put_head(x->client, &head, last);
+	if (err) {
+		exchange_finish(x, TG_REQUEST_REWRITTEN);
+		return;
+	}
+	if (!last || x->raised)
+		return;
+	x->answer_done = true;
+	exchange_maybe_done(x);
+}
+
+static size_t on_server_body(struct http_end *e, const uint8_t *p, size_t n)
+{
+	struct exchange *x = e->exchange;
+	size_t done;
+	int err;
+
+	done = exchange_pass(x->client, p, n, &err);
+	if (err) {
+		exchange_finish(x, TG_REQUEST_CLIENT_GONE);
+		return n;
+	}
+	x->active_ms = exchange_now_ms(x);
+	return done;
+}
+
+static void on_server_last(struct http_end *e, const struct http_head *trailers)
+{
+	struct exchange *x = e->exchange;
+
+	if (x->client->ops->put_last(x->client, trailers) < 0) {
+		exchange_finish(x, TG_REQUEST_CLIENT_GONE);
+		return;
+	}
+	x->answer_done = true;
+	exchange_maybe_done(x);
+}
+
+static void on_server_room(struct http_end *e)
+{
+	struct exchange *x = e->exchange;
+
+	x->client->ops->more(x->client);
+}
+
+static void on_server_invalid(struct http_end *e, enum http_fault f)
+{
+	struct exchange *x = e->exchange;
+
+	(void)f;
+	exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
+}
+
+/* RFC 9110 9.2.2, 9112 9.3.1: it was closed while nobody looked, and has seen nothing. */
+static bool may_repeat(const struct exchange *x, bool unseen)
+{
+	return unseen && x->reused && !x->answer_begun && !x->body_begun &&
+	       http_is_idempotent(x->method);
+}
+
+static void again_fresh(struct exchange *x)
+{
+	x->retries++;
+	x->fresh = true;
+	exchange_leave_backend(x);
+	exchange_dial(x);
+}
+
+static void on_server_gone(struct http_end *e, enum tg_end why, bool unseen)
+{
+	struct exchange *x = e->exchange;
+
+	(void)why;
+	(void)exchange_let_go(x, &x->server);
+	x->back = NULL; /* it drops itself */
+	if (may_repeat(x, unseen))
+		again_fresh(x);
+	else
+		exchange_answer(x, 502,
+				x->answer_begun ? TG_REQUEST_BACKEND_TRUNCATED
+						: TG_REQUEST_BACKEND_CLOSED);
+}
+
+static const struct http_user server_user = { .head = on_server_head,
+					      .body = on_server_body,
+					      .last = on_server_last,
+					      .room = on_server_room,
+					      .invalid = on_server_invalid,
+					      .gone = on_server_gone };

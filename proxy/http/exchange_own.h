@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Of the files of exchange.c, and nobody else's. */
+#ifndef PROXY_HTTP_EXCHANGE_OWN_H
+#define PROXY_HTTP_EXCHANGE_OWN_H
+
+#include "backend/dial.h"
+#include "base/util.h"
+#include "http/account.h"
+#include "http/answer.h"
+#include "http/back.h"
+#include "http/exchange.h"
+#include "http/forward.h"
+
+struct exchange {
+	struct ev_dead dead;
+	struct http_client *client_of;
+	struct worker *worker;
+	struct http_end *client, *server; /* NULL: let go, or not there yet */
+	struct back *back;		  /* whose end `server` is, or that is dialed */
+	struct http_book *book;
+	struct dial dial;
+	struct ev_timer timer;
+	uint64_t began_ns, first_ns;
+	int64_t active_ms;
+	uint64_t body_bytes; /* of the request, so far */
+	uint16_t status;     /* of the answer */
+	uint8_t reason;	     /* enum tg_request */
+	uint8_t retries;
+	uint8_t method;
+	bool request_last : 1; /* its head was all of it */
+	bool request_done : 1; /* all of it has come */
+	bool request_sent : 1; /* and was passed on */
+	bool body_begun : 1;   /* bytes of it are gone: it cannot be sent again */
+	bool answer_begun : 1; /* a status was passed on */
+	bool answer_done : 1;  /* all of the answer was */
+	bool raised : 1;
+	bool fresh : 1;	 /* no connection of the pool will do any more */
+	bool reused : 1; /* it is one of the pool */
+	bool asked : 1;	 /* a backend */
+	bool dialing : 1;
+	bool held : 1; /* the backend has not taken all of what came */
+	bool over : 1;
+	char id[FORWARD_ID_MAX + 1];
+	struct http_head head; /* so much of it as is used; last */
+};
+
+/* --- exchange.c --- */
+
+int64_t exchange_now_ms(const struct exchange *x);
+void exchange_arm(struct exchange *x, int64_t ms);
+struct forward_request exchange_request(const struct exchange *x);
+
+/* An answer of ours, or, if one has begun, the end of the client's connection. */
+void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason);
+
+/* It is over: both ends are let go, each as it is. */
+void exchange_finish(struct exchange *x, enum tg_request reason);
+void exchange_maybe_done(struct exchange *x);
+
+/* Of an end that is let go; the caller says how. */
+struct http_end *exchange_let_go(struct exchange *x, struct http_end **end);
+
+/* The dial, the place, what was opened and never used. */
+void exchange_leave_backend(struct exchange *x);
+
+/* As many bytes as the other end takes; *err: 0, or why it takes none any more. */
+size_t exchange_pass(struct http_end *to, const uint8_t *p, size_t n, int *err);
+
+/* --- exchange_back.c --- */
+
+/* To a backend of its route. */
+void exchange_dial(struct exchange *x);
+void exchange_go_on(struct exchange *x, struct outcome o);
+bool exchange_on_place(struct waiter *w);
+
+/* All of the request was passed on: it is the backend's turn. */
+void exchange_sent(struct exchange *x);
+
+#endif

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "codec/h1.h"
+#include "codec/path.h"
+#include "http/forward.h"
+#include "http/worker.h"
+#include "net/sock.h"
+
+#define VIA "tollgate"
+
+/* --- texts --- */
+
+static bool keep(struct forward_texts *t, struct text what)
+{
+	if (what.n > sizeof(t->bytes) - t->n)
+		return false;
+	memcpy(t->bytes + t->n, what.p, what.n);
+	t->n += what.n;
+	return true;
+}
+
+static struct text kept(const struct forward_texts *t, size_t from)
+{
+	return text_of(t->bytes + from, t->n - from);
+}
+
+__attribute__((format(printf, 2, 3))) static struct text print(struct forward_texts *t,
+							       const char *fmt, ...)
+{
+	size_t room = sizeof(t->bytes) - t->n, from = t->n;
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(t->bytes + from, room, fmt, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= room)
+		return text_of(NULL, 0);
+	t->n += (size_t)n;
+	return kept(t, from);
+}
+
+static struct text address(const struct addr *a, struct forward_texts *t)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (addr_is_v4(a->ip))
+		(void)inet_ntop(AF_INET, a->ip + 12, text, sizeof(text));
+	else
+		(void)inet_ntop(AF_INET6, a->ip, text, sizeof(text));
+	return print(t, "%s", text);
+}
+
+static struct text scheme_of(const struct http_client *c)
+{
+	return c->who.conn->layer ? TEXT("https") : TEXT("http");
+}
+
+static struct text normal_path(const struct http_head *h, struct forward_texts *t,
+			       struct text *query)
+{
+	struct text path = path_split(h->path, query), normal;
+
+	if (sizeof(t->bytes) - t->n < path.n ||
+	    !path_normal(path, t->bytes + t->n, &normal))
+		return path; /* "*", which has one form only */
+	t->n += normal.n;
+	return normal;
+}
+
+static struct text variable(const struct forward_request *r, uint8_t v,
+			    struct forward_texts *t)
+{
+	struct text query, path;
+
+	switch (v) {
+	case VAR_CLIENT:
+		return address(http_client_addr(r->client), t);
+	case VAR_HOST:
+		return http_host(r->head->authority);
+	case VAR_METHOD:
+		return r->head->method_name;
+	case VAR_PATH:
+		path = path_split(r->head->path, &query);
+		return path;
+	case VAR_QUERY:
+		(void)path_split(r->head->path, &query);
+		return query.p ? query : TEXT("");
+	case VAR_REQUEST_ID:
+		return text_of(r->id, strlen(r->id));
+	case VAR_SCHEME:
+		return scheme_of(r->client);
+	default:
+		return r->head->path;
+	}
+}
+
+struct text forward_template(const struct forward_request *r,
+			     const struct http_template *t, struct forward_texts *texts)
+{
+	struct text parts[HTTP_TEMPLATE_PARTS];
+	size_t from;
+
+	if (t->n == 1 && t->parts[0].variable == VAR_TEXT)
+		return t->parts[0].text;
+	for (unsigned i = 0; i < t->n; i++)
+		parts[i] = t->parts[i].variable == VAR_TEXT
+				   ? t->parts[i].text
+				   : variable(r, t->parts[i].variable, texts);
+	from = texts->n;
+	for (unsigned i = 0; i < t->n; i++) {
+		if (!parts[i].p || !keep(texts, parts[i]))
+			return text_of(NULL, 0);
+	}
+	return kept(texts, from);
+}
+
+/* --- edits of the configuration --- */
+
+static void remove_named(struct http_head *h, struct text name)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h->n; i++) {
+		if (!text_is(text_of(h->fields[i].name, h->fields[i].name_n), name))
+			h->fields[n++] = h->fields[i];
+	}
+	h->n = n;
+}
+
+static bool put_rules(const struct forward_request *r, const struct http_rule *rules,
+		      unsigned n, bool sets, struct forward_texts *texts,
+		      struct http_head *h)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct text value = forward_template(r, &rules[i].what, texts);
+
+		if (!value.p)
+			return rules[i].what.n == 0;
+		if (sets)
+			remove_named(h, rules[i].name);
+		if (rules[i].id == HTTP_HOST)
+			h->authority = value;
+		else if (!http_add(h, rules[i].id, rules[i].name, value))
+			return false;
+	}
+	return true;
+}
+
+static bool edit(const struct forward_request *r, const struct http_edits *e,
+		 struct forward_texts *texts, struct http_head *h)
+{
+	for (unsigned i = 0; i < e->remove_count; i++)
+		remove_named(h, e->remove_rules[i].name);
+	return put_rules(r, e->set_rules, e->set_count, true, texts, h) &&
+	       put_rules(r, e->add_rules, e->add_count, false, texts, h);
+}
+
+/* --- a request --- */
+
+/* Of a client that is not trusted, what only a proxy may say; of any, what only we may.
+ */
+static bool is_dropped(const struct http_field *f, bool trusted)
+{
+	switch (f->id) {
+	case HTTP_CLIENT_CERT:
+	case HTTP_CLIENT_CERT_CHAIN:
+	case HTTP_EARLY_DATA:
+	case HTTP_X_FORWARDED_FOR: /* written anew, as is the id */
+	case HTTP_X_REQUEST_ID:
+		return true;
+	case HTTP_FORWARDED:
+	case HTTP_X_FORWARDED_HOST:
+	case HTTP_X_FORWARDED_PORT:
+	case HTTP_X_FORWARDED_PROTO:
+	case HTTP_X_REAL_IP:
+		return !trusted;
+	default:
+		return f->hop;
+	}
+}
+
+/* "x_forwarded_for" becomes the same variable of CGI as "x-forwarded-for". */
+static bool is_lookalike(const struct http_field *f)
+{
+	char name[32];
+
+	if (f->name_n >= sizeof(name) || !memchr(f->name, '_', f->name_n))
+		return false;
+	for (size_t i = 0; i < f->name_n; i++)
+		name[i] = f->name[i] == '_' ? '-' : f->name[i];
+	switch (http_field_id(name, f->name_n)) {
+	case HTTP_OTHER_FIELD:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static bool copy_fields(const struct forward_request *r, struct http_head *ret)
+{
+	const struct http_head *h = r->head;
+	bool drops = r->client->listener->http->underscores == UNDERSCORES_DROP;
+
+	memcpy(ret, h, offsetof(struct http_head, fields));
+	ret->n = 0;
+	for (unsigned i = 0; i < h->n; i++) {
+		const struct http_field *f = &h->fields[i];
+
+		if (is_dropped(f, r->client->trusted) || is_lookalike(f) ||
+		    (drops && memchr(f->name, '_', f->name_n)))
+			continue;
+		ret->fields[ret->n++] = *f;
+	}
+	return true;
+}
+
+static bool has(const struct http_head *h, enum http_field_id id)
+{
+	int at = -1;
+
+	return http_find(h, id, &at) != NULL;
+}
+
+static bool add_if_missing(struct http_head *h, enum http_field_id id, struct text value)
+{
+	return !value.p || has(h, id) || http_add(h, id, TEXT(""), value);
+}
+
+/* Those of before, if they are believed, and the client that we see. */
+static bool add_forwarded_for(const struct forward_request *r, struct text client,
+			      struct forward_texts *texts, struct http_head *ret)
+{
+	const struct http_field *f;
+	size_t from = texts->n;
+	int at = -1;
+
+	while (r->client->trusted &&
+	       (f = http_find(r->head, HTTP_X_FORWARDED_FOR, &at))) {
+		if (!keep(texts, http_value(f)) || !keep(texts, TEXT(", ")))
+			return false;
+	}
+	return keep(texts, client) &&
+	       http_add(ret, HTTP_X_FORWARDED_FOR, TEXT(""), kept(texts, from));
+}
+
+/* RFC 7239 */
+static bool add_forwarded(const struct forward_request *r, struct text client,
+			  struct forward_texts *texts, struct http_head *ret)
+{
+	bool v4 = addr_is_v4(http_client_addr(r->client)->ip);
+	struct text scheme = scheme_of(r->client), host = r->head->authority, value;
+
+	value = print(texts,
+		      v4 ? "for=%.*s;host=\"%.*s\";proto=%.*s"
+			 : "for=\"[%.*s]\";host=\"%.*s\";proto=%.*s",
+		      (int)client.n, client.p, (int)host.n, host.p, (int)scheme.n,
+		      scheme.p);
+	return value.p && http_add(ret, HTTP_FORWARDED, TEXT(""), value);
+}
+
+static struct text local_port(const struct http_client *c, struct forward_texts *texts)
+{
+	struct addr a = c->listener->addr;
+
+	return c->listener->path ? text_of(NULL, 0) : print(texts, "%u", ntohs(a.port));
+}
+
+static bool add_client(const struct forward_request *r, struct forward_texts *texts,
+		       struct http_head *ret)
+{
+	const struct http_client *c = r->client;
+	struct text client;
+
+	if (c->listener->path && !c->header.known)
+		return true; /* nobody knows where it comes from */
+	client = address(http_client_addr(c), texts);
+	if (!client.p || !add_forwarded_for(r, client, texts, ret))
+		return false;
+	if (c->listener->http->forwarded && !add_forwarded(r, client, texts, ret))
+		return false;
+	return add_if_missing(ret, HTTP_X_REAL_IP, client);
+}
+
+/* The path is what was asked for, unless the route says otherwise. */
+static bool rewrite(const struct forward_request *r, struct forward_texts *texts,
+		    struct http_head *ret)
+{
+	const struct http_route *h = r->route->http;
+	struct text query, path;
+	size_t from;
+
+	if ((!h->strip && !h->prefix && !h->normalize) || r->head->path.p[0] != '/')
+		return true;
+	path = normal_path(r->head, texts, &query);
+	if (h->strip && path_begins(path, text_of(h->strip, strlen(h->strip)))) {
+		path.p += strlen(h->strip);
+		path.n -= strlen(h->strip);
+	}
+	from = texts->n;
+	if (h->prefix && !keep(texts, text_of(h->prefix, strlen(h->prefix))))
+		return false;
+	if (!path.n && !keep(texts, TEXT("/")))
+		return false;
+	if (!keep(texts, path) ||
+	    (query.p && (!keep(texts, TEXT("?")) || !keep(texts, query))))
+		return false;
+	ret->path = kept(texts, from);
+	return ret->path.n <= H1_TARGET_MAX;
+}
+
+static bool add_via(const struct http_listener *l, const struct http_head *from,
+		    struct http_head *ret)
+{
+	return !l->via || http_add(ret, HTTP_VIA, TEXT(""),
+				   from->major == 2   ? TEXT("2.0 " VIA)
+				   : from->minor == 0 ? TEXT("1.0 " VIA)
+						      : TEXT("1.1 " VIA));
+}
+
+bool forward_request(const struct forward_request *r, struct forward_texts *texts,
+		     struct http_head *ret)
+{
+	const struct http_client *c = r->client;
+	const struct http_listener *l = c->listener->http;
+	bool h2c;
+
+	copy_fields(r, ret);
+	ret->close = false;
+	ret->expects = false;
+	/* h2c by Upgrade is not spoken here, and what is behind us is not to (RFC
+	 * 9113 3.1) */
+	h2c = text_is_nocase(r->head->protocol, TEXT("h2c"));
+	ret->upgrade = r->head->upgrade && !h2c;
+	return add_client(r, texts, ret) &&
+	       add_if_missing(ret, HTTP_X_FORWARDED_PROTO, scheme_of(c)) &&
+	       (!r->head->authority.n ||
+		add_if_missing(ret, HTTP_X_FORWARDED_HOST, r->head->authority)) &&
+	       add_if_missing(ret, HTTP_X_FORWARDED_PORT, local_port(c, texts)) &&
+	       http_add(ret, HTTP_X_REQUEST_ID, TEXT(""),
+			text_of(r->id, strlen(r->id))) &&
+	       add_via(l, r->head, ret) && rewrite(r, texts, ret) &&
+	       edit(r, &r->route->http->request, texts, ret);
+}
+
+/* --- a response --- */
+
+bool forward_response(const struct forward_request *r, const struct http_head *from,
+		      struct forward_texts *texts, struct http_head *ret)
+{
+	const struct http_listener *l = r->client->listener->http;
+
+	memcpy(ret, from, offsetof(struct http_head, fields));
+	ret->n = 0;
+	for (unsigned i = 0; i < from->n; i++) {
+		if (!from->fields[i].hop)
+			ret->fields[ret->n++] = from->fields[i];
+	}
+	ret->close = false;
+	if (from->status < 200 && from->status != 101)
+		return true;
+	if (from->status >= 200 && !has(ret, HTTP_DATE) &&
+	    !http_add(ret, HTTP_DATE, TEXT(""),
+		      text_of(http_date(r->client->worker), HTTP_DATE_LEN)))
+		return false;
+	return add_via(l, from, ret) && edit(r, &r->route->http->response, texts, ret);
+}
+
+/* --- an id --- */
+
+static bool is_id(struct text t)
+{
+	return t.n > 0 && t.n <= FORWARD_ID_MAX && http_is_token(t);
+}
+
+void forward_id(struct worker *w, const struct http_client *c, const struct http_head *h,
+		char ret[FORWARD_ID_MAX + 1])
+{
+	const struct http_field *f;
+	int at = -1;
+
+	f = c->trusted ? http_find(h, HTTP_X_REQUEST_ID, &at) : NULL;
+	if (!f || !is_id(http_value(f))) {
+		worker_unique_id(w, ret);
+		return;
+	}
+	memcpy(ret, f->value, f->value_n);
+	ret[f->value_n] = '\0';
+}

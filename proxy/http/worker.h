@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What HTTP keeps with a worker. */
+#ifndef PROXY_HTTP_WORKER_H
+#define PROXY_HTTP_WORKER_H
+
+#include "base/ev.h"
+#include "net/worker.h"
+
+#define HTTP_DATE_LEN	 29
+#define HTTP_BACK_CHAINS 64
+
+struct back;
+struct sender;
+
+struct http_worker {
+	struct sender *staged; /* that have something for the end of the turn */
+	struct ev_task flush;
+	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
+	unsigned idle_n;
+	struct back *spare; /* one that was not used */
+	struct ev_timer sweep;
+	struct worker *worker;
+	int64_t date_at; /* the second that `date` is of */
+	char date[HTTP_DATE_LEN + 1];
+};
+
+/* Before the worker starts: 0 or -ENOMEM; and at its end. */
+int http_open(struct worker *w);
+void http_close(struct worker *w);
+
+/* A new configuration: idle connections of others go. */
+void http_forget(struct worker *w);
+
+/* Descriptors are short: let one idle connection go.  False if there is none. */
+bool http_make_room(struct worker *w);
+
+/* Now, for Date (RFC 9110 5.6.7). */
+const char *http_date(struct worker *w);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session in SERVE: its client speaks HTTP.  The connection is in the row of the
+ * listener, for its requests may be several routes'.
+ */
+#include "base/util.h"
+#include "session/state.h"
+
+static void on_over(struct conn *c, struct outcome o)
+{
+	session_run(container_of(c, struct session, tunnel.down), o);
+}
+
+struct outcome serve_begin(struct session *s)
+{
+	struct front_options o = { .client = { .worker = session_worker(s),
+					       .conn = &s->tunnel.down,
+					       .config = s->config,
+					       .listener = s->listener,
+					       .hops = s->dial.hops },
+				   .over = on_over };
+	struct opening *opening = s->opening;
+
+	if (s->tunnel.down.layer)
+		o.client.route = s->dial.route;
+	connect_announce(s, &o.client.who, &o.client.header);
+	if (opening && !opening->taken) {
+		o.first = opening->head + opening->sent;
+		o.first_n = opening->len - opening->sent;
+		opening->sent = opening->len;
+	}
+	conn_take_row(&s->tunnel.down, s->listener->slot);
+	s->front = front_open(&o);
+	if (!s->front)
+		return outcome_over(TG_END_RESOURCES, true);
+	ev_timer_del(session_worker(s)->loop, &s->timer);
+	front_begin(s->front);
+	return outcome_wait();
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # what helpers.bash sets
+# For tests of HTTP: a gate that reads requests, and backends that say what they saw.
+
+setup() {
+	stage_up
+	load --device front --device back
+}
+teardown() { stage_down; }
+
+# start_origin [PORT]: a backend at that port; what it saw is in $DIR/origin.seen
+start_origin() {
+	start origin backend python3 "$ROOT/tests/http/origin.py" "198.51.100.1:${1:-3000}" "$DIR/origin.seen"
+	within 10 listening backend "${1:-3000}"
+}
+# web LINE...: a listener of HTTP with the routes of these lines
+web() {
+	printf '%s\n' 'listeners:' \
+		'  - name: web' \
+		'    address: "192.0.2.2:8080"' "$@"
+}
+# ask PATH [OPTION...]: by curl
+ask() {
+	local path=$1
+	shift
+	at client curl -sS --max-time 20 "$@" "http://192.0.2.2:8080$path"
+}
+# raw TEXT: bytes as they are, and what comes back
+raw() { at client python3 "$ROOT/tests/http/raw.py" 192.0.2.2:8080 "$@"; }

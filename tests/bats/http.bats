@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# HTTP/1.1 at the gate: routes, what the other side gets, bodies of all framings, books.
+
+load helpers
+source "$BATS_TEST_DIRNAME/http.bash"
+
+app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
+
+@test "what a backend is told: the request as it came, less what is of one hop, and who asks" {
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	ask '/hello?x=%41' -H 'X-Mine: 1' -H 'X-Hop: 2' -H 'Connection: X-Hop, x-forwarded-for' \
+		-H 'X-Forwarded-For: 10.9.9.9' -H 'X-Real-IP: 10.9.9.9' -H 'X_Forwarded_For: 10.9.9.9' \
+		-H 'Client-Cert: :aa:' -H 'TE: gzip' -H 'Upgrade: h2c' -H 'HTTP2-Settings: AAA' >"$DIR/seen"
+	field() { jq -r "[.fields[] | select(.[0] == \"$1\") | .[1]] | join(\"|\")" "$DIR/seen"; }
+	equal '/hello?x=%41' "$(jq -r .path "$DIR/seen")" "the path"
+	equal 1 "$(field x-mine)" "a field of the client's"
+	equal 192.0.2.1 "$(field x-forwarded-for)" "who asks"
+	equal 192.0.2.1 "$(field x-real-ip)" "who asks"
+	equal http "$(field x-forwarded-proto)" "by what"
+	equal 8080 "$(field x-forwarded-port)" "at which port"
+	equal 192.0.2.2:8080 "$(field x-forwarded-host)" "for which host"
+	equal 192.0.2.2:8080 "$(field host)" "the host"
+	equal 32 "$(field x-request-id | tr -d '\n' | wc -c)" "digits of the id"
+	for gone in x-hop x_forwarded_for client-cert te upgrade http2-settings connection; do
+		equal "" "$(field "$gone")" "$gone"
+	done
+}
+
+@test "bodies both ways, of every framing, arrive as they were" {
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	head -c 3000000 /dev/urandom >"$DIR/body"
+	local sum n
+	sum=$(sha256sum <"$DIR/body" | cut -d' ' -f1)
+	equal "$sum" "$(ask /x --data-binary "@$DIR/body" | jq -r .sha256)" "by length"
+	equal "$sum" "$(ask /x -H 'Transfer-Encoding: chunked' --data-binary "@$DIR/body" | jq -r .sha256)" "in chunks"
+	for n in 0 1 16383 16384 16385 100000 5000000; do
+		equal "$n" "$(ask "/bytes/$n" | wc -c)" "bytes by length"
+		equal "$n" "$(ask "/chunks/$n" | wc -c)" "bytes in chunks"
+		equal "$n" "$(ask "/until-close/$n" | wc -c)" "bytes until the end"
+		equal "$n" "$(ask "/chunks/$n" -0 | wc -c)" "bytes for a client of 1.0"
+	done
+	equal 0123456789 "$(ask /bytes/10)" "the bytes"
+	equal 10 "$(ask /bytes/10 -I | grep -i content-length | tr -dc 0-9)" "the length, of HEAD"
+}
+
+@test "1xx, trailers, no bodies, an upgrade, and an answer before the body" {
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	run -0 raw 'GET /early HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+	[[ $output == *"103 Early Hints"*"link: </a.css>"*"200 Whatever"*late* ]]
+	run -0 raw 'GET /trailers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+	[[ $output == *chunked*"x-sum: 42"* ]]
+	for code in 204 304; do
+		run -0 raw "GET /status/$code HTTP/1.1\r\nHost: a\r\n\r\nGET /bytes/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+		[[ $output == *"$code Whatever"*"200 OK"*012 ]]
+	done
+	run -0 raw 'POST /continue HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n' 'hi'
+	[[ $output == *"100 Continue"*"200 Whatever"* ]]
+	run -0 raw 'GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n' 'some words'
+	[[ $output == *"101 Switching Protocols"*"upgrade: chat"*"some words"* ]]
+	head -c 10000000 /dev/zero >"$DIR/body"
+	run -0 ask /refuse --data-binary "@$DIR/body" -H Expect: -w '%{http_code}'
+	[[ $output == *"too much"*413 ]]
+}
+
+@test "connections are kept on both sides, and one that a backend has closed is not used" {
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	at client curl -sS "http://192.0.2.2:8080/echo/[1-20]" >"$DIR/all"
+	equal 20 "$(wc -l <"$DIR/all")" answers
+	equal 1 "$(jq .port "$DIR/all" | sort -u | wc -l)" "connections to the backend"
+	stop "$origin_pid"
+	start_origin
+	equal 200 "$(ask /bytes/3 -o /dev/null -w '%{http_code}')" "the status after the backend came back"
+}
+@test "routes: host, path, names in paths, method, field, query; redirects, answers; paths rewritten" {
+	start_origin
+	start_proxy < <(web '    routes:' \
+		'      - { name: exact, http: { host: [a.example.org], path: [/one], respond: { status: 200, body: exact } } }' \
+		'      - { name: prefix, http: { host: [a.example.org], path: ["/one/*"], respond: { status: 200, body: prefix } } }' \
+		'      - { name: names, http: { host: [a.example.org], path: ["/users/:id/posts"], respond: { status: 200, body: names } } }' \
+		'      - { name: any, http: { host: [a.example.org], respond: { status: 200, body: any } } }' \
+		'      - { name: wild, http: { host: ["*.example.org"], respond: { status: 200, body: wild } } }' \
+		'      - { name: post, http: { host: [b.example.org], method: [POST], respond: { status: 201, body: post } } }' \
+		'      - { name: field, http: { host: [b.example.org], header: ["X-Kind: new"], respond: { status: 200, body: field } } }' \
+		'      - { name: query, http: { host: [b.example.org], query: ["kind=new"], respond: { status: 200, body: query } } }' \
+		'      - { name: moved, http: { host: [c.example.org], redirect: { to: "https://${host}${uri}" } } }' \
+		'      - { name: api, http: { host: [d.example.org], path: ["/api/*"], strip: /api, prefix: /v2, request: { set: ["X-Path: ${path}"], remove: [user-agent] }, response: { add: ["X-Was: ${method}"] } }, backends: ["198.51.100.1:3000"] }')
+	goes() { equal "$1" "$(ask "$3" -H "Host: $2" "${@:4}")" "$2$3 ${*:4}"; }
+	goes exact a.example.org /one
+	goes exact A.Example.org:80 '/%6fne'
+	goes prefix a.example.org /one/two
+	goes prefix a.example.org /x/../one/two --path-as-is
+	goes names a.example.org /users/7/posts
+	goes any a.example.org /users/7/posts/9
+	goes any a.example.org /onetwo
+	goes any a.example.org /one/../two --path-as-is
+	goes wild x.example.org /one
+	goes post b.example.org / -X POST
+	goes field b.example.org / -H 'x-kind: new'
+	goes query b.example.org '/?a=b&kind=new'
+	equal 404 "$(ask / -H 'Host: nobody.org' -o /dev/null -w '%{http_code}')" "a host of nobody"
+	equal 308https://c.example.org/x?y=z "$(ask '/x?y=z' -H 'Host: c.example.org' -o /dev/null -w '%{http_code}%{redirect_url}')" "the redirect"
+	equal 400 "$(ask '/a%2fb' -H 'Host: a.example.org' -o /dev/null -w '%{http_code}')" "an encoded slash"
+	ask '/api/x?y' -H 'Host: d.example.org' -D "$DIR/head" >"$DIR/seen"
+	equal '/v2/x?y' "$(jq -r .path "$DIR/seen")" "the path behind"
+	equal /api/x "$(jq -r '.fields[] | select(.[0] == "x-path") | .[1]' "$DIR/seen")" "a field that was set"
+	equal "" "$(jq -r '.fields[] | select(.[0] == "user-agent") | .[1]' "$DIR/seen")" "a field that was removed"
+	grep -qi '^x-was: GET' "$DIR/head"
+}
