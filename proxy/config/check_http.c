@@ -383,7 +383,7 @@ static int check_prefix(struct where *w, const char *key, char *text)
 	return 0;
 }
 
-static const char *const protocols[] = { "http/1.1" };
+static const char *const protocols[] = { "h2", "http/1.1" };
 
 static int check_tls(struct where *w, const struct listener *l, struct route *r)
 {
@@ -394,8 +394,8 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 		return where_wrong(w, "tls: reencrypt is for listeners of TLS");
 	if (l->tls && r->alpn_count)
 		return where_wrong(w, "'alpn' is the gate's own where it reads HTTP");
-	r->protocols = protocols;
-	r->protocols_count = ARRAY_SIZE(protocols);
+	r->protocols = protocols + l->http->h1_only;
+	r->protocols_count = ARRAY_SIZE(protocols) - l->http->h1_only;
 	return 0;
 }
 

@@ -45,7 +45,7 @@ static bool same_text(const char *a, const char *b)
 }
 
 /* Would its TLS have been the same? */
-static bool same_policy(const struct route *a, const struct route *b)
+bool decide_same_policy(const struct route *a, const struct route *b)
 {
 	const struct client_certificates *x = a->client_certificates,
 					 *y = b->client_certificates;
@@ -66,7 +66,7 @@ static bool is_misdirected(const struct listener *l, const struct route *connect
 	struct cert_pair pair;
 
 	return connection && connection != r &&
-	       (!same_policy(connection, r) || !certs_find(l->certs, host, &pair));
+	       (!decide_same_policy(connection, r) || !certs_find(l->certs, host, &pair));
 }
 
 void decide_request(const struct listener *l, const struct route *connection,

@@ -21,4 +21,7 @@ void decide_request(const struct listener *l, const struct route *connection,
 		    const struct addr *client, const struct http_head *h,
 		    struct verdict *ret);
 
+/* Would TLS for these two routes be agreed on alike? */
+bool decide_same_policy(const struct route *a, const struct route *b);
+
 #endif

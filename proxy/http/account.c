@@ -57,24 +57,26 @@ static uint64_t carried(const struct conn *c, enum tg_dir dir)
 	return dir == TG_RX ? c->rx : c->tx;
 }
 
-void account_connection(struct http_book *book, const struct h1 *h, bool is_back)
+void account_connection(struct http_book *book, const struct account_connection *a,
+			bool is_back)
 {
-	const struct conn *c = h->conn;
-	uint64_t rx = carried(c, TG_RX), tx = carried(c, TG_TX);
-	uint64_t rx_told = h1_carried(h, TG_RX), tx_told = h1_carried(h, TG_TX);
+	const struct conn *c = a->conn;
 	/* of what was written, what is dropped now is in no socket; a layer took it all
 	 */
-	uint64_t unsent = h->dropped + (c->layer ? 0 : conn_held(c));
-	uint64_t diff;
+	uint64_t unsent = a->dropped + (c->layer ? 0 : conn_held(c));
+	uint64_t diff = 0;
 
 	book_add(&book->connections[is_back], 1);
-	book_add(&book->carried[is_back][TG_RX], rx);
-	book_add(&book->carried[is_back][TG_TX], tx);
-	book_add(&book->bytes[is_back][TG_RX][TG_HTTP_UNREAD], h->unread);
 	book_add(&book->unsent[is_back], unsent);
-	tx_told = tx_told > unsent ? tx_told - unsent : 0;
-	diff = (rx > rx_told ? rx - rx_told : rx_told - rx) +
-	       (tx > tx_told ? tx - tx_told : tx_told - tx);
+	book_add(&book->bytes[is_back][TG_RX][TG_HTTP_UNREAD], a->unread);
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		uint64_t has = carried(c, (enum tg_dir)dir);
+		uint64_t told = a->told[dir] - (dir == TG_TX ? unsent : 0);
+
+		book_add(&book->carried[is_back][dir], has);
+		book_add(&book->bytes[is_back][dir][TG_HTTP_FRAMING], a->own[dir]);
+		diff += has > told ? has - told : told - has;
+	}
 	if (diff)
 		book_add(&book->residual_bytes, diff);
 }

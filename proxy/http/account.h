@@ -4,7 +4,8 @@
 #define PROXY_HTTP_ACCOUNT_H
 
 #include "book/writer.h"
-#include "http/h1.h"
+#include "http/end.h"
+#include "net/conn.h"
 
 /* A request that is over. */
 struct account_request {
@@ -22,8 +23,16 @@ void account_request(struct http_book *book, const struct account_request *r);
 /* What went over an end that its exchange lets go. */
 void account_bytes(struct http_book *book, bool is_back, const struct http_end *e);
 
-/* A connection that is over, after h1_close() and before its conn is closed. */
-void account_connection(struct http_book *book, const struct h1 *h, bool is_back);
+/* A connection that is over, before its conn is closed: what its messages were. */
+struct account_connection {
+	const struct conn *conn;
+	uint64_t told[TG_DIR_MAX]; /* of messages, and `own` and `unread` */
+	uint64_t own[TG_DIR_MAX];  /* framing of no message */
+	uint64_t unread;	   /* of what came, what was no message */
+	uint64_t dropped;	   /* of what is told, what the conn never had */
+};
+void account_connection(struct http_book *book, const struct account_connection *a,
+			bool is_back);
 
 /* The reason of what a message is refused for. */
 enum tg_request account_fault(enum http_fault f);

@@ -52,9 +52,12 @@ struct back *back_idle(struct worker *w, const struct route *r, const struct bac
 {
 	for (struct back *x = *chain_of(w->http, b); x; x = x->next) {
 		if (x->backend != b || x->route != r || x->conn.ended || x->conn.failed ||
-		    x->conn.readable)
+		    (x->conn.readable && !x->is_h2))
 			continue;
-		leave_pool(x);
+		if (x->is_h2 && !h2_has_place(&x->h2))
+			continue;
+		if (!x->is_h2)
+			leave_pool(x);
 		x->used = true;
 		return x;
 	}
@@ -71,6 +74,38 @@ static unsigned idle_of(const struct back *b)
 	return n;
 }
 
+struct back *back_opening(struct worker *w, const struct route *r,
+			  const struct backend *b)
+{
+	struct back *x = w->http->opening;
+
+	while (x && (x->backend != b || x->route != r))
+		x = x->next_opening;
+	return x;
+}
+
+void back_begin_opening(struct back *b, const struct backend *backend)
+{
+	struct http_worker *h = b->conn.worker->http;
+
+	b->backend = backend;
+	b->next_opening = h->opening;
+	b->prev_opening = &h->opening;
+	if (b->next_opening)
+		b->next_opening->prev_opening = &b->next_opening;
+	h->opening = b;
+}
+
+void back_end_opening(struct back *b)
+{
+	if (!b->prev_opening)
+		return;
+	*b->prev_opening = b->next_opening;
+	if (b->next_opening)
+		b->next_opening->prev_opening = b->prev_opening;
+	b->prev_opening = NULL;
+}
+
 /* --- life --- */
 
 static void back_free(struct ev_dead *dead)
@@ -81,6 +116,27 @@ static void back_free(struct ev_dead *dead)
 	free(b);
 }
 
+static void close_ends(struct back *b)
+{
+	struct account_connection a = { .conn = &b->conn };
+
+	if (b->is_h2) {
+		h2_close(&b->h2, TG_END_BACKEND_RESET);
+		a.dropped = b->h2.dropped;
+		a.unread = b->h2.unread;
+	} else {
+		h1_close(&b->h1);
+		a.dropped = b->h1.dropped;
+		a.unread = b->h1.unread;
+	}
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		a.own[dir] = b->is_h2 ? b->h2.own[dir] : 0;
+		a.told[dir] = b->is_h2 ? h2_carried(&b->h2, (enum tg_dir)dir)
+				       : h1_carried(&b->h1, (enum tg_dir)dir);
+	}
+	account_connection(b->route->http->book, &a, true);
+}
+
 void back_drop(struct back *b, bool reset)
 {
 	struct worker *w = b->conn.worker;
@@ -89,10 +145,8 @@ void back_drop(struct back *b, bool reset)
 		return;
 	b->gone = true;
 	leave_pool(b);
-	if (b->open) {
-		h1_close(&b->h1);
-		account_connection(b->route->http->book, &b->h1, true);
-	}
+	if (b->open)
+		close_ends(b);
 	if (b->in_loops)
 		loops_leave(b->conn.fd);
 	conn_close(&b->conn, reset);
@@ -137,6 +191,25 @@ static void on_over(struct h1 *h, enum tg_end why, bool reset)
 	back_drop(back_of(h), reset);
 }
 
+static void on_ended(struct h2 *h)
+{
+	struct back *b = container_of(h, struct back, h2);
+
+	b->idle_ms = ev_now_ms(b->conn.worker->loop);
+	if (b->gone || h->streams_n)
+		return;
+	if (b->route->send_proxy || b->config != b->conn.worker->config || h->closing)
+		h2_drain(h);
+}
+
+static void on_h2_over(struct h2 *h, enum tg_end why, bool reset)
+{
+	(void)why;
+	back_drop(container_of(h, struct back, h2), reset);
+}
+
+static const struct h2_owner h2_owner = { .ended = on_ended, .over = on_h2_over };
+
 static const struct h1_owner owner = { .idle = on_idle, .over = on_over };
 
 /* --- events --- */
@@ -149,6 +222,8 @@ static void on_conn(struct ev_io *io, uint32_t events)
 		return;
 	if (!b->open)
 		b->dialed(b->dialer);
+	else if (b->is_h2)
+		h2_event(&b->h2);
 	else if (!b->prev)
 		h1_event(&b->h1);
 	else if (b->conn.ended || b->conn.failed || b->conn.readable)
@@ -173,13 +248,33 @@ struct back *back_new(struct worker *w, struct listener *l, const struct route *
 	return b;
 }
 
-void back_open(struct back *b, const struct backend *backend)
+int back_open(struct back *b, const struct backend *backend)
 {
 	const struct http_listener *l = b->listener->http;
+	int err = 0;
 
 	b->backend = backend;
+	b->is_h2 = b->route->http->protocol == PROTOCOL_H2;
+	if (b->is_h2)
+		err = h2_open(&b->h2, &b->conn, true, &h2_owner, NULL, l->head_bytes,
+			      HTTP_FIELDS_MAX - 16);
+	else
+		h1_open(&b->h1, &b->conn, true, &owner, NULL, l->head_bytes,
+			HTTP_FIELDS_MAX - 16);
+	if (err)
+		return err;
 	b->open = true;
 	b->dialer = NULL;
-	h1_open(&b->h1, &b->conn, true, &owner, NULL, l->head_bytes,
-		(uint16_t)HTTP_FIELDS_MAX - 16);
+	if (b->is_h2 && !b->route->send_proxy)
+		enter_pool(b);
+	return 0;
+}
+
+struct http_end *back_use(struct back *b, struct exchange *x,
+			  const struct http_user *user)
+{
+	if (b->is_h2)
+		return h2_use(&b->h2, x, user);
+	h1_use(&b->h1, x, user);
+	return &b->h1.end;
 }

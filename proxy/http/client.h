@@ -9,7 +9,7 @@
 struct http_client {
 	struct worker *worker;
 	struct conn *conn;
-	const struct config *config; /* which the connection came under */
+	struct config *config; /* which its next request comes under */
 	struct listener *listener;
 	const struct route *route; /* that its TLS was agreed on by; NULL: no TLS */
 	struct announce who;	   /* for PROXY headers; conn, peer, client */
@@ -22,6 +22,17 @@ struct http_client {
 static inline const struct addr *http_client_addr(const struct http_client *c)
 {
 	return c->who.client;
+}
+
+static inline bool http_client_is_trusted(const struct http_client *c)
+{
+	const struct http_listener *l = c->listener->http;
+
+	for (unsigned i = 0; i < l->trusted_count; i++) {
+		if (prefix_has(&l->trusted_prefixes[i], http_client_addr(c)->ip))
+			return true;
+	}
+	return false;
 }
 
 #endif

@@ -25,6 +25,7 @@
 #include "codec/http.h"
 
 struct exchange;
+struct http_book;
 struct http_end;
 
 /* What an exchange asks of an end. */
@@ -69,7 +70,8 @@ struct http_bytes {
 struct http_end {
 	const struct http_end_ops *ops;
 	const struct http_user *user;
-	struct exchange *exchange;	     /* NULL: nobody uses it */
+	struct exchange *exchange; /* NULL: nobody uses it */
+	struct http_book *book; /* where its bytes go when it is over; the exchange's */
 	struct http_bytes bytes[TG_DIR_MAX]; /* since the exchange began */
 };
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "book/ends.h"
 #include "decide/request.h"
 #include "http/exchange_own.h"
 #include "net/worker.h"
@@ -32,7 +34,10 @@ struct forward_request exchange_request(const struct exchange *x)
 
 static void exchange_free(struct ev_dead *dead)
 {
-	free(container_of(dead, struct exchange, dead));
+	struct exchange *x = container_of(dead, struct exchange, dead);
+
+	config_put(x->config);
+	free(x);
 }
 
 static uint64_t micros(uint64_t from_ns, uint64_t to_ns)
@@ -61,19 +66,23 @@ struct http_end *exchange_let_go(struct exchange *x, struct http_end **end)
 {
 	struct http_end *e = *end;
 
-	if (e)
-		account_bytes(x->book, e == x->server, e);
+	(void)x;
 	*end = NULL;
 	return e;
 }
 
 void exchange_leave_backend(struct exchange *x)
 {
-	if (x->back)
-		dial_end(&x->dial, &x->back->conn);
-	if (x->back && x->dialing)
-		back_drop(x->back, true);
+	struct back *b = x->back;
+
+	exchange_stop_waiting(x);
+	if (b)
+		dial_end(&x->dial, &b->conn);
 	x->back = NULL;
+	if (b && x->dialing) {
+		back_drop(b, true);
+		exchange_end_opening(b);
+	}
 	x->dialing = false;
 	dial_release(&x->dial, x->worker);
 }
@@ -86,6 +95,8 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 		return;
 	x->over = true;
 	x->reason = (uint8_t)reason;
+	log_debug("request %s: %s, status %u", x->id, tg_request_names[reason],
+		  x->status);
 	account(x);
 	ev_timer_del(x->worker->loop, &x->timer);
 	server = exchange_let_go(x, &x->server);
@@ -285,7 +296,9 @@ static void on_timer(struct ev_timer *timer)
 	const struct route *r = x->dial.route;
 	const struct http_listener *l = x->client_of->listener->http;
 
-	if (x->dialing)
+	if (x->awaited)
+		exchange_answer(x, 504, TG_REQUEST_BACKEND_CONNECT);
+	else if (x->dialing)
 		exchange_go_on(x, dial_due(&x->dial, &x->back->conn, &x->client_of->who));
 	else if (x->answer_begun && !r->idle_ms)
 		return;
@@ -312,6 +325,7 @@ static struct exchange *make(struct http_client *c, struct http_end *client,
 	x->dead.free = exchange_free;
 	x->client_of = c;
 	x->worker = c->worker;
+	x->config = config_get(c->config);
 	x->client = client;
 	x->book = c->listener->http->book;
 	x->timer.fn = on_timer;
@@ -319,6 +333,7 @@ static struct exchange *make(struct http_client *c, struct http_end *client,
 	x->began_ns = util_now_ns();
 	x->active_ms = exchange_now_ms(x);
 	client->exchange = x;
+	client->book = x->book;
 	client->user = &client_user;
 	c->requests++;
 	if (h) {
@@ -342,7 +357,7 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 	decide_request(c->listener, c->route, http_client_addr(c), h, &v);
 	if (v.route) {
 		x->dial.route = v.route;
-		x->book = v.route->http->book;
+		x->book = client->book = v.route->http->book;
 	}
 	forward_id(c->worker, c, h, x->id);
 	if (v.status)

@@ -6,6 +6,8 @@
 #include "http/exchange_own.h"
 #include "net/worker.h"
 
+#define RETRIES_MAX 3
+
 static const struct http_user server_user;
 
 static void on_dialed(struct exchange *x);
@@ -71,19 +73,75 @@ static void begin_sending(struct exchange *x)
 
 static void have_server(struct exchange *x)
 {
+	struct back *back = x->back;
+
 	x->dialing = false;
-	x->server = &x->back->h1.end;
-	h1_use(&x->back->h1, x, &server_user);
+	x->server = back_use(back, x, &server_user);
+	if (back->is_h2) { /* others may use it, too */
+		x->back = NULL;
+		exchange_end_opening(back);
+	}
+	if (!x->server) {
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+		return;
+	}
+	x->server->book = x->book;
 	begin_sending(x);
 }
 
-/* A backend was chosen: one that is idle there, or a new one. */
+/* --- connections that others dial --- */
+
+static struct outcome await(struct exchange *x, struct back *b)
+{
+	x->awaited = b;
+	x->next_waiter = b->waiters;
+	b->waiters = x;
+	return outcome_until(outcome_wait(), x->dial.route->connect_ms);
+}
+
+void exchange_stop_waiting(struct exchange *x)
+{
+	struct exchange **at;
+
+	if (!x->awaited)
+		return;
+	for (at = &x->awaited->waiters; *at && *at != x; at = &(*at)->next_waiter)
+		;
+	if (*at)
+		*at = x->next_waiter;
+	x->awaited = NULL;
+}
+
+/* It is there, or it will not be: who waited looks again. */
+void exchange_end_opening(struct back *b)
+{
+	back_end_opening(b);
+	while (b->waiters) {
+		struct exchange *x = b->waiters;
+
+		b->waiters = x->next_waiter;
+		x->awaited = NULL;
+		x->dial.chosen = true;
+		exchange_go_on(x, outcome_next());
+	}
+}
+
+/* A backend was chosen: a connection that is there already, or a new one. */
 static struct outcome take_or_connect(struct exchange *x)
 {
-	struct back *idle =
-		x->fresh ? NULL : back_idle(x->worker, x->dial.route, x->dial.backend);
+	bool is_h2 = x->dial.route->http->protocol == PROTOCOL_H2;
+	struct back *idle = NULL, *opening = NULL;
 
+	exchange_end_opening(x->back); /* it was for another backend */
+	if (!x->fresh)
+		idle = back_idle(x->worker, x->dial.route, x->dial.backend);
+	if (!idle && is_h2)
+		opening = back_opening(x->worker, x->dial.route, x->dial.backend);
 	x->dial.chosen = false;
+	if (opening)
+		return await(x, opening);
+	if (!idle && is_h2)
+		back_begin_opening(x->back, x->dial.backend);
 	if (!idle)
 		return dial_connect(&x->dial, &x->back->conn, &x->client_of->who);
 	back_drop(x->back, false); /* it was never opened */
@@ -104,7 +162,10 @@ void exchange_go_on(struct exchange *x, struct outcome o)
 		x->asked = true;
 		if (!x->reused) {
 			x->back->in_loops = x->dial.in_loops;
-			back_open(x->back, x->dial.backend);
+			if (back_open(x->back, x->dial.backend) < 0) {
+				exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+				return;
+			}
 		}
 		x->dial.in_loops = false;
 		have_server(x);
@@ -237,10 +298,13 @@ static void on_server_invalid(struct http_end *e, enum http_fault f)
 }
 
 /* RFC 9110 9.2.2, 9112 9.3.1: it was closed while nobody looked, and has seen nothing. */
-static bool may_repeat(const struct exchange *x, bool unseen)
+static bool may_repeat(const struct exchange *x, enum tg_end why, bool unseen)
 {
-	return unseen && x->reused && !x->answer_begun && !x->body_begun &&
-	       http_is_idempotent(x->method);
+	if (!unseen || x->answer_begun || x->body_begun || x->retries >= RETRIES_MAX)
+		return false;
+	/* RFC 9113 8.7: it said that it has not looked at it */
+	return why == TG_END_BACKEND_REFUSED ||
+	       (x->reused && http_is_idempotent(x->method));
 }
 
 static void again_fresh(struct exchange *x)
@@ -255,10 +319,9 @@ static void on_server_gone(struct http_end *e, enum tg_end why, bool unseen)
 {
 	struct exchange *x = e->exchange;
 
-	(void)why;
 	(void)exchange_let_go(x, &x->server);
 	x->back = NULL; /* it drops itself */
-	if (may_repeat(x, unseen))
+	if (may_repeat(x, why, unseen))
 		again_fresh(x);
 	else
 		exchange_answer(x, 502,

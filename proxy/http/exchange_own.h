@@ -17,9 +17,12 @@ struct exchange {
 	struct worker *worker;
 	struct http_end *client, *server; /* NULL: let go, or not there yet */
 	struct back *back;		  /* whose end `server` is, or that is dialed */
+	struct config *config;		  /* a reference */
 	struct http_book *book;
 	struct dial dial;
 	struct ev_timer timer;
+	struct back *awaited; /* that another exchange dials */
+	struct exchange *next_waiter;
 	uint64_t began_ns, first_ns;
 	int64_t active_ms;
 	uint64_t body_bytes; /* of the request, so far */
@@ -72,6 +75,11 @@ size_t exchange_pass(struct http_end *to, const uint8_t *p, size_t n, int *err);
 void exchange_dial(struct exchange *x);
 void exchange_go_on(struct exchange *x, struct outcome o);
 bool exchange_on_place(struct waiter *w);
+
+/* It waits for no other's connection any more; those that wait for this one look again.
+ */
+void exchange_stop_waiting(struct exchange *x);
+void exchange_end_opening(struct back *b);
 
 /* All of the request was passed on: it is the backend's turn. */
 void exchange_sent(struct exchange *x);

@@ -1,36 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/util.h"
+#include "decide/request.h"
 #include "http/account.h"
 #include "http/exchange.h"
 #include "http/front.h"
 #include "http/h1.h"
+#include "http/h2.h"
 #include "net/worker.h"
+#include "tls/stream.h"
 
 #define LINGER_MS 1000 /* for what a client sends that nobody wants */
+#define NOTICE_MS 500  /* between the two words of a drain (RFC 9113 6.8) */
 
 struct front {
 	struct ev_dead dead;
 	struct http_client client;
 	void (*over)(struct conn *c, struct outcome o);
 	struct ev_timer timer; /* of what comes between exchanges */
-	struct h1 h1;
+	struct config *config; /* a reference: the one its next request comes under */
+	union {
+		struct h1 h1;
+		struct h2 h2;
+	};
 	int64_t head_ms; /* a head began to come */
 	uint8_t why;	 /* enum tg_end that we ended it for; DONE: none */
-	bool closed;
-	bool lingers;
-	bool draining;
+	bool is_h2 : 1;
+	bool closed : 1;
+	bool lingers : 1;
+	bool draining : 1;
 };
-
-static struct front *front_of(struct h1 *h)
-{
-	return container_of(h, struct front, h1);
-}
 
 static const struct http_listener *settings(const struct front *f)
 {
 	return f->client.listener->http;
+}
+
+static int64_t now_ms(const struct front *f)
+{
+	return ev_now_ms(f->client.worker->loop);
 }
 
 static void arm(struct front *f, int64_t ms)
@@ -40,163 +50,343 @@ static void arm(struct front *f, int64_t ms)
 
 /* --- requests --- */
 
-static struct front *front_of_end(struct http_end *e)
+/* The route of its TLS in another configuration, if that would have agreed on the same.
+ */
+static bool same_connection(const struct front *f, struct listener *l, struct route **ret)
+{
+	const struct route *was = f->client.route;
+
+	*ret = was ? config_route(l, was->id) : NULL;
+	return !was || (*ret && (*ret)->http && decide_same_policy(was, *ret));
+}
+
+/* Each request comes under the configuration that is in force; false: no other may. */
+static bool refresh(struct front *f)
+{
+	struct config *now = f->client.worker->config;
+	struct listener *l;
+	struct route *r;
+
+	if (now == f->config)
+		return true;
+	l = config_listener(now, f->client.listener->id);
+	if (!l || !l->serves || !same_connection(f, l, &r))
+		return false;
+	config_put(f->config);
+	f->config = config_get(now);
+	f->client.config = now;
+	f->client.listener = l;
+	f->client.who.listener = l;
+	f->client.route = r;
+	f->client.trusted = http_client_is_trusted(&f->client);
+	return true;
+}
+
+static void request(struct front *f, struct http_end *e, const struct http_head *h,
+		    bool last)
+{
+	if (!refresh(f))
+		front_drain(f);
+	exchange_begin(&f->client, e, h, last);
+}
+
+static struct front *front_of_h1(struct http_end *e)
 {
 	return container_of(container_of(e, struct h1, end), struct front, h1);
 }
 
-static void on_head(struct http_end *e, const struct http_head *h, bool last)
+static void on_h1_head(struct http_end *e, const struct http_head *h, bool last)
 {
-	exchange_begin(&front_of_end(e)->client, e, h, last);
+	request(front_of_h1(e), e, h, last);
 }
 
-static void on_invalid(struct http_end *e, enum http_fault fault)
+static void on_h1_invalid(struct http_end *e, enum http_fault fault)
 {
-	exchange_refuse(&front_of_end(e)->client, e, fault);
+	struct front *f = front_of_h1(e);
+
+	f->why = TG_END_HTTP_INVALID;
+	exchange_refuse(&f->client, e, fault);
 }
 
-static const struct http_user user = { .head = on_head, .invalid = on_invalid };
+static const struct http_user h1_user = { .head = on_h1_head, .invalid = on_h1_invalid };
 
-/* --- as h1's owner --- */
+static struct front *front_of_h2(struct http_end *e)
+{
+	return container_of(h2_of(e), struct front, h2);
+}
+
+static void on_h2_head(struct http_end *e, const struct http_head *h, bool last)
+{
+	request(front_of_h2(e), e, h, last);
+}
+
+static void on_h2_invalid(struct http_end *e, enum http_fault fault)
+{
+	exchange_refuse(&front_of_h2(e)->client, e, fault);
+}
+
+static const struct http_user h2_user = { .head = on_h2_head, .invalid = on_h2_invalid };
+
+/* --- as the owner of its connection --- */
+
+static void over(struct front *f, enum tg_end why, bool reset)
+{
+	if (!f->closed)
+		f->over(f->client.conn, outcome_over(f->why ? f->why : why, reset));
+}
+
+static void on_ended(struct h2 *h)
+{
+	struct front *f = container_of(h, struct front, h2);
+
+	if (h->streams_n || f->closed)
+		return;
+	if (f->draining)
+		h2_drain(h);
+	else
+		arm(f, settings(f)->keep_alive_ms);
+}
+
+static void on_h2_over(struct h2 *h, enum tg_end why, bool reset)
+{
+	over(container_of(h, struct front, h2), why, reset);
+}
+
+static const struct h2_owner h2_owner = { .ended = on_ended, .over = on_h2_over };
+
+static int become_h2(struct front *f)
+{
+	const struct http_listener *l = settings(f);
+
+	f->is_h2 = true;
+	return h2_open(&f->h2, f->client.conn, false, &h2_owner, &h2_user, l->head_bytes,
+		       (uint16_t)l->fields);
+}
 
 static void on_idle(struct h1 *h)
 {
-	struct front *f = front_of(h);
+	struct front *f = container_of(h, struct front, h1);
 
-	h->end.user = &user;
+	h->end.user = &h1_user;
 	if (f->draining)
 		h1_drain(h);
 	else
 		arm(f, settings(f)->keep_alive_ms);
 }
 
-static void on_over(struct h1 *h, enum tg_end why, bool reset)
+/* It was no h1: its first bytes are h2's by prior knowledge (RFC 9113 3.3). */
+static void change(struct front *f)
 {
-	struct front *f = front_of(h);
+	struct pool *pool = &f->client.worker->pool;
+	struct pool_buffer *in = f->h1.in;
 
-	if (!f->closed)
-		f->over(h->conn, outcome_over(f->why ? f->why : why, reset));
+	f->h1.in = NULL;
+	h1_close(&f->h1);
+	if (become_h2(f) < 0) {
+		pool_buffer_put(pool, in);
+		over(f, TG_END_RESOURCES, true);
+		return;
+	}
+	h2_feed(&f->h2, in->data + in->start, in->end - in->start);
+	pool_buffer_put(pool, in);
 }
 
-static const struct h1_owner owner = { .idle = on_idle, .over = on_over };
+static void on_h1_over(struct h1 *h, enum tg_end why, bool reset)
+{
+	struct front *f = container_of(h, struct front, h1);
+
+	if (h->preface && !settings(f)->h1_only)
+		change(f);
+	else
+		over(f, why, reset);
+}
+
+static const struct h1_owner h1_owner = { .idle = on_idle, .over = on_h1_over };
 
 /* --- deadlines --- */
+
+static void h2_due(struct front *f)
+{
+	struct h2 *h = &f->h2;
+	int64_t waited = h->block_ms ? now_ms(f) - h->block_ms : 0;
+
+	if (f->draining && !h->closing) {
+		h2_drain(h);
+	} else if (h->block_ms && waited >= settings(f)->head_ms) {
+		over(f, TG_END_HTTP_HEAD_TIMEOUT, true);
+	} else if (h->block_ms) {
+		arm(f, settings(f)->head_ms - waited);
+	} else if (!h->streams_n && h->closing) {
+		over(f, TG_END_DONE, false);
+	} else if (!h->streams_n) {
+		f->why = TG_END_HTTP_KEEP_ALIVE;
+		h2_drain(h);
+		arm(f, LINGER_MS);
+	}
+}
 
 /*
  * While an exchange is under way the time is its own; else a head must come: the first in
  * head_timeout, the next one begin in keep_alive_timeout, and be whole in head_timeout.
  */
+static void h1_due(struct front *f)
+{
+	struct h1 *h = &f->h1;
+	int64_t waited = now_ms(f) - f->head_ms;
+
+	if (h->closing) {
+		over(f, TG_END_DONE, false);
+	} else if (h->end.exchange) {
+		return; /* on_idle() sets it again */
+	} else if (!h1_is_waiting(h) && waited < settings(f)->head_ms) {
+		arm(f, settings(f)->head_ms - waited);
+	} else if (!h1_is_waiting(h)) {
+		f->why = TG_END_HTTP_HEAD_TIMEOUT;
+		exchange_timeout(&f->client, &h->end);
+	} else {
+		f->why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
+					    : TG_END_HTTP_HEAD_TIMEOUT;
+		h1_drain(h);
+	}
+}
+
 static void on_timer(struct ev_timer *timer)
 {
 	struct front *f = container_of(timer, struct front, timer);
-	struct h1 *h = &f->h1;
-	int64_t now = ev_now_ms(f->client.worker->loop);
 
-	if (h->over || f->closed)
+	if (f->closed || (f->is_h2 ? f->h2.over : f->h1.over))
 		return;
-	if (h->closing) {
-		f->over(h->conn, outcome_over(TG_END_DONE, false));
-		return;
-	}
-	if (h->end.exchange)
-		return; /* on_idle() sets it again */
-	if (!h1_is_waiting(h) && now - f->head_ms < settings(f)->head_ms) {
-		arm(f, settings(f)->head_ms - (now - f->head_ms));
-		return;
-	}
-	if (!h1_is_waiting(h)) {
-		f->why = TG_END_HTTP_HEAD_TIMEOUT;
-		exchange_timeout(&f->client, &h->end);
-		return;
-	}
-	f->why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE : TG_END_HTTP_HEAD_TIMEOUT;
-	h1_drain(h);
+	if (f->is_h2)
+		h2_due(f);
+	else
+		h1_due(f);
 }
 
 /* --- life --- */
 
 static void front_free(struct ev_dead *dead)
 {
-	free(container_of(dead, struct front, dead));
+	struct front *f = container_of(dead, struct front, dead);
+
+	config_put(f->config);
+	free(f);
 }
 
-static bool is_trusted(const struct http_client *c)
+static bool speaks_h2(const struct conn *c)
 {
-	const struct http_listener *l = c->listener->http;
+	struct stream_client s;
 
-	for (unsigned i = 0; i < l->trusted_count; i++) {
-		if (prefix_has(&l->trusted_prefixes[i], http_client_addr(c)->ip))
-			return true;
-	}
-	return false;
+	return stream_client(c, &s) && s.alpn_n == 2 && memcmp(s.alpn, "h2", 2) == 0;
 }
 
 struct front *front_open(const struct front_options *o)
 {
 	struct front *f = calloc(1, sizeof(*f));
 	const struct http_listener *l;
+	int err;
 
 	if (!f)
 		return NULL;
 	f->dead.free = front_free;
 	f->client = o->client;
 	f->client.who.header = o->client.who.header ? &f->client.header : NULL;
-	f->client.trusted = is_trusted(&f->client);
+	f->client.trusted = http_client_is_trusted(&f->client);
+	f->config = config_get(o->config);
 	f->over = o->over;
 	f->timer.fn = on_timer;
 	l = settings(f);
-	h1_open(&f->h1, f->client.conn, false, &owner, &user, l->head_bytes,
-		(uint16_t)l->fields);
-	if (h1_feed(&f->h1, o->first, o->first_n) < 0) {
-		free(f);
-		return NULL;
+	if (speaks_h2(f->client.conn)) {
+		err = become_h2(f);
+	} else {
+		h1_open(&f->h1, f->client.conn, false, &h1_owner, &h1_user, l->head_bytes,
+			(uint16_t)l->fields);
+		f->h1.fresh = true;
+		err = h1_feed(&f->h1, o->first, o->first_n);
 	}
-	return f;
+	if (!err)
+		return f;
+	config_put(f->config);
+	free(f);
+	return NULL;
 }
 
 void front_begin(struct front *f)
 {
-	f->head_ms = ev_now_ms(f->client.worker->loop);
+	f->head_ms = now_ms(f);
 	arm(f, settings(f)->head_ms);
 	front_event(f);
 }
 
-void front_event(struct front *f)
+static void h1_front_event(struct front *f)
 {
 	bool waited = h1_is_waiting(&f->h1);
 
-	if (f->closed)
-		return;
 	h1_event(&f->h1);
-	if (f->closed || f->h1.over)
+	if (f->closed || f->is_h2 || f->h1.over)
 		return;
 	if (f->h1.closing && !f->lingers) {
 		f->lingers = true;
 		arm(f, LINGER_MS);
 	} else if (waited && !h1_is_waiting(&f->h1) && !f->h1.end.exchange) {
-		f->head_ms = ev_now_ms(f->client.worker->loop);
+		f->head_ms = now_ms(f);
 		arm(f, settings(f)->head_ms);
 	}
 }
 
+void front_event(struct front *f)
+{
+	int64_t block;
+
+	if (f->closed)
+		return;
+	if (!f->is_h2) {
+		h1_front_event(f);
+		return;
+	}
+	block = f->h2.block_ms;
+	h2_event(&f->h2);
+	if (!f->closed && f->h2.block_ms && !block)
+		arm(f, settings(f)->head_ms);
+}
+
 void front_drain(struct front *f)
 {
+	if (f->closed || f->draining)
+		return;
 	f->draining = true;
-	h1_drain(&f->h1);
+	if (!f->is_h2) {
+		h1_drain(&f->h1);
+		return;
+	}
+	h2_drain(&f->h2);
+	arm(f, NOTICE_MS);
 }
 
 void front_close(struct front *f, enum tg_end why)
 {
-	struct h1 *h = &f->h1;
+	struct account_connection a = { .conn = f->client.conn };
 
 	if (f->closed)
 		return;
 	f->closed = true;
-	if (h->end.exchange)
-		exchange_stop(h->end.exchange, why);
-	h->end.exchange = NULL;
 	ev_timer_del(f->client.worker->loop, &f->timer);
-	h1_close(h);
-	account_connection(settings(f)->book, h, false);
+	if (f->is_h2) {
+		h2_close(&f->h2, why);
+		a.dropped = f->h2.dropped;
+		a.unread = f->h2.unread;
+	} else {
+		if (f->h1.end.exchange)
+			exchange_stop(f->h1.end.exchange, why);
+		f->h1.end.exchange = NULL;
+		h1_close(&f->h1);
+		a.dropped = f->h1.dropped;
+		a.unread = f->h1.unread;
+	}
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		a.own[dir] = f->is_h2 ? f->h2.own[dir] : 0;
+		a.told[dir] = f->is_h2 ? h2_carried(&f->h2, (enum tg_dir)dir)
+				       : h1_carried(&f->h1, (enum tg_dir)dir);
+	}
+	account_connection(settings(f)->book, &a, false);
 	ev_defer_free(f->client.worker->loop, &f->dead);
 }

@@ -19,7 +19,8 @@ struct front;
 /* How one is opened; `client` is copied, what it points to outlives the front. */
 struct front_options {
 	struct http_client client;
-	const uint8_t *first; /* n bytes that were read of the conn before */
+	struct config *config; /* a reference is taken */
+	const uint8_t *first;  /* n bytes that were read of the conn before */
 	size_t first_n;
 	/* Called once, by itself: the conn is at its end. */
 	void (*over)(struct conn *c, struct outcome o);

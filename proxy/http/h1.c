@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "http/account.h"
 #include "http/h1_own.h"
 
 void h1_put_in(struct h1 *h)
@@ -20,16 +21,31 @@ void h1_drop_head(struct h1 *h)
 	h->head = NULL;
 }
 
+/* Of an exchange that is over, to the row it was of. */
+void h1_tell_bytes(struct h1 *h)
+{
+	if (h->end.book)
+		account_bytes(h->end.book, h->is_back, &h->end);
+	h->end.book = NULL;
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		const struct http_bytes *b = &h->end.bytes[dir];
+
+		h->told[dir] += b->head + b->body + b->framing;
+		h->end.bytes[dir] = (struct http_bytes){ 0 };
+	}
+}
+
 void h1_close(struct h1 *h)
 {
 	struct http_bytes *b = &h->end.bytes[TG_RX];
 
 	if (h->in)
 		h->unread += h->in->end - h->in->start;
-	if (!h->end.exchange) { /* of a message that nobody saw */
+	if (!h->end.book) { /* of a message that nobody saw */
 		h->unread += b->head + b->body + b->framing;
 		*b = (struct http_bytes){ 0 };
 	}
+	h1_tell_bytes(h);
 	h1_put_in(h);
 	h1_drop_head(h);
 	h->dropped += sender_staged(&h->out);
@@ -182,8 +198,5 @@ void h1_event(struct h1 *h)
 
 uint64_t h1_carried(const struct h1 *h, enum tg_dir dir)
 {
-	const struct http_bytes *b = &h->end.bytes[dir];
-
-	return (dir == TG_RX ? h->unread : 0) + h->told[dir] + b->head + b->body +
-	       b->framing;
+	return (dir == TG_RX ? h->unread : 0) + h->told[dir];
 }

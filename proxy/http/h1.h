@@ -67,7 +67,9 @@ struct h1 {
 	bool closing : 1;  /* over when all is sent */
 	bool over : 1;	   /* and why: */
 	bool reset : 1;
-	bool raised : 1; /* 1.1 agreed on another protocol */
+	bool raised : 1;  /* 1.1 agreed on another protocol */
+	bool fresh : 1;	  /* of a client, nothing has come: it may be h2 yet */
+	bool preface : 1; /* over, for what has come is h2's */
 	bool working : 1;
 	bool deaf : 1; /* a backend that takes no more may have answered already */
 };

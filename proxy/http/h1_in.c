@@ -5,6 +5,7 @@
 
 #include "codec/h1.h"
 #include "http/h1_own.h"
+#include "http/h2.h"
 
 #define ROUNDS_MAX 8 /* reads before others get their turn */
 #define READ_BYTES \
@@ -177,6 +178,21 @@ static void read_head(struct h1 *h, uint8_t *p, size_t n)
 	h->end.user->head(&h->end, &head, h->in_state == H1_IN_DONE);
 }
 
+/* Of another protocol, whose first bytes no request of this one has. */
+static bool is_preface(struct h1 *h, const uint8_t *p, size_t n)
+{
+	size_t k = n < H2_PREFACE_N ? n : H2_PREFACE_N;
+
+	if (!h->fresh || memcmp(p, H2_PREFACE, k) != 0) {
+		h->fresh = false;
+		return false;
+	}
+	if (k < H2_PREFACE_N)
+		return true; /* more must come */
+	h->preface = h->over = true;
+	return true;
+}
+
 /* True if there is more to do with what there is. */
 static bool step_head(struct h1 *h)
 {
@@ -193,7 +209,7 @@ static bool step_head(struct h1 *h)
 		if (n == 1 && p[0] == '\r')
 			return false;
 	}
-	if (!n)
+	if (!n || is_preface(h, p, n))
 		return false;
 	h->in_state = H1_IN_HEAD;
 	len = h1_end(p, n, &h->scanned);

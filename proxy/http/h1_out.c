@@ -220,12 +220,7 @@ static void h1_stop(struct http_end *e, enum tg_end why)
 
 static void forget_exchange(struct h1 *h)
 {
-	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
-		const struct http_bytes *b = &h->end.bytes[dir];
-
-		h->told[dir] += b->head + b->body + b->framing;
-		h->end.bytes[dir] = (struct http_bytes){ 0 };
-	}
+	h1_tell_bytes(h);
 	h->end.exchange = NULL;
 	h1_drop_head(h);
 }

@@ -28,6 +28,8 @@ static inline bool h1_raises(const struct h1 *h, const struct http_head *head)
 void h1_put_in(struct h1 *h);
 void h1_drop_head(struct h1 *h);
 
+void h1_tell_bytes(struct h1 *h);
+
 /* The connection is at its end; gone: the exchange hears of that first. */
 void h1_over(struct h1 *h, enum tg_end why, bool reset);
 void h1_gone(struct h1 *h, enum tg_end why, bool reset);

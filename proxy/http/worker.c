@@ -36,7 +36,7 @@ static void on_flush(struct ev_task *task)
 
 static bool is_old(const struct back *b, void *arg)
 {
-	return *(const int64_t *)arg - b->idle_ms >= IDLE_MS;
+	return !back_is_busy(b) && *(const int64_t *)arg - b->idle_ms >= IDLE_MS;
 }
 
 static void on_sweep(struct ev_timer *timer)
@@ -51,7 +51,7 @@ static void on_sweep(struct ev_timer *timer)
 
 static bool is_foreign(const struct back *b, void *arg)
 {
-	return b->config != arg;
+	return b->config != arg && !back_is_busy(b);
 }
 
 void http_forget(struct worker *w)
@@ -61,9 +61,8 @@ void http_forget(struct worker *w)
 
 static bool is_any(const struct back *b, void *arg)
 {
-	(void)b;
 	(void)arg;
-	return true;
+	return !back_is_busy(b);
 }
 
 bool http_make_room(struct worker *w)
@@ -86,6 +85,13 @@ const char *http_date(struct worker *w)
 	return h->date;
 }
 
+static bool is_every(const struct back *b, void *arg)
+{
+	(void)b;
+	(void)arg;
+	return true;
+}
+
 int http_open(struct worker *w)
 {
 	struct http_worker *h = calloc(1, sizeof(*h));
@@ -102,7 +108,7 @@ int http_open(struct worker *w)
 void http_close(struct worker *w)
 {
 	if (w->http)
-		(void)back_end_idle(w, is_any, NULL, UINT32_MAX);
+		(void)back_end_idle(w, is_every, NULL, UINT32_MAX);
 	free(w->http);
 	w->http = NULL;
 }

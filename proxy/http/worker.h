@@ -17,7 +17,8 @@ struct http_worker {
 	struct ev_task flush;
 	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
 	unsigned idle_n;
-	struct back *spare; /* one that was not used */
+	struct back *opening; /* of HTTP/2, that are dialed */
+	struct back *spare;   /* one that was not used */
 	struct ev_timer sweep;
 	struct worker *worker;
 	int64_t date_at; /* the second that `date` is of */

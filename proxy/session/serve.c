@@ -18,6 +18,7 @@ struct outcome serve_begin(struct session *s)
 					       .config = s->config,
 					       .listener = s->listener,
 					       .hops = s->dial.hops },
+				   .config = s->config,
 				   .over = on_over };
 	struct opening *opening = s->opening;
 

@@ -15,6 +15,7 @@
 #include "tls/context.h"
 #include "tls/peer.h"
 #include "tls/record_book.h"
+#include "config/http.h"
 #include "tls/stream.h"
 #include "tls/tally.h"
 
@@ -440,13 +441,18 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 	return 0;
 }
 
-static int offer_protocol(SSL *ssl, const struct conn *client)
+/* What the client speaks, too; of HTTP what the route says. */
+static int offer_protocol(SSL *ssl, const struct route *r, const struct conn *client)
 {
 	const unsigned char *name = NULL;
 	unsigned char list[256];
 	unsigned n = 0;
 
-	if (client && client->layer)
+	if (r->http) {
+		name = (const unsigned char *)(r->http->protocol == PROTOCOL_H2 ? "h2"
+										 : "http/1.1");
+		n = (unsigned)strlen((const char *)name);
+	} else if (client && client->layer)
 		SSL_get0_alpn_selected(stream_of(client)->ssl, &name, &n);
 	if (!n)
 		return 0;
@@ -467,7 +473,7 @@ static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)
 	if (session)
 		(void)SSL_set_session(ssl, session);
 	SSL_SESSION_free(session);
-	return offer_protocol(ssl, t->client);
+	return offer_protocol(ssl, t->route, t->client);
 }
 
 int stream_connect(struct conn *c, const struct stream_target *t)

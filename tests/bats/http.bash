@@ -11,7 +11,7 @@ teardown() { stage_down; }
 
 # start_origin [PORT]: a backend at that port; what it saw is in $DIR/origin.seen
 start_origin() {
-	start origin backend python3 "$ROOT/tests/http/origin.py" "198.51.100.1:${1:-3000}" "$DIR/origin.seen"
+	start origin backend /usr/bin/python3 "$ROOT/tests/http/origin.py" "198.51.100.1:${1:-3000}" "$DIR/origin.seen"
 	within 10 listening backend "${1:-3000}"
 }
 # web LINE...: a listener of HTTP with the routes of these lines
@@ -27,4 +27,4 @@ ask() {
 	at client curl -sS --max-time 20 "$@" "http://192.0.2.2:8080$path"
 }
 # raw TEXT: bytes as they are, and what comes back
-raw() { at client python3 "$ROOT/tests/http/raw.py" 192.0.2.2:8080 "$@"; }
+raw() { at client /usr/bin/python3 "$ROOT/tests/http/raw.py" 192.0.2.2:8080 "$@"; }

@@ -111,3 +111,28 @@ app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
 	equal "" "$(jq -r '.fields[] | select(.[0] == "user-agent") | .[1]' "$DIR/seen")" "a field that was removed"
 	grep -qi '^x-was: GET' "$DIR/head"
 }
+@test "HTTP/2 by prior knowledge: the same requests, many at once" {
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	equal /a "$(ask /a --http2-prior-knowledge | jq -r .path)" "the path"
+	head -c 3000000 /dev/urandom >"$DIR/body"
+	equal "$(sha256sum <"$DIR/body" | cut -d' ' -f1)" "$(ask /x --http2-prior-knowledge --data-binary "@$DIR/body" | jq -r .sha256)" "a body"
+	for n in 0 1 16384 100000 5000000; do
+		equal "$n" "$(ask "/bytes/$n" --http2-prior-knowledge | wc -c)" "bytes by length"
+		equal "$n" "$(ask "/chunks/$n" --http2-prior-knowledge | wc -c)" "bytes in chunks"
+	done
+	run -0 at client h2load -n 5000 -c 10 -m 10 http://192.0.2.2:8080/bytes/100
+	echo "$output"
+	[[ $output == *"5000 succeeded, 0 failed"* ]]
+}
+@test "gRPC of all kinds, by h2c on both sides" {
+	start grpc backend /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" serve 198.51.100.1:3000
+	within 10 listening backend 3000
+	start_proxy < <(web '    routes:' \
+		'      - { name: grpc, http: { protocol: h2 }, backends: ["198.51.100.1:3000"] }')
+	run at client timeout 120 /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" call 192.0.2.2:8080
+	echo "$output"
+	[ "$status" = 0 ]
+	echo "$output"
+	[[ $output != *NOT* && $output == *"after one that was cancelled"* ]]
+}

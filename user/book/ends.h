@@ -19,4 +19,9 @@ static inline bool tg_end_is_relayed(unsigned reason)
 	return reason < TG_END_MAX && tg_end_classes[reason] == TG_END_CLASS_RELAYED;
 }
 
+/* The labels of what a request came to, a method, a kind of byte. */
+extern const char *const tg_request_names[TG_REQUEST_MAX];
+extern const char *const tg_method_names[TG_METHOD_MAX];
+extern const char *const tg_http_kind_names[TG_HTTP_KIND_MAX];
+
 #endif

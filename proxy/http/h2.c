@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Life of a connection; what comes is h2_in.c's, what goes is h2_out.c's. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "http/account.h"
+#include "http/h2_own.h"
+
+#define ROUNDS_MAX 8
+#define DEBT_MAX                                                               \
+	10000 /* ms: so much at once ... and 1 s of it is forgiven each second \
+	       */
+
+/* --- streams --- */
+
+struct h2_stream *h2_stream_new(struct h2 *h)
+{
+	struct h2_stream *s = malloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	memset(s, 0, offsetof(struct h2_stream, own_items));
+	s->end.ops = &h2_ops;
+	s->end.user = h->user;
+	s->h2 = h;
+	s->text = s->own_text;
+	s->text_cap = H2_TEXT;
+	s->items = s->own_items;
+	s->items_cap = H2_ITEMS;
+	s->next = h->streams;
+	s->prev = &h->streams;
+	if (s->next)
+		s->next->prev = &s->next;
+	h->streams = s;
+	h->streams_n++;
+	return s;
+}
+
+static void unlist(struct h2_stream *s)
+{
+	struct h2_stream **at;
+
+	for (at = &s->h2->roomy; s->is_roomy && *at; at = &(*at)->next_roomy) {
+		if (*at != s)
+			continue;
+		*at = s->next_roomy;
+		break;
+	}
+	for (at = &s->h2->hungry; s->is_hungry && *at; at = &(*at)->next_hungry) {
+		if (*at != s)
+			continue;
+		*at = s->next_hungry;
+		break;
+	}
+}
+
+static void stream_free(struct h2_stream *s)
+{
+	struct h2 *h = s->h2;
+
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		const struct http_bytes *b = &s->end.bytes[dir];
+
+		h->told[dir] += b->head + b->body + b->framing;
+	}
+	if (s->end.book)
+		account_bytes(s->end.book, h->is_back, &s->end);
+	unlist(s);
+	*s->prev = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	h->streams_n--;
+	if (s->out)
+		pool_buffer_put(&h->conn->worker->pool, s->out);
+	if (s->text != s->own_text)
+		free(s->text);
+	if (s->items != s->own_items)
+		free(s->items);
+	free(s->trailers);
+	free(s->in);
+	free(s);
+	if (!h->over)
+		h->owner->ended(h);
+}
+
+void h2_stream_maybe_free(struct h2_stream *s)
+{
+	if (s->closed && !s->end.exchange)
+		stream_free(s);
+}
+
+/* --- the end of it --- */
+
+static void end(struct h2 *h, enum tg_end why, bool reset)
+{
+	h->over = true;
+	h->why = (uint8_t)why;
+	h->reset = reset;
+	if (!h->working)
+		h->owner->over(h, why, reset);
+}
+
+void h2_over(struct h2 *h, enum tg_end why, bool reset)
+{
+	if (!h->over)
+		end(h, why, reset);
+}
+
+static enum tg_end failure(struct h2 *h, int err)
+{
+	socklen_t len = sizeof(int);
+
+	if (!err && getsockopt(h->conn->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	h->conn->err = err ? err : ECONNRESET;
+	return conn_gone_reason(h->conn);
+}
+
+/* It was counted as a whole when it began, and came in part. */
+static void settle_last_frame(struct h2 *h)
+{
+	const uint8_t *p = h->rx_header;
+	int32_t id = (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
+			       (uint32_t)p[7] << 8 | p[8]);
+	struct h2_stream *s = h->streams;
+	struct http_bytes *b;
+
+	if (!h->rx_left || h->broken)
+		return;
+	while (s && s->id != id)
+		s = s->next;
+	b = s ? &s->end.bytes[TG_RX] : NULL;
+	if (b && p[3] == NGHTTP2_DATA && b->framing >= h->rx_left)
+		b->framing -= h->rx_left;
+	else if (b && p[3] != NGHTTP2_DATA && b->head >= h->rx_left)
+		b->head -= h->rx_left;
+	else
+		h->own[TG_RX] -= h->rx_left;
+}
+
+void h2_close(struct h2 *h, enum tg_end why)
+{
+	struct h2_stream *s;
+	uint64_t counted;
+
+	h->over = true;
+	for (s = h->streams; s; s = s->next) {
+		struct http_end *e = &s->end;
+
+		if (!e->exchange)
+			continue;
+		e->user->gone(e, why, h->is_back && !s->head_in && !s->out_head);
+		e->exchange = NULL;
+	}
+	settle_last_frame(h);
+	while (h->streams)
+		stream_free(h->streams);
+	h->own[TG_RX] += h->block;
+	counted = h->told[TG_RX] + h->own[TG_RX];
+	h->unread = h->broken && h->fed > counted ? h->fed - counted : h->rx_header_n;
+	h->dropped += sender_staged(&h->out);
+	sender_close(&h->out);
+	ev_task_del(h->conn->worker->loop, &h->task);
+	nghttp2_session_del(h->session);
+	h->session = NULL;
+}
+
+/* Nothing more comes, and nothing more goes. */
+static void try_close(struct h2 *h)
+{
+	struct conn *c = h->conn;
+
+	if (h->over || nghttp2_session_want_read(h->session) ||
+	    nghttp2_session_want_write(h->session))
+		return;
+	if (sender_staged(&h->out) || (conn_send_now(c) && c->err) || conn_held(c))
+		return;
+	if (!c->shut_out && !c->finishing)
+		conn_finish(c);
+	if (!c->finishing)
+		h2_over(h, h->why ? h->why : TG_END_DONE, false);
+}
+
+bool h2_may(struct h2 *h, int64_t cost_ms)
+{
+	int64_t now = ev_now_ms(h->conn->worker->loop);
+
+	if (h->debt_ms < now)
+		h->debt_ms = now;
+	h->debt_ms += cost_ms;
+	return h->debt_ms - now <= DEBT_MAX;
+}
+
+/* --- work --- */
+
+void h2_again(struct h2 *h)
+{
+	if (!h->over)
+		ev_task_add(h->conn->worker->loop, &h->task);
+}
+
+static void feed_hungry(struct h2 *h)
+{
+	while (h->hungry && !h->over) {
+		struct h2_stream *s = h->hungry;
+
+		h->hungry = s->next_hungry;
+		s->is_hungry = false;
+		h2_offer(s);
+	}
+}
+
+static void give_room(struct h2 *h)
+{
+	while (h->roomy && !h->over) {
+		struct h2_stream *s = h->roomy;
+
+		h->roomy = s->next_roomy;
+		s->is_roomy = false;
+		if (s->end.exchange && s->blocked) {
+			s->blocked = false;
+			s->end.user->room(&s->end);
+		}
+	}
+}
+
+/* Where frames end, whatever nghttp2 made of them: how much of the last is missing. */
+static void scan(struct h2 *h, const uint8_t *p, size_t n)
+{
+	size_t k = 0;
+
+	h->fed += n;
+	if (!h->is_back && h->magic < H2_PREFACE_N) {
+		k = (size_t)(H2_PREFACE_N - h->magic);
+		k = k < n ? k : n;
+		h->magic = (uint8_t)(h->magic + k);
+		h->own[TG_RX] += k;
+	}
+	for (p += k, n -= k; n; p += k, n -= k) {
+		if (h->rx_left) {
+			k = n < h->rx_left ? n : h->rx_left;
+			h->rx_left -= (uint32_t)k;
+			continue;
+		}
+		k = 9u - h->rx_header_n < n ? 9u - h->rx_header_n : n;
+		memcpy(h->rx_header + h->rx_header_n, p, k);
+		h->rx_header_n = (uint8_t)(h->rx_header_n + k);
+		if (h->rx_header_n < 9)
+			continue;
+		h->rx_header_n = 0;
+		h->rx_left = (uint32_t)h->rx_header[0] << 16 |
+			     (uint32_t)h->rx_header[1] << 8 | h->rx_header[2];
+	}
+}
+
+static void feed(struct h2 *h, const uint8_t *p, size_t n)
+{
+	ssize_t r;
+
+	scan(h, p, n);
+	r = nghttp2_session_mem_recv(h->session, p, n);
+	if (r >= 0 && (size_t)r == n)
+		return;
+	h->broken = true;
+	/* what it says to that goes first; a flood was told by h2_may() */
+	if (!h->why)
+		h->why = TG_END_HTTP_INVALID;
+	if (r < 0 && r != NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
+		(void)nghttp2_session_terminate_session(
+			h->session, h->why == TG_END_HTTP_FLOOD
+					    ? NGHTTP2_ENHANCE_YOUR_CALM
+					    : NGHTTP2_PROTOCOL_ERROR);
+		h->closing = true;
+		return;
+	}
+	h2_over(h, h->why, true);
+}
+
+/* Was that all the socket had?  As h1_in.c. */
+static void note_read(struct conn *c, ssize_t n, size_t cap)
+{
+	if (n == -EAGAIN)
+		c->readable = false;
+	else if (n > 0 && c->layer)
+		c->readable = c->layer->ops->has_more(c);
+	else if (n > 0 && (size_t)n < cap && !c->ended && !c->urgent)
+		c->readable = false;
+}
+
+static void read_all(struct h2 *h)
+{
+	struct pool *pool = &h->conn->worker->pool;
+
+	for (int i = 0; i < ROUNDS_MAX && !h->over && h->conn->readable && !h->eof; i++) {
+		ssize_t n;
+
+		if (!pool_has_buffer(pool)) {
+			h2_over(h, TG_END_RESOURCES, true);
+			return;
+		}
+		n = conn_read(h->conn, pool_scratch(pool), POOL_BUFFER_BYTES);
+		note_read(h->conn, n, POOL_BUFFER_BYTES);
+		if (n == -EAGAIN)
+			return;
+		if (n == 0 || n == -ENODATA) {
+			h->eof = true;
+			h->conn->ended = true;
+			h->conn->readable = false;
+			/* streams that have all they need are answered all the same */
+			if (h->is_back || !h->streams_n)
+				h2_over(h, h->streams_n ? TG_END_TRUNCATED : TG_END_DONE,
+					h->streams_n > 0);
+			else
+				(void)nghttp2_session_terminate_session(h->session,
+									NGHTTP2_NO_ERROR);
+			return;
+		}
+		if (n < 0) {
+			h2_over(h, failure(h, (int)-n), true);
+			return;
+		}
+		feed(h, pool_scratch(pool), (size_t)n);
+	}
+	if (!h->over && h->conn->readable && !h->eof)
+		h2_again(h);
+}
+
+static void work(struct h2 *h)
+{
+	int err;
+
+	if (h->working)
+		return;
+	h->working = true;
+	read_all(h);
+	if (!h->over)
+		feed_hungry(h); /* before windows are told of */
+	err = h->over ? 0 : h2_send(h);
+	if (err && err != -EAGAIN)
+		h2_over(h, failure(h, -err), true);
+	if (!h->over)
+		give_room(h);
+	h->working = false;
+	if (h->over)
+		h->owner->over(h, h->why, h->reset);
+	else
+		try_close(h);
+}
+
+static void on_task(struct ev_task *task)
+{
+	struct h2 *h = container_of(task, struct h2, task);
+
+	if (!h->over)
+		work(h);
+}
+
+void h2_feed(struct h2 *h, const uint8_t *first, size_t n)
+{
+	if (!n || h->over)
+		return;
+	h->working = true;
+	feed(h, first, n);
+	h->working = false;
+	h2_again(h);
+}
+
+void h2_event(struct h2 *h)
+{
+	int err;
+
+	if (h->over)
+		return;
+	err = h->conn->out ? sender_flush(&h->out) : 0;
+	if (err && err != -EAGAIN) {
+		h2_over(h, failure(h, -err), true);
+		return;
+	}
+	work(h);
+}
+
+/* --- life --- */
+
+struct h2 *h2_of(struct http_end *e)
+{
+	return h2_stream_of(e)->h2;
+}
+
+bool h2_has_place(const struct h2 *h)
+{
+	uint32_t most = nghttp2_session_get_remote_settings(
+		h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	if (most > 100)
+		most = 100;
+	return !h->over && !h->closing && !h->eof && h->streams_n < most &&
+	       nghttp2_session_check_request_allowed(h->session);
+}
+
+struct http_end *h2_use(struct h2 *h, struct exchange *x, const struct http_user *user)
+{
+	struct h2_stream *s = h2_stream_new(h);
+
+	if (!s)
+		return NULL;
+	s->closed = true; /* until it is submitted nghttp2 does not know it */
+	s->end.exchange = x;
+	s->end.user = user;
+	return &s->end;
+}
+
+void h2_drain(struct h2 *h)
+{
+	if (h->over || h->closing)
+		return;
+	if (!h->draining && h->streams_n) {
+		h->draining = true;
+		(void)nghttp2_submit_shutdown_notice(h->session);
+	} else {
+		h->closing = true;
+		(void)nghttp2_submit_goaway(
+			h->session, NGHTTP2_FLAG_NONE,
+			nghttp2_session_get_last_proc_stream_id(h->session),
+			NGHTTP2_NO_ERROR, NULL, 0);
+		if (!h->streams_n)
+			(void)nghttp2_session_terminate_session(h->session,
+								NGHTTP2_NO_ERROR);
+	}
+	h2_again(h);
+}
+
+static int open_session(struct h2 *h)
+{
+	nghttp2_session_callbacks *c;
+	nghttp2_option *o = NULL;
+	int err = nghttp2_session_callbacks_new(&c);
+
+	if (err)
+		return -ENOMEM;
+	err = nghttp2_option_new(&o) ? -ENOMEM : 0;
+	if (!err) {
+		nghttp2_option_set_no_auto_window_update(o, 1);
+		nghttp2_option_set_no_closed_streams(o, 1);
+		nghttp2_option_set_max_deflate_dynamic_table_size(o, 4096);
+		err = h2_callbacks_in(c);
+	}
+	if (!err)
+		err = h2_callbacks_out(c);
+	if (!err)
+		err = (h->is_back ? nghttp2_session_client_new2(&h->session, c, h, o)
+				  : nghttp2_session_server_new2(&h->session, c, h, o))
+			      ? -ENOMEM
+			      : 0;
+	nghttp2_option_del(o);
+	nghttp2_session_callbacks_del(c);
+	return err;
+}
+
+static int submit_settings(struct h2 *h)
+{
+	const nghttp2_settings_entry client[] = {
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->head_max },
+	}, back[] = {
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_BACK_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->head_max },
+	};
+	int err = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE,
+					  h->is_back ? back : client, 3);
+
+	if (!err)
+		err = nghttp2_session_set_local_window_size(
+			h->session, NGHTTP2_FLAG_NONE, 0,
+			h->is_back ? H2_BACKEND_WINDOW : H2_CLIENT_WINDOW);
+	return err ? -ENOMEM : 0;
+}
+
+int h2_open(struct h2 *h, struct conn *c, bool is_back, const struct h2_owner *owner,
+	    const struct http_user *user, uint32_t head_max, uint16_t fields_max)
+{
+	int err;
+
+	*h = (struct h2){ .owner = owner,
+			  .user = user,
+			  .conn = c,
+			  .task = { .fn = on_task },
+			  .head_max = head_max,
+			  .fields_max = fields_max,
+			  .is_back = is_back };
+	if (is_back) { /* the preface is no frame */
+		h->tx_left = H2_PREFACE_N;
+		h->own[TG_TX] = H2_PREFACE_N;
+	}
+	sender_init(&h->out, c);
+	err = open_session(h);
+	if (!err)
+		err = submit_settings(h);
+	if (err && h->session) {
+		nghttp2_session_del(h->session);
+		h->session = NULL;
+	}
+	if (!err)
+		h2_again(h);
+	return err;
+}

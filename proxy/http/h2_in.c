@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames that come: heads, bodies, and what each byte was. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/h1.h"
+#include "http/h2_own.h"
+
+#define COST_FRAME_MS 10 /* of one that says nothing: 100 a second, 1000 at once */
+#define COST_RESET_MS 30
+
+static struct h2_stream *find(nghttp2_session *session, int32_t id)
+{
+	return id ? nghttp2_session_get_stream_user_data(session, id) : NULL;
+}
+
+/* --- bytes --- */
+
+/* A frame begins: what of it is a head, a body, or framing (its header counts as that).
+ */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
+{
+	struct h2 *h = arg;
+	struct h2_stream *s = find(session, hd->stream_id);
+	struct http_bytes *b = s ? &s->end.bytes[TG_RX] : NULL;
+
+	switch (hd->type) {
+	case NGHTTP2_HEADERS:
+	case NGHTTP2_CONTINUATION:
+		if (!h->block_ms)
+			h->block_ms = ev_now_ms(h->conn->worker->loop);
+		if (b)
+			b->head += hd->length + 9;
+		else
+			h->block += hd->length + 9;
+		break;
+	case NGHTTP2_DATA: /* its payload is counted as it comes */
+		if (b)
+			b->framing += hd->length + 9;
+		else
+			h->own[TG_RX] += hd->length + 9;
+		break;
+	default:
+		h->own[TG_RX] += hd->length + 9;
+	}
+	return 0;
+}
+
+/* --- heads --- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *arg)
+{
+	struct h2 *h = arg;
+	struct h2_stream *s = find(session, f->hd.stream_id);
+
+	if (!s && !h->is_back && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
+		s = h2_stream_new(h);
+		if (!s)
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		s->id = f->hd.stream_id;
+		(void)nghttp2_session_set_stream_user_data(session, s->id, s);
+	}
+	if (!s)
+		return 0;
+	s->end.bytes[TG_RX].head += h->block;
+	h->block = 0;
+	if (s->head_in &&
+	    !h->is_back) /* trailers: behind the head, which is still needed */
+		return 0;
+	s->text_n = s->items_n = s->list_bytes = 0;
+	return 0;
+}
+
+static bool grow_text(struct h2_stream *s, size_t n)
+{
+	size_t cap = s->text_cap;
+	char *more;
+
+	if (s->text_n + n <= cap)
+		return true;
+	while (cap < s->text_n + n)
+		cap *= 2;
+	more = malloc(cap);
+	if (!more)
+		return false;
+	memcpy(more, s->text, s->text_n);
+	if (s->text != s->own_text)
+		free(s->text);
+	s->text = more;
+	s->text_cap = (uint32_t)cap;
+	return true;
+}
+
+static bool grow_items(struct h2_stream *s)
+{
+	struct h2_item *more;
+
+	if (s->items_n < s->items_cap)
+		return true;
+	more = malloc(2 * s->items_cap * sizeof(*more));
+	if (!more)
+		return false;
+	memcpy(more, s->items, s->items_n * sizeof(*more));
+	if (s->items != s->own_items)
+		free(s->items);
+	s->items = more;
+	s->items_cap *= 2;
+	return true;
+}
+
+static uint32_t keep_text(struct h2_stream *s, const uint8_t *p, size_t n)
+{
+	uint32_t at = s->text_n;
+
+	memcpy(s->text + at, p, n);
+	s->text_n += (uint32_t)n;
+	return at;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *f,
+		     const uint8_t *name, size_t name_n, const uint8_t *value,
+		     size_t value_n, uint8_t flags, void *arg)
+{
+	struct h2 *h = arg;
+	struct h2_stream *s = find(session, f->hd.stream_id);
+	struct h2_item *i;
+
+	if (!s)
+		return 0;
+	s->list_bytes += (uint32_t)(name_n + value_n + 32);
+	if (s->list_bytes > h->head_max || s->items_n >= h->fields_max + 8u) {
+		s->too_large = true; /* the rest is decoded all the same (RFC 9113 4.3) */
+		return 0;
+	}
+	if (!grow_text(s, name_n + value_n) || !grow_items(s))
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	i = &s->items[s->items_n++];
+	*i = (struct h2_item){ .name_n = (uint16_t)name_n,
+			       .value_n = (uint32_t)value_n,
+			       .secret = (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0 };
+	i->name = keep_text(s, name, name_n);
+	i->value = keep_text(s, value, value_n);
+	return 0;
+}
+
+static void set_pseudo(struct http_head *head, struct text name, struct text value)
+{
+	if (text_is(name, TEXT(":method"))) {
+		head->method_name = value;
+		head->method = (uint8_t)http_method(value);
+	} else if (text_is(name, TEXT(":path"))) {
+		head->path = value;
+	} else if (text_is(name, TEXT(":authority"))) {
+		head->authority = value;
+	} else if (text_is(name, TEXT(":scheme"))) {
+		head->scheme = value;
+	} else if (text_is(name, TEXT(":protocol"))) {
+		head->protocol = value;
+	} else if (text_is(name, TEXT(":status")) && value.n == 3) {
+		head->status = (uint16_t)((value.p[0] - '0') * 100 +
+					  (value.p[1] - '0') * 10 + value.p[2] - '0');
+	}
+}
+
+static enum http_fault set_known(struct http_head *head, const struct http_field *f)
+{
+	struct text v = http_value(f), part;
+
+	switch (f->id) {
+	case HTTP_CONTENT_LENGTH: /* nghttp2 has seen that it is a number */
+		if (head->has_length)
+			return HTTP_FAULT_LENGTH_TWICE;
+		head->has_length = true;
+		head->length = strtoull(v.p, NULL, 10);
+		return HTTP_FINE;
+	case HTTP_HOST:
+		if (head->status)
+			return HTTP_FINE;
+		if (head->authority.n && !text_is_nocase(head->authority, v))
+			return HTTP_FAULT_HOST_MISMATCH;
+		head->authority = v;
+		return HTTP_FINE;
+	case HTTP_EXPECT:
+		head->expects = text_is_nocase(v, TEXT("100-continue"));
+		return head->expects || head->status ? HTTP_FINE : HTTP_FAULT_EXPECTATION;
+	case HTTP_TE:
+		while (v.n) {
+			part = text_cut(&v, ',');
+			head->trailers |= text_is_nocase(part, TEXT("trailers"));
+		}
+		return HTTP_FINE;
+	default:
+		return HTTP_FINE;
+	}
+}
+
+/* RFC 9113 8.2.3: crumbs are one field, for who knows no crumbs. */
+static void join_crumbs(struct h2_stream *s, struct http_head *head)
+{
+	uint32_t from = s->text_n;
+	unsigned n = 0, first = 0;
+	size_t total = 0;
+
+	for (unsigned i = 0; i < head->n; i++) {
+		if (head->fields[i].id != HTTP_COOKIE)
+			continue;
+		first = n++ ? first : i;
+		total += head->fields[i].value_n + 2u;
+	}
+	if (n < 2 || s->text_n + total > s->text_cap)
+		return; /* h2_head_of() has made room */
+	for (unsigned i = 0; i < head->n; i++) {
+		const struct http_field *f = &head->fields[i];
+
+		if (f->id != HTTP_COOKIE)
+			continue;
+		if (i != first)
+			(void)keep_text(s, (const uint8_t *)"; ", 2);
+		(void)keep_text(s, (const uint8_t *)f->value, f->value_n);
+	}
+	http_remove(head, HTTP_COOKIE);
+	(void)http_add(head, HTTP_COOKIE, TEXT(""),
+		       text_of(s->text + from, s->text_n - from));
+}
+
+static void clear(struct http_head *head)
+{
+	memset(head, 0, offsetof(struct http_head, fields));
+	head->scheme = head->authority = head->path = head->protocol = head->reason =
+		head->method_name = TEXT("");
+	head->major = 2;
+}
+
+static size_t crumbs_of(const struct h2_stream *s)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < s->items_n; i++) {
+		if (s->items[i].name_n == 6 &&
+		    memcmp(s->text + s->items[i].name, "cookie", 6) == 0)
+			n += s->items[i].value_n + 2u;
+	}
+	return n;
+}
+
+/* Items from `from` on. */
+static enum http_fault make_head(struct h2_stream *s, unsigned from,
+				 struct http_head *head)
+{
+	enum http_fault fault = HTTP_FINE;
+
+	clear(head);
+	if (!grow_text(s, crumbs_of(s)))
+		return HTTP_FAULT_HEAD_TOO_LARGE;
+	for (unsigned i = from; i < s->items_n && !fault; i++) {
+		const struct h2_item *it = &s->items[i];
+		struct text name = text_of(s->text + it->name, it->name_n);
+		struct text value = text_of(s->text + it->value, it->value_n);
+		enum http_field_id id;
+
+		if (name.n && name.p[0] == ':') {
+			set_pseudo(head, name, value);
+			continue;
+		}
+		if (head->n >= s->h2->fields_max)
+			return HTTP_FAULT_FIELDS_TOO_MANY;
+		id = http_field_id(name.p, name.n);
+		(void)http_add(head, id, name, value);
+		head->fields[head->n - 1].secret = it->secret;
+		fault = set_known(head, &head->fields[head->n - 1]);
+	}
+	if (fault)
+		return fault;
+	http_mark_hops(head);
+	http_remove(head, HTTP_HOST);
+	http_remove(head, HTTP_CONTENT_LENGTH);
+	join_crumbs(s, head);
+	return HTTP_FINE;
+}
+
+static bool is_path(struct text t)
+{
+	for (size_t i = 0; i < t.n; i++) {
+		if (!(http_chars[(uint8_t)t.p[i]] & HTTP_IS_PATH))
+			return false;
+	}
+	return t.n > 0;
+}
+
+/* What nghttp2 does not look at. */
+static enum http_fault check_request(const struct http_head *h)
+{
+	if (!http_is_token(h->method_name) || h->method_name.n > 32)
+		return HTTP_FAULT_REQUEST_LINE;
+	if (!h->authority.n)
+		return HTTP_FAULT_HOST_MISSING;
+	if (!http_is_authority(h->authority))
+		return HTTP_FAULT_HOST_INVALID;
+	if (h->method == HTTP_METHOD_CONNECT && !h->protocol.n)
+		return HTTP_FINE;
+	if (h->path.n > H1_TARGET_MAX)
+		return HTTP_FAULT_TARGET_TOO_LONG;
+	if (!is_path(h->path) ||
+	    (h->path.p[0] != '/' &&
+	     !(h->method == HTTP_METHOD_OPTIONS && text_is(h->path, TEXT("*")))))
+		return HTTP_FAULT_TARGET;
+	return HTTP_FINE;
+}
+
+static void set_body(struct http_head *head, bool last)
+{
+	if (last)
+		head->body = HTTP_BODY_NONE;
+	else if (head->has_length)
+		head->body = head->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
+	else
+		head->body = HTTP_BODY_CHUNKED;
+}
+
+/* A whole head of a message. */
+static void tell_head(struct h2_stream *s, bool last)
+{
+	struct http_head head;
+	enum http_fault f =
+		s->too_large ? HTTP_FAULT_HEAD_TOO_LARGE : make_head(s, 0, &head);
+
+	if (!f && !s->h2->is_back)
+		f = check_request(&head);
+	if (f) {
+		s->head_in = true;
+		s->end.user->invalid(&s->end, f);
+		return;
+	}
+	s->head_items = s->items_n;
+	s->head_in = s->h2->is_back ? head.status >= 200 : true;
+	if (!s->h2->is_back)
+		s->asked = head.method;
+	set_body(&head, last);
+	if (last)
+		s->last_told = true;
+	s->end.user->head(&s->end, &head, last);
+}
+
+/* The message has ended; its trailers are said when its body was taken. */
+static void tell_last(struct h2_stream *s)
+{
+	struct http_head trailers = { .n = 0 };
+	struct http_end *e = &s->end;
+
+	if (!s->in_done || s->in_n || s->last_told || !e->exchange)
+		return;
+	s->last_told = true;
+	if (s->has_trailers && make_head(s, s->trailers_from, &trailers) != HTTP_FINE)
+		trailers.n = 0;
+	e->user->last(e, trailers.n ? &trailers : NULL);
+}
+
+static void on_trailers(struct h2_stream *s)
+{
+	s->in_done = true;
+	s->has_trailers = true;
+	s->trailers_from = s->h2->is_back ? 0 : s->head_items;
+	if (s->too_large && s->end.exchange)
+		s->end.user->invalid(&s->end, HTTP_FAULT_HEAD_TOO_LARGE);
+	else
+		tell_last(s);
+}
+
+/* --- bodies --- */
+
+static bool store(struct h2_stream *s, const uint8_t *p, size_t n)
+{
+	if (s->in_at + s->in_n + n > s->in_cap) {
+		size_t cap = s->in_n + n < 16384 ? 16384 : s->in_n + n;
+		uint8_t *more = malloc(cap);
+
+		if (!more)
+			return false;
+		if (s->in_n)
+			memcpy(more, s->in + s->in_at, s->in_n);
+		free(s->in);
+		s->in = more;
+		s->in_at = 0;
+		s->in_cap = (uint32_t)cap;
+	}
+	memcpy(s->in + s->in_at + s->in_n, p, n);
+	s->in_n += (uint32_t)n;
+	return true;
+}
+
+static void consumed(struct h2_stream *s, size_t n)
+{
+	if (n && s->h2->session)
+		(void)nghttp2_session_consume(s->h2->session, s->id, n);
+}
+
+void h2_drop_in(struct h2_stream *s)
+{
+	consumed(s, s->in_n);
+	free(s->in);
+	s->in = NULL;
+	s->in_at = s->in_n = s->in_cap = 0;
+}
+
+void h2_offer(struct h2_stream *s)
+{
+	struct http_end *e = &s->end;
+
+	while (s->in_n && e->exchange) {
+		size_t took = e->user->body(e, s->in + s->in_at, s->in_n);
+
+		s->in_at += (uint32_t)took;
+		s->in_n -= (uint32_t)took;
+		consumed(s, took);
+		if (!took)
+			break;
+	}
+	if (!e->exchange)
+		h2_drop_in(s);
+	if (!s->in_n && s->in) {
+		free(s->in);
+		s->in = NULL;
+		s->in_at = s->in_cap = 0;
+	}
+	tell_last(s);
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p,
+		   size_t n, void *arg)
+{
+	struct h2 *h = arg;
+	struct h2_stream *s = find(session, id);
+	size_t took;
+
+	(void)flags;
+	if (!s || !s->end.exchange) {
+		if (s) {
+			s->end.bytes[TG_RX].framing -= n;
+			s->end.bytes[TG_RX].body += n;
+		}
+		(void)nghttp2_session_consume(session, id, n);
+		return 0;
+	}
+	s->end.bytes[TG_RX].framing -= n;
+	s->end.bytes[TG_RX].body += n;
+	took = s->in_n ? 0 : s->end.user->body(&s->end, p, n);
+	consumed(s, took);
+	if (took < n && !s->end.exchange) {
+		consumed(s, n - took);
+		return 0;
+	}
+	if (took < n && !store(s, p + took, n - took)) {
+		h->why = TG_END_RESOURCES;
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
+	return 0;
+}
+
+/* --- whole frames --- */
+
+/* What asks for an answer or for nothing at all. */
+static bool is_allowed(struct h2 *h, const nghttp2_frame *f)
+{
+	switch (f->hd.type) {
+	case NGHTTP2_DATA:
+		return f->hd.length || (f->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
+		       h2_may(h, COST_FRAME_MS);
+	case NGHTTP2_RST_STREAM:
+		return h2_may(h, COST_RESET_MS);
+	case NGHTTP2_PING:
+	case NGHTTP2_SETTINGS:
+	case NGHTTP2_PRIORITY:
+		return h2_may(h, COST_FRAME_MS);
+	default:
+		return true;
+	}
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *arg)
+{
+	struct h2 *h = arg;
+	bool last = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	struct h2_stream *s = find(session, f->hd.stream_id);
+
+	if (!is_allowed(h, f)) {
+		h->why = TG_END_HTTP_FLOOD;
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
+	if (f->hd.type == NGHTTP2_GOAWAY && h->is_back)
+		h->closing = true;
+	if (f->hd.type == NGHTTP2_HEADERS)
+		h->block_ms = 0;
+	if (!s)
+		return 0;
+	if (f->hd.type == NGHTTP2_HEADERS) {
+		s->in_done = last;
+		if (s->head_in)
+			on_trailers(s);
+		else
+			tell_head(s, last);
+	} else if (f->hd.type == NGHTTP2_DATA && last) {
+		s->in_done = true;
+		h2_offer(s);
+	}
+	return 0;
+}
+
+/* A stream of nghttp2's is over, in good order or not. */
+static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
+{
+	struct h2 *h = arg;
+	struct h2_stream *s = find(session, id);
+	struct http_end *e;
+
+	if (!s)
+		return 0;
+	s->closed = true;
+	e = &s->end;
+	/* what came wholly is passed on, however long that takes */
+	if (e->exchange && !(s->in_done && (h->is_back || s->out_done))) {
+		bool unseen = h->is_back && !s->head_in && code == NGHTTP2_REFUSED_STREAM;
+
+		e->user->gone(e,
+			      unseen	   ? TG_END_BACKEND_REFUSED
+			      : h->is_back ? TG_END_BACKEND_RESET
+					   : TG_END_CLIENT_RESET,
+			      unseen);
+		e->exchange = NULL;
+	}
+	if (!e->exchange)
+		h2_drop_in(s);
+	h2_stream_maybe_free(s);
+	return 0;
+}
+
+/* What nghttp2 refuses by itself is a reset that we were made to send. */
+static int on_invalid(nghttp2_session *session, const nghttp2_frame *f, int code,
+		      void *arg)
+{
+	struct h2 *h = arg;
+
+	(void)session;
+	(void)f;
+	(void)code;
+	if (h2_may(h, COST_RESET_MS))
+		return 0;
+	h->why = TG_END_HTTP_FLOOD;
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+int h2_callbacks_in(nghttp2_session_callbacks *c)
+{
+	nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid);
+	return 0;
+}

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames that go: what an exchange asks of its end. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/h2_own.h"
+
+#define NV_MAX	  (HTTP_FIELDS_MAX + 8)
+#define FRAME_MAX (POOL_BUFFER_BYTES - 64) /* with its header one buffer */
+
+/* --- heads --- */
+
+struct nvs {
+	nghttp2_nv all[NV_MAX];
+	size_t n;
+	char status[4], length[24];
+};
+
+static void add(struct nvs *v, struct text name, struct text value, bool secret)
+{
+	v->all[v->n++] = (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.p,
+				       .value = (uint8_t *)(uintptr_t)value.p,
+				       .namelen = name.n,
+				       .valuelen = value.n,
+				       .flags = secret ? NGHTTP2_NV_FLAG_NO_INDEX
+						       : NGHTTP2_NV_FLAG_NONE };
+}
+
+/* RFC 7541 7.1.3 */
+static bool is_secret(const struct http_field *f)
+{
+	return f->secret || f->id == HTTP_AUTHORIZATION ||
+	       (f->id == HTTP_COOKIE && f->value_n < 20);
+}
+
+static void add_fields(struct nvs *v, const struct http_head *h)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		const struct http_field *f = &h->fields[i];
+
+		if (!f->hop)
+			add(v, text_of(f->name, f->name_n), http_value(f), is_secret(f));
+	}
+}
+
+static void add_start(struct nvs *v, const struct http_head *h, bool tls)
+{
+	if (h->status) {
+		(void)snprintf(v->status, sizeof(v->status), "%u", h->status % 1000u);
+		add(v, TEXT(":status"), text_of(v->status, 3), false);
+		return;
+	}
+	add(v, TEXT(":method"), h->method_name, false);
+	if (h->method != HTTP_METHOD_CONNECT || h->protocol.n) {
+		add(v, TEXT(":scheme"), tls ? TEXT("https") : TEXT("http"), false);
+		add(v, TEXT(":path"), h->path, false);
+	}
+	if (h->authority.n)
+		add(v, TEXT(":authority"), h->authority, false);
+	if (h->method == HTTP_METHOD_CONNECT && h->protocol.n)
+		add(v, TEXT(":protocol"), h->protocol, false);
+}
+
+static void make_nvs(struct nvs *v, const struct http_head *h, bool tls)
+{
+	v->n = 0;
+	add_start(v, h, tls);
+	add_fields(v, h);
+	if (h->has_length) {
+		int n = snprintf(v->length, sizeof(v->length), "%llu",
+				 (unsigned long long)h->length);
+
+		add(v, TEXT("content-length"), text_of(v->length, (size_t)n), false);
+	}
+	if (!h->status && h->trailers)
+		add(v, TEXT("te"), TEXT("trailers"), false);
+}
+
+/* --- bodies --- */
+
+static size_t held(const struct h2_stream *s)
+{
+	return s->out ? s->out->end - s->out->start : 0;
+}
+
+/* Who waits hears of it when nghttp2 is done. */
+static void make_roomy(struct h2_stream *s)
+{
+	if (!s->blocked || s->is_roomy)
+		return;
+	s->is_roomy = true;
+	s->next_roomy = s->h2->roomy;
+	s->h2->roomy = s;
+}
+
+/* nghttp2_data_source_read_callback: how much, not what: write_data() has it. */
+static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n,
+			 uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+	struct h2_stream *s = source->ptr;
+
+	(void)buf;
+	(void)arg;
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (!held(s) && !s->out_last) {
+		s->deferred = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	n = n < held(s) ? n : held(s);
+	n = n < FRAME_MAX ? n : FRAME_MAX;
+	if (!s->out_last || n < held(s))
+		return (ssize_t)n;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	if (s->trailers) {
+		struct nvs v;
+
+		v.n = 0;
+		add_fields(&v, s->trailers);
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		if (nghttp2_submit_trailer(session, id, v.all, v.n))
+			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
+	return (ssize_t)n;
+}
+
+/* nghttp2_send_data_callback: a frame as it goes, without a copy of its own. */
+static int write_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t *head,
+		      size_t n, nghttp2_data_source *source, void *arg)
+{
+	struct h2_stream *s = source->ptr;
+	struct h2 *h = arg;
+	uint8_t *room;
+	int err = 0;
+
+	(void)session;
+	if (!h->conn->out && sender_staged(&h->out) + n + 9 > POOL_BUFFER_BYTES)
+		err = sender_flush(&h->out);
+	if (err && err != -EAGAIN)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	if (h->conn->out)
+		return NGHTTP2_ERR_WOULDBLOCK;
+	room = sender_room(&h->out, n + 9);
+	if (!room)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	memcpy(room, head, 9);
+	if (n)
+		memcpy(room + 9, s->out->data + s->out->start, n);
+	sender_put(&h->out, n + 9);
+	s->end.bytes[TG_TX].framing += 9;
+	s->end.bytes[TG_TX].body += n;
+	if (n) {
+		s->out->start += n;
+		if (s->out->start == s->out->end) {
+			pool_buffer_put(&h->conn->worker->pool, s->out);
+			s->out = NULL;
+		}
+		make_roomy(s);
+	}
+	(void)f;
+	return 0;
+}
+
+static int put_head(struct http_end *e, const struct http_head *head, bool last)
+{
+	struct h2_stream *s = h2_stream_of(e);
+	struct h2 *h = s->h2;
+	nghttp2_data_provider provider = { .source = { .ptr = s },
+					   .read_callback = read_data };
+	struct nvs v;
+	int err;
+
+	if (h->over)
+		return -EPIPE;
+	make_nvs(&v, head, h->conn->layer != NULL);
+	if (h->is_back) {
+		s->asked = head->method;
+		s->id = nghttp2_submit_request(h->session, NULL, v.all, v.n,
+					       last ? NULL : &provider, s);
+		err = s->id < 0 ? s->id : 0;
+		s->closed = err != 0;
+	} else if (head->status < 200) {
+		if (s->closed)
+			return 0;
+		err = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, s->id, NULL,
+					     v.all, v.n, NULL);
+	} else {
+		err = s->closed ? NGHTTP2_ERR_STREAM_CLOSED
+				: nghttp2_submit_response(h->session, s->id, v.all, v.n,
+							  last ? NULL : &provider);
+	}
+	if (err)
+		return err == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPIPE;
+	if (h->is_back || head->status >= 200) {
+		s->out_head = true;
+		s->out_last = last;
+	}
+	h2_again(h);
+	return 0;
+}
+
+static void resume(struct h2_stream *s)
+{
+	if (s->deferred && !s->closed) {
+		s->deferred = false;
+		(void)nghttp2_session_resume_data(s->h2->session, s->id);
+	}
+	h2_again(s->h2);
+}
+
+static ssize_t put_body(struct http_end *e, const uint8_t *p, size_t n)
+{
+	struct h2_stream *s = h2_stream_of(e);
+	struct pool *pool = &s->h2->conn->worker->pool;
+	size_t room;
+
+	if (s->closed || s->h2->over)
+		return s->h2->is_back ? (ssize_t)n : -EPIPE; /* an answer may have come */
+	if (!s->out) {
+		s->out = pool_has_buffer(pool)
+				 ? pool_buffer_next(pool)
+				 : pool_buffer_sized(pool, POOL_BUFFER_BYTES);
+		if (!s->out)
+			return -ENOMEM;
+	}
+	room = s->out->cap - s->out->end;
+	if (!room && s->out->start) {
+		memmove(s->out->data, s->out->data + s->out->start, held(s));
+		s->out->end -= s->out->start;
+		s->out->start = 0;
+		room = s->out->cap - s->out->end;
+	}
+	if (!room) {
+		s->blocked = true;
+		return -EAGAIN;
+	}
+	n = n < room ? n : room;
+	memcpy(s->out->data + s->out->end, p, n);
+	s->out->end += n;
+	resume(s);
+	return (ssize_t)n;
+}
+
+/* Their texts go with the other end: all of it is copied. */
+static struct http_head *copy_fields(const struct http_head *from)
+{
+	size_t bytes =
+		offsetof(struct http_head, fields) + from->n * sizeof(from->fields[0]);
+	size_t texts = 0;
+	struct http_head *to;
+	char *at;
+
+	for (unsigned i = 0; i < from->n; i++)
+		texts += from->fields[i].name_n + from->fields[i].value_n;
+	to = malloc(bytes + texts);
+	if (!to)
+		return NULL;
+	http_head_copy(to, from);
+	at = (char *)to + bytes;
+	for (unsigned i = 0; i < to->n; i++) {
+		struct http_field *f = &to->fields[i];
+
+		memcpy(at, f->name, f->name_n);
+		f->name = at;
+		at += f->name_n;
+		memcpy(at, f->value, f->value_n);
+		f->value = at;
+		at += f->value_n;
+	}
+	return to;
+}
+
+static int put_last(struct http_end *e, const struct http_head *trailers)
+{
+	struct h2_stream *s = h2_stream_of(e);
+
+	if (s->closed)
+		return s->h2->is_back ? 0 : -EPIPE;
+	if (trailers) {
+		s->trailers = copy_fields(trailers);
+		if (!s->trailers)
+			return -ENOMEM;
+	}
+	s->out_last = true;
+	resume(s);
+	return 0;
+}
+
+/* --- sending --- */
+
+/* A frame of nghttp2's begins: all of it is a head, or the connection's own. */
+static void begin_frame(struct h2 *h)
+{
+	const uint8_t *p = h->tx_header;
+	uint32_t len = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+	int32_t id = (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
+			       (uint32_t)p[7] << 8 | p[8]);
+	struct h2_stream *s =
+		id ? nghttp2_session_get_stream_user_data(h->session, id) : NULL;
+
+	h->tx_header_n = 0;
+	h->tx_left = len;
+	if (s && (p[3] == NGHTTP2_HEADERS || p[3] == NGHTTP2_CONTINUATION))
+		s->end.bytes[TG_TX].head += len + 9;
+	else if (s)
+		s->end.bytes[TG_TX].framing += len + 9;
+	else
+		h->own[TG_TX] += len + 9;
+}
+
+/* Each byte of each frame, as what it is. */
+static void count(struct h2 *h, const uint8_t *p, size_t n)
+{
+	while (n) {
+		size_t k;
+
+		if (!h->tx_left) {
+			k = 9u - h->tx_header_n < n ? 9u - h->tx_header_n : n;
+			memcpy(h->tx_header + h->tx_header_n, p, k);
+			h->tx_header_n = (uint8_t)(h->tx_header_n + k);
+			p += k;
+			n -= k;
+			if (h->tx_header_n < 9)
+				return;
+			begin_frame(h);
+			continue;
+		}
+		k = n < h->tx_left ? n : h->tx_left;
+		h->tx_left -= (uint32_t)k;
+		p += k;
+		n -= k;
+	}
+}
+
+/* Frames up to what the socket takes: windows of streams are shared out by nghttp2. */
+int h2_send(struct h2 *h)
+{
+	for (;;) {
+		const uint8_t *p;
+		ssize_t n;
+		uint8_t *room;
+		int err;
+
+		if (h->conn->out) {
+			err = sender_flush(&h->out);
+			if (err)
+				return err;
+		}
+		if (sender_staged(&h->out) >= POOL_BUFFER_BYTES - 1024) {
+			err = sender_flush(&h->out);
+			if (err)
+				return err;
+		}
+		n = nghttp2_session_mem_send(h->session, &p);
+		if (n < 0)
+			return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+		if (n == 0)
+			return h->conn->out ? -EAGAIN : 0;
+		room = sender_room(&h->out, (size_t)n);
+		if (!room)
+			return -ENOMEM;
+		memcpy(room, p, (size_t)n);
+		sender_put(&h->out, (size_t)n);
+		count(h, p, (size_t)n);
+	}
+}
+
+/* --- after a frame --- */
+
+static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *arg)
+{
+	struct h2 *h = arg;
+	struct h2_stream *s =
+		f->hd.stream_id
+			? nghttp2_session_get_stream_user_data(session, f->hd.stream_id)
+			: NULL;
+
+	if (f->hd.type == NGHTTP2_RST_STREAM && !h->is_back && !h2_may(h, 30))
+		h->why = TG_END_HTTP_FLOOD; /* a reset that we were made to send */
+	if (!s || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
+	    (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
+		return 0;
+	s->out_done = true;
+	if (!h->is_back && !s->in_done) /* RFC 9113 8.1: the rest of it is not wanted */
+		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id,
+						NGHTTP2_NO_ERROR);
+	return 0;
+}
+
+int h2_callbacks_out(nghttp2_session_callbacks *c)
+{
+	nghttp2_session_callbacks_set_send_data_callback(c, write_data);
+	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+	return 0;
+}
+
+/* --- the rest of what an exchange asks --- */
+
+static void more(struct http_end *e)
+{
+	struct h2_stream *s = h2_stream_of(e);
+
+	if (!s->is_hungry) {
+		s->is_hungry = true;
+		s->next_hungry = s->h2->hungry;
+		s->h2->hungry = s;
+	}
+	h2_again(s->h2);
+}
+
+static void reset(struct h2_stream *s, uint32_t code)
+{
+	if (!s->closed)
+		(void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
+						code);
+}
+
+static void let_go(struct h2_stream *s)
+{
+	struct h2 *h = s->h2;
+
+	s->end.exchange = NULL;
+	h2_drop_in(s);
+	h2_stream_maybe_free(s);
+	h2_again(h);
+}
+
+static void stop(struct http_end *e, enum tg_end why)
+{
+	struct h2_stream *s = h2_stream_of(e);
+
+	(void)why;
+	reset(s, s->h2->is_back ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
+	let_go(s);
+}
+
+static void release(struct http_end *e)
+{
+	struct h2_stream *s = h2_stream_of(e);
+
+	if (s->h2->is_back && (!s->in_done || !s->out_last))
+		reset(s, NGHTTP2_CANCEL);
+	let_go(s);
+}
+
+const struct http_end_ops h2_ops = { .name = "h2",
+				     .put_head = put_head,
+				     .put_body = put_body,
+				     .put_last = put_last,
+				     .more = more,
+				     .stop = stop,
+				     .release = release };
