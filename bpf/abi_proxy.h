@@ -240,7 +240,8 @@ struct proxy_ends {
 	X(CLIENT_GONE, "client_gone")                \
 	X(REWRITTEN, "too_large_to_forward")         \
 	X(RESOURCES, "out_of_resources")             \
-	X(STOPPED, "stopped")
+	X(STOPPED, "stopped") \
+	X(LIMIT, "limit")
 
 #define TG_REQUEST_PLACES 96
 

@@ -38,7 +38,6 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 			    struct route *r);
 int config_check_requests(struct where *w, struct config *c, struct listener *l);
 
-/* Is every request of the route answered here? */
-bool config_answers(const struct route *r);
+
 
 #endif

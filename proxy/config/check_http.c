@@ -377,7 +377,8 @@ static int check_prefix(struct where *w, const char *key, char *text)
 	while (n > 1 && text[n - 1] == '/') /* whole segments */
 		text[--n] = '\0';
 	t = text_of(text, n);
-	if (text[0] != '/' || !path_normal(t, buf, &normal) || !text_is(normal, t))
+	if (text[0] != '/' || n < 2 || !path_normal(t, buf, &normal) ||
+	    !text_is(normal, t))
 		return where_wrong(w, "'%s' is not \"/prefix\" in normal form", text);
 	where_leave(w, 1);
 	return 0;

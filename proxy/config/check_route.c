@@ -9,6 +9,7 @@
 #include "config/match.h"
 #include "config/pattern.h"
 #include "config/check.h"
+#include "config/http.h"
 #include "config/turns.h"
 #include "config/value.h"
 #include "config/where.h"

@@ -112,6 +112,9 @@ struct http_route {
 	struct proxy_slot *slot;
 };
 
+/* Is every request of the route answered here? */
+bool config_answers(const struct route *r);
+
 /* --- which route a request takes --- */
 
 /* What is known of a request. */

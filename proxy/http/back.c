@@ -144,7 +144,11 @@ void back_drop(struct back *b, bool reset)
 	if (b->gone)
 		return;
 	b->gone = true;
+	*b->prev_all = b->next_all;
+	if (b->next_all)
+		b->next_all->prev_all = b->prev_all;
 	leave_pool(b);
+	(void)conn_send_now(&b->conn);
 	if (b->open)
 		close_ends(b);
 	if (b->in_loops)
@@ -224,25 +228,29 @@ static void on_conn(struct ev_io *io, uint32_t events)
 		b->dialed(b->dialer);
 	else if (b->is_h2)
 		h2_event(&b->h2);
-	else if (!b->prev)
+	else
 		h1_event(&b->h1);
-	else if (b->conn.ended || b->conn.failed || b->conn.readable)
-		back_drop(b, b->conn.failed); /* it has nothing to say to nobody */
 }
 
-struct back *back_new(struct worker *w, struct listener *l, const struct route *r,
-		      struct exchange *x, void (*dialed)(struct exchange *x))
+struct back *back_new(struct worker *w, struct config *c, struct listener *l,
+		      const struct route *r, struct exchange *x,
+		      void (*dialed)(struct exchange *x))
 {
 	struct back *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return NULL;
 	b->dead.free = back_free;
-	b->config = config_get(w->config);
+	b->config = config_get(c);
 	b->listener = l;
 	b->route = r;
 	b->dialer = x;
 	b->dialed = dialed;
+	b->next_all = w->http->all;
+	b->prev_all = &w->http->all;
+	if (b->next_all)
+		b->next_all->prev_all = &b->next_all;
+	w->http->all = b;
 	conn_init(&b->conn, w, -1, true, on_conn);
 	b->conn.name.listener = l->id;
 	return b;

@@ -13,6 +13,7 @@
 struct back {
 	struct ev_dead dead;
 	struct back *next, **prev; /* of the pool; prev NULL: not in it */
+	struct back *next_all, **prev_all;
 	struct conn conn;
 	union {
 		struct h1 h1;
@@ -48,9 +49,10 @@ struct back *back_opening(struct worker *w, const struct route *r,
 void back_begin_opening(struct back *b, const struct backend *backend);
 void back_end_opening(struct back *b);
 
-/* A new one, to be dialed; NULL without memory. */
-struct back *back_new(struct worker *w, struct listener *l, const struct route *r,
-		      struct exchange *x, void (*dialed)(struct exchange *x));
+/* A new one, to be dialed, for a route of that configuration; NULL without memory. */
+struct back *back_new(struct worker *w, struct config *c, struct listener *l,
+		      const struct route *r, struct exchange *x,
+		      void (*dialed)(struct exchange *x));
 
 /* Its conn is connected: from now on it has ends.  0 or -ENOMEM. */
 int back_open(struct back *b, const struct backend *backend);

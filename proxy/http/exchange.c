@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "book/ends.h"
+#include "decide/decide.h"
 #include "decide/request.h"
 #include "http/exchange_own.h"
 #include "net/worker.h"
@@ -24,10 +25,16 @@ void exchange_arm(struct exchange *x, int64_t ms)
 
 struct forward_request exchange_request(const struct exchange *x)
 {
+	const struct backend *b = x->dial.backend;
+	struct text name = TEXT("localhost");
+
+	if (b && !b->path)
+		name = text_of(b->name, strlen(b->name));
 	return (struct forward_request){ .client = x->client_of,
 					 .route = x->dial.route,
 					 .head = &x->head,
-					 .id = x->id };
+					 .id = x->id,
+					 .backend = name };
 }
 
 /* --- the end --- */
@@ -36,7 +43,9 @@ static void exchange_free(struct ev_dead *dead)
 {
 	struct exchange *x = container_of(dead, struct exchange, dead);
 
+	limits_release(x->worker->proxy->limits, &x->holds);
 	config_put(x->config);
+	free(x->trailers);
 	free(x);
 }
 
@@ -132,7 +141,7 @@ static void answer(struct exchange *x, const struct answer *a, enum tg_request r
 void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
 {
 	const struct answer a = { .status = status,
-				  .retry_after = status == 503 ? 1 : 0,
+				  .retry_after = status == 503 || status == 429,
 				  .allow = status == 405 };
 
 	answer(x, &a, reason);
@@ -225,12 +234,18 @@ void exchange_maybe_done(struct exchange *x)
 static void on_client_last(struct http_end *e, const struct http_head *trailers)
 {
 	struct exchange *x = e->exchange;
+	int err;
 
 	x->request_done = true;
-	if (!x->server)
+	if (!x->server) {
+		x->trailers = trailers ? http_head_dup(trailers) : NULL;
 		return;
+	}
 	x->body_begun = true;
-	if (x->server->ops->put_last(x->server, trailers) < 0) {
+	err = x->server->ops->put_last(x->server, trailers);
+	if (x->over)
+		return;
+	if (err < 0) {
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
 		return;
 	}
@@ -294,7 +309,7 @@ static void on_timer(struct ev_timer *timer)
 {
 	struct exchange *x = container_of(timer, struct exchange, timer);
 	const struct route *r = x->dial.route;
-	const struct http_listener *l = x->client_of->listener->http;
+	const struct http_listener *l = x->listener->http;
 
 	if (x->awaited)
 		exchange_answer(x, 504, TG_REQUEST_BACKEND_CONNECT);
@@ -326,6 +341,7 @@ static struct exchange *make(struct http_client *c, struct http_end *client,
 	x->client_of = c;
 	x->worker = c->worker;
 	x->config = config_get(c->config);
+	x->listener = c->listener;
 	x->client = client;
 	x->book = c->listener->http->book;
 	x->timer.fn = on_timer;
@@ -341,6 +357,20 @@ static struct exchange *make(struct http_client *c, struct http_end *client,
 		x->method = h->method;
 	}
 	return x;
+}
+
+/* Limits of its route count requests. */
+static bool is_admitted(struct exchange *x)
+{
+	struct facts f = { .config = x->config,
+			   .listener = x->listener,
+			   .route = x->dial.route,
+			   .client = http_client_addr(x->client_of) };
+	enum tg_end reason = decide_route(x->worker, &f, &x->holds);
+
+	if (reason != TG_END_DONE)
+		decide_note(x->worker, &f, reason, &x->holds);
+	return reason == TG_END_DONE;
 }
 
 void exchange_begin(struct http_client *c, struct http_end *client,
@@ -360,9 +390,13 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		x->book = client->book = v.route->http->book;
 	}
 	forward_id(c->worker, c, h, x->id);
-	if (v.status)
+	if (!v.status && !is_admitted(x))
+		exchange_answer(x, 429, TG_REQUEST_LIMIT);
+	else if (v.status)
 		exchange_answer(x, v.status, v.reason);
-	else if (v.route->http->redirect || v.route->http->respond)
+	else if (config_answers(v.route) && h->method == HTTP_METHOD_CONNECT)
+		exchange_answer(x, 405, TG_REQUEST_METHOD);
+	else if (config_answers(v.route))
 		answer_route(x, v.route);
 	else
 		exchange_dial(x);

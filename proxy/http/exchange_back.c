@@ -49,6 +49,7 @@ static void begin_sending(struct exchange *x)
 	struct forward_request request = exchange_request(x);
 	struct forward_texts texts;
 	struct http_head head;
+	bool last;
 	int err;
 
 	texts.n = 0;
@@ -58,16 +59,24 @@ static void begin_sending(struct exchange *x)
 	}
 	if (x->dial.route->send_proxy) /* it is this client's, and nobody else's */
 		head.close = true;
-	err = x->server->ops->put_head(x->server, &head, x->request_last);
+	last = x->request_last || (x->request_done && !x->trailers);
+	err = x->server->ops->put_head(x->server, &head, last);
+	if (x->over)
+		return;
+	if (!err && x->request_done &&
+	    !last) /* it ended while nobody was there to take it */
+		err = x->server->ops->put_last(x->server, x->trailers);
+	if (x->over)
+		return;
 	if (err) {
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
 		return;
 	}
-	if (x->request_last) {
+	if (x->request_done) {
 		exchange_sent(x);
 		return;
 	}
-	exchange_arm(x, x->client_of->listener->http->body_ms);
+	exchange_arm(x, x->listener->http->body_ms);
 	x->client->ops->more(x->client);
 }
 
@@ -178,7 +187,7 @@ void exchange_go_on(struct exchange *x, struct outcome o)
 void exchange_dial(struct exchange *x)
 {
 	x->back =
-		back_new(x->worker, x->client_of->listener, x->dial.route, x, on_dialed);
+		back_new(x->worker, x->config, x->listener, x->dial.route, x, on_dialed);
 	if (!x->back) {
 		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
 		return;
@@ -239,12 +248,16 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 	if (h->status == 101 || h->status >= 200) {
 		x->answer_begun = true;
 		x->raised = raises(x, h);
+		if (x->raised) /* what comes now is neither message's */
+			x->request_done = x->request_sent = false;
 		x->status = h->status;
 		exchange_arm(x,
 			     x->dial.route->idle_ms ? x->dial.route->idle_ms : INT32_MAX);
 	}
 	x->active_ms = exchange_now_ms(x);
 	err = x->client->ops->put_head(x->client, &head, last);
+	if (x->over)
+		return;
 	if (err) {
 		exchange_finish(x, TG_REQUEST_REWRITTEN);
 		return;
@@ -273,12 +286,17 @@ static size_t on_server_body(struct http_end *e, const uint8_t *p, size_t n)
 static void on_server_last(struct http_end *e, const struct http_head *trailers)
 {
 	struct exchange *x = e->exchange;
+	int err;
 
-	if (x->client->ops->put_last(x->client, trailers) < 0) {
+	x->answer_done = true;
+	err = x->client->ops->put_last(x->client, trailers);
+	if (x->over)
+		return;
+	if (err < 0) {
+		x->answer_done = false;
 		exchange_finish(x, TG_REQUEST_CLIENT_GONE);
 		return;
 	}
-	x->answer_done = true;
 	exchange_maybe_done(x);
 }
 

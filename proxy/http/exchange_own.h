@@ -5,6 +5,7 @@
 
 #include "backend/dial.h"
 #include "base/util.h"
+#include "decide/limits.h"
 #include "http/account.h"
 #include "http/answer.h"
 #include "http/back.h"
@@ -17,7 +18,10 @@ struct exchange {
 	struct worker *worker;
 	struct http_end *client, *server; /* NULL: let go, or not there yet */
 	struct back *back;		  /* whose end `server` is, or that is dialed */
-	struct config *config;		  /* a reference */
+	struct config *config;		  /* a reference, and its listener */
+	struct listener *listener;
+	struct limits_holds holds;  /* of the route */
+	struct http_head *trailers; /* that came before there was a backend */
 	struct http_book *book;
 	struct dial dial;
 	struct ev_timer timer;

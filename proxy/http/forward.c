@@ -328,15 +328,13 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 {
 	const struct http_client *c = r->client;
 	const struct http_listener *l = c->listener->http;
-	bool h2c;
 
 	copy_fields(r, ret);
 	ret->close = false;
 	ret->expects = false;
-	/* h2c by Upgrade is not spoken here, and what is behind us is not to (RFC
-	 * 9113 3.1) */
-	h2c = text_is_nocase(r->head->protocol, TEXT("h2c"));
-	ret->upgrade = r->head->upgrade && !h2c;
+	ret->upgrade = r->head->upgrade;
+	if (!ret->authority.n) /* of 1.0, which needs none; RFC 9112 3.2 wants one */
+		ret->authority = r->backend;
 	return add_client(r, texts, ret) &&
 	       add_if_missing(ret, HTTP_X_FORWARDED_PROTO, scheme_of(c)) &&
 	       (!r->head->authority.n ||

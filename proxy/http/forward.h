@@ -19,6 +19,7 @@ struct forward_request {
 	const struct route *route;
 	const struct http_head *head; /* as it came */
 	const char *id;		      /* of the request */
+	struct text backend;	      /* its name, where it has been chosen */
 };
 
 /* Of its variables; n 0 and p NULL if there is no room. */

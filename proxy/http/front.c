@@ -29,7 +29,6 @@ struct front {
 	uint8_t why;	 /* enum tg_end that we ended it for; DONE: none */
 	bool is_h2 : 1;
 	bool closed : 1;
-	bool lingers : 1;
 	bool draining : 1;
 };
 
@@ -85,6 +84,8 @@ static bool refresh(struct front *f)
 static void request(struct front *f, struct http_end *e, const struct http_head *h,
 		    bool last)
 {
+	ev_timer_del(f->client.worker->loop,
+		     &f->timer); /* the time is the exchange's now */
 	if (!refresh(f))
 		front_drain(f);
 	exchange_begin(&f->client, e, h, last);
@@ -201,7 +202,14 @@ static void on_h1_over(struct h1 *h, enum tg_end why, bool reset)
 		over(f, why, reset);
 }
 
-static const struct h1_owner h1_owner = { .idle = on_idle, .over = on_h1_over };
+static void on_lingers(struct h1 *h)
+{
+	arm(container_of(h, struct front, h1), LINGER_MS);
+}
+
+static const struct h1_owner h1_owner = { .idle = on_idle,
+					  .lingers = on_lingers,
+					  .over = on_h1_over };
 
 /* --- deadlines --- */
 
@@ -234,10 +242,14 @@ static void h1_due(struct front *f)
 	struct h1 *h = &f->h1;
 	int64_t waited = now_ms(f) - f->head_ms;
 
-	if (h->closing) {
+	if (h->lingering) {
 		over(f, TG_END_DONE, false);
+	} else if (h->closing) {
+		return; /* until all is sent, or the kernel says that it is stuck */
 	} else if (h->end.exchange) {
 		return; /* on_idle() sets it again */
+	} else if (f->draining && h1_is_waiting(h)) {
+		h1_drain(h);
 	} else if (!h1_is_waiting(h) && waited < settings(f)->head_ms) {
 		arm(f, settings(f)->head_ms - waited);
 	} else if (!h1_is_waiting(h)) {
@@ -324,10 +336,7 @@ static void h1_front_event(struct front *f)
 	h1_event(&f->h1);
 	if (f->closed || f->is_h2 || f->h1.over)
 		return;
-	if (f->h1.closing && !f->lingers) {
-		f->lingers = true;
-		arm(f, LINGER_MS);
-	} else if (waited && !h1_is_waiting(&f->h1) && !f->h1.end.exchange) {
+	if (!f->h1.closing && waited && !h1_is_waiting(&f->h1) && !f->h1.end.exchange) {
 		f->head_ms = now_ms(f);
 		arm(f, settings(f)->head_ms);
 	}
@@ -354,12 +363,14 @@ void front_drain(struct front *f)
 	if (f->closed || f->draining)
 		return;
 	f->draining = true;
-	if (!f->is_h2) {
-		h1_drain(&f->h1);
+	if (f->is_h2) {
+		h2_drain(&f->h2);
+		arm(f, NOTICE_MS);
 		return;
 	}
-	h2_drain(&f->h2);
-	arm(f, NOTICE_MS);
+	f->h1.close = true;
+	if (!f->h1.end.exchange && !f->h1.over) /* a request may be on its way */
+		arm(f, NOTICE_MS);
 }
 
 void front_close(struct front *f, enum tg_end why)

@@ -123,8 +123,15 @@ void h1_try_close(struct h1 *h)
 		return;
 	if (h->in_state == H1_IN_RAW)
 		return; /* the other direction goes on */
-	if (h->in_state == H1_IN_WASTE && h->wasted < H1_WASTE_MAX && !c->ended)
-		return; /* what comes still would make the answer be lost by a RST */
+	/* what comes still would make the answer be lost by a RST */
+	if (!h->is_back && !h->asked_close && !c->ended && h->wasted < H1_WASTE_MAX) {
+		if (h->in_state != H1_IN_WASTE)
+			h->in_state = H1_IN_WASTE;
+		if (!h->lingering)
+			h->owner->lingers(h);
+		h->lingering = true;
+		return;
+	}
 	h1_over(h, TG_END_DONE, false);
 }
 
@@ -174,6 +181,10 @@ static void flush(struct h1 *h)
 	if (err && err != -EAGAIN) {
 		h1_gone(h, h1_gone_reason(h, -err), true);
 		return;
+	}
+	if (!err && h->clogged) {
+		h->clogged = false;
+		h1_again(h);
 	}
 	if (!err && h->blocked && h->end.exchange) {
 		h->blocked = false;

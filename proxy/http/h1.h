@@ -22,6 +22,8 @@ struct h1;
 struct h1_owner {
 	/* No exchange is under way, and another may begin. */
 	void (*idle)(struct h1 *h);
+	/* Its FIN was sent, and it waits for the other end's; for clients. */
+	void (*lingers)(struct h1 *h);
 	/* The connection is at its end, and all that is to be sent was. */
 	void (*over)(struct h1 *h, enum tg_end why, bool reset);
 };
@@ -67,9 +69,12 @@ struct h1 {
 	bool closing : 1;  /* over when all is sent */
 	bool over : 1;	   /* and why: */
 	bool reset : 1;
-	bool raised : 1;  /* 1.1 agreed on another protocol */
-	bool fresh : 1;	  /* of a client, nothing has come: it may be h2 yet */
-	bool preface : 1; /* over, for what has come is h2's */
+	bool raised : 1;      /* 1.1 agreed on another protocol */
+	bool fresh : 1;	      /* of a client, nothing has come: it may be h2 yet */
+	bool preface : 1;     /* over, for what has come is h2's */
+	bool asked_close : 1; /* the client said that it has no more requests */
+	bool lingering : 1;
+	bool clogged : 1; /* no other request until what waits has left */
 	bool working : 1;
 	bool deaf : 1; /* a backend that takes no more may have answered already */
 };

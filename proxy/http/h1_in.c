@@ -8,6 +8,7 @@
 #include "http/h2.h"
 
 #define ROUNDS_MAX 8 /* reads before others get their turn */
+#define SMALL	   2048
 #define READ_BYTES \
 	(POOL_BUFFER_BYTES - 64) /* a chunk of it with its framing is one buffer */
 
@@ -60,21 +61,40 @@ int h1_feed(struct h1 *h, const uint8_t *p, size_t n)
 	return h->in ? 0 : -ENOMEM;
 }
 
+/*
+ * What was read into the spare buffer is kept: a small head in memory of its size, for it
+ * stays as long as the request.
+ */
+static struct pool_buffer *keep(struct pool *pool, const uint8_t *p, size_t n)
+{
+	struct pool_buffer *b;
+
+	if (n > SMALL && p == pool_scratch(pool) && pool_has_buffer(pool))
+		return pool_buffer_take(pool, n);
+	b = pool_buffer_sized(pool, n);
+	if (!b)
+		return NULL;
+	memcpy(b->data, p, n);
+	b->end = n;
+	return b;
+}
+
 /* More into `in`: > 0, 0 at the end, or a negative errno. */
 static ssize_t read_more(struct h1 *h)
 {
 	struct pool *pool = h1_pool(h);
+	uint8_t *p;
 	ssize_t n;
 	int err;
 
 	if (!h->in) {
-		if (!pool_has_buffer(pool))
-			return -ENOMEM;
-		n = conn_read(h->conn, pool_scratch(pool), READ_BYTES);
+		p = pool_scratch(pool);
+		n = conn_read(h->conn, p, READ_BYTES);
 		note_read(h, n, READ_BYTES);
-		if (n > 0) /* as it is: the next one is the spare one now */
-			h->in = pool_buffer_take(pool, (size_t)n);
-		return n;
+		if (n <= 0)
+			return n;
+		h->in = keep(pool, p, (size_t)n);
+		return h->in ? n : -ENOMEM;
 	}
 	err = make_room(h, h->head_max);
 	if (err)
@@ -169,6 +189,7 @@ static void read_head(struct h1 *h, uint8_t *p, size_t n)
 	} else {
 		h->one_zero = head.minor == 0;
 		h->close |= head.close;
+		h->asked_close = head.close && head.body == HTTP_BODY_NONE;
 		h->raised = false;
 		h->out_state = H1_OUT_WAIT;
 		h->asked = head.method;
@@ -176,6 +197,15 @@ static void read_head(struct h1 *h, uint8_t *p, size_t n)
 	begin_body(h, &head, interim);
 	take(h, n);
 	h->end.user->head(&h->end, &head, h->in_state == H1_IN_DONE);
+}
+
+/* Answers wait for the client: it has no other request until it takes them. */
+static bool is_clogged(struct h1 *h)
+{
+	if (h->is_back || (!h->conn->out && sender_staged(&h->out) < POOL_BUFFER_BYTES))
+		return false;
+	h->clogged = sender_flush(&h->out) == -EAGAIN;
+	return h->clogged;
 }
 
 /* Of another protocol, whose first bytes no request of this one has. */
@@ -211,6 +241,12 @@ static bool step_head(struct h1 *h)
 	}
 	if (!n || is_preface(h, p, n))
 		return false;
+	if (h->is_back && !h->end.exchange) { /* it answers what nobody asked */
+		h1_over(h, TG_END_BACKEND_RESET, true);
+		return false;
+	}
+	if (is_clogged(h))
+		return false;
 	h->in_state = H1_IN_HEAD;
 	len = h1_end(p, n, &h->scanned);
 	if (len > h->head_max || (!len && n >= h->head_max)) {
@@ -232,10 +268,10 @@ static struct pool_buffer *keep_while_taking(struct h1 *h, size_t n)
 
 	b->start += n;
 	h->scanned = 0;
-	if (b->start < b->end || b == h->head)
+	if (b->start < b->end)
 		return NULL;
 	h->in = NULL;
-	return b;
+	return b == h->head ? NULL : b;
 }
 
 static bool step_trailers(struct h1 *h)
@@ -389,7 +425,8 @@ static void at_end(struct h1 *h, bool clean)
 
 static bool may_read(const struct h1 *h)
 {
-	return !h->over && !h->held && h->conn->readable && h->in_state != H1_IN_DONE &&
+	return !h->over && !h->held && !h->clogged && h->conn->readable &&
+	       h->in_state != H1_IN_DONE &&
 	       !(h->in_state == H1_IN_WASTE && h->wasted >= H1_WASTE_MAX);
 }
 
@@ -421,7 +458,7 @@ void h1_work(struct h1 *h)
 	while (!h->over) {
 		ssize_t n;
 
-		if (h->in && !h->held && step(h))
+		if (h->in && !h->held && !h->clogged && step(h))
 			continue;
 		if (!may_read(h))
 			break;

@@ -6,6 +6,8 @@
 #include "codec/h1.h"
 #include "http/h1_own.h"
 
+#define INTERIM_MAX (64 * 1024) /* of heads of 1xx that a client does not take */
+
 static struct h1 *h1_of(struct http_end *e)
 {
 	return container_of(e, struct h1, end);
@@ -70,14 +72,18 @@ static int h1_put_head(struct http_end *e, const struct http_head *head, bool la
 	} else if (h1_raises(h, head)) {
 		h->raised = h->close = true;
 	}
-	if (!h->raised)
+	if (!h->raised) {
 		frame(h, &copy, last);
-	else
+	} else {
 		copy.body = HTTP_BODY_NONE;
+		copy.has_length = false;
+	}
 	if (head->status && head->status < 200 && head->status != 101 && h->one_zero)
 		return 0;			       /* RFC 9110 15.2 */
 	if (copy.upgrade && (h->raised || h->is_back)) /* its own field was of one hop */
 		(void)http_add(&copy, HTTP_OTHER_FIELD, TEXT("upgrade"), copy.protocol);
+	if (!h->is_back && head->status < 200 && sender_staged(&h->out) > INTERIM_MAX)
+		return -EMSGSIZE;
 	cap = head_bytes(&copy);
 	room = sender_room(&h->out, cap);
 	if (!room)
@@ -178,7 +184,7 @@ static int h1_put_last(struct http_end *e, const struct http_head *trailers)
 	if (h->out_state == H1_OUT_RAW) {
 		h->out_state = H1_OUT_DONE;
 		h->closing = true;
-		h1_try_close(h);
+		h1_again(h);
 		return 0;
 	}
 	if (h->out_body == HTTP_BODY_LENGTH && h->left)
@@ -248,6 +254,7 @@ static void h1_release(struct http_end *e)
 	}
 	h->in_state = H1_IN_WAIT;
 	h->out_state = H1_OUT_WAIT;
+	h->end.user = NULL;
 	h->owner->idle(h);
 	if (!h->over && (h->in || h->conn->readable))
 		h1_again(h);

@@ -242,35 +242,6 @@ static ssize_t put_body(struct http_end *e, const uint8_t *p, size_t n)
 	return (ssize_t)n;
 }
 
-/* Their texts go with the other end: all of it is copied. */
-static struct http_head *copy_fields(const struct http_head *from)
-{
-	size_t bytes =
-		offsetof(struct http_head, fields) + from->n * sizeof(from->fields[0]);
-	size_t texts = 0;
-	struct http_head *to;
-	char *at;
-
-	for (unsigned i = 0; i < from->n; i++)
-		texts += from->fields[i].name_n + from->fields[i].value_n;
-	to = malloc(bytes + texts);
-	if (!to)
-		return NULL;
-	http_head_copy(to, from);
-	at = (char *)to + bytes;
-	for (unsigned i = 0; i < to->n; i++) {
-		struct http_field *f = &to->fields[i];
-
-		memcpy(at, f->name, f->name_n);
-		f->name = at;
-		at += f->name_n;
-		memcpy(at, f->value, f->value_n);
-		f->value = at;
-		at += f->value_n;
-	}
-	return to;
-}
-
 static int put_last(struct http_end *e, const struct http_head *trailers)
 {
 	struct h2_stream *s = h2_stream_of(e);
@@ -278,7 +249,7 @@ static int put_last(struct http_end *e, const struct http_head *trailers)
 	if (s->closed)
 		return s->h2->is_back ? 0 : -EPIPE;
 	if (trailers) {
-		s->trailers = copy_fields(trailers);
+		s->trailers = http_head_dup(trailers);
 		if (!s->trailers)
 			return -ENOMEM;
 	}

@@ -59,7 +59,7 @@ static bool grow(struct sender *s, size_t n)
 
 	if (b && b->cap - b->end >= n)
 		return true;
-	more = make(s, has + n);
+	more = make(s, b && b->cap > has + n ? b->cap : b ? 2 * (has + n) : n);
 	if (!more)
 		return false;
 	more->start = 0;

@@ -10,6 +10,7 @@
 #define HTTP_BACK_CHAINS 64
 
 struct back;
+struct conn;
 struct sender;
 
 struct http_worker {
@@ -18,7 +19,7 @@ struct http_worker {
 	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
 	unsigned idle_n;
 	struct back *opening; /* of HTTP/2, that are dialed */
-	struct back *spare;   /* one that was not used */
+	struct back *all;     /* with a socket or without */
 	struct ev_timer sweep;
 	struct worker *worker;
 	int64_t date_at; /* the second that `date` is of */
@@ -31,6 +32,10 @@ void http_close(struct worker *w);
 
 /* A new configuration: idle connections of others go. */
 void http_forget(struct worker *w);
+
+/* Call fn with each socket to a backend that is open. */
+void http_each_socket(struct worker *w, int (*fn)(const struct conn *c, void *arg),
+		      void *arg);
 
 /* Descriptors are short: let one idle connection go.  False if there is none. */
 bool http_make_room(struct worker *w);

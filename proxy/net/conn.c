@@ -381,6 +381,8 @@ void conn_close(struct conn *c, bool reset)
 {
 	const struct linger now = { .l_onoff = 1 };
 
+	if (c->queued) /* what is in the outbox is no other's */
+		(void)conn_send_now(c);
 	if (c->layer)
 		c->layer->ops->free(c);
 	c->layer = NULL;

@@ -191,8 +191,8 @@ void pool_buffer_put(struct pool *pool, struct pool_buffer *b)
 		buffer_destroy(pool, b);
 		return;
 	}
-	b->next = pool->buffers;
-	pool->buffers = b;
+	b->next = pool->buffers->next; /* who reads into the spare one goes on */
+	pool->buffers->next = b;
 }
 
 void pool_trim(struct pool *pool)

@@ -76,6 +76,7 @@ struct worker {
 		shortage;    /* no descriptors are left: accept nothing for a moment */
 	struct ev_task room; /* a session has ended, if somebody waits for that */
 	bool room_wanted;
+	bool draining;	     /* what begins now ends soon */
 	struct ev_task soon; /* the next turn does not wait for an event (net/conn.c) */
 	unsigned handshakes; /* steps of them in this turn (session/handshake.c) */
 	struct ev_io inbox_io;

@@ -147,6 +147,7 @@ static void run_drain(struct worker *w, struct worker_post *post)
 	drop_drain(post);
 	door_close(w, NULL);
 	w->orders->draining = w->room_wanted = true;
+	w->draining = true;
 	session_drain(w);
 	if (!w->sessions)
 		ev_loop_stop(w->loop);

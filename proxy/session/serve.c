@@ -36,5 +36,7 @@ struct outcome serve_begin(struct session *s)
 		return outcome_over(TG_END_RESOURCES, true);
 	ev_timer_del(session_worker(s)->loop, &s->timer);
 	front_begin(s->front);
+	if (session_worker(s)->draining && s->front)
+		front_drain(s->front);
 	return outcome_wait();
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/sockets.h"
+#include "http/worker.h"
 #include "session/state.h"
 
 #define STEP 512
@@ -33,6 +34,14 @@ static int add(const struct session *s, const struct conn *c, struct session_wal
 	return err;
 }
 
+/* Of HTTP, a socket to a backend is of no session, or of one for a request only. */
+static int add_socket(const struct conn *c, void *arg)
+{
+	struct session_walk *walk = arg;
+
+	return c->is_tcp ? cookies_add(walk->all, socket_cookie(c->fd)) : 0;
+}
+
 /* Sessions that begin meanwhile are in front, and not seen. */
 int session_cookies(struct worker *w, void *arg)
 {
@@ -41,6 +50,8 @@ int session_cookies(struct worker *w, void *arg)
 
 	if (!walk->begun)
 		w->walk = w->sessions;
+	if (!walk->begun)
+		http_each_socket(w, add_socket, walk);
 	walk->begun = true;
 	for (int i = 0; i < STEP && w->walk && !err; i++) {
 		err = add(w->walk, &w->walk->tunnel.down, walk);

@@ -136,3 +136,30 @@ app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
 	echo "$output"
 	[[ $output != *NOT* && $output == *"after one that was cancelled"* ]]
 }
+# mix NAME N SEED [ARGUMENT...]: in the background
+mix() {
+	start "$1" client timeout 200 /usr/bin/python3 "$ROOT/tests/http/mix.py" 192.0.2.2:8080 "$2" "$3" "${@:4}"
+}
+told() { jq ".$2" <<<"$(grep '^{' "$DIR/$1.log")"; }
+http_total() { metric "$@" <"$DIR/metrics"; }
+
+@test "requests of random shape, aborts of both sides: every byte is a head's, a body's, framing or unread" {
+	local seed=$RANDOM n=${REQUESTS:-1500}
+	echo "# seed $seed" >&3
+	start_origin
+	start_proxy < <(web '    routes:' '      - { name: nowhere, http: { path: ["/nowhere/*"], respond: { status: 404 } } }' "$app")
+	start_exporter
+	for i in 1 2 3 4; do mix "mix$i" "$n" $((seed + i)); done
+	run -0 at client h2load -n 3000 -c 10 -m 10 http://192.0.2.2:8080/bytes/1000
+	[[ $output == *"3000 succeeded, 0 failed"* ]]
+	for i in 1 2 3 4; do
+		pid=mix${i}_pid
+		wait "${!pid}" || { cat "$DIR/mix$i.log"; return 1; }
+		equal null "$(told "mix$i" lost)" "answers that did not come whole"
+	done
+	within 10 sockets_closed || { stop "$origin_pid"; within 10 sockets_closed; }
+	audit_is_clean 5
+	fresh_scrape >"$DIR/metrics"
+	equal 0 "$(http_total tollgate_http_residual_bytes_total)" "residual bytes"
+	grep 'http_requests_total' "$DIR/metrics"
+}

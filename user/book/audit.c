@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The five comparisons.  proxy = tcp and tcp = wire are made by the kernel programs for
- * every single connection when it closes, and summed; here they are read, and the sums
- * compared once more from the outside.  A pair of books that cannot be read at one
- * moment is read as older <= other <= newer.
+ * The comparisons; of what is above TCP: audit_app.c.  proxy = tcp and tcp = wire are
+ * made by the kernel programs for every single connection when it closes, and summed;
+ * here they are read, and the sums compared once more from the outside.  A pair of books
+ * that cannot be read at one moment is read as older <= other <= newer.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 
 #include <bpf/bpf.h>
 
-#include "book/audit.h"
+#include "book/audit_own.h"
 #include "book/pin.h"
 
 #define RETRY_MS 20
@@ -30,7 +30,7 @@ const char *const audit_names[AUDIT_MAX] = {
 const char *const audit_verdicts[AUDIT_VERDICT_MAX] = { "agrees", "differs",
 							"incomplete" };
 
-static uint64_t distance(uint64_t a, uint64_t b)
+uint64_t audit_distance(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : b - a;
 }
@@ -43,8 +43,8 @@ static uint64_t outside(int64_t x, int64_t low, int64_t high)
 	return x > high ? (uint64_t)(x - high) : 0;
 }
 
-__attribute__((format(printf, 3, 4))) static struct audit_line *
-line_add(struct audit *a, enum audit_check check, const char *fmt, ...)
+struct audit_line *audit_line_add(struct audit *a, enum audit_check check,
+				  const char *fmt, ...)
 {
 	struct audit_line *line;
 	va_list ap;
@@ -60,7 +60,7 @@ line_add(struct audit *a, enum audit_check check, const char *fmt, ...)
 	return line;
 }
 
-static void column(struct audit_line *line, const char *name, uint64_t value)
+void audit_column(struct audit_line *line, const char *name, uint64_t value)
 {
 	if (!line || line->columns_n == AUDIT_COLUMNS_MAX)
 		return;
@@ -68,8 +68,8 @@ static void column(struct audit_line *line, const char *name, uint64_t value)
 	line->columns[line->columns_n++].value = value;
 }
 
-static void residual(struct audit *a, enum audit_check check, struct audit_line *line,
-		     uint64_t bytes)
+void audit_residual(struct audit *a, enum audit_check check, struct audit_line *line,
+		    uint64_t bytes)
 {
 	a->residual[check] += bytes;
 	a->compared[check] = true;
@@ -77,8 +77,8 @@ static void residual(struct audit *a, enum audit_check check, struct audit_line 
 		line->residual = bytes;
 }
 
-static void row_what(const struct snapshot *s, const struct row_key *k, char *buf,
-		     size_t cap)
+void audit_row_what(const struct snapshot *s, const struct row_key *k, char *buf,
+		    size_t cap)
 {
 	if (k->leg == TG_LEG_HOST)
 		(void)snprintf(buf, cap, "host %s port %u%s%s",
@@ -139,7 +139,7 @@ static uint64_t sums_differ(const struct snapshot *s, const struct tcp_totals *t
 	/* of those that were left nobody knows the end: a gap says so (gaps.c) */
 	if (!tcp_live(t) && !t->left && p->opened == p->closed)
 		return beyond(rx, tcp_rx - t->unread_bytes, t->unclaimed_rx_bytes) +
-		       (t->unclaimed ? 0 : distance(tcp_tx + t->unsent_bytes, tx));
+		       (t->unclaimed ? 0 : audit_distance(tcp_tx + t->unsent_bytes, tx));
 	tcp_rx += unrouted_rx(s, &p->row);
 	return rx > tcp_rx ? rx - tcp_rx : 0;
 }
@@ -169,11 +169,11 @@ static void check_unheard(const struct snapshot *s, struct audit *a)
 		if (!bytes || p->row.leg == TG_LEG_HOST || !p->row.proto ||
 		    has_row(s, &p->row))
 			continue;
-		row_what(s, &p->row, what, sizeof(what));
-		line = line_add(a, AUDIT_PROXY_TCP, "%s", what);
-		column(line, "proxy_rx", p->rx_payload_bytes + p->rx_header_bytes);
-		column(line, "proxy_tx", p->tx_payload_bytes + p->tx_header_bytes);
-		residual(a, AUDIT_PROXY_TCP, line, bytes);
+		audit_row_what(s, &p->row, what, sizeof(what));
+		line = audit_line_add(a, AUDIT_PROXY_TCP, "%s", what);
+		audit_column(line, "proxy_rx", p->rx_payload_bytes + p->rx_header_bytes);
+		audit_column(line, "proxy_tx", p->tx_payload_bytes + p->tx_header_bytes);
+		audit_residual(a, AUDIT_PROXY_TCP, line, bytes);
 	}
 }
 
@@ -187,26 +187,26 @@ static void check_proxy_tcp(const struct snapshot *s, struct audit *a)
 
 		if (s->tcp[i].key.leg == TG_LEG_HOST)
 			continue;
-		row_what(s, &s->tcp[i].key, what, sizeof(what));
-		line = line_add(a, AUDIT_PROXY_TCP, "%s", what);
-		column(line, "proxy_rx",
-		       p ? p->rx_payload_bytes + p->rx_header_bytes : 0);
-		column(line, "tcp_rx", t->counts.rx_payload_bytes);
-		column(line, "proxy_tx",
-		       p ? p->tx_payload_bytes + p->tx_header_bytes : 0);
-		column(line, "tcp_tx", t->counts.tx_payload_bytes);
-		column(line, "proxy_header",
-		       p ? p->rx_header_bytes + p->tx_header_bytes : 0);
-		column(line, "late_rx", t->late_rx_bytes);
-		column(line, "late_tx", t->late_tx_bytes);
-		column(line, "unread", t->unread_bytes);
-		column(line, "unsent", t->unsent_bytes);
-		column(line, "unclaimed_rx", t->unclaimed_rx_bytes);
-		column(line, "unclaimed_tx", t->unclaimed_tx_bytes);
-		column(line, "connections_compared", t->claimed);
-		residual(a, AUDIT_PROXY_TCP, line,
-			 t->proxy_rx_residual_bytes + t->proxy_tx_residual_bytes +
-				 sums_differ(s, t, p));
+		audit_row_what(s, &s->tcp[i].key, what, sizeof(what));
+		line = audit_line_add(a, AUDIT_PROXY_TCP, "%s", what);
+		audit_column(line, "proxy_rx",
+			     p ? p->rx_payload_bytes + p->rx_header_bytes : 0);
+		audit_column(line, "tcp_rx", t->counts.rx_payload_bytes);
+		audit_column(line, "proxy_tx",
+			     p ? p->tx_payload_bytes + p->tx_header_bytes : 0);
+		audit_column(line, "tcp_tx", t->counts.tx_payload_bytes);
+		audit_column(line, "proxy_header",
+			     p ? p->rx_header_bytes + p->tx_header_bytes : 0);
+		audit_column(line, "late_rx", t->late_rx_bytes);
+		audit_column(line, "late_tx", t->late_tx_bytes);
+		audit_column(line, "unread", t->unread_bytes);
+		audit_column(line, "unsent", t->unsent_bytes);
+		audit_column(line, "unclaimed_rx", t->unclaimed_rx_bytes);
+		audit_column(line, "unclaimed_tx", t->unclaimed_tx_bytes);
+		audit_column(line, "connections_compared", t->claimed);
+		audit_residual(a, AUDIT_PROXY_TCP, line,
+			       t->proxy_rx_residual_bytes + t->proxy_tx_residual_bytes +
+				       sums_differ(s, t, p));
 	}
 	check_unheard(s, a);
 	a->residual[AUDIT_PROXY_TCP] += s->tcp_overflow.proxy_rx_residual_bytes +
@@ -226,20 +226,21 @@ static void check_tcp_wire(const struct snapshot *s, struct audit *a)
 		if (!t->wire_matched)
 			continue;
 		if (i < s->tcp_n)
-			row_what(s, &s->tcp[i].key, what, sizeof(what));
-		line = line_add(a, AUDIT_TCP_WIRE, "%s", what);
-		column(line, "connections_compared", t->wire_matched);
-		column(line, "connections_not_on_watched_devices", t->wire_unmatched);
-		column(line, "retransmitted", t->counts.tx_retransmitted_bytes);
-		column(line, "arrived_twice", t->wire_rx_duplicate_bytes);
-		column(line, "arrived_not_accepted", t->wire_rx_unaccepted_bytes);
-		column(line, "arrived_outside_window", t->wire_rx_outside_bytes);
-		column(line, "arrived_in_lost_fragments", t->wire_rx_parts_bytes);
-		column(line, "sent_not_at_device", t->wire_tx_unseen_bytes);
-		column(line, "residual_rx", t->wire_rx_residual_bytes);
-		column(line, "residual_tx", t->wire_tx_residual_bytes);
-		residual(a, AUDIT_TCP_WIRE, line,
-			 t->wire_rx_residual_bytes + t->wire_tx_residual_bytes);
+			audit_row_what(s, &s->tcp[i].key, what, sizeof(what));
+		line = audit_line_add(a, AUDIT_TCP_WIRE, "%s", what);
+		audit_column(line, "connections_compared", t->wire_matched);
+		audit_column(line, "connections_not_on_watched_devices",
+			     t->wire_unmatched);
+		audit_column(line, "retransmitted", t->counts.tx_retransmitted_bytes);
+		audit_column(line, "arrived_twice", t->wire_rx_duplicate_bytes);
+		audit_column(line, "arrived_not_accepted", t->wire_rx_unaccepted_bytes);
+		audit_column(line, "arrived_outside_window", t->wire_rx_outside_bytes);
+		audit_column(line, "arrived_in_lost_fragments", t->wire_rx_parts_bytes);
+		audit_column(line, "sent_not_at_device", t->wire_tx_unseen_bytes);
+		audit_column(line, "residual_rx", t->wire_rx_residual_bytes);
+		audit_column(line, "residual_tx", t->wire_tx_residual_bytes);
+		audit_residual(a, AUDIT_TCP_WIRE, line,
+			       t->wire_rx_residual_bytes + t->wire_tx_residual_bytes);
 	}
 }
 
@@ -254,31 +255,33 @@ static void check_boundary(const struct snapshot *s, struct audit *a,
 	struct audit_line *line;
 	uint64_t off;
 
-	line = line_add(a, AUDIT_WIRE_NFT, "listener %s %s", name, tx ? "tx" : "rx");
+	line = audit_line_add(a, AUDIT_WIRE_NFT, "listener %s %s", name,
+			      tx ? "tx" : "rx");
 	if (nft_listener_sum(s->nft_before, s->nft_before_n, name, tx, &before) < 0 ||
 	    nft_listener_sum(s->nft, s->nft_n, name, tx, &after) < 0) {
 		/* its counters were taken away under us, but not the table */
-		residual(a, AUDIT_WIRE_NFT, line, b->dir[tx].skb_bytes);
+		audit_residual(a, AUDIT_WIRE_NFT, line, b->dir[tx].skb_bytes);
 		return;
 	}
 	off = outside(bytes, (int64_t)before.bytes, (int64_t)after.bytes);
 	if (!off) /* equal bytes in unequal packets is wrong too */
 		off = outside(skbs, (int64_t)before.packets, (int64_t)after.packets);
-	column(line, "nft", after.bytes);
-	column(line, "wire", b->dir[tx].skb_bytes);
-	column(line, "nft_aggregates", after.packets);
-	column(line, "wire_aggregates", b->dir[tx].skbs);
-	column(line, "segments", b->dir[tx].counts.packets);
-	column(line, "l3", b->dir[tx].counts.l3_bytes);
-	column(line, "frame", b->dir[tx].counts.frame_bytes);
+	audit_column(line, "nft", after.bytes);
+	audit_column(line, "wire", b->dir[tx].skb_bytes);
+	audit_column(line, "nft_aggregates", after.packets);
+	audit_column(line, "wire_aggregates", b->dir[tx].skbs);
+	audit_column(line, "segments", b->dir[tx].counts.packets);
+	audit_column(line, "l3", b->dir[tx].counts.l3_bytes);
+	audit_column(line, "frame", b->dir[tx].counts.frame_bytes);
 	if (!tx && s->meta.xdp) {
 		uint64_t first = b->dir[TG_XDP].counts.packets;
 
-		column(line, "xdp_segments", first);
-		column(line, "lost_before_socket",
-		       outside((int64_t)first, 0, (int64_t)b->dir[TG_RX].counts.packets));
+		audit_column(line, "xdp_segments", first);
+		audit_column(line, "lost_before_socket",
+			     outside((int64_t)first, 0,
+				     (int64_t)b->dir[TG_RX].counts.packets));
 	}
-	residual(a, AUDIT_WIRE_NFT, line, off);
+	audit_residual(a, AUDIT_WIRE_NFT, line, off);
 }
 
 static void check_wire_nft(const struct snapshot *s, struct audit *a)
@@ -325,58 +328,17 @@ static void check_totals(const struct snapshot *s, struct audit *a)
 		      (int64_t)tcp_closed(high));
 	for (size_t k = 0; k < sizeof(sum.counts) / 8; k++)
 		off += outside((int64_t)got[k], (int64_t)from[k], (int64_t)to[k]);
-	line = line_add(a, AUDIT_TOTALS_SOCKETS, "all rows and the overflow");
-	column(line, "sockets_opened", high->opened);
-	column(line, "sockets_adopted", high->adopted);
-	column(line, "sockets_closed", tcp_closed(high));
-	column(line, "rx", high->counts.rx_payload_bytes);
-	column(line, "tx", high->counts.tx_payload_bytes);
-	column(line, "before_load_rx", high->baseline.rx_payload_bytes);
-	column(line, "before_load_tx", high->baseline.tx_payload_bytes);
-	column(line, "overflow_rx", s->tcp_overflow.counts.rx_payload_bytes);
-	column(line, "overflow_tx", s->tcp_overflow.counts.tx_payload_bytes);
-	residual(a, AUDIT_TOTALS_SOCKETS, line, off);
-}
-
-/* Where all have closed: what their layers say came and left, and the book of the row. */
-static uint64_t tls_sums_off(const struct proxy_slot *p)
-{
-	if (p->opened != p->closed || p->closed != p->tls_connections)
-		return 0;
-	return distance(p->tls_rx_bytes, p->rx_payload_bytes) +
-	       distance(p->tls_tx_bytes, p->tx_payload_bytes);
-}
-
-/*
- * TLS that ended here: what its sockets carried against the records in it, and these
- * against what OpenSSL told of each.  Compared for each connection when it closed
- * (proxy/tls/stream.c).
- */
-static void check_payload_app(const struct snapshot *s, struct audit *a)
-{
-	for (size_t i = 0; i < s->slots_n; i++) {
-		const struct proxy_slot *p = &s->slots[i];
-		struct audit_line *line;
-		char what[160];
-
-		if (!p->tls_connections)
-			continue;
-		row_what(s, &p->row, what, sizeof(what));
-		line = line_add(a, AUDIT_PAYLOAD_APP, "%s", what);
-		column(line, "payload_rx", p->tls_rx_bytes);
-		column(line, "app_rx", p->app_rx_bytes);
-		column(line, "handshake_rx", p->tls_rx_handshake_bytes);
-		column(line, "record_rx", p->tls_rx_record_bytes);
-		column(line, "partial_rx", p->tls_partial_bytes);
-		column(line, "payload_tx", p->tls_tx_bytes);
-		column(line, "app_tx", p->app_tx_bytes);
-		column(line, "handshake_tx", p->tls_tx_handshake_bytes);
-		column(line, "record_tx", p->tls_tx_record_bytes);
-		column(line, "unsent_tx", p->tls_unsent_bytes);
-		column(line, "connections", p->tls_connections);
-		residual(a, AUDIT_PAYLOAD_APP, line,
-			 p->tls_residual_bytes + tls_sums_off(p));
-	}
+	line = audit_line_add(a, AUDIT_TOTALS_SOCKETS, "all rows and the overflow");
+	audit_column(line, "sockets_opened", high->opened);
+	audit_column(line, "sockets_adopted", high->adopted);
+	audit_column(line, "sockets_closed", tcp_closed(high));
+	audit_column(line, "rx", high->counts.rx_payload_bytes);
+	audit_column(line, "tx", high->counts.tx_payload_bytes);
+	audit_column(line, "before_load_rx", high->baseline.rx_payload_bytes);
+	audit_column(line, "before_load_tx", high->baseline.tx_payload_bytes);
+	audit_column(line, "overflow_rx", s->tcp_overflow.counts.rx_payload_bytes);
+	audit_column(line, "overflow_tx", s->tcp_overflow.counts.tx_payload_bytes);
+	audit_residual(a, AUDIT_TOTALS_SOCKETS, line, off);
 }
 
 /*
@@ -415,7 +377,7 @@ static void list_odd(const struct snapshot *s, struct audit *a)
 
 		o->odd = s->odd[i];
 		o->age_seconds = (double)(s->taken_ns - o->odd.at_ns) / 1e9;
-		row_what(s, &o->odd.row, o->what, sizeof(o->what));
+		audit_row_what(s, &o->odd.row, o->what, sizeof(o->what));
 	}
 }
 
@@ -494,7 +456,8 @@ int audit_snapshot(const struct snapshot *s, struct audit *ret)
 	check_tcp_wire(s, &a);
 	check_wire_nft(s, &a);
 	check_totals(s, &a);
-	check_payload_app(s, &a);
+	audit_payload_app(s, &a);
+	audit_app_http(s, &a);
 	take_off_accepted(s, &a);
 	gaps_find(s, &a.gaps);
 	a.verdict = verdict(&a);

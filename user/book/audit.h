@@ -17,7 +17,8 @@
 	X(TCP_WIRE, "tcp_wire")             \
 	X(WIRE_NFT, "wire_nft")             \
 	X(TOTALS_SOCKETS, "totals_sockets") \
-	X(PAYLOAD_APP, "payload_app")
+	X(PAYLOAD_APP, "payload_app")       \
+	X(APP_HTTP, "app_http")
 
 enum audit_check {
 #define X(name, label) AUDIT_##name,

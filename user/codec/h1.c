@@ -298,6 +298,22 @@ static void read_connection(struct http_head *h, struct text v)
 	}
 }
 
+/*
+ * What others may speak behind us; h2c by Upgrade is nobody's to ask for (RFC 9113 3.1).
+ * Of several there is no saying which it will be: then none.
+ */
+static void read_upgrade(struct http_head *h, struct text v)
+{
+	while (v.n) {
+		struct text t = text_cut(&v, ',');
+
+		if (!t.n || text_is_nocase(t, TEXT("h2c")))
+			continue;
+		h->several |= h->protocol.n > 0;
+		h->protocol = t;
+	}
+}
+
 static enum http_fault read_host(struct http_head *h, struct text v, unsigned *hosts)
 {
 	if ((*hosts)++)
@@ -331,7 +347,7 @@ static enum http_fault read_known(struct http_head *h, const struct http_field *
 		read_connection(h, v);
 		return HTTP_FINE;
 	case HTTP_UPGRADE:
-		h->protocol = v;
+		read_upgrade(h, v);
 		return HTTP_FINE;
 	case HTTP_EXPECT:
 		h->expects = text_is_nocase(v, TEXT("100-continue"));
@@ -363,7 +379,7 @@ static enum http_fault read_meaning(struct http_head *h)
 		return HTTP_FAULT_HOST_MISSING;
 	if (h->has_length)
 		h->body = h->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
-	h->upgrade = h->upgrade && h->protocol.n && h->minor > 0;
+	h->upgrade = h->upgrade && h->protocol.n && !h->several && h->minor > 0;
 	http_mark_hops(h);
 	http_remove(h, HTTP_HOST);
 	http_remove(h, HTTP_CONTENT_LENGTH);
@@ -450,6 +466,8 @@ void h1_body_of(struct http_head *r, enum http_method asked)
 		r->body = HTTP_BODY_NONE;
 	else if (!r->has_length && r->body == HTTP_BODY_NONE)
 		r->body = HTTP_BODY_CLOSE;
+	if (r->status < 200 || r->status == 204) /* RFC 9110 8.6 */
+		r->has_length = false;
 }
 
 /* --- writing --- */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -248,6 +249,34 @@ void http_head_copy(struct http_head *to, const struct http_head *from)
 {
 	memcpy(to, from,
 	       offsetof(struct http_head, fields) + from->n * sizeof(from->fields[0]));
+}
+
+struct http_head *http_head_dup(const struct http_head *from)
+{
+	size_t bytes =
+		offsetof(struct http_head, fields) + from->n * sizeof(from->fields[0]);
+	size_t texts = 0;
+	struct http_head *to;
+	char *at;
+
+	for (unsigned i = 0; i < from->n; i++)
+		texts += from->fields[i].name_n + from->fields[i].value_n;
+	to = malloc(bytes + texts);
+	if (!to)
+		return NULL;
+	http_head_copy(to, from);
+	at = (char *)to + bytes;
+	for (unsigned i = 0; i < to->n; i++) {
+		struct http_field *f = &to->fields[i];
+
+		memcpy(at, f->name, f->name_n);
+		f->name = at;
+		at += f->name_n;
+		memcpy(at, f->value, f->value_n);
+		f->value = at;
+		at += f->value_n;
+	}
+	return to;
 }
 
 const struct http_field *http_find(const struct http_head *h, enum http_field_id id,

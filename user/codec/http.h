@@ -181,9 +181,10 @@ struct http_head {
 	uint8_t body;	      /* enum http_body */
 	bool has_length : 1;  /* `length` was said, whether a body follows or not */
 	bool close : 1;	      /* its sender ends the connection after this message */
-	bool upgrade : 1;     /* Connection names Upgrade, and Upgrade names something */
+	bool upgrade : 1;     /* Connection names Upgrade, and that one protocol */
 	bool expects : 1;     /* Expect: 100-continue */
 	bool trailers : 1;    /* TE: trailers */
+	bool several : 1;     /* Upgrade names more than one */
 	bool absolute : 1;    /* its target was in absolute form */
 	uint64_t length;
 	struct text method_name;
@@ -198,6 +199,9 @@ struct http_head {
 
 /* A copy of so much of it as is used; the texts stay where they are. */
 void http_head_copy(struct http_head *to, const struct http_head *from);
+
+/* A copy with its fields and their texts, malloc; NULL without memory. */
+struct http_head *http_head_dup(const struct http_head *from);
 
 /* The next field of that id after number *at (begin with -1); NULL: there is none. */
 const struct http_field *http_find(const struct http_head *h, enum http_field_id id,

@@ -87,11 +87,36 @@ static size_t remove_dots(char *buf, size_t n)
 	return out;
 }
 
+/*
+ * Who merges slashes, or cuts parameters off a segment, before he removes dot segments
+ * comes to another path: "/a//../b", "/a/..;/b".
+ */
+static bool is_disputed(const char *p, size_t n)
+{
+	bool empty = false, dots = false;
+
+	for (size_t at = 0, end; at < n; at = end) {
+		const char *s = p + at + 1;
+		size_t len;
+
+		for (end = at + 1; end < n && p[end] != '/'; end++)
+			;
+		len = end - at - 1;
+		empty |= !len && end < n;
+		if (!len || s[0] != '.')
+			continue;
+		if ((len > 1 && s[1] == ';') || (len > 2 && s[1] == '.' && s[2] == ';'))
+			return true;
+		dots |= len == 1 || (len == 2 && s[1] == '.');
+	}
+	return empty && dots;
+}
+
 bool path_normal(struct text path, char *buf, struct text *ret)
 {
 	size_t n;
 
-	if (!path.n || path.p[0] != '/' || !decode(path, buf, &n))
+	if (!path.n || path.p[0] != '/' || !decode(path, buf, &n) || is_disputed(buf, n))
 		return false;
 	*ret = text_of(buf, remove_dots(buf, n));
 	return true;

@@ -10,7 +10,8 @@
  * is not, hexadecimal digits are upper case, dot segments are gone.  Into buf, of at
  * least path.n bytes.  False for what somebody behind us could read otherwise: an encoded
  * "/",
- * "\", NUL, "?", "#" or ";", "\" itself, a "%" without two digits.
+ * "\", NUL, "?", "#" or ";", "\" itself, a "%" without two digits, dot segments with
+ * parameters ("..;") or beside empty segments.
  */
 bool path_normal(struct text path, char *buf, struct text *ret);
 

@@ -315,6 +315,7 @@ void metrics_write(FILE *out, const struct snapshot *s, const struct audit *a,
 	tcp_book(&p);
 	histograms(&p);
 	metrics_proxy(&p);
+	metrics_http(&p);
 	metrics_packets(&p);
 	residuals(&p, a);
 	verdicts(&p, a);

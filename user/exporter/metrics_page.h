@@ -51,6 +51,9 @@ void page_histogram(const struct page *p, const char *name, const char *help);
 void page_histogram_row(const struct page *p, const char *name, const struct row_key *key,
 			const struct tcp_hist *h, unsigned shift, double unit);
 
+/* Requests of HTTP. */
+void metrics_http(const struct page *p);
+
 /* The proxy's own book and state. */
 void metrics_proxy(const struct page *p);
 
