@@ -186,7 +186,8 @@ static enum http_fault read_target(struct text target, struct http_head *h)
 	if (h->method == HTTP_METHOD_CONNECT) {
 		h->authority = target;
 		h->absolute = true;
-		return http_is_authority(target) && http_host(target).n < target.n
+		/* with a port, and not an empty one (RFC 9110 9.3.6) */
+		return http_is_authority(target) && http_host(target).n + 1 < target.n
 			       ? HTTP_FINE
 			       : HTTP_FAULT_TARGET;
 	}
@@ -284,15 +285,21 @@ static enum http_fault read_coding(struct http_head *h, struct text v)
 						      : HTTP_FAULT_CODING_INVALID;
 }
 
-static void read_connection(struct http_head *h, struct text v)
+/* What was met of fields that count together. */
+struct met {
+	unsigned hosts;
+	bool keep_alive;
+};
+
+static void read_connection(struct http_head *h, struct text v, struct met *met)
 {
 	while (v.n) {
 		struct text t = text_cut(&v, ',');
 
 		if (text_is_nocase(t, TEXT("close")))
 			h->close = true;
-		else if (text_is_nocase(t, TEXT("keep-alive")) && h->minor == 0)
-			h->close = false;
+		else if (text_is_nocase(t, TEXT("keep-alive")))
+			met->keep_alive = true;
 		else if (text_is_nocase(t, TEXT("upgrade")))
 			h->upgrade = true;
 	}
@@ -314,11 +321,12 @@ static void read_upgrade(struct http_head *h, struct text v)
 	}
 }
 
-static enum http_fault read_host(struct http_head *h, struct text v, unsigned *hosts)
+/* An empty one is of who has no authority to name, as h1_write() may (RFC 9112 3.2) */
+static enum http_fault read_host(struct http_head *h, struct text v, struct met *met)
 {
-	if ((*hosts)++)
+	if (met->hosts++)
 		return HTTP_FAULT_HOST_TWICE;
-	if (!http_is_authority(v))
+	if (v.n && !http_is_authority(v))
 		return HTTP_FAULT_HOST_INVALID;
 	if (h->absolute && !text_is_nocase(v, h->authority))
 		return HTTP_FAULT_HOST_MISMATCH;
@@ -327,13 +335,13 @@ static enum http_fault read_host(struct http_head *h, struct text v, unsigned *h
 }
 
 static enum http_fault read_known(struct http_head *h, const struct http_field *f,
-				  unsigned *hosts)
+				  struct met *met)
 {
 	struct text v = http_value(f), rest;
 
 	switch (f->id) {
 	case HTTP_HOST:
-		return h->status ? HTTP_FINE : read_host(h, v, hosts);
+		return h->status ? HTTP_FINE : read_host(h, v, met);
 	case HTTP_CONTENT_LENGTH:
 		if (h->has_length)
 			return HTTP_FAULT_LENGTH_TWICE;
@@ -344,7 +352,7 @@ static enum http_fault read_known(struct http_head *h, const struct http_field *
 	case HTTP_TRANSFER_ENCODING:
 		return read_coding(h, v);
 	case HTTP_CONNECTION:
-		read_connection(h, v);
+		read_connection(h, v, met);
 		return HTTP_FINE;
 	case HTTP_UPGRADE:
 		read_upgrade(h, v);
@@ -366,17 +374,18 @@ static enum http_fault read_known(struct http_head *h, const struct http_field *
 static enum http_fault read_meaning(struct http_head *h)
 {
 	enum http_fault fault = HTTP_FINE;
-	unsigned hosts = 0;
+	struct met met = { 0 };
 
-	h->close = h->minor == 0;
 	for (unsigned i = 0; i < h->n && !fault; i++) {
 		if (h->fields[i].id != HTTP_OTHER_FIELD)
-			fault = read_known(h, &h->fields[i], &hosts);
+			fault = read_known(h, &h->fields[i], &met);
 	}
 	if (fault)
 		return fault;
-	if (!h->status && !hosts && h->minor > 0)
+	if (!h->status && !met.hosts && h->minor > 0)
 		return HTTP_FAULT_HOST_MISSING;
+	/* "close" counts more than "keep-alive", in any order (RFC 9112 9.3) */
+	h->close |= h->minor == 0 && !met.keep_alive;
 	if (h->has_length)
 		h->body = h->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
 	h->upgrade = h->upgrade && h->protocol.n && !h->several && h->minor > 0;
@@ -384,6 +393,10 @@ static enum http_fault read_meaning(struct http_head *h)
 	http_remove(h, HTTP_HOST);
 	http_remove(h, HTTP_CONTENT_LENGTH);
 	http_remove(h, HTTP_TRANSFER_ENCODING);
+	if (h->minor == 0) { /* nobody waits for a 100 in 1.0 (RFC 9110 10.1.1) */
+		h->expects = false;
+		http_remove(h, HTTP_EXPECT);
+	}
 	/* what comes behind the body would be another protocol's (RFC 9110 7.8) */
 	if (!h->status && h->upgrade && h->body != HTTP_BODY_NONE)
 		return HTTP_FAULT_UPGRADE_INVALID;
@@ -461,7 +474,12 @@ enum http_fault h1_read_trailers(uint8_t *buf, size_t n, unsigned fields_max,
 
 void h1_body_of(struct http_head *r, enum http_method asked)
 {
-	if (asked == HTTP_METHOD_HEAD || r->status < 200 || r->status == 204 ||
+	bool tunnel = asked == HTTP_METHOD_CONNECT && r->status / 100 == 2;
+
+	/* these may not say one (RFC 9110 8.6, 9.3.6): it is not to be passed on */
+	if (tunnel || r->status < 200 || r->status == 204)
+		r->has_length = false;
+	if (tunnel || asked == HTTP_METHOD_HEAD || r->status < 200 || r->status == 204 ||
 	    r->status == 304)
 		r->body = HTTP_BODY_NONE;
 	else if (!r->has_length && r->body == HTTP_BODY_NONE)
@@ -525,8 +543,8 @@ static void put_start(struct writer_of_text *w, const struct http_head *h)
 		put(w, TEXT(" "));
 		put(w, h->method == HTTP_METHOD_CONNECT ? h->authority : h->path);
 		put(w, TEXT(" HTTP/1.1\r\n"));
-		if (h->authority.n)
-			put_field(w, TEXT("host"), h->authority);
+		/* of 1.0 there may be none: then it is empty (RFC 9112 3.2) */
+		put_field(w, TEXT("host"), h->authority);
 		return;
 	}
 	n = snprintf(status, sizeof(status), "HTTP/1.1 %u ", h->status);

@@ -36,13 +36,16 @@ enum http_fault h1_read(enum h1_kind kind, uint8_t *buf, size_t n, unsigned fiel
 enum http_fault h1_read_trailers(uint8_t *buf, size_t n, unsigned fields_max,
 				 struct http_head *ret);
 
-/* A response's body goes by what was asked, too (RFC 9112 6.3). */
+/*
+ * A response's body goes by what was asked, too (RFC 9112 6.3); of those that may not say
+ * a length it is forgotten (RFC 9110 8.6).
+ */
 void h1_body_of(struct http_head *response, enum http_method asked);
 
 /*
- * As h1_read() would read it: 1.1, with Host or Content-Length or Transfer-Encoding as
- * the head says; hop-by-hop fields are not written, `connection` is, unless it is "".
- * Bytes written; 0 if cap is too small.
+ * As h1_read() would read it: 1.1, with Host (empty without an authority), Content-Length
+ * or Transfer-Encoding as the head says; hop-by-hop fields are not written, `connection`
+ * is, unless it is "". Bytes written; 0 if cap is too small.
  */
 size_t h1_write(uint8_t *buf, size_t cap, const struct http_head *h,
 		struct text connection);

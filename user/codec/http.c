@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -206,20 +207,18 @@ struct text http_host(struct text a)
 	return end ? text_of(a.p, (size_t)(end - a.p)) : a;
 }
 
+/* "[" IPv6address "]" (RFC 3986 3.2.2) */
 static bool is_v6(struct text host)
 {
-	size_t colons = 0;
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
 
-	if (host.n < 4 || host.p[host.n - 1] != ']')
+	if (host.n < 4 || host.n - 2 >= sizeof(text) || host.p[host.n - 1] != ']' ||
+	    memchr(host.p, 0, host.n))
 		return false;
-	for (size_t i = 1; i < host.n - 1; i++) {
-		if (host.p[i] == ':')
-			colons++;
-		else if (host.p[i] != '.' &&
-			 !memchr("0123456789abcdefABCDEF", host.p[i], 22))
-			return false;
-	}
-	return colons >= 2 && colons <= 7;
+	memcpy(text, host.p + 1, host.n - 2);
+	text[host.n - 2] = 0;
+	return inet_pton(AF_INET6, text, &addr) == 1;
 }
 
 bool http_is_authority(struct text a)
