@@ -189,58 +189,58 @@ struct proxy_ends {
  * How a request ended; the strings are metric labels.  New ones go to the end.  What is
  * between DONE and NO_ROUTE is what a message had that is not taken (user/codec/http.h).
  */
-#define TG_REQUESTS(X)                               \
-	X(DONE, "done")                              \
-	X(REQUEST_LINE, "request_line")              \
-	X(STATUS_LINE, "status_line")                \
-	X(VERSION, "version")                        \
-	X(TARGET, "target")                          \
-	X(BARE_LF, "bare_lf")                        \
-	X(BARE_CR, "bare_cr")                        \
-	X(FOLDING, "folding")                        \
-	X(FIELD_NAME, "field_name")                  \
-	X(FIELD_VALUE, "field_value")                \
-	X(HEAD_TOO_LARGE, "head_too_large")          \
-	X(TARGET_TOO_LONG, "target_too_long")        \
-	X(FIELDS_TOO_MANY, "fields_too_many")        \
-	X(HOST_MISSING, "host_missing")              \
-	X(HOST_TWICE, "host_twice")                  \
-	X(HOST_INVALID, "host_invalid")              \
-	X(HOST_MISMATCH, "host_mismatch")            \
-	X(LENGTH_INVALID, "length_invalid")          \
-	X(LENGTH_TWICE, "length_twice")              \
-	X(LENGTH_AND_CODING, "length_and_coding")    \
-	X(CODING_INVALID, "coding_invalid")          \
-	X(CODING_UNKNOWN, "coding_unknown")          \
-	X(CODING_IN_1_0, "coding_in_1_0")            \
-	X(UPGRADE_INVALID, "upgrade_invalid")        \
-	X(EXPECTATION, "expectation")                \
-	X(CHUNK_SIZE, "chunk_size")                  \
-	X(CHUNK_EXTENSION, "chunk_extension")        \
-	X(CHUNK_END, "chunk_end")                    \
-	X(TRAILER, "trailer")                        \
-	X(NO_ROUTE, "no_route")                      \
-	X(PATH, "path")                              \
-	X(METHOD, "method")                          \
-	X(UNDERSCORE, "underscore")                  \
-	X(MISDIRECTED, "misdirected")                \
-	X(EXPRESSION, "expression_limit")            \
-	X(BODY_TOO_LARGE, "body_too_large")          \
-	X(REDIRECTED, "redirected")                  \
-	X(ANSWERED, "answered")                      \
-	X(NO_BACKEND, "no_backend")                  \
-	X(QUEUE, "queue")                            \
-	X(BACKEND_CONNECT, "backend_connect")        \
-	X(BACKEND_CLOSED, "backend_closed")          \
-	X(BACKEND_INVALID, "backend_invalid")        \
-	X(BACKEND_TRUNCATED, "backend_truncated")    \
-	X(BACKEND_TIMEOUT, "backend_timeout")        \
-	X(HEAD_TIMEOUT, "head_timeout")              \
-	X(BODY_TIMEOUT, "body_timeout")              \
-	X(CLIENT_GONE, "client_gone")                \
-	X(REWRITTEN, "too_large_to_forward")         \
-	X(RESOURCES, "out_of_resources")             \
-	X(STOPPED, "stopped") \
+#define TG_REQUESTS(X)                            \
+	X(DONE, "done")                           \
+	X(REQUEST_LINE, "request_line")           \
+	X(STATUS_LINE, "status_line")             \
+	X(VERSION, "version")                     \
+	X(TARGET, "target")                       \
+	X(BARE_LF, "bare_lf")                     \
+	X(BARE_CR, "bare_cr")                     \
+	X(FOLDING, "folding")                     \
+	X(FIELD_NAME, "field_name")               \
+	X(FIELD_VALUE, "field_value")             \
+	X(HEAD_TOO_LARGE, "head_too_large")       \
+	X(TARGET_TOO_LONG, "target_too_long")     \
+	X(FIELDS_TOO_MANY, "fields_too_many")     \
+	X(HOST_MISSING, "host_missing")           \
+	X(HOST_TWICE, "host_twice")               \
+	X(HOST_INVALID, "host_invalid")           \
+	X(HOST_MISMATCH, "host_mismatch")         \
+	X(LENGTH_INVALID, "length_invalid")       \
+	X(LENGTH_TWICE, "length_twice")           \
+	X(LENGTH_AND_CODING, "length_and_coding") \
+	X(CODING_INVALID, "coding_invalid")       \
+	X(CODING_UNKNOWN, "coding_unknown")       \
+	X(CODING_IN_1_0, "coding_in_1_0")         \
+	X(UPGRADE_INVALID, "upgrade_invalid")     \
+	X(EXPECTATION, "expectation")             \
+	X(CHUNK_SIZE, "chunk_size")               \
+	X(CHUNK_EXTENSION, "chunk_extension")     \
+	X(CHUNK_END, "chunk_end")                 \
+	X(TRAILER, "trailer")                     \
+	X(NO_ROUTE, "no_route")                   \
+	X(PATH, "path")                           \
+	X(METHOD, "method")                       \
+	X(UNDERSCORE, "underscore")               \
+	X(MISDIRECTED, "misdirected")             \
+	X(EXPRESSION, "expression_limit")         \
+	X(BODY_TOO_LARGE, "body_too_large")       \
+	X(REDIRECTED, "redirected")               \
+	X(ANSWERED, "answered")                   \
+	X(NO_BACKEND, "no_backend")               \
+	X(QUEUE, "queue")                         \
+	X(BACKEND_CONNECT, "backend_connect")     \
+	X(BACKEND_CLOSED, "backend_closed")       \
+	X(BACKEND_INVALID, "backend_invalid")     \
+	X(BACKEND_TRUNCATED, "backend_truncated") \
+	X(BACKEND_TIMEOUT, "backend_timeout")     \
+	X(HEAD_TIMEOUT, "head_timeout")           \
+	X(BODY_TIMEOUT, "body_timeout")           \
+	X(CLIENT_GONE, "client_gone")             \
+	X(REWRITTEN, "too_large_to_forward")      \
+	X(RESOURCES, "out_of_resources")          \
+	X(STOPPED, "stopped")                     \
 	X(LIMIT, "limit")
 
 #define TG_REQUEST_PLACES 96
@@ -255,16 +255,16 @@ enum tg_request {
 _Static_assert(TG_REQUEST_MAX <= TG_REQUEST_PLACES, "a new reason needs another ABI");
 
 /* Methods that are counted by name. */
-#define TG_METHODS(X)           \
-	X(OTHER, "other")       \
-	X(GET, "GET")           \
-	X(HEAD, "HEAD")         \
-	X(POST, "POST")         \
-	X(PUT, "PUT")           \
-	X(DELETE, "DELETE")     \
-	X(PATCH, "PATCH")       \
-	X(OPTIONS, "OPTIONS")   \
-	X(CONNECT, "CONNECT")   \
+#define TG_METHODS(X)         \
+	X(OTHER, "other")     \
+	X(GET, "GET")         \
+	X(HEAD, "HEAD")       \
+	X(POST, "POST")       \
+	X(PUT, "PUT")         \
+	X(DELETE, "DELETE")   \
+	X(PATCH, "PATCH")     \
+	X(OPTIONS, "OPTIONS") \
+	X(CONNECT, "CONNECT") \
 	X(TRACE, "TRACE")
 
 enum tg_method {
@@ -304,10 +304,10 @@ struct http_book {
 	__u64 statuses[TG_HTTP_STATUSES]; /* of answers, by whomever */
 	/* of connections to clients, and to backends */
 	__u64 bytes[2][TG_DIR_MAX][TG_HTTP_KIND_MAX];
-	__u64 connections[2];	 /* that have closed */
+	__u64 connections[2];	      /* that have closed */
 	__u64 carried[2][TG_DIR_MAX]; /* what these carried, above TLS */
-	__u64 unsent[2];	 /* of it, what was written and never left */
-	__u64 residual_bytes;	 /* sum of |difference| of each connection */
+	__u64 unsent[2];	      /* of it, what was written and never left */
+	__u64 residual_bytes;	      /* sum of |difference| of each connection */
 	__u64 pool_hits, pool_misses;
 	__u64 retries;	/* requests that were sent again */
 	__u64 upgrades; /* connections that became another protocol's */

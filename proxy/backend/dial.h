@@ -28,8 +28,8 @@ struct dial {
 	bool more_addrs : 1;  /* of its backend, if this one fails */
 	bool in_loops : 1;    /* its socket is noted there */
 	bool connected : 1;   /* and the TLS handshake is under way */
-	bool stepwise : 1;    /* the owner's: a backend that is chosen is told first ... */
-	bool chosen : 1;      /* ... by NEXT with this, for dial_connect() or not */
+	bool stepwise : 1; /* the owner's: a backend that is chosen is told first ... */
+	bool chosen : 1;   /* ... by NEXT with this, for dial_connect() or not */
 };
 
 /*

@@ -25,10 +25,6 @@ int config_check_certificates(struct where *w, const struct config *c,
 			      struct listener *l);
 int config_check_acme(struct where *w, const struct config *c);
 
-/* Names below `key` and their expressions, which are the configuration's in any case. */
-int config_check_names(struct where *w, struct config *c, const char *key,
-		       char *const *names, unsigned n, struct pattern ***ret);
-
 /*
  * check_http.c.  What a listener says of HTTP; what a route does; and, when all routes of
  * the listener are known, the index of its requests.
@@ -37,7 +33,5 @@ int config_check_http(struct where *w, struct listener *l);
 int config_check_http_route(struct where *w, struct config *c, const struct listener *l,
 			    struct route *r);
 int config_check_requests(struct where *w, struct config *c, struct listener *l);
-
-
 
 #endif

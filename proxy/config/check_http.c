@@ -440,8 +440,8 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 	where_enter_key(w, "http");
 	err = check_tls(w, l, r);
 	if (!err)
-		err = config_check_names(w, c, "host", h->host, h->host_count,
-					 &h->host_patterns);
+		err = value_names(w, c, "host", h->host, h->host_count,
+				  &h->host_patterns);
 	if (!err)
 		err = check_rules(w, h);
 	if (!err)

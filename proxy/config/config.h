@@ -176,7 +176,7 @@ struct route {
 	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
-	unsigned min_tls;      /* 12 or 13 */
+	unsigned min_tls;	      /* 12 or 13 */
 	const char *const *protocols; /* that TLS which ends here may choose from ... */
 	unsigned protocols_count;     /* ... in that order */
 	struct trust *trust;   /* of tls/, which frees it; NULL: no TLS to backends */

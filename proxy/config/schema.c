@@ -138,13 +138,13 @@ static const cyaml_strval_t protocol_values[] = {
 	{ "h2", PROTOCOL_H2 },
 };
 
-#define LIST(key, type, max)                                                         \
+#define LIST(key, type, max)                                                            \
 	CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, key, \
 			     &string_schema, 1, max)
 #define WORD(key, type, max)                                                         \
 	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
 			       key, 1, max)
-#define FLAG(key, type) CYAML_FIELD_BOOL(#key, CYAML_FLAG_OPTIONAL, type, key)
+#define FLAG(key, type)	  CYAML_FIELD_BOOL(#key, CYAML_FLAG_OPTIONAL, type, key)
 #define NUMBER(key, type) CYAML_FIELD_UINT(#key, CYAML_FLAG_OPTIONAL, type, key)
 
 static const cyaml_schema_field_t http_listener_fields[] = {
@@ -223,8 +223,8 @@ static const cyaml_schema_field_t route_fields[] = {
 			     struct route, from, &string_schema, 1, 256),
 	CYAML_FIELD_INT("priority", CYAML_FLAG_OPTIONAL, struct route, priority),
 	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-				   struct route, backend_names, backend_names_count, &string_schema, 1,
-				   64),
+				   struct route, backend_names, backend_names_count,
+				   &string_schema, 1, 64),
 	CYAML_FIELD_ENUM("tls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
 			 tls, tls_values, CYAML_ARRAY_LEN(tls_values)),
 	CYAML_FIELD_MAPPING_PTR("backend_tls", CYAML_FLAG_OPTIONAL, struct route,

@@ -20,6 +20,13 @@ int value_prefixes(struct where *w, const char *key, char *const *texts, unsigne
 int value_duration(struct where *w, const char *key, const char *text, int64_t def,
 		   int64_t *ret);
 
+/*
+ * Names of hosts below `key`, in lower case afterwards, and their expressions, into *ret,
+ * which is the configuration's in any case (value_names.c).
+ */
+int value_names(struct where *w, struct config *c, const char *key, char *const *names,
+		unsigned n, struct pattern ***ret);
+
 /* Limits below `limits`, and their rates. */
 int value_limits(struct where *w, struct limits *l);
 

@@ -59,7 +59,7 @@ static void begin_sending(struct exchange *x)
 	}
 	if (x->dial.route->send_proxy) /* it is this client's, and nobody else's */
 		head.close = true;
-	last = x->request_last || (x->request_done && !x->trailers);
+	last = x->request_last;
 	err = x->server->ops->put_head(x->server, &head, last);
 	if (x->over)
 		return;

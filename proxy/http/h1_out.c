@@ -71,6 +71,9 @@ static int h1_put_head(struct http_end *e, const struct http_head *head, bool la
 		h->close |= head->upgrade || head->close;
 	} else if (h1_raises(h, head)) {
 		h->raised = h->close = true;
+	} else if (head->status >= 200 && h->in_state != H1_IN_DONE) {
+		h->close =
+			true; /* what is to come of the request may be read by nobody */
 	}
 	if (!h->raised) {
 		frame(h, &copy, last);

@@ -6,12 +6,8 @@
 #include "base/util.h"
 #include "session/state.h"
 
-static void on_over(struct conn *c, struct outcome o)
-{
-	session_run(container_of(c, struct session, tunnel.down), o);
-}
-
-struct outcome serve_begin(struct session *s)
+struct outcome serve_begin(struct session *s,
+			   void (*over)(struct conn *c, struct outcome o))
 {
 	struct front_options o = { .client = { .worker = session_worker(s),
 					       .conn = &s->tunnel.down,
@@ -19,7 +15,7 @@ struct outcome serve_begin(struct session *s)
 					       .listener = s->listener,
 					       .hops = s->dial.hops },
 				   .config = s->config,
-				   .over = on_over };
+				   .over = over };
 	struct opening *opening = s->opening;
 
 	if (s->tunnel.down.layer)

@@ -156,6 +156,8 @@ static enum session_state next_state(const struct session *s)
 	}
 }
 
+static void on_served(struct conn *c, struct outcome o);
+
 static struct outcome enter(struct session *s, enum session_state state)
 {
 	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
@@ -172,7 +174,7 @@ static struct outcome enter(struct session *s, enum session_state state)
 	case ST_RELAY:
 		return opening_relay(s);
 	case ST_SERVE:
-		return serve_begin(s);
+		return serve_begin(s, on_served);
 	default:
 		return tunnel_drain_begin(&s->tunnel);
 	}
@@ -214,6 +216,11 @@ static struct session *session_of(struct conn *c)
 {
 	return c->is_up ? container_of(c, struct session, tunnel.up)
 			: container_of(c, struct session, tunnel.down);
+}
+
+static void on_served(struct conn *c, struct outcome o)
+{
+	session_run(session_of(c), o);
 }
 
 static struct outcome on_event(struct session *s, const struct conn *c)

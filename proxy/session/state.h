@@ -91,7 +91,8 @@ struct session {
 	bool moving : 1;	 /* on its way to a successor: nothing may touch it */
 };
 
-/* What an idle connection costs: this (560 bytes of malloc), two sockets, nothing else. */
+/* What an idle connection costs: this (560 bytes of malloc), two sockets, nothing else.
+ */
 _Static_assert(sizeof(struct session) <= 552, "a session has grown");
 
 static inline struct worker *session_worker(const struct session *s)
@@ -164,8 +165,9 @@ void connect_announce(const struct session *s, struct announce *ret,
 
 /* --- serve.c --- */
 
-/* SERVE: the client's requests, one after the other. */
-struct outcome serve_begin(struct session *s);
+/* SERVE: the client's requests; over() is called when there are no more. */
+struct outcome serve_begin(struct session *s,
+			   void (*over)(struct conn *c, struct outcome o));
 
 /* --- count.c --- */
 

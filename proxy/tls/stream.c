@@ -386,7 +386,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 			return SSL_TLSEXT_ERR_OK;
 		}
 	}
-	/* RFC 7301 3.2: what is agreed on is what is spoken; else nothing was said of it */
+	/* RFC 7301 3.2: what is agreed on is what is spoken; else nothing was said of it
+	 */
 	return s->route->http ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
 }
 
@@ -449,8 +450,9 @@ static int offer_protocol(SSL *ssl, const struct route *r, const struct conn *cl
 	unsigned n = 0;
 
 	if (r->http) {
-		name = (const unsigned char *)(r->http->protocol == PROTOCOL_H2 ? "h2"
-										 : "http/1.1");
+		name = (const unsigned char *)(r->http->protocol == PROTOCOL_H2
+						       ? "h2"
+						       : "http/1.1");
 		n = (unsigned)strlen((const char *)name);
 	} else if (client && client->layer)
 		SSL_get0_alpn_selected(stream_of(client)->ssl, &name, &n);

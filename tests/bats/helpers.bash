@@ -229,7 +229,7 @@ equal() {
 	}
 }
 
-# audit_is_clean [N]: so many checks were made, 4 without TLS that ends here, and nothing is
+# audit_is_clean [N]: so many checks were made, 4 without TLS and HTTP that end here, and nothing is
 # left over
 audit_is_clean() {
 	run -0 --separate-stderr tollgate audit --json

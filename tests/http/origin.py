@@ -113,16 +113,19 @@ def reset(sock):
 
 
 def respond(sock, r, method, path, fields, seen):
+    head_only = method == "HEAD"
     kind, _, arg = path.split("?")[0].lstrip("/").partition("/")
     if kind == "bytes":
         n = int(arg)
         sock.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {n}\r\n\r\n".encode())
-        while n and method != "HEAD":
+        while n and not head_only:
             part = min(n, 1 << 20)
             sock.sendall(pattern(part))
             n -= part
     elif kind == "chunks":
         sock.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        if head_only:
+            return
         left = int(arg)
         while left:
             part = min(left, 7000)
@@ -130,20 +133,20 @@ def respond(sock, r, method, path, fields, seen):
             left -= part
         sock.sendall(b"0\r\n\r\n")
     elif kind == "until-close":
-        sock.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + pattern(int(arg)))
+        sock.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + (b"" if head_only else pattern(int(arg))))
         sock.close()
         raise Gone
     elif kind == "status":
         if arg in ("204", "304"):
             sock.sendall(f"HTTP/1.1 {arg} Whatever\r\n\r\n".encode())
         else:
-            answer(sock, arg, b"status\n", head_only=method == "HEAD")
+            answer(sock, arg, b"status\n", head_only=head_only)
     elif kind == "early":
         sock.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n")
-        answer(sock, 200, b"late\n")
+        answer(sock, 200, b"late\n", head_only=head_only)
     elif kind == "trailers":
         sock.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"
-                     b"5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n")
+                     + (b"" if head_only else b"5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n"))
     elif kind == "drop":
         sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + pattern(int(arg)))
         time.sleep(0.05)
@@ -156,7 +159,7 @@ def respond(sock, r, method, path, fields, seen):
     else:
         answer(sock, 200, json.dumps(seen).encode() + b"\n",
                [("content-type", "application/json"), ("connection", "x-hop"), ("x-hop", "1")],
-               head_only=method == "HEAD")
+               head_only=head_only)
 
 
 def serve_one(sock, r, port):

@@ -53,9 +53,17 @@ findings=$(
 		a != b && !((a, b) in may) {
 			sub(/^calls .*/, "calls " substr($3, 7) "() of", why)
 			print $1 ": " why " " $2 ", and " a " may not use " b }' tests/lint/house "$work/arrows" | sort -u
+	# a file that was split by role, into NAME.c and NAME_*.c around a NAME_own.h, is one
+	printf '%s\n' "${files[@]}" | sed -n 's/_own\.h$//p' >"$work/split"
+	awk 'function whole(f,   i) { for (i in split_) if (index(f, i "_") == 1 || f == i ".c" || f == i ".h") return i; return f }
+		FNR == NR { split_[$1] = 1; next }
+		$3 == "includes" && $2 ~ /_own\.h$/ && whole($1) != whole($2) {
+			print $1 ": includes " $2 ", which is for its own files only" >"/dev/stderr" }
+		$3 ~ /^calls_/ && whole($1) != whole($2) { print whole($1), whole($2) }' "$work/split" "$work/arrows" 2>"$work/strangers" |
+		sort -u >"$work/calls"
+	cat "$work/strangers"
 	# calls only: headers that need each other do not compile
-	awk '$3 ~ /^calls_/ { print $1, $2 }' "$work/arrows" | sort -u >"$work/calls"
-	tsort "$work/calls" 2>&1 >/dev/null | sed -n 's/^tsort: \(.*\.c\)$/\1/p' | sort -u | paste -sd' ' |
+	tsort "$work/calls" 2>&1 >/dev/null | sed -n 's/^tsort: \([a-z]*\/.*\)$/\1/p' | sort -u | paste -sd' ' |
 		sed -n 's/^\(..*\)$/a circle of files that call each other: \1/p'
 )
 [ -s tests/lint/house ] || findings+=$'\ntests/lint/house is empty: nothing was compared'

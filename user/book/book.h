@@ -142,7 +142,8 @@ bool slot_in_force(const struct snapshot *s, const struct proxy_slot *slot);
 bool row_in_force(const struct snapshot *s, const struct row_key *row);
 
 /* What it says of HTTP; NULL: nothing. */
-const struct http_book *slot_http(const struct snapshot *s, const struct proxy_slot *slot);
+const struct http_book *slot_http(const struct snapshot *s,
+				  const struct proxy_slot *slot);
 
 /* Connections of a slot that ended for this reason: by one side, or by whomever. */
 uint64_t slot_end(const struct snapshot *s, const struct proxy_slot *slot,

@@ -80,13 +80,20 @@ const struct counted_field counts_ends[] = {
 };
 
 const struct counted_field counts_http[] = {
-	FIELD(http_book, requests),	 FIELD(http_book, methods),
-	FIELD(http_book, statuses),	 FIELD(http_book, bytes),
-	FIELD(http_book, connections),	 FIELD(http_book, carried),
-	FIELD(http_book, unsent),	 FIELD(http_book, residual_bytes),
-	FIELD(http_book, pool_hits),	 FIELD(http_book, pool_misses),
-	FIELD(http_book, retries),	 FIELD(http_book, upgrades),
-	FIELD(http_book, duration_us),	 FIELD(http_book, first_byte_us),
+	FIELD(http_book, requests),
+	FIELD(http_book, methods),
+	FIELD(http_book, statuses),
+	FIELD(http_book, bytes),
+	FIELD(http_book, connections),
+	FIELD(http_book, carried),
+	FIELD(http_book, unsent),
+	FIELD(http_book, residual_bytes),
+	FIELD(http_book, pool_hits),
+	FIELD(http_book, pool_misses),
+	FIELD(http_book, retries),
+	FIELD(http_book, upgrades),
+	FIELD(http_book, duration_us),
+	FIELD(http_book, first_byte_us),
 	{ NULL, 0, 0 },
 };
 

@@ -283,7 +283,8 @@ static bool is_untouched(const struct proxy_slot *s)
 {
 	static const struct proxy_slot none;
 
-	return !s->http && memcmp(&s->opened, &none.opened,
+	return !s->http &&
+	       memcmp(&s->opened, &none.opened,
 		      sizeof(none) - offsetof(struct proxy_slot, opened)) == 0;
 }
 

@@ -287,6 +287,7 @@ static enum http_fault read_coding(struct http_head *h, struct text v)
 
 /* What was met of fields that count together. */
 struct met {
+	bool upgrade; /* an Upgrade field */
 	unsigned hosts;
 	bool keep_alive;
 };
@@ -321,12 +322,11 @@ static void read_upgrade(struct http_head *h, struct text v)
 	}
 }
 
-/* An empty one is of who has no authority to name, as h1_write() may (RFC 9112 3.2) */
 static enum http_fault read_host(struct http_head *h, struct text v, struct met *met)
 {
 	if (met->hosts++)
 		return HTTP_FAULT_HOST_TWICE;
-	if (v.n && !http_is_authority(v))
+	if (!http_is_authority(v))
 		return HTTP_FAULT_HOST_INVALID;
 	if (h->absolute && !text_is_nocase(v, h->authority))
 		return HTTP_FAULT_HOST_MISMATCH;
@@ -355,6 +355,7 @@ static enum http_fault read_known(struct http_head *h, const struct http_field *
 		read_connection(h, v, met);
 		return HTTP_FINE;
 	case HTTP_UPGRADE:
+		met->upgrade = true;
 		read_upgrade(h, v);
 		return HTTP_FINE;
 	case HTTP_EXPECT:
@@ -388,7 +389,8 @@ static enum http_fault read_meaning(struct http_head *h)
 	h->close |= h->minor == 0 && !met.keep_alive;
 	if (h->has_length)
 		h->body = h->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
-	h->upgrade = h->upgrade && h->protocol.n && !h->several && h->minor > 0;
+	met.upgrade = met.upgrade && h->upgrade && h->minor > 0;
+	h->upgrade = met.upgrade && h->protocol.n && !h->several;
 	http_mark_hops(h);
 	http_remove(h, HTTP_HOST);
 	http_remove(h, HTTP_CONTENT_LENGTH);
@@ -398,7 +400,7 @@ static enum http_fault read_meaning(struct http_head *h)
 		http_remove(h, HTTP_EXPECT);
 	}
 	/* what comes behind the body would be another protocol's (RFC 9110 7.8) */
-	if (!h->status && h->upgrade && h->body != HTTP_BODY_NONE)
+	if (!h->status && met.upgrade && h->body != HTTP_BODY_NONE)
 		return HTTP_FAULT_UPGRADE_INVALID;
 	return HTTP_FINE;
 }
@@ -543,7 +545,6 @@ static void put_start(struct writer_of_text *w, const struct http_head *h)
 		put(w, TEXT(" "));
 		put(w, h->method == HTTP_METHOD_CONNECT ? h->authority : h->path);
 		put(w, TEXT(" HTTP/1.1\r\n"));
-		/* of 1.0 there may be none: then it is empty (RFC 9112 3.2) */
 		put_field(w, TEXT("host"), h->authority);
 		return;
 	}
@@ -570,6 +571,8 @@ size_t h1_write(uint8_t *buf, size_t cap, const struct http_head *h,
 {
 	struct writer_of_text w = { buf, buf + cap, false };
 
+	if (!h->status && !h->authority.n)
+		return 0; /* RFC 9112 3.2: whoever sends it on says whose it is */
 	put_start(&w, h);
 	put_fields(&w, h);
 	if (h->body == HTTP_BODY_CHUNKED)

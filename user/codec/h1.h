@@ -43,9 +43,9 @@ enum http_fault h1_read_trailers(uint8_t *buf, size_t n, unsigned fields_max,
 void h1_body_of(struct http_head *response, enum http_method asked);
 
 /*
- * As h1_read() would read it: 1.1, with Host (empty without an authority), Content-Length
- * or Transfer-Encoding as the head says; hop-by-hop fields are not written, `connection`
- * is, unless it is "". Bytes written; 0 if cap is too small.
+ * As h1_read() would read it: 1.1, with Host, Content-Length or Transfer-Encoding as the
+ * head says; hop-by-hop fields are not written, `connection` is, unless it is "".  Bytes
+ * written; 0 if cap is too small, or it is a request without an authority.
  */
 size_t h1_write(uint8_t *buf, size_t cap, const struct http_head *h,
 		struct text connection);

@@ -161,6 +161,24 @@ static const struct {
 	  "backend_tls: ca and name of the route, or a new certificate of the backend" },
 	{ TG_END_TLS_ERROR, "a record of it could not be decrypted, or broke a rule",
 	  "look at the client and the network to it" },
+	{ TG_END_HTTP_INVALID,
+	  "what it sent is no HTTP, or could be read in two ways; it was answered 400 or "
+	  "the like",
+	  "tollgate_http_requests_total says which rule was broken" },
+	{ TG_END_HTTP_CLOSED, "the client closed in the middle of a request's head", "" },
+	{ TG_END_HTTP_HEAD_TIMEOUT,
+	  "no request, or not all of its head, came within http.head_timeout",
+	  "a longer head_timeout, if clients are slow" },
+	{ TG_END_HTTP_BODY_TIMEOUT,
+	  "no more of a request's body came for http.body_timeout",
+	  "a longer body_timeout, if clients are slow" },
+	{ TG_END_HTTP_KEEP_ALIVE,
+	  "no other request came for http.keep_alive_timeout; all before were answered",
+	  "" },
+	{ TG_END_HTTP_FLOOD,
+	  "too many frames of HTTP/2 that cost the gate more than the client: resets, "
+	  "pings, settings, empty ones",
+	  "look at the client; an attack, or a library with a fault" },
 };
 
 /* The place in the table; -1 if it is no reason of ours. */

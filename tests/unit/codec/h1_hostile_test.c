@@ -197,7 +197,8 @@ static const struct hostile hosts[] = {
 	BAD(HOST_MISSING, "GET http://a/ HTTP/1.1\r\n\r\n"),
 	HOST(HOST_TWICE, "Host: a\r\nHost: a"),
 	HOST(HOST_TWICE, "Host: a\r\nX: y\r\nhOST: b"),
-	HOST(HOST_TWICE, "Host:\r\nHost: b"),
+	HOST(HOST_INVALID, "Host:\r\nHost: b"),
+	HOST(HOST_TWICE, "Host: a\r\nHost:"),
 	OLD(HOST_TWICE, "Host: a"),
 	HOST(HOST_INVALID, "Host: a b"),
 	HOST(HOST_INVALID, "Host: a\tb"),
@@ -227,7 +228,8 @@ static const struct hostile hosts[] = {
 	LINE(HOST_MISMATCH, "GET https://aa/ HTTP/1.1"),
 	LINE(HOST_MISMATCH, "GET http://b/ HTTP/1.0"),
 	LINE(HOST_MISMATCH, "CONNECT a:443 HTTP/1.1"),
-	BAD(HOST_MISMATCH, "GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n"),
+	BAD(HOST_INVALID, "GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n"),
+	BAD(HOST_INVALID, "GET / HTTP/1.1\r\nHost:\r\n\r\n"),
 };
 
 static const struct hostile framings[] = {
@@ -292,7 +294,7 @@ static const struct hostile framings[] = {
 	POST(UPGRADE_INVALID,
 	     "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1"),
 	POST(UPGRADE_INVALID,
-	     "Transfer-Encoding: chunked\r\nUpgrade: h2c\r\nConnection: x, Upgrade"),
+	     "Transfer-Encoding: chunked\r\nUpgrade: chat\r\nConnection: x, Upgrade"),
 	GET(EXPECTATION, "Expect: other"),
 	GET(EXPECTATION, "Expect:"),
 	GET(EXPECTATION, "Expect: 100-continue, other"),
