@@ -55,21 +55,41 @@ static bool has_body(unsigned status)
 	return status != 204 && status != 304;
 }
 
-int answer_send(struct http_end *e, struct worker *w, const struct answer *a,
-		bool head_only)
+static void add_fields(struct http_head *h, struct worker *w, const struct answer *a,
+		       bool has_body, char retry[16])
+{
+	(void)http_add(h, HTTP_DATE, TEXT(""), text_of(http_date(w), HTTP_DATE_LEN));
+	if (has_body)
+		(void)http_add(h, HTTP_CONTENT_TYPE, TEXT(""),
+			       a->type.p ? a->type : TEXT("text/plain; charset=utf-8"));
+	if (a->location.n)
+		(void)http_add(h, HTTP_LOCATION, TEXT(""), a->location);
+	if (a->allow)
+		(void)http_add(h, HTTP_OTHER_FIELD, TEXT("allow"),
+			       TEXT("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));
+	if (a->retry_after) {
+		int n = snprintf(retry, 16, "%u", a->retry_after);
+
+		(void)http_add(h, HTTP_OTHER_FIELD, TEXT("retry-after"),
+			       text_of(retry, (size_t)n));
+	}
+}
+
+int answer_head(struct http_end *e, struct worker *w, const struct answer *a,
+		bool head_only, char text[ANSWER_WORDS], struct text *ret_body)
 {
 	const char *words = answer_words(a->status);
-	char text[64], retry[16];
 	struct text body = a->body;
 	struct http_head h;
+	char retry[16];
 	bool last;
-	int err;
 
 	memset(&h, 0, offsetof(struct http_head, fields));
+	h.authority = h.path = h.protocol = h.method_name = h.scheme = TEXT("");
 	h.status = (uint16_t)a->status;
 	h.reason = text_of(words, strlen(words));
 	if (!body.p) {
-		int n = snprintf(text, sizeof(text), "%u %s\n", a->status, words);
+		int n = snprintf(text, ANSWER_WORDS, "%u %s\n", a->status, words);
 
 		body = text_of(text, (size_t)n);
 	}
@@ -79,30 +99,7 @@ int answer_send(struct http_end *e, struct worker *w, const struct answer *a,
 	h.length = body.n;
 	last = head_only || !body.n;
 	h.body = last ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
-	h.authority = h.path = h.protocol = h.method_name = h.scheme = TEXT("");
-	(void)http_add(&h, HTTP_DATE, TEXT(""), text_of(http_date(w), HTTP_DATE_LEN));
-	if (body.n)
-		(void)http_add(&h, HTTP_CONTENT_TYPE, TEXT(""),
-			       a->type.p ? a->type : TEXT("text/plain; charset=utf-8"));
-	if (a->location.n)
-		(void)http_add(&h, HTTP_LOCATION, TEXT(""), a->location);
-	if (a->allow)
-		(void)http_add(&h, HTTP_OTHER_FIELD, TEXT("allow"),
-			       TEXT("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));
-	if (a->retry_after) {
-		int n = snprintf(retry, sizeof(retry), "%u", a->retry_after);
-
-		(void)http_add(&h, HTTP_OTHER_FIELD, TEXT("retry-after"),
-			       text_of(retry, (size_t)n));
-	}
-	err = e->ops->put_head(e, &h, last);
-	for (size_t at = 0; !err && !last && at < body.n;) {
-		ssize_t n =
-			e->ops->put_body(e, (const uint8_t *)body.p + at, body.n - at);
-
-		if (n < 0)
-			return (int)n;
-		at += (size_t)n;
-	}
-	return err || last ? err : e->ops->put_last(e, NULL);
+	add_fields(&h, w, a, body.n > 0, retry);
+	*ret_body = text_of(body.p, last ? 0 : body.n);
+	return e->ops->put_head(e, &h, last);
 }

@@ -17,8 +17,13 @@ struct answer {
 /* The words of a status (RFC 9110 15); "" of one that has none. */
 const char *answer_words(unsigned status);
 
-/* 0 or a negative errno, as of put_head(); head_only: of a HEAD request. */
-int answer_send(struct http_end *e, struct worker *w, const struct answer *a,
-		bool head_only);
+#define ANSWER_WORDS 64
+
+/*
+ * Its head.  0 or a negative errno, as of put_head(); *ret_body: what is then to be put,
+ * of `a`, or made in words; n 0: that was all.  head_only: of a HEAD request.
+ */
+int answer_head(struct http_end *e, struct worker *w, const struct answer *a,
+		bool head_only, char words[ANSWER_WORDS], struct text *ret_body);
 
 #endif

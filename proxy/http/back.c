@@ -14,9 +14,9 @@ static struct back *back_of(struct h1 *h)
 	return container_of(h, struct back, h1);
 }
 
-static struct back **chain_of(struct http_worker *h, const struct backend *b)
+static size_t chain_of(const struct backend *b)
 {
-	return &h->idle[((uintptr_t)b / sizeof(*b)) % HTTP_BACK_CHAINS];
+	return ((uintptr_t)b / sizeof(*b)) % HTTP_BACK_CHAINS;
 }
 
 /* --- the pool --- */
@@ -29,19 +29,21 @@ static void leave_pool(struct back *b)
 	if (b->next)
 		b->next->prev = b->prev;
 	b->prev = NULL;
+	b->conn.worker->http->idle_of[chain_of(b->backend)]--;
 	b->conn.worker->http->idle_n--;
 }
 
 static void enter_pool(struct back *b)
 {
 	struct http_worker *h = b->conn.worker->http;
-	struct back **chain = chain_of(h, b->backend);
+	struct back **chain = &h->idle[chain_of(b->backend)];
 
 	b->next = *chain;
 	b->prev = chain;
 	if (b->next)
 		b->next->prev = &b->next;
 	*chain = b;
+	h->idle_of[chain_of(b->backend)]++;
 	h->idle_n++;
 	b->idle_ms = ev_now_ms(b->conn.worker->loop);
 	if (!h->sweep.prev)
@@ -50,7 +52,7 @@ static void enter_pool(struct back *b)
 
 struct back *back_idle(struct worker *w, const struct route *r, const struct backend *b)
 {
-	for (struct back *x = *chain_of(w->http, b); x; x = x->next) {
+	for (struct back *x = w->http->idle[chain_of(b)]; x; x = x->next) {
 		if (x->backend != b || x->route != r || x->conn.ended || x->conn.failed ||
 		    (x->conn.readable && !x->is_h2))
 			continue;
@@ -64,14 +66,10 @@ struct back *back_idle(struct worker *w, const struct route *r, const struct bac
 	return NULL;
 }
 
+/* Or of another backend that shares its chain, which is rare, and does no harm. */
 static unsigned idle_of(const struct back *b)
 {
-	unsigned n = 0;
-
-	for (const struct back *x = *chain_of(b->conn.worker->http, b->backend); x;
-	     x = x->next)
-		n += x->backend == b->backend && x->route == b->route;
-	return n;
+	return b->conn.worker->http->idle_of[chain_of(b->backend)];
 }
 
 struct back *back_opening(struct worker *w, const struct route *r,

@@ -123,19 +123,64 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 }
 
 /* An answer of ours, or, if one has begun, the end of the client's connection. */
+/* The backend has no part in it any more. */
+static void forget_server(struct exchange *x)
+{
+	struct http_end *server = exchange_let_go(x, &x->server);
+
+	exchange_leave_backend(x);
+	if (server)
+		server->ops->stop(server, TG_END_CLIENT_GONE);
+}
+
+/* As much of our own body as the client takes. */
+static void put_own(struct exchange *x)
+{
+	size_t done;
+	int err = 0;
+
+	if (x->own.n) {
+		done = exchange_pass(x->client, (const uint8_t *)x->own.p, x->own.n, &err);
+		if (x->over)
+			return;
+		x->own.p += done;
+		x->own.n -= done;
+		if (!err && x->own.n)
+			return; /* room() comes */
+		if (!err)
+			err = x->client->ops->put_last(x->client, NULL);
+	}
+	if (x->over)
+		return;
+	x->answer_done = !err;
+	exchange_finish(x, x->reason);
+}
+
 static void answer(struct exchange *x, const struct answer *a, enum tg_request reason)
 {
-	int err = 0;
+	int err;
 
 	if (x->over)
 		return;
-	if (!x->answer_begun) {
-		x->status = (uint16_t)a->status;
-		x->first_ns = util_now_ns();
-		err = answer_send(x->client, x->worker, a, x->method == HTTP_METHOD_HEAD);
-		x->answer_done = !err;
+	if (x->answer_begun) {
+		exchange_finish(x, reason);
+		return;
 	}
-	exchange_finish(x, reason);
+	forget_server(x);
+	x->status = (uint16_t)a->status;
+	x->reason = (uint8_t)reason;
+	x->first_ns = util_now_ns();
+	x->answer_begun = x->answers = true;
+	err = answer_head(x->client, x->worker, a, x->method == HTTP_METHOD_HEAD,
+			  x->words, &x->own);
+	if (x->over)
+		return;
+	if (err) {
+		exchange_finish(x, reason);
+		return;
+	}
+	ev_timer_del(x->worker->loop, &x->timer); /* the kernel says if it is stuck */
+	put_own(x);
 }
 
 void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
@@ -207,6 +252,8 @@ static size_t on_client_body(struct http_end *e, const uint8_t *p, size_t n)
 	size_t done;
 	int err;
 
+	if (x->answers)
+		return n; /* nobody wants it */
 	if (!x->server)
 		return 0; /* not yet */
 	if (!x->raised && too_large(x, n)) {
@@ -237,6 +284,8 @@ static void on_client_last(struct http_end *e, const struct http_head *trailers)
 	int err;
 
 	x->request_done = true;
+	if (x->answers)
+		return;
 	if (!x->server) {
 		x->trailers = trailers ? http_head_dup(trailers) : NULL;
 		return;
@@ -257,7 +306,9 @@ static void on_client_room(struct http_end *e)
 {
 	struct exchange *x = e->exchange;
 
-	if (x->server)
+	if (x->answers)
+		put_own(x);
+	else if (x->server)
 		x->server->ops->more(x->server);
 }
 

@@ -22,6 +22,8 @@ struct exchange {
 	struct listener *listener;
 	struct limits_holds holds;  /* of the route */
 	struct http_head *trailers; /* that came before there was a backend */
+	struct text own; /* of an answer of ours, what is to be put yet */
+	char words[ANSWER_WORDS];
 	struct http_book *book;
 	struct dial dial;
 	struct ev_timer timer;
@@ -47,6 +49,7 @@ struct exchange {
 	bool dialing : 1;
 	bool held : 1; /* the backend has not taken all of what came */
 	bool over : 1;
+	bool answers : 1; /* with an answer of ours */
 	char id[FORWARD_ID_MAX + 1];
 	struct http_head head; /* so much of it as is used; last */
 };

@@ -7,7 +7,7 @@
 #include "net/worker.h"
 
 #define HTTP_DATE_LEN	 29
-#define HTTP_BACK_CHAINS 64
+#define HTTP_BACK_CHAINS 256
 
 struct back;
 struct conn;
@@ -17,6 +17,7 @@ struct http_worker {
 	struct sender *staged; /* that have something for the end of the turn */
 	struct ev_task flush;
 	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
+	unsigned idle_of[HTTP_BACK_CHAINS];  /* how many there are in each */
 	unsigned idle_n;
 	struct back *opening; /* of HTTP/2, that are dialed */
 	struct back *all;     /* with a socket or without */
