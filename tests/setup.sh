@@ -54,6 +54,10 @@ check=(
 	pebble:/usr/bin/pebble
 	gnutls-bin:/usr/bin/gnutls-cli
 	libnss3-tools:/usr/bin/tstclnt
+	python3:/usr/bin/python3
+	python3-grpcio:/usr/lib/python3/dist-packages/grpc/__init__.py
+	python3-h2:/usr/lib/python3/dist-packages/h2/__init__.py
+	nghttp2-client:/usr/bin/h2load
 )
 # shellcheck disable=SC2034
 kernels=(

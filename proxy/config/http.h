@@ -9,7 +9,7 @@
 #define HTTP_HEAD_BYTES	    (32u * 1024)
 #define HTTP_HEAD_BYTES_MAX (256u * 1024)
 #define HTTP_FIELDS_DEFAULT 100
-#define HTTP_POOL_DEFAULT 1024 /* idle connections to a backend that a worker keeps */
+#define HTTP_POOL_DEFAULT   1024 /* idle connections to a backend that a worker keeps */
 #define HTTP_TEMPLATE_PARTS 16
 
 struct http_book;

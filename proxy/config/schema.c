@@ -424,6 +424,18 @@ static struct where_rule rules[RULES_MAX];
 static char rule_words[RULES_MAX][RULE_WORDS];
 static size_t rules_n;
 
+/* A key that is one thing here and another there (`sni`) has none. */
+static void drop_rule(const cyaml_schema_field_t *field, void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < rules_n; i++) {
+		if (field->value.type != CYAML_SEQUENCE &&
+		    field->value.type != CYAML_ENUM &&
+		    strcmp(rules[i].key, field->key) == 0)
+			rules[i].key = "";
+	}
+}
+
 static void add_rule(const cyaml_schema_field_t *field, void *arg)
 {
 	const cyaml_schema_value_t *v = &field->value;
@@ -453,6 +465,7 @@ const struct where_rule *schema_rules(size_t *n)
 {
 	if (!rules_n)
 		each_field(config_fields, add_rule, NULL);
+	each_field(config_fields, drop_rule, NULL);
 	*n = rules_n;
 	return rules;
 }

@@ -140,7 +140,8 @@ static void put_own(struct exchange *x)
 	int err = 0;
 
 	if (x->own.n) {
-		done = exchange_pass(x->client, (const uint8_t *)x->own.p, x->own.n, &err);
+		done = exchange_pass(x->client, (const uint8_t *)x->own.p, x->own.n,
+				     &err);
 		if (x->over)
 			return;
 		x->own.p += done;

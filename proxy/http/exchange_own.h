@@ -22,7 +22,7 @@ struct exchange {
 	struct listener *listener;
 	struct limits_holds holds;  /* of the route */
 	struct http_head *trailers; /* that came before there was a backend */
-	struct text own; /* of an answer of ours, what is to be put yet */
+	struct text own;	    /* of an answer of ours, what is to be put yet */
 	char words[ANSWER_WORDS];
 	struct http_book *book;
 	struct dial dial;

@@ -326,6 +326,7 @@ void front_begin(struct front *f)
 {
 	f->head_ms = now_ms(f);
 	arm(f, settings(f)->head_ms);
+	f->client.conn->readable = true; /* what came with the handshake, too */
 	front_event(f);
 }
 

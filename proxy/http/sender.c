@@ -92,6 +92,25 @@ size_t sender_window(const struct sender *s)
 	return s->staged ? s->staged->cap - s->staged->end : POOL_BUFFER_BYTES;
 }
 
+/* What its books say was written. */
+static uint64_t carried(const struct conn *c)
+{
+	return c->layer ? c->layer->ops->carried(c, TG_TX) : c->tx;
+}
+
+/* A write that fails may have taken some all the same: the failure is told the next time.
+ */
+static ssize_t write_counted(struct sender *s, const uint8_t *p, size_t n)
+{
+	uint64_t before = carried(s->conn);
+	ssize_t r = conn_write(s->conn, p, n);
+
+	if (r >= 0 || r == -EAGAIN || carried(s->conn) == before)
+		return r;
+	s->err = (int)r;
+	return (ssize_t)(carried(s->conn) - before);
+}
+
 /* Nothing waits before it. */
 static ssize_t write_large(struct sender *s, const uint8_t *p, size_t n)
 {
@@ -103,7 +122,7 @@ static ssize_t write_large(struct sender *s, const uint8_t *p, size_t n)
 		return -EAGAIN;
 	if (c->layer && n > POOL_BUFFER_BYTES)
 		n = POOL_BUFFER_BYTES;
-	return conn_write(c, p, n);
+	return write_counted(s, p, n);
 }
 
 ssize_t sender_body(struct sender *s, const uint8_t *p, size_t n)
@@ -111,6 +130,8 @@ ssize_t sender_body(struct sender *s, const uint8_t *p, size_t n)
 	size_t window = sender_window(s);
 	int err;
 
+	if (s->err)
+		return s->err;
 	if (!window && !s->conn->out) { /* full, and not blocked */
 		err = sender_flush(s);
 		if (err)
@@ -134,15 +155,16 @@ ssize_t sender_body(struct sender *s, const uint8_t *p, size_t n)
 /* --- sending --- */
 
 /* A raw conn's goes with those of others, if that has room. */
-static ssize_t give(struct conn *c, const uint8_t *p, size_t n)
+static ssize_t give(struct sender *s, const uint8_t *p, size_t n)
 {
+	struct conn *c = s->conn;
 	uint8_t *room;
 
 	if (c->layer)
-		return conn_write(c, p, n < POOL_BUFFER_BYTES ? n : POOL_BUFFER_BYTES);
+		return write_counted(s, p, n < POOL_BUFFER_BYTES ? n : POOL_BUFFER_BYTES);
 	room = n <= POOL_BUFFER_BYTES ? conn_room(c) : NULL;
 	if (!room)
-		return conn_write(c, p, n);
+		return write_counted(s, p, n);
 	memcpy(room, p, n);
 	conn_put(c, n);
 	return (ssize_t)n;
@@ -152,8 +174,10 @@ int sender_flush(struct sender *s)
 {
 	struct conn *c = s->conn;
 	struct pool_buffer *b = s->staged;
-	int err = c->out ? conn_flush(c) : 0;
+	int err = s->err;
 
+	if (!err && c->out)
+		err = conn_flush(c);
 	while (!err && b && b->start < b->end) {
 		ssize_t n;
 
@@ -161,11 +185,11 @@ int sender_flush(struct sender *s)
 			return -c->err;
 		if (c->out)
 			return -EAGAIN;
-		n = give(c, b->data + b->start, b->end - b->start);
+		n = give(s, b->data + b->start, b->end - b->start);
 		if (n < 0)
 			return (int)n;
 		b->start += (size_t)n;
-		err = c->out ? -EAGAIN : 0;
+		err = s->err ? s->err : c->out ? -EAGAIN : 0;
 	}
 	if (b && b->start == b->end) {
 		pool_buffer_put(&c->worker->pool, b);

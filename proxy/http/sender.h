@@ -18,6 +18,7 @@ struct pool_buffer;
 struct sender {
 	struct conn *conn;
 	struct pool_buffer *staged;
+	int err;		     /* of a write that took what it was given */
 	struct sender *next, **prev; /* of the worker's list; prev NULL: not in it */
 };
 

@@ -27,7 +27,6 @@ class Connection:
     def __init__(self):
         raw = socket.create_connection((address, int(port)), timeout=20)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.raw = raw
         self.sock = context.wrap_socket(raw, server_hostname=sys.argv[5]) if context else raw
         self.buf = b""
         told["connections"] += 1
@@ -51,8 +50,8 @@ class Connection:
         return got
 
     def reset(self):
-        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.raw.close()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.socket.close(self.sock)
 
     def answer(self, method):
         """(status, bytes of the body, whether the connection goes on)"""
@@ -138,7 +137,7 @@ def one(c):
         status, got, goes_on = c.answer(method)
     except socket.timeout:
         sys.exit(f"no answer: request {told['requests']}: {method} {path}, a body of {sent},"
-                 f" chunked {chunked}, from port {c.raw.getsockname()[1]}, got {c.buf[:200]}")
+                 f" chunked {chunked}, from port {c.sock.getsockname()[1]}, got {c.buf[:200]}")
     told["answered"] += 1
     told["sent_body"] += sent
     told["got_body"] += got

@@ -1,0 +1,172 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# HTTP behind TLS that ends at the gate, and what becomes of it in reloads, upgrades, drains.
+
+load helpers
+source "$BATS_TEST_DIRNAME/tls.bash"
+source "$BATS_TEST_DIRNAME/http.bash"
+setup() {
+	stage_up
+	make_certificates
+	load --device front --device back
+}
+
+# secure LINE...: a listener of TLS with these routes
+secure() {
+	printf '%s\n' 'listeners:' \
+		'  - name: web' \
+		'    address: "192.0.2.2:8443"' \
+		"    certificates: [{ certificate: $DIR/app.pem, key: $DIR/app.key }, { certificate: $DIR/wild.pem, key: $DIR/wild.key }]" \
+		'    routes:' "$@"
+}
+app='      - { name: app, sni: [app.example.org], tls: terminate, http: {}, backends: ["198.51.100.1:3000"] }'
+# get URL-PATH [OPTION...]
+get() {
+	at client curl -sS --max-time 20 --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 \
+		--resolve a.wild.example.org:8443:192.0.2.2 --resolve b.wild.example.org:8443:192.0.2.2 "${@:2}" "https://${HOST:-app.example.org}:8443$1"
+}
+
+@test "h2 and http/1.1 by ALPN, bodies both ways; who offers neither is told so" {
+	start_origin
+	start_proxy < <(secure "$app")
+	equal 2 "$(get /x -o "$DIR/seen" -w '%{http_version}')" "the version"
+	equal https "$(jq -r '.fields[] | select(.[0] == "x-forwarded-proto") | .[1]' "$DIR/seen")" "how it was asked"
+	equal 1.1 "$(get /x -o /dev/null -w '%{http_version}' --http1.1)" "the version"
+	equal 1.1 "$(get /x -o /dev/null -w '%{http_version}' --no-alpn)" "without ALPN"
+	head -c 3000000 /dev/urandom >"$DIR/body"
+	local sum version n
+	sum=$(sha256sum <"$DIR/body" | cut -d' ' -f1)
+	for version in --http1.1 --http2; do
+		equal "$sum" "$(get /x $version --data-binary "@$DIR/body" | jq -r .sha256)" "up by $version"
+		for n in 0 1 16384 5000000; do
+			equal "$n" "$(get "/bytes/$n" $version | wc -c)" "by length, $version"
+			equal "$n" "$(get "/chunks/$n" $version | wc -c)" "in chunks, $version"
+		done
+	done
+	run s_client -servername app.example.org -alpn nothing
+	[[ $output == *"no application protocol"* ]]
+}
+
+@test "a connection serves the hosts of its certificate and its TLS, no others: 421" {
+	start_origin
+	start_proxy < <(secure "$app" \
+		'      - { name: wild, sni: ["*.wild.example.org"], tls: terminate, http: { respond: { status: 200, body: wild } } }' \
+		'      - { name: strict, sni: [b.wild.example.org], tls: terminate, min_version: "1.3", http: { respond: { status: 200, body: strict } } }')
+	HOST=a.wild.example.org
+	equal wild "$(get /)" "by its name"
+	equal 421 "$(get / -H 'Host: b.wild.example.org' -o /dev/null -w '%{http_code}')" "of stricter TLS"
+	HOST=b.wild.example.org
+	equal strict "$(get /)" "by its own name"
+	HOST=app.example.org
+	equal wild "$(get / -H 'Host: a.wild.example.org')" "of the same TLS, with a certificate"
+	equal 404 "$(get / -H 'Host: nobody.example.org' -o /dev/null -w '%{http_code}')" "of nobody"
+}
+
+@test "to backends by TLS: h2 and http/1.1 by what the route says; gRPC through TLS on both sides" {
+	start grpc backend /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" serve 198.51.100.1:3001
+	start_origin
+	start_proxy < <(secure "$app" \
+		'      - { name: grpc, sni: [app.example.org], tls: terminate, http: { path: ["/test.Echo/*"], protocol: h2 }, backends: ["198.51.100.1:3001"] }' \
+		'      - { name: inner, sni: [a.wild.example.org], tls: reencrypt, http: {}, backend_tls: { ca: '"$DIR/root.pem"', sni: app.example.org, name: app.example.org }, backends: ["127.0.0.1:8443"] }')
+	within 10 listening backend 3001
+	run at client timeout 100 /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" call 192.0.2.2:8443 "$DIR/root.pem" app.example.org
+	echo "$output"
+	[[ $output != *NOT* && $output == *"after one that was cancelled"* ]]
+}
+
+@test "requests of random shape through TLS: every byte in its place, under sanitized eyes of the audit" {
+	local seed=$RANDOM i pid
+	echo "# seed $seed" >&3
+	start_origin
+	start_proxy < <(secure "$app")
+	start_exporter
+	for i in 1 2 3; do
+		start "mix$i" client timeout 200 /usr/bin/python3 "$ROOT/tests/http/mix.py" 192.0.2.2:8443 "${REQUESTS:-800}" $((seed + i)) "$DIR/root.pem" app.example.org
+	done
+	run -0 at client h2load -n 2000 -c 10 -m 10 --connect-to 192.0.2.2:8443 https://app.example.org:8443/bytes/1000
+	[[ $output == *"2000 succeeded, 0 failed"* ]]
+	for i in 1 2 3; do
+		pid=mix${i}_pid
+		wait "${!pid}" || {
+			cat "$DIR/mix$i.log"
+			return 1
+		}
+		equal null "$(told "mix$i" lost)" "answers that did not come whole"
+	done
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 6
+}
+
+# hammer NAME SECONDS OPTION...: requests without a pause for so long
+hammer() { start "$1" client h2load -D "$2" -c 4 "${@:3}" --connect-to 192.0.2.2:8443 https://app.example.org:8443/bytes/100; }
+# hammered NAME: none of them failed
+hammered() {
+	local pid=${1}_pid
+	wait "${!pid}" || :
+	grep -q ' 0 failed, 0 errored, 0 timeout' "$DIR/$1.log" || {
+		cat "$DIR/$1.log"
+		return 1
+	}
+}
+
+@test "reloads under requests of h1 and h2: none fails, and all are of the new configuration" {
+	start_origin
+	start_proxy < <(secure "$app")
+	hammer one 6 --h1
+	hammer two 6 -m 8
+	for i in 1 2 3 4 5; do
+		secure "$app" "      - { name: more$i, sni: [app.example.org], tls: terminate, http: { path: [/more$i], respond: { status: 200, body: more$i } } }" >"$DIR/gate.yaml"
+		kill -HUP "$proxy_pid"
+		within 5 eval "[ \"\$(get /more$i)\" = more$i ]"
+	done
+	hammered one
+	hammered two
+}
+
+@test "an upgrade under requests: each is answered, by the old process or by the new one" {
+	local i pid
+	start_origin
+	start_proxy < <(secure "$app")
+	for i in 1 2; do
+		start "mix$i" client timeout 200 /usr/bin/python3 "$ROOT/tests/http/mix.py" 192.0.2.2:8443 3000 "$i" "$DIR/root.pem" app.example.org
+	done
+	within 5 eval '[ "$(wc -l <"$DIR/origin.seen")" -gt 200 ]'
+	succeed next
+	within 10 is_ready next
+	within 10 gone "$proxy_pid"
+	equal 2 "$(get /x -o /dev/null -w '%{http_version}')" "the successor's answer"
+	for i in 1 2; do
+		pid=mix${i}_pid
+		wait "${!pid}" || {
+			cat "$DIR/mix$i.log"
+			return 1
+		}
+		equal null "$(told "mix$i" lost)" "answers that did not come whole"
+	done
+	within 20 eval 'stop "$origin_pid"; sockets_closed'
+	audit_is_clean 6
+}
+
+@test "SIGTERM: the answer that is under way comes, with connection: close, and idle clients are let go" {
+	start_origin
+	start_proxy < <(secure "$app")
+	start idle client /usr/bin/python3 -c 'import socket, ssl, sys
+c = ssl.create_default_context(cafile=sys.argv[1])
+s = c.wrap_socket(socket.create_connection(("192.0.2.2", 8443)), server_hostname="app.example.org")
+s.sendall(b"GET /bytes/3 HTTP/1.1\r\nhost: app.example.org\r\n\r\n")
+print(s.recv(1000), flush=True)
+print("end", s.recv(1000), flush=True)' "$DIR/root.pem"
+	within 5 grep -q 012 "$DIR/idle.log"
+	start slow client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http1.1 https://app.example.org:8443/slow/1500
+	start slow2 client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http2 https://app.example.org:8443/slow/1500
+	within 5 eval '[ "$(wc -l <"$DIR/origin.seen")" = 3 ]'
+	kill -TERM "$proxy_pid"
+	wait "$slow_pid" "$slow2_pid"
+	within 10 gone "$proxy_pid"
+	cat "$DIR"/slow*.log "$DIR/idle.log"
+	grep -qi '^connection: close' "$DIR/slow.log"
+	grep -q slow "$DIR/slow.log"
+	grep -q '^slow' "$DIR/slow2.log"
+	grep -q "end b''" "$DIR/idle.log"
+}
