@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "command/check.h"
-#include "config/config.h"
+#include "config/http.h"
 #include "tls/certs.h"
 
 #define LOOKUP_MS 3000
@@ -44,11 +44,33 @@ static void show_backend(const struct backend *b)
 	putchar('\n');
 }
 
+/* What a request must be, and what becomes of it. */
+static void show_http(const struct route *r)
+{
+	const struct http_route *h = r->http;
+
+	printf("%s requests", r->sni_count ? ";" : "");
+	show_list(" for host", h->host_count ? h->host : r->sni,
+		  h->host_count ? h->host_count : r->sni_count);
+	if (!h->host_count && !r->sni_count)
+		printf(" for any host");
+	show_list(", path", h->path, h->path_count);
+	show_list(", method", h->method, h->method_count);
+	show_list(", field", h->header, h->header_count);
+	show_list(", query", h->query, h->query_count);
+	if (h->redirect)
+		printf("; redirected (%u) to %s", h->redirect->status, h->redirect->to);
+	else if (h->respond)
+		printf("; answered here (%u)", h->respond->status);
+	else
+		printf("; by %s", h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1");
+}
+
 static void show_route(const struct listener *l, const struct route *r)
 {
 	printf("    route %s:", r->name);
 	show_list(" names", r->sni, r->sni_count);
-	if (!r->sni_count)
+	if (!r->sni_count && !r->http)
 		printf(" every connection");
 	show_list("; protocols", r->alpn, r->alpn_count);
 	show_list("; from", r->from, r->from_count);
@@ -62,8 +84,12 @@ static void show_route(const struct listener *l, const struct route *r)
 		printf(", and begins anew to the backend");
 	if (r == l->fallback_route)
 		printf("; and what cannot be decided");
-	printf("; %s\n",
-	       r->backend_names_count > 1 ? balances[r->balance] : "to one backend");
+	if (r->http)
+		show_http(r);
+	if (r->backend_names_count)
+		printf("; %s", r->backend_names_count > 1 ? balances[r->balance]
+							  : "to one backend");
+	putchar('\n');
 	for (unsigned i = 0; i < r->backend_names_count; i++)
 		show_backend(&r->backends[i]);
 }
@@ -84,7 +110,9 @@ static void show_listener(const struct listener *l)
 
 	printf("  listener %s at %s, %s", l->name,
 	       l->path ? l->address : addr_format(&l->addr, at),
-	       l->tls ? "by the ClientHello" : "by the port");
+	       l->tls	   ? "by the ClientHello"
+	       : l->serves ? "by the request"
+			   : "by the port");
 	if (l->proxy_protocol)
 		show_list("; PROXY headers from", l->proxy_protocol->from,
 			  l->proxy_protocol->from_count);

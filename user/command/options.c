@@ -31,6 +31,8 @@ static void usage(FILE *out) /* lint: table */
 		"  why ADDRESS    why its last connections were refused or ended, and what to\n"
 		"                 do about it\n"
 		"  check FILE     check a proxy configuration\n"
+		"  explain FILE URL\n"
+		"                 what a request would meet: route, refusal, where it goes\n"
 		"  acme FILE      have the certificates that it names by 'acme' issued and\n"
 		"                 renewed; the proxy does it by itself, twice a day\n"
 		"\n"
@@ -77,6 +79,9 @@ static void usage(FILE *out) /* lint: table */
 		"      --listener NAME    only of this one\n"
 		"      --exporter URL     whom to ask, unix:PATH too (" FOLLOW_EXPORTER
 		")\n"
+		"explain:\n"
+		"      --method NAME, --header 'NAME: VALUE'   of the request (GET, none)\n"
+		"      --address IP       who asks; --listener NAME only at this one\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission,\n"
 		"4 incomplete: what could be compared agrees, but something is missing.\n",
@@ -116,7 +121,9 @@ enum {
 	OPT_ADDRESS,
 	OPT_PORT,
 	OPT_OFFSET,
-	OPT_SINCE
+	OPT_SINCE,
+	OPT_METHOD,
+	OPT_HEADER
 };
 
 static const struct option long_options[] = {
@@ -153,6 +160,8 @@ static const struct option long_options[] = {
 	{ "port", required_argument, NULL, OPT_PORT },
 	{ "offset", required_argument, NULL, OPT_OFFSET },
 	{ "since", required_argument, NULL, OPT_SINCE },
+	{ "method", required_argument, NULL, OPT_METHOD },
+	{ "header", required_argument, NULL, OPT_HEADER },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -338,6 +347,17 @@ static int parse_load_option(struct options *o, int opt)
 	return n < 0 ? -EINVAL : 0;
 }
 
+/* One more; whether it is one of HTTP is explain's to say. */
+static int parse_header(struct options *o)
+{
+	if (o->headers_n == OPTIONS_HEADERS_MAX || strpbrk(optarg, "\r\n")) {
+		log_error("--header: at most %d, of one line each", OPTIONS_HEADERS_MAX);
+		return -EINVAL;
+	}
+	o->headers[o->headers_n++] = optarg;
+	return 0;
+}
+
 /* 0, or -EINVAL with the reason said. */
 static int parse_option(struct options *o, int opt)
 {
@@ -376,6 +396,11 @@ static int parse_option(struct options *o, int opt)
 	case OPT_ACCEPT:
 		o->accept = optarg;
 		return 0;
+	case OPT_METHOD:
+		o->method = optarg;
+		return 0;
+	case OPT_HEADER:
+		return parse_header(o);
 	default:
 		err = parse_filter(o, opt);
 		return err == -ENOENT ? parse_load_option(o, opt) : err;

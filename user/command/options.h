@@ -17,6 +17,8 @@ enum {
 	EXIT_INCOMPLETE = 4
 };
 
+#define OPTIONS_HEADERS_MAX 32
+
 /* Everything that may be said; strings are argv's. */
 struct options {
 	const char *pins;
@@ -26,6 +28,9 @@ struct options {
 	bool upgrade;
 	bool rows;
 	const char *accept;
+	const char *method; /* of explain */
+	const char *headers[OPTIONS_HEADERS_MAX];
+	unsigned headers_n;
 	const char *config;  /* of load: what shall fit */
 	const char *address; /* of flows and events; checked */
 	const char

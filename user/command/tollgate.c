@@ -19,6 +19,7 @@
 #include "book/hooks.h"
 #include "command/acme.h"
 #include "command/check.h"
+#include "command/explain.h"
 #include "command/follow.h"
 #include "command/options.h"
 #include "command/sizes.h"
@@ -323,27 +324,56 @@ static int cmd_export_totals(struct options *o)
 	return err ? EXIT_BAD : EXIT_OK;
 }
 
-static int cmd_check(struct options *o)
+/* With its certificates; NULL with the reason logged. */
+static struct config *read_config(const char *path)
 {
 	char why[CONFIG_ERROR_MAX];
+	struct config *c;
+
+	if (config_load(path, &c, why) < 0) {
+		log_error("%s", why);
+		return NULL;
+	}
+	if (certs_load(c, why) < 0) {
+		log_error("%s: %s", path, why);
+		config_put(c);
+		return NULL;
+	}
+	return c;
+}
+
+static int cmd_check(struct options *o)
+{
 	struct config *c;
 
 	if (o->args_n != 1) {
 		log_error("check: name one file");
 		return EXIT_USAGE;
 	}
-	if (config_load(o->args[0], &c, why) < 0) {
-		log_error("%s", why);
+	c = read_config(o->args[0]);
+	if (!c)
 		return EXIT_BAD;
-	}
-	if (certs_load(c, why) < 0) {
-		log_error("%s: %s", o->args[0], why);
-		config_put(c);
-		return EXIT_BAD;
-	}
 	check_show(o->args[0], c);
 	config_put(c);
 	return EXIT_OK;
+}
+
+static int cmd_explain(struct options *o)
+{
+	struct config *c;
+	int err;
+
+	if (o->args_n != 2) {
+		log_error("explain: name a file and a URL, such as "
+			  "https://www.example.org/path");
+		return EXIT_USAGE;
+	}
+	c = read_config(o->args[0]);
+	if (!c)
+		return EXIT_BAD;
+	err = explain_show(c, o->args[1], o);
+	config_put(c);
+	return err;
 }
 
 #define ACME_ARGS 16 /* of the hook, which dehydrated(1) calls */
@@ -374,6 +404,7 @@ static const struct {
 	{ "audit", cmd_audit, 0 },	 { "check", cmd_check, 1 },
 	{ "acme", cmd_acme, ACME_ARGS }, { "export-totals", cmd_export_totals, 1 },
 	{ "events", cmd_events, 0 },	 { "why", cmd_why, 1 },
+	{ "explain", cmd_explain, 2 },
 };
 
 int main(int argc, char **argv)
