@@ -463,6 +463,7 @@ struct proxy_state {
 	__u64 log_suppressed; /* lines kept back because there were too many alike */
 	__u64 configuration;  /* raised whenever another one comes into force */
 	__u64 folds; /* odd while rows are folded: who reads waits (user/book/places.h) */
+	__u64 access_lost;  /* lines of the access log that were not written */
 	__u64 folds_broken; /* that a proxy was killed in: sums of the past may be wrong
 			     */
 };

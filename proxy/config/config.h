@@ -292,6 +292,7 @@ struct config {
 	struct timeouts timeouts;
 	struct dns *dns;
 	struct acme *acme;  /* NULL: the defaults */
+	char *access_log;   /* file of requests; NULL: none */
 	char **ticket_keys; /* files of 80 bytes, that a fleet shares */
 	unsigned ticket_keys_count;
 	struct listener *listeners;

@@ -370,6 +370,7 @@ static const cyaml_schema_field_t config_fields[] = {
 				dns_fields),
 	CYAML_FIELD_MAPPING_PTR("acme", CYAML_FLAG_OPTIONAL, struct config, acme,
 				acme_fields),
+	WORD(access_log, struct config, 4000),
 	CYAML_FIELD_SEQUENCE("ticket_keys", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct config, ticket_keys, &string_schema, 1,
 			     CONFIG_TICKET_KEYS_MAX),

@@ -8,7 +8,9 @@
 #include "book/ends.h"
 #include "decide/decide.h"
 #include "decide/request.h"
+#include "http/access.h"
 #include "http/exchange_own.h"
+#include "http/worker.h"
 #include "net/worker.h"
 
 static const struct http_user client_user;
@@ -54,8 +56,33 @@ static uint64_t micros(uint64_t from_ns, uint64_t to_ns)
 	return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 1;
 }
 
+static void write_log(const struct exchange *x, struct access_ring *log)
+{
+	const struct access a = {
+		.client = x->client_of,
+		.route = x->dial.route,
+		.backend = x->asked ? x->dial.backend : NULL,
+		.head = x->has_head ? &x->head : NULL,
+		.id = x->id,
+		.reason = tg_request_names[x->reason],
+		.status = x->status,
+		.retries = x->retries,
+		.reused = x->reused,
+		.rx_body_bytes = x->body_bytes,
+		.tx_body_bytes =
+			x->client ? x->client->bytes[TG_TX].body : x->answer_bytes,
+		.duration_us = micros(x->began_ns, util_now_ns()),
+		.first_byte_us = x->first_ns ? micros(x->began_ns, x->first_ns) : 0,
+	};
+
+	access_write(log, &a);
+}
+
 static void account(const struct exchange *x)
 {
+	struct access_ring *log =
+		__atomic_load_n(&x->worker->http->log, __ATOMIC_ACQUIRE);
+
 	const struct account_request r = {
 		.reason = x->reason,
 		.method = x->method,
@@ -69,13 +96,16 @@ static void account(const struct exchange *x)
 	};
 
 	account_request(x->book, &r);
+	if (log)
+		write_log(x, log);
 }
 
 struct http_end *exchange_let_go(struct exchange *x, struct http_end **end)
 {
 	struct http_end *e = *end;
 
-	(void)x;
+	if (e && end == &x->client)
+		x->answer_bytes = e->bytes[TG_TX].body;
 	*end = NULL;
 	return e;
 }
@@ -407,6 +437,7 @@ static struct exchange *make(struct http_client *c, struct http_end *client,
 	if (h) {
 		http_head_copy(&x->head, h);
 		x->method = h->method;
+		x->has_head = true;
 	}
 	return x;
 }

@@ -31,9 +31,10 @@ struct exchange {
 	struct exchange *next_waiter;
 	uint64_t began_ns, first_ns;
 	int64_t active_ms;
-	uint64_t body_bytes; /* of the request, so far */
-	uint16_t status;     /* of the answer */
-	uint8_t reason;	     /* enum tg_request */
+	uint64_t body_bytes;   /* of the request, so far */
+	uint64_t answer_bytes; /* of the answer's body, when the client was let go */
+	uint16_t status;       /* of the answer */
+	uint8_t reason;	       /* enum tg_request */
 	uint8_t retries;
 	uint8_t method;
 	bool request_last : 1; /* its head was all of it */
@@ -49,6 +50,7 @@ struct exchange {
 	bool dialing : 1;
 	bool held : 1; /* the backend has not taken all of what came */
 	bool over : 1;
+	bool has_head : 1;
 	bool answers : 1; /* with an answer of ours */
 	char id[FORWARD_ID_MAX + 1];
 	struct http_head head; /* so much of it as is used; last */

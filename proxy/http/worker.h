@@ -9,6 +9,7 @@
 #define HTTP_DATE_LEN	 29
 #define HTTP_BACK_CHAINS 256
 
+struct access_ring;
 struct back;
 struct conn;
 struct sender;
@@ -19,8 +20,9 @@ struct http_worker {
 	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
 	unsigned idle_of[HTTP_BACK_CHAINS];  /* how many there are in each */
 	unsigned idle_n;
-	struct back *opening; /* of HTTP/2, that are dialed */
-	struct back *all;     /* with a socket or without */
+	struct back *opening;	 /* of HTTP/2, that are dialed */
+	struct back *all;	 /* with a socket or without */
+	struct access_ring *log; /* NULL: none; set by another thread */
 	struct ev_timer sweep;
 	struct worker *worker;
 	int64_t date_at; /* the second that `date` is of */

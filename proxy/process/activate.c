@@ -155,6 +155,19 @@ static void say_warnings(const struct config *c)
 		log_warn("%.*s", (int)strcspn(p, "\n"), p);
 }
 
+/* Lines of both configurations go to one file or the other, none to nowhere. */
+static int open_log(struct daemon *d, const struct config *c)
+{
+	int err = access_log_open(d->access_log, c->access_log);
+
+	return err ? log_errno(
+			     err,
+			     "access_log %s: cannot be opened by user %s; its folder, or "
+			     "the file, must be his",
+			     c->access_log, c->user)
+		   : 0;
+}
+
 int daemon_activate(struct daemon *d, struct config *c)
 {
 	size_t fds_n = (size_t)c->listeners_count * d->proxy.workers_n;
@@ -169,6 +182,8 @@ int daemon_activate(struct daemon *d, struct config *c)
 		return log_errno(-ENOMEM, "cannot activate the configuration");
 	memset(fds, 0xff, fds_n * sizeof(*fds));
 	err = prepare(d, c, fds, fds_n);
+	if (!err)
+		err = open_log(d, c);
 	if (!err)
 		err = listener_register(&d->proxy, c);
 	if (!err) {

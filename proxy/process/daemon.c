@@ -44,6 +44,7 @@ int daemon_run(struct daemon *d, char **argv)
 	/* all of them, before what one may still post to is gone */
 	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
 		worker_join(&d->proxy.workers[i]);
+	access_log_free(d->access_log);
 	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
 		orders_close(&d->proxy.workers[i]);
 		worker_close(&d->proxy.workers[i]);

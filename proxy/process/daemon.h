@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "load/keep.h"
 #include "net/worker.h"
+#include "process/access_log.h"
 #include "process/pulse.h"
 #include "process/starter.h"
 #include "process/upgrade.h"
@@ -18,6 +19,7 @@ struct daemon {
 	struct keeper *keeper;
 	struct zombies *zombies;
 	struct pulse *pulse;
+	struct access_log *access_log;
 	struct config *config; /* a reference */
 	int *fds;	       /* its listening sockets, [listener * workers + worker] */
 	const char *config_path;

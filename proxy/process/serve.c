@@ -537,6 +537,8 @@ static int begin(struct daemon *d, struct config *c)
 	err = make_workers(d);
 	if (!err && !(d->pulse = pulse_new(&d->proxy)))
 		err = log_errno(-ENOMEM, "cannot start");
+	if (!err && !(d->access_log = access_log_new(&d->proxy)))
+		err = log_errno(-ENOMEM, "cannot start");
 	if (!err)
 		err = keeper_start(&d->proxy, &d->keeper);
 	if (!err)

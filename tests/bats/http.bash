@@ -7,7 +7,10 @@ setup() {
 	stage_up
 	load --device front --device back
 }
-teardown() { stage_down; }
+teardown() {
+	[ -z "${log:-}" ] || rm -rf "$log"
+	stage_down
+}
 
 # start_origin [PORT]: a backend at that port; what it saw is in $DIR/origin.seen
 start_origin() {

@@ -166,3 +166,40 @@ http_total() { metric "$@" <"$DIR/page"; }
 	fresh_scrape >"$DIR/page"
 	equal 0 "$(http_total tollgate_http_residual_bytes_total)" "residual bytes"
 }
+
+@test "the access log: a line a request, opened again by SIGHUP; explain says what the proxy does" {
+	start_origin
+	log=$(mktemp -d) # where the proxy's user may go, too
+	chmod 777 "$log"
+	start_proxy < <(
+		web '    routes:' '      - { name: api, http: { host: [api.example.org], path: ["/v1/*"], strip: /v1 }, backends: ["198.51.100.1:3000"] }' \
+			'      - { name: old, http: { path: ["/old/*"], redirect: { to: "https://${host}${uri}" } } }'
+		echo "access_log: $log/access.json"
+	)
+	ask /v1/bytes/100 -H 'Host: api.example.org' -A 'a "name"' -o /dev/null
+	ask /v1/x -H 'Host: api.example.org' -d hello -o /dev/null --http2-prior-knowledge
+	ask /old/x -o /dev/null
+	ask /none -o /dev/null
+	raw 'GET / HTTP/1.1\r\n\r\n' >/dev/null
+	within 5 eval '[ "$(wc -l <"$log/access.json")" = 5 ]'
+	cat "$log/access.json"
+	jq -se '.[0] | .route == "api" and .backend == "198.51.100.1:3000" and .status == 200 and .response_body_bytes == 100
+		and .path == "/v1/bytes/100" and .user_agent == "a \"name\"" and .reason == "done" and .protocol == "HTTP/1.1"
+		and .client == "192.0.2.1" or (.client | startswith("192.0.2.1:"))' "$log/access.json"
+	jq -se '.[1] | .protocol == "HTTP/2.0" and .request_body_bytes == 5 and .reused' "$log/access.json"
+	jq -se '[.[2:][] | .status] == [308, 404, 400] and (.[4].reason == "host_missing")' "$log/access.json"
+	mv "$log/access.json" "$log/before.json"
+	kill -HUP "$proxy_pid"
+	within 5 test -e "$log/access.json"
+	ask /old/y -o /dev/null
+	within 5 eval '[ "$(jq -r .path "$log/access.json")" = /old/y ]'
+	equal 5 "$(wc -l <"$log/before.json")" "lines before"
+
+	explains() { equal "$1" "$(tollgate explain "$DIR/gate.yaml" "${@:2}")" "${*:2}"; }
+	explains 'listener web: route api, to a backend of 198.51.100.1:3000 by http/1.1, without /v1' http://api.example.org/v1/x
+	explains 'listener web: route old, 308 to https://${host}${uri}' http://other.example.org/old/x?y
+	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/none
+	[ "$output" = 'listener web: 404, no_route' ]
+	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/a%2fb --method POST --header 'X: y'
+	[ "$output" = 'listener web: 400, path' ]
+}

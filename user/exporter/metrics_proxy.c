@@ -362,6 +362,10 @@ static void proxy_state(const struct page *p)
 		    "1 if the proxy wrote its heartbeat in the last 5 s.", up);
 	page_simple(p, "proxy_starts", true, "Times a proxy has started on these books.",
 		    st->starts);
+	page_simple(p, "http_log_lost", true,
+		    "Lines of the access log that were not written: too many at once, or "
+		    "the disk.",
+		    st->access_lost);
 	page_simple(
 		p, "proxy_log_suppressed", true,
 		"Lines of the log that were kept back because there were too many alike.",
