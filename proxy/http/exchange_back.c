@@ -275,6 +275,7 @@ static size_t on_server_body(struct http_end *e, const uint8_t *p, size_t n)
 	int err;
 
 	done = exchange_pass(x->client, p, n, &err);
+	x->answer_bytes += done;
 	if (err) {
 		exchange_finish(x, TG_REQUEST_CLIENT_GONE);
 		return n;

@@ -32,7 +32,7 @@ struct exchange {
 	uint64_t began_ns, first_ns;
 	int64_t active_ms;
 	uint64_t body_bytes;   /* of the request, so far */
-	uint64_t answer_bytes; /* of the answer's body, when the client was let go */
+	uint64_t answer_bytes; /* of the body of the answer, so far */
 	uint16_t status;       /* of the answer */
 	uint8_t reason;	       /* enum tg_request */
 	uint8_t retries;

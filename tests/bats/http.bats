@@ -175,6 +175,7 @@ http_total() { metric "$@" <"$DIR/page"; }
 		web '    routes:' '      - { name: api, http: { host: [api.example.org], path: ["/v1/*"], strip: /v1 }, backends: ["198.51.100.1:3000"] }' \
 			'      - { name: old, http: { path: ["/old/*"], redirect: { to: "https://${host}${uri}" } } }'
 		echo "access_log: $log/access.json"
+		echo "workers: 1"
 	)
 	ask /v1/bytes/100 -H 'Host: api.example.org' -A 'a "name"' -o /dev/null
 	ask /v1/x -H 'Host: api.example.org' -d hello -o /dev/null --http2-prior-knowledge
@@ -186,7 +187,7 @@ http_total() { metric "$@" <"$DIR/page"; }
 	jq -se '.[0] | .route == "api" and .backend == "198.51.100.1:3000" and .status == 200 and .response_body_bytes == 100
 		and .path == "/v1/bytes/100" and .user_agent == "a \"name\"" and .reason == "done" and .protocol == "HTTP/1.1"
 		and .client == "192.0.2.1" or (.client | startswith("192.0.2.1:"))' "$log/access.json"
-	jq -se '.[1] | .protocol == "HTTP/2.0" and .request_body_bytes == 5 and .reused' "$log/access.json"
+	jq -se '.[1] | .protocol == "HTTP/2.0" and .request_body_bytes == 5 and .reused and .response_body_bytes > 100' "$log/access.json"
 	jq -se '[.[2:][] | .status] == [308, 404, 400] and (.[4].reason == "host_missing")' "$log/access.json"
 	mv "$log/access.json" "$log/before.json"
 	kill -HUP "$proxy_pid"
