@@ -244,6 +244,18 @@ static struct outcome connect_to(struct dial *d, struct conn *up,
 	return d->chosen ? outcome_next() : next_address(d, up, who);
 }
 
+struct outcome dial_skip(struct dial *d, struct conn *up, const struct announce *who)
+{
+	d->chosen = false;
+	d->failure = TG_END_BACKEND_TIMEOUT;
+	d->tried |= 1ull << (d->backend - d->route->backends);
+	if (d->retries == d->route->retries_max)
+		return outcome_over(d->failure, true);
+	d->retries++;
+	dial_release(d, up->worker);
+	return try_next(d, up, who);
+}
+
 struct outcome dial_connect(struct dial *d, struct conn *up, const struct announce *who)
 {
 	d->chosen = false;

@@ -118,7 +118,7 @@ void exchange_leave_backend(struct exchange *x)
 	x->back = NULL;
 	if (b && x->dialing) {
 		back_drop(b, true);
-		exchange_end_opening(b);
+		exchange_end_opening(b, true);
 	}
 	x->dialing = false;
 	dial_release(&x->dial, x->worker);
@@ -311,9 +311,11 @@ void exchange_maybe_done(struct exchange *x)
 static void on_client_last(struct http_end *e, const struct http_head *trailers)
 {
 	struct exchange *x = e->exchange;
+	struct http_head buf;
 	int err;
 
 	x->request_done = true;
+	trailers = forward_trailers(trailers, &buf);
 	if (x->answers)
 		return;
 	if (!x->server) {
@@ -393,7 +395,7 @@ static void on_timer(struct ev_timer *timer)
 	const struct http_listener *l = x->listener->http;
 
 	if (x->awaited)
-		exchange_answer(x, 504, TG_REQUEST_BACKEND_CONNECT);
+		exchange_skip(x);
 	else if (x->dialing)
 		exchange_go_on(x, dial_due(&x->dial, &x->back->conn, &x->client_of->who));
 	else if (x->answer_begun && !r->idle_ms)
@@ -476,7 +478,9 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		exchange_answer(x, 429, TG_REQUEST_LIMIT);
 	else if (v.status)
 		exchange_answer(x, v.status, v.reason);
-	else if (config_answers(v.route) && h->method == HTTP_METHOD_CONNECT)
+	else if (h->method == HTTP_METHOD_CONNECT &&
+		 (config_answers(v.route) || h->major != 1 ||
+		  v.route->http->protocol != PROTOCOL_H1))
 		exchange_answer(x, 405, TG_REQUEST_METHOD);
 	else if (config_answers(v.route))
 		answer_route(x, v.route);

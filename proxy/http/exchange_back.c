@@ -88,7 +88,7 @@ static void have_server(struct exchange *x)
 	x->server = back_use(back, x, &server_user);
 	if (back->is_h2) { /* others may use it, too */
 		x->back = NULL;
-		exchange_end_opening(back);
+		exchange_end_opening(back, false);
 	}
 	if (!x->server) {
 		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
@@ -121,8 +121,8 @@ void exchange_stop_waiting(struct exchange *x)
 	x->awaited = NULL;
 }
 
-/* It is there, or it will not be: who waited looks again. */
-void exchange_end_opening(struct back *b)
+/* It is there: who waited looks again; or it will not be, and they try elsewhere. */
+void exchange_end_opening(struct back *b, bool failed)
 {
 	back_end_opening(b);
 	while (b->waiters) {
@@ -130,9 +130,19 @@ void exchange_end_opening(struct back *b)
 
 		b->waiters = x->next_waiter;
 		x->awaited = NULL;
+		if (failed) {
+			exchange_skip(x);
+			continue;
+		}
 		x->dial.chosen = true;
 		exchange_go_on(x, outcome_next());
 	}
+}
+
+void exchange_skip(struct exchange *x)
+{
+	exchange_stop_waiting(x);
+	exchange_go_on(x, dial_skip(&x->dial, &x->back->conn, &x->client_of->who));
 }
 
 /* A backend was chosen: a connection that is there already, or a new one. */
@@ -141,10 +151,10 @@ static struct outcome take_or_connect(struct exchange *x)
 	bool is_h2 = x->dial.route->http->protocol == PROTOCOL_H2;
 	struct back *idle = NULL, *opening = NULL;
 
-	exchange_end_opening(x->back); /* it was for another backend */
+	exchange_end_opening(x->back, true); /* it was for another backend */
 	if (!x->fresh)
 		idle = back_idle(x->worker, x->dial.route, x->dial.backend);
-	if (!idle && is_h2)
+	if (!idle && is_h2 && !x->dial.route->send_proxy)
 		opening = back_opening(x->worker, x->dial.route, x->dial.backend);
 	x->dial.chosen = false;
 	if (opening)
@@ -287,10 +297,11 @@ static size_t on_server_body(struct http_end *e, const uint8_t *p, size_t n)
 static void on_server_last(struct http_end *e, const struct http_head *trailers)
 {
 	struct exchange *x = e->exchange;
+	struct http_head buf;
 	int err;
 
 	x->answer_done = true;
-	err = x->client->ops->put_last(x->client, trailers);
+	err = x->client->ops->put_last(x->client, forward_trailers(trailers, &buf));
 	if (x->over)
 		return;
 	if (err < 0) {

@@ -369,6 +369,25 @@ bool forward_response(const struct forward_request *r, const struct http_head *f
 	return add_via(l, from, ret) && edit(r, &r->route->http->response, texts, ret);
 }
 
+/* --- trailers --- */
+
+const struct http_head *forward_trailers(const struct http_head *from,
+					 struct http_head *buf)
+{
+	if (!from)
+		return NULL;
+	memcpy(buf, from, offsetof(struct http_head, fields));
+	buf->n = 0;
+	for (unsigned i = 0; i < from->n; i++) {
+		const struct http_field *f = &from->fields[i];
+
+		if (!http_is_late(f) && !is_lookalike(f) && f->id != HTTP_EARLY_DATA &&
+		    f->id != HTTP_X_REQUEST_ID)
+			buf->fields[buf->n++] = *f;
+	}
+	return buf->n ? buf : NULL;
+}
+
 /* --- an id --- */
 
 static bool is_id(struct text t)

@@ -32,6 +32,10 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 bool forward_response(const struct forward_request *r, const struct http_head *response,
 		      struct forward_texts *texts, struct http_head *ret);
 
+/* Without what may not be said that late; in buf, or NULL if nothing is left. */
+const struct http_head *forward_trailers(const struct http_head *from,
+					 struct http_head *buf);
+
 /* The id that a trusted client gave it, else a new one; NUL-terminated. */
 #define FORWARD_ID_MAX 64
 void forward_id(struct worker *w, const struct http_client *c, const struct http_head *h,

@@ -13,6 +13,7 @@
 #include "tls/stream.h"
 
 #define LINGER_MS 1000 /* for what a client sends that nobody wants */
+#define WATCH_MS  500  /* how late a deadline of h2 may be */
 #define NOTICE_MS 500  /* between the two words of a drain (RFC 9113 6.8) */
 
 struct front {
@@ -20,6 +21,7 @@ struct front {
 	struct http_client client;
 	void (*over)(struct conn *c, struct outcome o);
 	struct ev_timer timer; /* of what comes between exchanges */
+	struct ev_timer watch; /* of h2 */
 	struct config *config; /* a reference: the one its next request comes under */
 	union {
 		struct h1 h1;
@@ -155,13 +157,32 @@ static void on_h2_over(struct h2 *h, enum tg_end why, bool reset)
 
 static const struct h2_owner h2_owner = { .ended = on_ended, .over = on_h2_over };
 
+/* Header blocks that do not end, windows that do not open. */
+static void on_watch(struct ev_timer *timer)
+{
+	struct front *f = container_of(timer, struct front, watch);
+	struct h2 *h = &f->h2;
+
+	if (f->closed || h->over)
+		return;
+	if (h->block_ms && now_ms(f) - h->block_ms >= settings(f)->head_ms) {
+		over(f, TG_END_HTTP_HEAD_TIMEOUT, true);
+		return;
+	}
+	if (h->streams_n)
+		h2_end_stalled(h, settings(f)->body_ms);
+	ev_timer_set(f->client.worker->loop, timer, WATCH_MS);
+}
+
 static int become_h2(struct front *f)
 {
 	const struct http_listener *l = settings(f);
 
 	f->is_h2 = true;
-	return h2_open(&f->h2, f->client.conn, false, &h2_owner, &h2_user, l->head_bytes,
-		       (uint16_t)l->fields);
+	f->watch.fn = on_watch;
+	ev_timer_set(f->client.worker->loop, &f->watch, WATCH_MS);
+	return h2_open(&f->h2, f->client.conn, false, &h2_owner, &h2_user, l->book,
+		       l->head_bytes, (uint16_t)l->fields);
 }
 
 static void on_idle(struct h1 *h)
@@ -216,18 +237,14 @@ static const struct h1_owner h1_owner = { .idle = on_idle,
 static void h2_due(struct front *f)
 {
 	struct h2 *h = &f->h2;
-	int64_t waited = h->block_ms ? now_ms(f) - h->block_ms : 0;
 
 	if (f->draining && !h->closing) {
 		h2_drain(h);
-	} else if (h->block_ms && waited >= settings(f)->head_ms) {
-		over(f, TG_END_HTTP_HEAD_TIMEOUT, true);
-	} else if (h->block_ms) {
-		arm(f, settings(f)->head_ms - waited);
 	} else if (!h->streams_n && h->closing) {
 		over(f, TG_END_DONE, false);
 	} else if (!h->streams_n) {
-		f->why = TG_END_HTTP_KEEP_ALIVE;
+		f->why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
+					    : TG_END_HTTP_HEAD_TIMEOUT;
 		h2_drain(h);
 		arm(f, LINGER_MS);
 	}
@@ -345,18 +362,13 @@ static void h1_front_event(struct front *f)
 
 void front_event(struct front *f)
 {
-	int64_t block;
-
 	if (f->closed)
 		return;
 	if (!f->is_h2) {
 		h1_front_event(f);
 		return;
 	}
-	block = f->h2.block_ms;
 	h2_event(&f->h2);
-	if (!f->closed && f->h2.block_ms && !block)
-		arm(f, settings(f)->head_ms);
 }
 
 void front_drain(struct front *f)
@@ -382,6 +394,7 @@ void front_close(struct front *f, enum tg_end why)
 		return;
 	f->closed = true;
 	ev_timer_del(f->client.worker->loop, &f->timer);
+	ev_timer_del(f->client.worker->loop, &f->watch);
 	if (f->is_h2) {
 		h2_close(&f->h2, why);
 		a.dropped = f->h2.dropped;

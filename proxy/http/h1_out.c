@@ -27,9 +27,13 @@ static struct text connection_of(const struct h1 *h, const struct http_head *hea
 /* A body of which nobody knows the length: in chunks, if they are understood. */
 static void frame(struct h1 *h, struct http_head *head, bool last)
 {
-	if (last && head->body == HTTP_BODY_CHUNKED)
+	bool none = head->status && (h->asked == HTTP_METHOD_HEAD || head->status < 200 ||
+				     head->status == 204 || head->status == 304);
+
+	if ((last && head->body == HTTP_BODY_CHUNKED) || none)
 		head->body = HTTP_BODY_NONE;
-	if (last || (head->body != HTTP_BODY_CLOSE && head->body != HTTP_BODY_CHUNKED))
+	if (last || none ||
+	    (head->body != HTTP_BODY_CLOSE && head->body != HTTP_BODY_CHUNKED))
 		return;
 	head->body = h->one_zero && !h->is_back ? HTTP_BODY_CLOSE : HTTP_BODY_CHUNKED;
 	h->close |= head->body == HTTP_BODY_CLOSE;

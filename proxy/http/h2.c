@@ -56,17 +56,26 @@ static void unlist(struct h2_stream *s)
 	}
 }
 
+/* What it carried so far, to the row it is of. */
+void h2_tell_bytes(struct h2_stream *s)
+{
+	struct http_book *book = s->end.book ? s->end.book : s->h2->book;
+
+	account_bytes(book, s->h2->is_back, &s->end);
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		const struct http_bytes *b = &s->end.bytes[dir];
+
+		s->h2->told[dir] += b->head + b->body + b->framing;
+		s->end.bytes[dir] = (struct http_bytes){ 0 };
+	}
+	s->end.book = NULL; /* what comes still is the connection's */
+}
+
 static void stream_free(struct h2_stream *s)
 {
 	struct h2 *h = s->h2;
 
-	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
-		const struct http_bytes *b = &s->end.bytes[dir];
-
-		h->told[dir] += b->head + b->body + b->framing;
-	}
-	if (s->end.book)
-		account_bytes(s->end.book, h->is_back, &s->end);
+	h2_tell_bytes(s);
 	unlist(s);
 	*s->prev = s->next;
 	if (s->next)
@@ -78,6 +87,7 @@ static void stream_free(struct h2_stream *s)
 		free(s->text);
 	if (s->items != s->own_items)
 		free(s->items);
+	free(s->kept_text);
 	free(s->trailers);
 	free(s->in);
 	free(s);
@@ -87,7 +97,7 @@ static void stream_free(struct h2_stream *s)
 
 void h2_stream_maybe_free(struct h2_stream *s)
 {
-	if (s->closed && !s->end.exchange)
+	if (s->closed && !s->end.exchange && !s->busy)
 		stream_free(s);
 }
 
@@ -118,28 +128,6 @@ static enum tg_end failure(struct h2 *h, int err)
 	return conn_gone_reason(h->conn);
 }
 
-/* It was counted as a whole when it began, and came in part. */
-static void settle_last_frame(struct h2 *h)
-{
-	const uint8_t *p = h->rx_header;
-	int32_t id = (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
-			       (uint32_t)p[7] << 8 | p[8]);
-	struct h2_stream *s = h->streams;
-	struct http_bytes *b;
-
-	if (!h->rx_left || h->broken)
-		return;
-	while (s && s->id != id)
-		s = s->next;
-	b = s ? &s->end.bytes[TG_RX] : NULL;
-	if (b && p[3] == NGHTTP2_DATA && b->framing >= h->rx_left)
-		b->framing -= h->rx_left;
-	else if (b && p[3] != NGHTTP2_DATA && b->head >= h->rx_left)
-		b->head -= h->rx_left;
-	else
-		h->own[TG_RX] -= h->rx_left;
-}
-
 void h2_close(struct h2 *h, enum tg_end why)
 {
 	struct h2_stream *s;
@@ -151,15 +139,19 @@ void h2_close(struct h2 *h, enum tg_end why)
 
 		if (!e->exchange)
 			continue;
-		e->user->gone(e, why, h->is_back && !s->head_in && !s->out_head);
+		e->user->gone(e, why, h->is_back && !s->head_in);
 		e->exchange = NULL;
 	}
-	settle_last_frame(h);
+	h2_settle_last(h);
 	while (h->streams)
 		stream_free(h->streams);
 	h->own[TG_RX] += h->block;
 	counted = h->told[TG_RX] + h->own[TG_RX];
-	h->unread = h->broken && h->fed > counted ? h->fed - counted : h->rx_header_n;
+	/* behind a GOAWAY of ours for an error nghttp2 says nothing of what comes */
+	if (h->broken || !nghttp2_session_want_read(h->session))
+		h->unread = h->fed > counted ? h->fed - counted : 0;
+	else
+		h->unread = h->rx_header_n;
 	h->dropped += sender_staged(&h->out);
 	sender_close(&h->out);
 	ev_task_del(h->conn->worker->loop, &h->task);
@@ -172,10 +164,16 @@ static void try_close(struct h2 *h)
 {
 	struct conn *c = h->conn;
 
-	if (h->over || nghttp2_session_want_read(h->session) ||
+	if (h->over)
+		return;
+	if (h->eof && !h->streams_n) {
+		h2_over(h, h->why ? h->why : TG_END_DONE, h->why != TG_END_DONE);
+		return;
+	}
+	if ((h->eof && h->is_back) || nghttp2_session_want_read(h->session) ||
 	    nghttp2_session_want_write(h->session))
 		return;
-	if (sender_staged(&h->out) || (conn_send_now(c) && c->err) || conn_held(c))
+	if (sender_flush(&h->out) || (conn_send_now(c) && c->err) || conn_held(c))
 		return;
 	if (!c->shut_out && !c->finishing)
 		conn_finish(c);
@@ -187,6 +185,9 @@ bool h2_may(struct h2 *h, int64_t cost_ms)
 {
 	int64_t now = ev_now_ms(h->conn->worker->loop);
 
+	if (h->is_back) /* others' exchanges go over it, too: not for what one asked for
+			 */
+		return true;
 	if (h->debt_ms < now)
 		h->debt_ms = now;
 	h->debt_ms += cost_ms;
@@ -226,56 +227,34 @@ static void give_room(struct h2 *h)
 	}
 }
 
-/* Where frames end, whatever nghttp2 made of them: how much of the last is missing. */
-static void scan(struct h2 *h, const uint8_t *p, size_t n)
+static void give_up(struct h2 *h, enum tg_end why)
 {
-	size_t k = 0;
-
-	h->fed += n;
-	if (!h->is_back && h->magic < H2_PREFACE_N) {
-		k = (size_t)(H2_PREFACE_N - h->magic);
-		k = k < n ? k : n;
-		h->magic = (uint8_t)(h->magic + k);
-		h->own[TG_RX] += k;
-	}
-	for (p += k, n -= k; n; p += k, n -= k) {
-		if (h->rx_left) {
-			k = n < h->rx_left ? n : h->rx_left;
-			h->rx_left -= (uint32_t)k;
-			continue;
-		}
-		k = 9u - h->rx_header_n < n ? 9u - h->rx_header_n : n;
-		memcpy(h->rx_header + h->rx_header_n, p, k);
-		h->rx_header_n = (uint8_t)(h->rx_header_n + k);
-		if (h->rx_header_n < 9)
-			continue;
-		h->rx_header_n = 0;
-		h->rx_left = (uint32_t)h->rx_header[0] << 16 |
-			     (uint32_t)h->rx_header[1] << 8 | h->rx_header[2];
-	}
+	if (!h->why)
+		h->why = (uint8_t)why;
+	(void)nghttp2_session_terminate_session(
+		h->session, h->why == TG_END_HTTP_FLOOD ? NGHTTP2_ENHANCE_YOUR_CALM
+							: NGHTTP2_PROTOCOL_ERROR);
+	h->closing = true;
 }
 
 static void feed(struct h2 *h, const uint8_t *p, size_t n)
 {
 	ssize_t r;
 
-	scan(h, p, n);
+	h2_scan(h, p, n);
+	if (h->broken) /* nghttp2 is not to be asked any more */
+		return;
 	r = nghttp2_session_mem_recv(h->session, p, n);
 	if (r >= 0 && (size_t)r == n)
 		return;
 	h->broken = true;
-	/* what it says to that goes first; a flood was told by h2_may() */
-	if (!h->why)
-		h->why = TG_END_HTTP_INVALID;
-	if (r < 0 && r != NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
-		(void)nghttp2_session_terminate_session(
-			h->session, h->why == TG_END_HTTP_FLOOD
-					    ? NGHTTP2_ENHANCE_YOUR_CALM
-					    : NGHTTP2_PROTOCOL_ERROR);
-		h->closing = true;
-		return;
-	}
-	h2_over(h, h->why, true);
+	if (r == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+		h2_over(h, TG_END_HTTP_INVALID, true);
+	else
+		give_up(h, r == NGHTTP2_ERR_FLOODED ||
+					   r == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
+				   ? TG_END_HTTP_FLOOD
+				   : TG_END_HTTP_INVALID);
 }
 
 /* Was that all the socket had?  As h1_in.c. */
@@ -289,39 +268,63 @@ static void note_read(struct conn *c, ssize_t n, size_t cap)
 		c->readable = false;
 }
 
+/*
+ * Nothing more comes.  What came wholly is passed on all the same: a client's requests
+ * are answered, a backend's answers are taken to their end.
+ */
+static void at_end(struct h2 *h, enum tg_end why)
+{
+	struct h2_stream *next;
+
+	h->eof = h->conn->ended = true;
+	h->conn->readable = false;
+	if (!h->why && why != TG_END_DONE && !h->is_back)
+		h->why = (uint8_t)why;
+	for (struct h2_stream *s = h->streams; s; s = next) {
+		struct http_end *e = &s->end;
+
+		next = s->next;
+		if (s->in_done)
+			continue;
+		if (e->exchange) {
+			e->user->gone(e, why == TG_END_DONE ? TG_END_TRUNCATED : why,
+				      h->is_back && !s->head_in);
+			e->exchange = NULL;
+		}
+		h2_drop_in(s);
+		s->closed |= h->is_back;
+		h2_stream_maybe_free(s);
+	}
+	if (!h->is_back && h->streams_n && !h->closing) {
+		h->closing = true;
+		(void)nghttp2_submit_goaway(
+			h->session, NGHTTP2_FLAG_NONE,
+			nghttp2_session_get_last_proc_stream_id(h->session),
+			NGHTTP2_NO_ERROR, NULL, 0);
+	} else if (!h->streams_n) {
+		h2_over(h, h->why ? h->why : why, why != TG_END_DONE);
+	}
+}
+
 static void read_all(struct h2 *h)
 {
 	struct pool *pool = &h->conn->worker->pool;
 
 	for (int i = 0; i < ROUNDS_MAX && !h->over && h->conn->readable && !h->eof; i++) {
-		ssize_t n;
+		uint8_t *p = pool_scratch(pool);
+		ssize_t n = conn_read(h->conn, p, POOL_BUFFER_BYTES);
 
-		if (!pool_has_buffer(pool)) {
-			h2_over(h, TG_END_RESOURCES, true);
-			return;
-		}
-		n = conn_read(h->conn, pool_scratch(pool), POOL_BUFFER_BYTES);
 		note_read(h->conn, n, POOL_BUFFER_BYTES);
 		if (n == -EAGAIN)
 			return;
-		if (n == 0 || n == -ENODATA) {
-			h->eof = true;
-			h->conn->ended = true;
-			h->conn->readable = false;
-			/* streams that have all they need are answered all the same */
-			if (h->is_back || !h->streams_n)
-				h2_over(h, h->streams_n ? TG_END_TRUNCATED : TG_END_DONE,
-					h->streams_n > 0);
-			else
-				(void)nghttp2_session_terminate_session(h->session,
-									NGHTTP2_NO_ERROR);
-			return;
-		}
-		if (n < 0) {
-			h2_over(h, failure(h, (int)-n), true);
-			return;
-		}
-		feed(h, pool_scratch(pool), (size_t)n);
+		if (n == 0)
+			at_end(h, TG_END_DONE);
+		else if (n == -ENODATA)
+			at_end(h, TG_END_TLS_TRUNCATED);
+		else if (n < 0)
+			at_end(h, failure(h, (int)-n));
+		else
+			feed(h, p, (size_t)n);
 	}
 	if (!h->over && h->conn->readable && !h->eof)
 		h2_again(h);
@@ -342,6 +345,11 @@ static void work(struct h2 *h)
 		h2_over(h, failure(h, -err), true);
 	if (!h->over)
 		give_room(h);
+	if (!h->over && h->flood && !h->broken) {
+		h->broken = true;
+		give_up(h, TG_END_HTTP_FLOOD);
+		h2_again(h);
+	}
 	h->working = false;
 	if (h->over)
 		h->owner->over(h, h->why, h->reset);
@@ -379,6 +387,21 @@ void h2_event(struct h2 *h)
 		return;
 	}
 	work(h);
+}
+
+void h2_end_stalled(struct h2 *h, int64_t ms)
+{
+	int64_t now = ev_now_ms(h->conn->worker->loop);
+
+	for (struct h2_stream *s = h->streams; s; s = s->next) {
+		if (s->closed || !s->out || now - s->moved_ms < ms)
+			continue;
+		h->own_resets++;
+		(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
+						NGHTTP2_CANCEL);
+		s->moved_ms = now;
+		h2_again(h);
+	}
 }
 
 /* --- life --- */
@@ -444,6 +467,7 @@ static int open_session(struct h2 *h)
 		nghttp2_option_set_no_auto_window_update(o, 1);
 		nghttp2_option_set_no_closed_streams(o, 1);
 		nghttp2_option_set_max_deflate_dynamic_table_size(o, 4096);
+		nghttp2_option_set_max_outbound_ack(o, 10000); /* ours is less */
 		err = h2_callbacks_in(c);
 	}
 	if (!err)
@@ -480,12 +504,14 @@ static int submit_settings(struct h2 *h)
 }
 
 int h2_open(struct h2 *h, struct conn *c, bool is_back, const struct h2_owner *owner,
-	    const struct http_user *user, uint32_t head_max, uint16_t fields_max)
+	    const struct http_user *user, struct http_book *book, uint32_t head_max,
+	    uint16_t fields_max)
 {
 	int err;
 
 	*h = (struct h2){ .owner = owner,
 			  .user = user,
+			  .book = book,
 			  .conn = c,
 			  .task = { .fn = on_task },
 			  .head_max = head_max,

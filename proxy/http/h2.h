@@ -34,6 +34,7 @@ struct h2_owner {
 struct h2 {
 	const struct h2_owner *owner;
 	const struct http_user *user; /* of the requests of a client */
+	struct http_book *book;	      /* of what is no exchange's */
 	struct conn *conn;
 	struct sender out;
 	struct ev_task task;
@@ -42,6 +43,7 @@ struct h2 {
 	struct h2_stream *roomy;  /* that were blocked, and take bytes again */
 	struct h2_stream *hungry; /* whose users do */
 	unsigned streams_n;
+	unsigned own_resets;	   /* that we asked for, and were not sent yet */
 	uint64_t told[TG_DIR_MAX]; /* of all its streams that are over */
 	uint64_t own[TG_DIR_MAX];  /* frames of the connection itself, the preface */
 	uint64_t fed;
@@ -65,6 +67,7 @@ struct h2 {
 	bool reset : 1;
 	bool working : 1;
 	bool eof : 1;
+	bool flood : 1;
 	bool broken : 1; /* what came is no HTTP/2 */
 };
 
@@ -73,7 +76,11 @@ struct h2 {
  * requests of a client.  0 or -ENOMEM.
  */
 int h2_open(struct h2 *h, struct conn *c, bool is_back, const struct h2_owner *owner,
-	    const struct http_user *user, uint32_t head_max, uint16_t fields_max);
+	    const struct http_user *user, struct http_book *book, uint32_t head_max,
+	    uint16_t fields_max);
+
+/* Streams whose peer has taken no byte of a body for so long are reset. */
+void h2_end_stalled(struct h2 *h, int64_t ms);
 
 /* The conn has an event; `first`: n bytes that were read of it before. */
 void h2_event(struct h2 *h);

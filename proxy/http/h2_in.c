@@ -7,7 +7,8 @@
 #include "codec/h1.h"
 #include "http/h2_own.h"
 
-#define COST_FRAME_MS 10 /* of one that says nothing: 100 a second, 1000 at once */
+#define COST_FRAME_MS 10 /* of one that says nothing: 100 a second, 3000 at once */
+#define COST_PING_MS  1	 /* who measures a bandwidth sends many (gRPC) */
 #define COST_RESET_MS 30
 
 static struct h2_stream *find(nghttp2_session *session, int32_t id)
@@ -28,8 +29,6 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_CONTINUATION:
-		if (!h->block_ms)
-			h->block_ms = ev_now_ms(h->conn->worker->loop);
 		if (b)
 			b->head += hd->length + 9;
 		else
@@ -49,6 +48,21 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 
 /* --- heads --- */
 
+/* The texts of the head are still needed: trailers have memory of their own. */
+static bool begin_trailers(struct h2_stream *s)
+{
+	char *text = malloc(H2_TEXT);
+
+	if (!text)
+		return false;
+	free(s->kept_text);
+	s->kept_text = s->text != s->own_text ? s->text : NULL;
+	s->text = text;
+	s->text_cap = H2_TEXT;
+	s->text_n = s->items_n = 0;
+	return true;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 {
 	struct h2 *h = arg;
@@ -65,9 +79,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, vo
 		return 0;
 	s->end.bytes[TG_RX].head += h->block;
 	h->block = 0;
-	if (s->head_in &&
-	    !h->is_back) /* trailers: behind the head, which is still needed */
-		return 0;
+	if (s->head_in && !h->is_back)
+		return begin_trailers(s) ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	s->text_n = s->items_n = s->list_bytes = 0;
 	return 0;
 }
@@ -200,12 +213,14 @@ static void join_crumbs(struct h2_stream *s, struct http_head *head)
 {
 	uint32_t from = s->text_n;
 	unsigned n = 0, first = 0;
+	bool secret = false;
 	size_t total = 0;
 
 	for (unsigned i = 0; i < head->n; i++) {
 		if (head->fields[i].id != HTTP_COOKIE)
 			continue;
 		first = n++ ? first : i;
+		secret |= head->fields[i].secret;
 		total += head->fields[i].value_n + 2u;
 	}
 	if (n < 2 || s->text_n + total > s->text_cap)
@@ -222,6 +237,7 @@ static void join_crumbs(struct h2_stream *s, struct http_head *head)
 	http_remove(head, HTTP_COOKIE);
 	(void)http_add(head, HTTP_COOKIE, TEXT(""),
 		       text_of(s->text + from, s->text_n - from));
+	head->fields[head->n - 1].secret = secret;
 }
 
 static void clear(struct http_head *head)
@@ -244,16 +260,14 @@ static size_t crumbs_of(const struct h2_stream *s)
 	return n;
 }
 
-/* Items from `from` on. */
-static enum http_fault make_head(struct h2_stream *s, unsigned from,
-				 struct http_head *head)
+static enum http_fault make_head(struct h2_stream *s, struct http_head *head)
 {
 	enum http_fault fault = HTTP_FINE;
 
 	clear(head);
 	if (!grow_text(s, crumbs_of(s)))
 		return HTTP_FAULT_HEAD_TOO_LARGE;
-	for (unsigned i = from; i < s->items_n && !fault; i++) {
+	for (unsigned i = 0; i < s->items_n && !fault; i++) {
 		const struct h2_item *it = &s->items[i];
 		struct text name = text_of(s->text + it->name, it->name_n);
 		struct text value = text_of(s->text + it->value, it->value_n);
@@ -318,12 +332,25 @@ static void set_body(struct http_head *head, bool last)
 		head->body = HTTP_BODY_CHUNKED;
 }
 
+/* What has none by its status, or by what was asked, ends with its head (RFC 9110 6.4.1).
+ */
+static bool set_answer(const struct h2_stream *s, struct http_head *head, bool last)
+{
+	bool none = s->asked == HTTP_METHOD_HEAD || head->status == 204 ||
+		    head->status == 304;
+
+	if (head->status < 200 || head->status == 204)
+		head->has_length = false;
+	set_body(head, last || none || head->status < 200);
+	return head->status >= 200 && (last || none);
+}
+
 /* A whole head of a message. */
 static void tell_head(struct h2_stream *s, bool last)
 {
 	struct http_head head;
 	enum http_fault f =
-		s->too_large ? HTTP_FAULT_HEAD_TOO_LARGE : make_head(s, 0, &head);
+		s->too_large ? HTTP_FAULT_HEAD_TOO_LARGE : make_head(s, &head);
 
 	if (!f && !s->h2->is_back)
 		f = check_request(&head);
@@ -332,11 +359,13 @@ static void tell_head(struct h2_stream *s, bool last)
 		s->end.user->invalid(&s->end, f);
 		return;
 	}
-	s->head_items = s->items_n;
 	s->head_in = s->h2->is_back ? head.status >= 200 : true;
 	if (!s->h2->is_back)
 		s->asked = head.method;
-	set_body(&head, last);
+	if (s->h2->is_back)
+		last = set_answer(s, &head, last);
+	else
+		set_body(&head, last);
 	if (last)
 		s->last_told = true;
 	s->end.user->head(&s->end, &head, last);
@@ -351,7 +380,7 @@ static void tell_last(struct h2_stream *s)
 	if (!s->in_done || s->in_n || s->last_told || !e->exchange)
 		return;
 	s->last_told = true;
-	if (s->has_trailers && make_head(s, s->trailers_from, &trailers) != HTTP_FINE)
+	if (s->has_trailers && make_head(s, &trailers) != HTTP_FINE)
 		trailers.n = 0;
 	e->user->last(e, trailers.n ? &trailers : NULL);
 }
@@ -360,7 +389,6 @@ static void on_trailers(struct h2_stream *s)
 {
 	s->in_done = true;
 	s->has_trailers = true;
-	s->trailers_from = s->h2->is_back ? 0 : s->head_items;
 	if (s->too_large && s->end.exchange)
 		s->end.user->invalid(&s->end, HTTP_FAULT_HEAD_TOO_LARGE);
 	else
@@ -372,7 +400,7 @@ static void on_trailers(struct h2_stream *s)
 static bool store(struct h2_stream *s, const uint8_t *p, size_t n)
 {
 	if (s->in_at + s->in_n + n > s->in_cap) {
-		size_t cap = s->in_n + n < 16384 ? 16384 : s->in_n + n;
+		size_t cap = s->in_n + n < 8192 ? 16384 : 2 * (s->in_n + n);
 		uint8_t *more = malloc(cap);
 
 		if (!more)
@@ -406,7 +434,9 @@ void h2_drop_in(struct h2_stream *s)
 void h2_offer(struct h2_stream *s)
 {
 	struct http_end *e = &s->end;
+	bool was = s->busy;
 
+	s->busy = true; /* it is not freed by what its user does */
 	while (s->in_n && e->exchange) {
 		size_t took = e->user->body(e, s->in + s->in_at, s->in_n);
 
@@ -424,6 +454,8 @@ void h2_offer(struct h2_stream *s)
 		s->in_at = s->in_cap = 0;
 	}
 	tell_last(s);
+	s->busy = was;
+	h2_stream_maybe_free(s);
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p,
@@ -469,6 +501,7 @@ static bool is_allowed(struct h2 *h, const nghttp2_frame *f)
 	case NGHTTP2_RST_STREAM:
 		return h2_may(h, COST_RESET_MS);
 	case NGHTTP2_PING:
+		return h2_may(h, COST_PING_MS);
 	case NGHTTP2_SETTINGS:
 	case NGHTTP2_PRIORITY:
 		return h2_may(h, COST_FRAME_MS);
@@ -484,13 +517,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 	struct h2_stream *s = find(session, f->hd.stream_id);
 
 	if (!is_allowed(h, f)) {
-		h->why = TG_END_HTTP_FLOOD;
+		h->why = TG_END_HTTP_FLOOD; /* feed() says so */
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	}
 	if (f->hd.type == NGHTTP2_GOAWAY && h->is_back)
 		h->closing = true;
-	if (f->hd.type == NGHTTP2_HEADERS)
-		h->block_ms = 0;
 	if (!s)
 		return 0;
 	if (f->hd.type == NGHTTP2_HEADERS) {
@@ -534,21 +565,6 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *a
 	return 0;
 }
 
-/* What nghttp2 refuses by itself is a reset that we were made to send. */
-static int on_invalid(nghttp2_session *session, const nghttp2_frame *f, int code,
-		      void *arg)
-{
-	struct h2 *h = arg;
-
-	(void)session;
-	(void)f;
-	(void)code;
-	if (h2_may(h, COST_RESET_MS))
-		return 0;
-	h->why = TG_END_HTTP_FLOOD;
-	return NGHTTP2_ERR_CALLBACK_FAILURE;
-}
-
 int h2_callbacks_in(nghttp2_session_callbacks *c)
 {
 	nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
@@ -557,6 +573,5 @@ int h2_callbacks_in(nghttp2_session_callbacks *c)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
-	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid);
 	return 0;
 }

@@ -7,8 +7,9 @@
 
 #include "http/h2_own.h"
 
-#define NV_MAX	  (HTTP_FIELDS_MAX + 8)
-#define FRAME_MAX (POOL_BUFFER_BYTES - 64) /* with its header one buffer */
+#define NV_MAX	      (HTTP_FIELDS_MAX + 8)
+#define COST_RESET_MS 30
+#define FRAME_MAX     (POOL_BUFFER_BYTES - 64) /* with its header one buffer */
 
 /* --- heads --- */
 
@@ -150,6 +151,7 @@ static int write_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t 
 	sender_put(&h->out, n + 9);
 	s->end.bytes[TG_TX].framing += 9;
 	s->end.bytes[TG_TX].body += n;
+	s->moved_ms = ev_now_ms(h->conn->worker->loop);
 	if (n) {
 		s->out->start += n;
 		if (s->out->start == s->out->end) {
@@ -236,6 +238,8 @@ static ssize_t put_body(struct http_end *e, const uint8_t *p, size_t n)
 		return -EAGAIN;
 	}
 	n = n < room ? n : room;
+	if (!held(s))
+		s->moved_ms = ev_now_ms(s->h2->conn->worker->loop);
 	memcpy(s->out->data + s->out->end, p, n);
 	s->out->end += n;
 	resume(s);
@@ -259,50 +263,6 @@ static int put_last(struct http_end *e, const struct http_head *trailers)
 }
 
 /* --- sending --- */
-
-/* A frame of nghttp2's begins: all of it is a head, or the connection's own. */
-static void begin_frame(struct h2 *h)
-{
-	const uint8_t *p = h->tx_header;
-	uint32_t len = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
-	int32_t id = (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
-			       (uint32_t)p[7] << 8 | p[8]);
-	struct h2_stream *s =
-		id ? nghttp2_session_get_stream_user_data(h->session, id) : NULL;
-
-	h->tx_header_n = 0;
-	h->tx_left = len;
-	if (s && (p[3] == NGHTTP2_HEADERS || p[3] == NGHTTP2_CONTINUATION))
-		s->end.bytes[TG_TX].head += len + 9;
-	else if (s)
-		s->end.bytes[TG_TX].framing += len + 9;
-	else
-		h->own[TG_TX] += len + 9;
-}
-
-/* Each byte of each frame, as what it is. */
-static void count(struct h2 *h, const uint8_t *p, size_t n)
-{
-	while (n) {
-		size_t k;
-
-		if (!h->tx_left) {
-			k = 9u - h->tx_header_n < n ? 9u - h->tx_header_n : n;
-			memcpy(h->tx_header + h->tx_header_n, p, k);
-			h->tx_header_n = (uint8_t)(h->tx_header_n + k);
-			p += k;
-			n -= k;
-			if (h->tx_header_n < 9)
-				return;
-			begin_frame(h);
-			continue;
-		}
-		k = n < h->tx_left ? n : h->tx_left;
-		h->tx_left -= (uint32_t)k;
-		p += k;
-		n -= k;
-	}
-}
 
 /* Frames up to what the socket takes: windows of streams are shared out by nghttp2. */
 int h2_send(struct h2 *h)
@@ -333,11 +293,19 @@ int h2_send(struct h2 *h)
 			return -ENOMEM;
 		memcpy(room, p, (size_t)n);
 		sender_put(&h->out, (size_t)n);
-		count(h, p, (size_t)n);
+		h2_count(h, p, (size_t)n);
 	}
 }
 
 /* --- after a frame --- */
+
+static void reset(struct h2_stream *s, uint32_t code)
+{
+	if (s->closed)
+		return;
+	s->h2->own_resets++;
+	(void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, code);
+}
 
 static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 {
@@ -347,15 +315,16 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 			? nghttp2_session_get_stream_user_data(session, f->hd.stream_id)
 			: NULL;
 
-	if (f->hd.type == NGHTTP2_RST_STREAM && !h->is_back && !h2_may(h, 30))
-		h->why = TG_END_HTTP_FLOOD; /* a reset that we were made to send */
+	if (f->hd.type == NGHTTP2_RST_STREAM && h->own_resets)
+		h->own_resets--;
+	else if (f->hd.type == NGHTTP2_RST_STREAM && !h2_may(h, COST_RESET_MS))
+		h->flood = true; /* we were made to send it (CVE-2025-8671) */
 	if (!s || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
 	    (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
 		return 0;
 	s->out_done = true;
 	if (!h->is_back && !s->in_done) /* RFC 9113 8.1: the rest of it is not wanted */
-		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id,
-						NGHTTP2_NO_ERROR);
+		reset(s, NGHTTP2_NO_ERROR);
 	return 0;
 }
 
@@ -380,18 +349,12 @@ static void more(struct http_end *e)
 	h2_again(s->h2);
 }
 
-static void reset(struct h2_stream *s, uint32_t code)
-{
-	if (!s->closed)
-		(void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
-						code);
-}
-
 static void let_go(struct h2_stream *s)
 {
 	struct h2 *h = s->h2;
 
 	s->end.exchange = NULL;
+	h2_tell_bytes(s);
 	h2_drop_in(s);
 	h2_stream_maybe_free(s);
 	h2_again(h);
@@ -410,7 +373,7 @@ static void release(struct http_end *e)
 {
 	struct h2_stream *s = h2_stream_of(e);
 
-	if (s->h2->is_back && (!s->in_done || !s->out_last))
+	if (s->h2->is_back && (!s->in_done || !s->out_done))
 		reset(s, NGHTTP2_CANCEL);
 	let_go(s);
 }

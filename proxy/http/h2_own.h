@@ -10,8 +10,8 @@
 #include "net/pool.h"
 #include "net/worker.h"
 
-#define H2_STREAMS 128		/* of a client at once */
-#define H2_WINDOW  (256 * 1024) /* of a stream of a client */
+#define H2_STREAMS 128	       /* of a client at once */
+#define H2_WINDOW  (64 * 1024) /* of a stream of a client */
 #define H2_BACK_WINDOW                                                  \
 	(64 * 1024) /* of one to a backend: others share the connection \
 		     */
@@ -34,12 +34,12 @@ struct h2_stream {
 	struct h2_stream *next_roomy, *next_hungry;
 	int32_t id;
 	/* the head that comes, or came: kept until the exchange is over */
-	char *text; /* own_text, or malloc */
+	char *text;	  /* own_text, or malloc */
+	char *kept_text;  /* of the head, while trailers come; or NULL */
+	int64_t moved_ms; /* a byte of the body went, or began to wait */
 	struct h2_item *items;
 	uint32_t text_n, text_cap, items_n, items_cap;
-	uint32_t head_items;	/* of these, those of the head: trailers follow */
-	uint32_t trailers_from; /* their first item */
-	uint32_t list_bytes;	/* RFC 9113 6.5.2: 32 a field, and the texts */
+	uint32_t list_bytes; /* RFC 9113 6.5.2: 32 a field, and the texts */
 	/* of what came, what was not taken */
 	uint8_t *in;
 	uint32_t in_at, in_n, in_cap;
@@ -55,6 +55,7 @@ struct h2_stream {
 	bool out_last : 1; /* nothing more is put */
 	bool out_done : 1; /* END_STREAM was sent */
 	bool blocked : 1;  /* its user waits for room() */
+	bool busy : 1;	   /* its user is called */
 	bool is_roomy : 1;
 	bool is_hungry : 1; /* its user takes bytes again */
 	bool deferred : 1;  /* nghttp2 waits for bytes */
@@ -82,6 +83,17 @@ void h2_over(struct h2 *h, enum tg_end why, bool reset);
 
 /* Something that costs us more than it costs the peer: false if that is too much. */
 bool h2_may(struct h2 *h, int64_t cost_ms);
+
+void h2_tell_bytes(struct h2_stream *s);
+
+/* --- h2_bytes.c --- */
+
+/* n bytes have come, or go: nghttp2's frames but those of bodies. */
+void h2_scan(struct h2 *h, const uint8_t *p, size_t n);
+void h2_count(struct h2 *h, const uint8_t *p, size_t n);
+
+/* The last frame was counted as a whole when it began, and came in part. */
+void h2_settle_last(struct h2 *h);
 
 /* --- h2_in.c --- */
 

@@ -430,32 +430,6 @@ enum http_fault h1_read(enum h1_kind kind, uint8_t *buf, size_t n, unsigned fiel
 	return fault ? fault : read_meaning(ret);
 }
 
-/* What a trailer may not say, for it was said before, or should have been. */
-static bool is_late(const struct http_field *f)
-{
-	switch (f->id) {
-	case HTTP_HOST:
-	case HTTP_CONTENT_LENGTH:
-	case HTTP_TRANSFER_ENCODING:
-	case HTTP_AUTHORIZATION:
-	case HTTP_COOKIE:
-	case HTTP_SET_COOKIE:
-	case HTTP_EXPECT:
-	case HTTP_TRAILER:
-	case HTTP_FORWARDED:
-	case HTTP_X_FORWARDED_FOR:
-	case HTTP_X_FORWARDED_HOST:
-	case HTTP_X_FORWARDED_PORT:
-	case HTTP_X_FORWARDED_PROTO:
-	case HTTP_X_REAL_IP:
-	case HTTP_CLIENT_CERT:
-	case HTTP_CLIENT_CERT_CHAIN:
-		return true;
-	default:
-		return f->hop;
-	}
-}
-
 enum http_fault h1_read_trailers(uint8_t *buf, size_t n, unsigned fields_max,
 				 struct http_head *ret)
 {
@@ -468,7 +442,7 @@ enum http_fault h1_read_trailers(uint8_t *buf, size_t n, unsigned fields_max,
 		return fault;
 	http_mark_hops(ret);
 	for (unsigned i = 0; i < ret->n; i++) {
-		if (is_late(&ret->fields[i]))
+		if (http_is_late(&ret->fields[i]))
 			return HTTP_FAULT_TRAILER;
 	}
 	return HTTP_FINE;

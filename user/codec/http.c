@@ -381,3 +381,28 @@ void http_mark_hops(struct http_head *h)
 		}
 	}
 }
+
+bool http_is_late(const struct http_field *f)
+{
+	switch (f->id) {
+	case HTTP_HOST:
+	case HTTP_CONTENT_LENGTH:
+	case HTTP_TRANSFER_ENCODING:
+	case HTTP_AUTHORIZATION:
+	case HTTP_COOKIE:
+	case HTTP_SET_COOKIE:
+	case HTTP_EXPECT:
+	case HTTP_TRAILER:
+	case HTTP_FORWARDED:
+	case HTTP_X_FORWARDED_FOR:
+	case HTTP_X_FORWARDED_HOST:
+	case HTTP_X_FORWARDED_PORT:
+	case HTTP_X_FORWARDED_PROTO:
+	case HTTP_X_REAL_IP:
+	case HTTP_CLIENT_CERT:
+	case HTTP_CLIENT_CERT_CHAIN:
+		return true;
+	default:
+		return f->hop;
+	}
+}

@@ -219,6 +219,10 @@ void http_remove(struct http_head *h, enum http_field_id id);
  */
 void http_mark_hops(struct http_head *h);
 
+/* What a trailer may not say, for it was said before, or should have been; hops marked.
+ */
+bool http_is_late(const struct http_field *f);
+
 /* Characters: of a token (RFC 9110 5.6.2), of a field's value (5.5). */
 extern const uint8_t http_chars[256];
 #define HTTP_IS_TCHAR 1
