@@ -5,10 +5,11 @@
 
 #include "http/account.h"
 #include "http/h1_own.h"
+#include "http/worker.h"
 
 void h1_put_in(struct h1 *h)
 {
-	if (h->in && h->in != h->head)
+	if (h->in && h->in != h->head && h->in != h->conn->worker->http->bulk)
 		pool_buffer_put(h1_pool(h), h->in);
 	h->in = NULL;
 	h->scanned = 0;

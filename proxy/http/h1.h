@@ -74,6 +74,7 @@ struct h1 {
 	bool preface : 1;     /* over, for what has come is h2's */
 	bool asked_close : 1; /* the client said that it has no more requests */
 	bool lingering : 1;
+	bool bulk : 1;	  /* what comes fills more than a buffer */
 	bool clogged : 1; /* no other request until what waits has left */
 	bool working : 1;
 	bool deaf : 1; /* a backend that takes no more may have answered already */

@@ -6,6 +6,7 @@
 #include "codec/h1.h"
 #include "http/h1_own.h"
 #include "http/h2.h"
+#include "http/worker.h"
 
 #define ROUNDS_MAX 8 /* reads before others get their turn */
 #define SMALL	   2048
@@ -79,6 +80,33 @@ static struct pool_buffer *keep(struct pool *pool, const uint8_t *p, size_t n)
 	return b;
 }
 
+/* A body that comes faster than a buffer at a time. */
+static ssize_t read_bulk(struct h1 *h)
+{
+	struct pool_buffer *b = h->conn->worker->http->bulk;
+	ssize_t n = conn_read(h->conn, b->data, b->cap);
+
+	note_read(h, n, b->cap);
+	h->bulk = n >= READ_BYTES;
+	if (n <= 0)
+		return n;
+	b->start = 0;
+	b->end = (size_t)n;
+	h->in = b;
+	return n;
+}
+
+/* The worker's one buffer is given back: what was not taken has memory of its own. */
+static int leave_bulk(struct h1 *h)
+{
+	struct pool_buffer *b = h->conn->worker->http->bulk;
+
+	if (h->in != b)
+		return 0;
+	h->in = keep(h1_pool(h), b->data + b->start, b->end - b->start);
+	return h->in ? 0 : -ENOMEM;
+}
+
 /* More into `in`: > 0, 0 at the end, or a negative errno. */
 static ssize_t read_more(struct h1 *h)
 {
@@ -87,10 +115,13 @@ static ssize_t read_more(struct h1 *h)
 	ssize_t n;
 	int err;
 
+	if (!h->in && h->bulk && !h->conn->layer && h->in_state == H1_IN_BODY)
+		return read_bulk(h);
 	if (!h->in) {
 		p = pool_scratch(pool);
 		n = conn_read(h->conn, p, READ_BYTES);
 		note_read(h, n, READ_BYTES);
+		h->bulk = n == READ_BYTES;
 		if (n <= 0)
 			return n;
 		h->in = keep(pool, p, (size_t)n);
@@ -458,6 +489,13 @@ void h1_work(struct h1 *h)
 	while (!h->over) {
 		ssize_t n;
 
+		/* what is behind a body stays for longer than that one buffer may be had
+		 */
+		if (h->in_state != H1_IN_BODY && leave_bulk(h) < 0) {
+			h1_gone(h, TG_END_RESOURCES, true);
+			break;
+		}
+
 		if (h->in && !h->held && !h->clogged && step(h))
 			continue;
 		if (!may_read(h))
@@ -474,6 +512,8 @@ void h1_work(struct h1 *h)
 			break;
 		}
 	}
+	if (leave_bulk(h) < 0)
+		h1_gone(h, TG_END_RESOURCES, true);
 	h->working = false;
 	if (h->over)
 		h->owner->over(h, h->why, h->reset);

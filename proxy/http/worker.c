@@ -107,6 +107,12 @@ int http_open(struct worker *w)
 
 	if (!h)
 		return -ENOMEM;
+	h->bulk = malloc(sizeof(*h->bulk) + HTTP_BULK_BYTES);
+	if (!h->bulk) {
+		free(h);
+		return -ENOMEM;
+	}
+	*h->bulk = (struct pool_buffer){ .cap = HTTP_BULK_BYTES };
 	h->worker = w;
 	h->flush.fn = on_flush;
 	h->sweep.fn = on_sweep;
@@ -118,6 +124,8 @@ void http_close(struct worker *w)
 {
 	if (w->http)
 		(void)back_end_idle(w, is_every, NULL, UINT32_MAX);
+	if (w->http)
+		free(w->http->bulk);
 	free(w->http);
 	w->http = NULL;
 }

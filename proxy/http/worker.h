@@ -7,6 +7,7 @@
 #include "net/worker.h"
 
 #define HTTP_DATE_LEN	 29
+#define HTTP_BULK_BYTES	 (64 * 1024)
 #define HTTP_BACK_CHAINS 256
 
 struct access_ring;
@@ -20,9 +21,10 @@ struct http_worker {
 	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
 	unsigned idle_of[HTTP_BACK_CHAINS];  /* how many there are in each */
 	unsigned idle_n;
-	struct back *opening;	 /* of HTTP/2, that are dialed */
-	struct back *all;	 /* with a socket or without */
-	struct access_ring *log; /* NULL: none; set by another thread */
+	struct back *opening;	  /* of HTTP/2, that are dialed */
+	struct back *all;	  /* with a socket or without */
+	struct access_ring *log;  /* NULL: none; set by another thread */
+	struct pool_buffer *bulk; /* HTTP_BULK_BYTES, for one read at a time */
 	struct ev_timer sweep;
 	struct worker *worker;
 	int64_t date_at; /* the second that `date` is of */
