@@ -205,3 +205,74 @@ http_total() { metric "$@" <"$DIR/page"; }
 	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/a%2fb --method POST --header 'X: y'
 	[ "$output" = 'listener web: 400, path' ]
 }
+
+@test "a backend that closes idle connections at random: what is safe to repeat never fails" {
+	start origin backend /usr/bin/python3 "$ROOT/tests/http/origin.py" 198.51.100.1:3000 /dev/null --fickle
+	within 10 listening backend 3000
+	start_proxy < <(web '    routes:' "$app")
+	start_exporter
+	local n=${FICKLE:-20000}
+	run -0 at client h2load --h1 -n "$n" -c 20 http://192.0.2.2:8080/bytes/10
+	[[ $output == *" $n succeeded, 0 failed"* ]] || {
+		echo "$output"
+		fresh_scrape | grep 'http_re'
+		return 1
+	}
+	fresh_scrape >"$DIR/page"
+	echo "# retried $(http_total tollgate_http_retries_total) of $n" >&3
+	[ "$(http_total tollgate_http_retries_total)" -gt 0 ]
+}
+
+# resident: of the proxy, in KiB
+resident() { sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$proxy_pid/status"; }
+
+@test "large bodies up and down, and a thousand streams on one connection, in little memory" {
+	local bytes=${BYTES:-300000000} before after
+	start_origin
+	start grpc backend /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" serve 198.51.100.1:3001
+	within 10 listening backend 3001
+	start_proxy < <(web '    routes:' "$app" \
+		'      - { name: grpc, http: { path: ["/test.Echo/*"], protocol: h2 }, backends: ["198.51.100.1:3001"] }')
+	before=$(resident)
+	truncate -s "$bytes" "$DIR/body"
+	equal "$bytes" "$(ask "/bytes/$bytes" --max-time 300 | wc -c)" "down by h1"
+	equal "$bytes" "$(ask "/bytes/$bytes" --max-time 300 --http2-prior-knowledge | wc -c)" "down by h2"
+	equal "$bytes" "$(ask /x --max-time 300 -T "$DIR/body" | jq .body)" "up by h1"
+	equal "$bytes" "$(ask /x --max-time 300 -T "$DIR/body" --http2-prior-knowledge | jq .body)" "up by h2"
+	run -0 at client timeout 300 /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" stream 192.0.2.2:8080 $((bytes / 10))
+	run -0 at client h2load -n 3000 -c 1 -m 100 http://192.0.2.2:8080/bytes/10000
+	after=$(resident)
+	echo "# resident $before KiB, then $after KiB" >&3
+	[ "$after" -lt 65536 ]
+}
+
+@test "WebSocket through the gate: python3-websockets on both sides, messages and pings, either side closes" {
+	start socket backend /usr/bin/python3 -c 'import asyncio, websockets
+async def echo(ws, path=None):
+    async for message in ws:
+        if message == "bye": await ws.close(4001, "done")
+        else: await ws.send(message)
+async def main():
+    async with websockets.serve(echo, "198.51.100.1", 3000, max_size=None): await asyncio.Future()
+asyncio.run(main())'
+	within 10 listening backend 3000
+	start_proxy < <(web '    routes:' "$app")
+	start_exporter
+	run -0 at client timeout 60 /usr/bin/python3 -c 'import asyncio, websockets
+async def main():
+    async with websockets.connect("ws://192.0.2.2:8080/chat", max_size=None) as ws:
+        for n in (0, 1, 125, 126, 65535, 65536, 1000000):
+            await ws.send("x" * n)
+            assert await ws.recv() == "x" * n
+        await (await ws.ping())
+        await ws.send("bye")
+        try: await ws.recv()
+        except websockets.ConnectionClosed as e: print(e.code, e.reason)
+    async with websockets.connect("ws://192.0.2.2:8080/") as ws: await ws.send("a"); assert await ws.recv() == "a"
+asyncio.run(main())'
+	[[ $output == *"4001 done"* ]]
+	fresh_scrape >"$DIR/page"
+	equal 2 "$(http_total tollgate_http_upgrades_total)" "connections that became another protocol's"
+	within 10 sockets_closed
+	audit_is_clean 5
+}

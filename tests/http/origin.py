@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A backend for tests of HTTP: what it answers is in the path, what it saw in the answer.
 
-origin.py ADDRESS:PORT LOG      one line of JSON a request that it has seen wholly
+origin.py ADDRESS:PORT LOG [--fickle]   one line of JSON a request that it has seen wholly;
+                                        fickle: one connection in ten ends behind an answer
 
   /bytes/N /chunks/N /until-close/N    N bytes of a pattern, framed so
   /echo                                the body comes back, framed as it came
@@ -17,6 +18,7 @@ origin.py ADDRESS:PORT LOG      one line of JSON a request that it has seen whol
 """
 import hashlib
 import json
+import random
 import socket
 import struct
 import sys
@@ -25,6 +27,7 @@ import time
 
 LOG = open(sys.argv[2], "a", buffering=1, encoding="utf-8")
 LOCK = threading.Lock()
+FICKLE = "--fickle" in sys.argv
 
 
 def pattern(n):
@@ -185,6 +188,9 @@ def serve_one(sock, r, port):
     with LOCK:
         LOG.write(json.dumps(seen) + "\n")
     respond(sock, r, method, path, fields, seen)
+    if FICKLE and random.random() < 0.1:
+        time.sleep(random.random() / 1000)  # it may be used again by then
+        raise Gone
     if value_of(fields, "connection") == "close":
         sock.close()
         raise Gone
