@@ -35,6 +35,9 @@
 #define ASK_AGAIN_S 5 /* after a failure; twice as long after each, up to ... */
 #define ASK_MOST_S  60
 
+#define STATUS_LEN  12 /* "HTTP/1.1 200" */
+_Static_assert(STATUS_LEN >= HELLO_ANSWER_LEN, "either begins an answer");
+
 struct ward;
 
 /* A check of one address of a backend. */
@@ -42,11 +45,11 @@ struct probe {
 	struct ward *ward;
 	struct addr addr;
 	struct ev_io io;
-	struct ev_timer timer; /* the end of this check */
-	int fd;		       /* -1: none is under way */
-	bool said;	       /* the hello was sent */
-	struct tls_probe *tls; /* the handshake, if it is ours */
-	uint8_t answer[HELLO_ANSWER_LEN];
+	struct ev_timer timer;	    /* the end of this check */
+	int fd;			    /* -1: none is under way */
+	bool said;		    /* the hello was sent */
+	struct tls_probe *tls;	    /* the handshake, if it is ours */
+	uint8_t answer[STATUS_LEN]; /* the first bytes of it */
 	unsigned answer_n;
 };
 
@@ -139,14 +142,31 @@ static ssize_t put_local(uint8_t *buf, size_t cap, enum config_send send)
 	return send == CONFIG_SEND_NONE ? 0 : pp_encode(buf, cap, &info, NULL);
 }
 
+/* RFC 9112 3: a request of its own connection. */
+static ssize_t put_request(uint8_t *buf, size_t cap, const struct ward *w)
+{
+	const struct health *h = w->route->health;
+	int n = snprintf((char *)buf, cap,
+			 "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tollgate-check\r\n"
+			 "Connection: close\r\n\r\n",
+			 h->path ? h->path : "/",
+			 h->name	    ? h->name
+			 : w->backend->path ? "localhost"
+					    : w->backend->name);
+
+	return n > 0 && (size_t)n < cap ? n : -EMSGSIZE;
+}
+
 static bool probe_say(struct probe *p)
 {
 	const struct route *r = p->ward->route;
-	uint8_t buf[1024];
+	uint8_t buf[2048];
 	ssize_t n = put_local(buf, sizeof(buf), r->send_proxy), m = 0;
 
 	if (n >= 0 && r->health->type == CHECK_TLS && !r->trust)
 		m = hello_make(buf + n, sizeof(buf) - (size_t)n, r->health->name);
+	else if (n >= 0 && r->health->type == CHECK_HTTP)
+		m = put_request(buf + n, sizeof(buf) - (size_t)n, p->ward);
 	if (n < 0 || m < 0)
 		return false;
 	p->said = true;
@@ -221,6 +241,29 @@ static void probe_begun(struct probe *p)
 		(void)ev_io_mod(w->keeper->loop, &p->io, EPOLLIN);
 }
 
+static size_t answer_len(const struct probe *p)
+{
+	return p->ward->route->health->type == CHECK_HTTP ? STATUS_LEN : HELLO_ANSWER_LEN;
+}
+
+static bool answer_is_good(const struct probe *p)
+{
+	const struct health *h = p->ward->route->health;
+	const uint8_t *s = p->answer + 9;
+	unsigned status = 0;
+
+	if (h->type != CHECK_HTTP)
+		return hello_is_answer(p->answer);
+	if (memcmp(p->answer, "HTTP/1.", 7) != 0 || p->answer[8] != ' ')
+		return false;
+	for (int i = 0; i < 3; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+		status = status * 10 + (unsigned)(s[i] - '0');
+	}
+	return h->status ? status == h->status : status >= 200 && status < 400;
+}
+
 static void on_probe(struct ev_io *io, uint32_t events)
 {
 	struct probe *p = container_of(io, struct probe, io);
@@ -238,7 +281,7 @@ static void on_probe(struct ev_io *io, uint32_t events)
 		probe_step(p);
 		return;
 	}
-	n = recv(p->fd, p->answer + p->answer_n, sizeof(p->answer) - p->answer_n,
+	n = recv(p->fd, p->answer + p->answer_n, answer_len(p) - p->answer_n,
 		 MSG_DONTWAIT);
 	if (n <= 0) {
 		if (n == 0 || errno != EAGAIN)
@@ -246,8 +289,8 @@ static void on_probe(struct ev_io *io, uint32_t events)
 		return;
 	}
 	p->answer_n += (unsigned)n;
-	if (p->answer_n == sizeof(p->answer))
-		probe_result(p, hello_is_answer(p->answer));
+	if (p->answer_n == answer_len(p))
+		probe_result(p, answer_is_good(p));
 }
 
 static void on_probe_timer(struct ev_timer *timer)

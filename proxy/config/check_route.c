@@ -119,7 +119,26 @@ static int check_backends(struct where *w, struct route *r)
 		   : turns_make(r->backends, r->backend_names_count, true, &r->turns[1]);
 }
 
-static int check_health(struct where *w, struct health *h)
+/* A request of HTTP/1.1, without TLS. */
+static int check_http_health(struct where *w, const struct route *r,
+			     const struct health *h)
+{
+	if (h->type != CHECK_HTTP)
+		return h->path || h->status
+			       ? where_wrong(w, "'path' and 'status' are for type: http")
+			       : 0;
+	if (r->tls == TLS_REENCRYPT || (r->http && r->http->protocol != PROTOCOL_H1))
+		return where_wrong(w,
+				   "type: http asks by HTTP/1.1 without TLS, which these "
+				   "backends do not speak");
+	if (h->path && (h->path[0] != '/' || strpbrk(h->path, " \t\r\n#")))
+		return where_wrong(w, "'%s' is not a path", h->path);
+	return h->status && (h->status < 200 || h->status > 599)
+		       ? where_wrong(w, "%u is outside 200 to 599", h->status)
+		       : 0;
+}
+
+static int check_health(struct where *w, const struct route *r, struct health *h)
 {
 	int err;
 
@@ -128,7 +147,9 @@ static int check_health(struct where *w, struct health *h)
 	h->rise = h->rise ? h->rise : 2;
 	h->fall = h->fall ? h->fall : 3;
 	where_enter_key(w, "health");
-	err = value_duration(w, "interval", h->interval, 2000, &h->interval_ms);
+	err = check_http_health(w, r, h);
+	if (!err)
+		err = value_duration(w, "interval", h->interval, 2000, &h->interval_ms);
 	if (!err)
 		err = value_duration(w, "timeout", h->timeout, 1000, &h->timeout_ms);
 	if (!err)
@@ -184,7 +205,7 @@ static int check_upstream(struct where *w, struct route *r)
 	if (!err)
 		err = check_source(w, r);
 	if (!err)
-		err = check_health(w, r->health);
+		err = check_health(w, r, r->health);
 	if (!err)
 		err = check_queue(w, r->queue);
 	if (!err)

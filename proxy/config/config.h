@@ -50,7 +50,7 @@ enum config_balance {
 	BALANCE_RANDOM
 };
 
-enum config_check { CHECK_TCP, CHECK_TLS };
+enum config_check { CHECK_TCP, CHECK_TLS, CHECK_HTTP };
 
 /* How a hello that names no route of ours is answered. */
 enum config_refuse { REFUSE_RESET, REFUSE_ALERT };
@@ -105,7 +105,9 @@ struct health {
 	enum config_check type;
 	char *interval, *timeout;
 	uint32_t rise, fall; /* results in a row */
-	char *name;	     /* in the hello of a TLS check */
+	char *name;	     /* in the hello of a TLS check, Host of one of HTTP */
+	char *path;	     /* of HTTP; NULL: / */
+	uint32_t status;     /* of HTTP, that it must be; 0: 200 to 399 */
 	int64_t interval_ms, timeout_ms;
 };
 

@@ -54,6 +54,7 @@ static const cyaml_strval_t tls_values[] = {
 static const cyaml_strval_t check_values[] = {
 	{ "tcp", CHECK_TCP },
 	{ "tls", CHECK_TLS },
+	{ "http", CHECK_HTTP },
 };
 
 #define DURATION(key, type)                                                          \
@@ -69,6 +70,9 @@ static const cyaml_schema_field_t health_fields[] = {
 	CYAML_FIELD_UINT("fall", CYAML_FLAG_OPTIONAL, struct health, fall),
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct health, name, 1, 253),
+	CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct health, path, 1, 512),
+	CYAML_FIELD_UINT("status", CYAML_FLAG_OPTIONAL, struct health, status),
 	CYAML_FIELD_END,
 };
 

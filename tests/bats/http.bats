@@ -276,3 +276,15 @@ asyncio.run(main())'
 	within 10 sockets_closed
 	audit_is_clean 5
 }
+
+@test "health by HTTP: the status it must be, at which path, and the answer 503 when nobody is up" {
+	start_origin
+	start_proxy < <(web '    routes:' \
+		'      - { name: good, http: { path: ["/good/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/204, interval: 100ms, rise: 1, fall: 1 } }' \
+		'      - { name: exact, http: { path: ["/exact/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/404, status: 404, interval: 100ms, rise: 1, fall: 1 } }' \
+		'      - { name: bad, http: { path: ["/bad/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/500, interval: 100ms, rise: 1, fall: 1 } }')
+	within 5 eval '[ "$(ask /bad/x -o /dev/null -w "%{http_code}")" = 503 ]'
+	equal 200 "$(ask /good/x -o /dev/null -w '%{http_code}')" "a good one"
+	equal 200 "$(ask /exact/x -o /dev/null -w '%{http_code}')" "one that is what it must be"
+	grep -q tollgate-check "$DIR/origin.seen"
+}
