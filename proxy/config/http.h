@@ -28,6 +28,7 @@ struct http_listener {
 	bool proxy_requests;		     /* CONNECT and TRACE go on */
 	bool via;			     /* is written */
 	bool forwarded;			     /* RFC 7239, beside X-Forwarded-... */
+	bool traceparent;		     /* is made where a request has none */
 	char *head_timeout, *body_timeout, *keep_alive_timeout;
 	/* derived */
 	struct prefix *trusted_prefixes;

@@ -162,6 +162,7 @@ static const cyaml_schema_field_t http_listener_fields[] = {
 	FLAG(proxy_requests, struct http_listener),
 	FLAG(via, struct http_listener),
 	FLAG(forwarded, struct http_listener),
+	FLAG(traceparent, struct http_listener),
 	DURATION(head_timeout, struct http_listener),
 	DURATION(body_timeout, struct http_listener),
 	DURATION(keep_alive_timeout, struct http_listener),

@@ -284,7 +284,7 @@ static size_t on_client_body(struct http_end *e, const uint8_t *p, size_t n)
 
 	if (x->answers)
 		return n; /* nobody wants it */
-	if (!x->server)
+	if (!x->server || (x->head.extended && !x->raised))
 		return 0; /* not yet */
 	if (!x->raised && too_large(x, n)) {
 		exchange_answer(x, 413, TG_REQUEST_BODY_TOO_LARGE);
@@ -322,6 +322,8 @@ static void on_client_last(struct http_end *e, const struct http_head *trailers)
 		x->trailers = trailers ? http_head_dup(trailers) : NULL;
 		return;
 	}
+	if (x->head.extended && !x->raised)
+		return; /* with what it raised */
 	x->body_begun = true;
 	err = x->server->ops->put_last(x->server, trailers);
 	if (x->over)
@@ -482,6 +484,8 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		 (config_answers(v.route) || h->major != 1 ||
 		  v.route->http->protocol != PROTOCOL_H1))
 		exchange_answer(x, 405, TG_REQUEST_METHOD);
+	else if (h->extended && v.route->http->protocol != PROTOCOL_H1)
+		exchange_answer(x, 501, TG_REQUEST_METHOD);
 	else if (config_answers(v.route))
 		answer_route(x, v.route);
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The other half of an exchange: a backend, and what it says. */
 #include <errno.h>
+#include <sys/random.h>
 
 #include "backend/target.h"
 #include "http/exchange_own.h"
@@ -43,6 +44,32 @@ void exchange_sent(struct exchange *x)
 	exchange_arm(x, x->dial.route->http->head_ms);
 }
 
+/* RFC 6455 4.1: HTTP/2 has none, and the backend wants one. */
+static bool add_key(struct exchange *x, struct http_head *head)
+{
+	uint8_t random[16];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return false;
+	websocket_key(random, x->key);
+	return http_add(head, HTTP_SEC_WEBSOCKET_KEY, TEXT(""),
+			text_of(x->key, WEBSOCKET_KEY_LEN));
+}
+
+/* Has it understood what it was asked? */
+static bool is_accepted(const struct exchange *x, const struct http_head *h)
+{
+	char want[WEBSOCKET_ACCEPT_LEN + 1];
+	const struct http_field *f;
+	int at = -1;
+
+	if (!x->head.extended)
+		return true; /* the client's own to see */
+	websocket_accept(x->key, want);
+	f = http_find(h, HTTP_SEC_WEBSOCKET_ACCEPT, &at);
+	return f && text_is(http_value(f), text_of(want, WEBSOCKET_ACCEPT_LEN));
+}
+
 /* The backend's end is there: the head goes, and the client goes on. */
 static void begin_sending(struct exchange *x)
 {
@@ -59,7 +86,11 @@ static void begin_sending(struct exchange *x)
 	}
 	if (x->dial.route->send_proxy) /* it is this client's, and nobody else's */
 		head.close = true;
-	last = x->request_last;
+	last = x->request_last || x->head.extended;
+	if (x->head.extended && !add_key(x, &head)) {
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+		return;
+	}
 	err = x->server->ops->put_head(x->server, &head, last);
 	if (x->over)
 		return;
@@ -72,7 +103,7 @@ static void begin_sending(struct exchange *x)
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
 		return;
 	}
-	if (x->request_done) {
+	if (x->request_done || x->head.extended) {
 		exchange_sent(x);
 		return;
 	}
@@ -236,15 +267,28 @@ static bool raises(const struct exchange *x, const struct http_head *h)
 	       (x->method == HTTP_METHOD_CONNECT && h->status >= 200 && h->status < 300);
 }
 
+/* What the client has said meanwhile, and that it says no more. */
+static void begin_raised(struct exchange *x, bool ended)
+{
+	if (!x->head.extended)
+		return;
+	x->client->ops->more(x->client);
+	if (!ended)
+		return;
+	x->request_done = x->request_sent = true;
+	(void)x->server->ops->put_last(x->server, NULL);
+}
+
 static void on_server_head(struct http_end *e, const struct http_head *h, bool last)
 {
 	struct exchange *x = e->exchange;
 	struct forward_request request = exchange_request(x);
 	struct forward_texts texts;
 	struct http_head head;
+	bool ended = false;
 	int err;
 
-	if (h->status == 101 && !x->head.upgrade) { /* nobody asked */
+	if (h->status == 101 && (!x->head.upgrade || !is_accepted(x, h))) { /* not so */
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
 		return;
 	}
@@ -258,6 +302,7 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 	if (h->status == 101 || h->status >= 200) {
 		x->answer_begun = true;
 		x->raised = raises(x, h);
+		ended = x->request_done && x->head.extended;
 		if (x->raised) /* what comes now is neither message's */
 			x->request_done = x->request_sent = false;
 		x->status = h->status;
@@ -272,6 +317,8 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 		exchange_finish(x, TG_REQUEST_REWRITTEN);
 		return;
 	}
+	if (x->raised)
+		begin_raised(x, ended);
 	if (!last || x->raised)
 		return;
 	x->answer_done = true;

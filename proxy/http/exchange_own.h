@@ -6,6 +6,7 @@
 #include "backend/dial.h"
 #include "base/util.h"
 #include "decide/limits.h"
+#include "codec/websocket.h"
 #include "http/account.h"
 #include "http/answer.h"
 #include "http/back.h"
@@ -53,7 +54,8 @@ struct exchange {
 	bool has_head : 1;
 	bool answers : 1; /* with an answer of ours */
 	char id[FORWARD_ID_MAX + 1];
-	struct http_head head; /* so much of it as is used; last */
+	char key[WEBSOCKET_KEY_LEN + 1]; /* of a WebSocket that came by HTTP/2 */
+	struct http_head head;		 /* so much of it as is used; last */
 };
 
 /* --- exchange.c --- */

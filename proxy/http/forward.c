@@ -323,6 +323,22 @@ static bool add_via(const struct http_listener *l, const struct http_head *from,
 						      : TEXT("1.1 " VIA));
 }
 
+/*
+ * W3C Trace Context: what came is passed on; where nothing came, a trace begins here, of
+ * which the request's id is the number, so that a line of the access log leads to it.
+ */
+static bool add_trace(const struct forward_request *r, struct forward_texts *texts,
+		      struct http_head *ret)
+{
+	struct text value;
+
+	if (!r->client->listener->http->traceparent || has(ret, HTTP_TRACEPARENT) ||
+	    strlen(r->id) != WORKER_ID_LEN)
+		return true;
+	value = print(texts, "00-%s-%.16s-01", r->id, r->id);
+	return value.p && http_add(ret, HTTP_TRACEPARENT, TEXT(""), value);
+}
+
 bool forward_request(const struct forward_request *r, struct forward_texts *texts,
 		     struct http_head *ret)
 {
@@ -342,8 +358,8 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 	       add_if_missing(ret, HTTP_X_FORWARDED_PORT, local_port(c, texts)) &&
 	       http_add(ret, HTTP_X_REQUEST_ID, TEXT(""),
 			text_of(r->id, strlen(r->id))) &&
-	       add_via(l, r->head, ret) && rewrite(r, texts, ret) &&
-	       edit(r, &r->route->http->request, texts, ret);
+	       add_via(l, r->head, ret) && add_trace(r, texts, ret) &&
+	       rewrite(r, texts, ret) && edit(r, &r->route->http->request, texts, ret);
 }
 
 /* --- a response --- */

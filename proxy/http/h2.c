@@ -488,13 +488,14 @@ static int submit_settings(struct h2 *h)
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->head_max },
+		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 }, /* RFC 8441 3 */
 	}, back[] = {
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_BACK_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->head_max },
 	};
 	int err = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE,
-					  h->is_back ? back : client, 3);
+					  h->is_back ? back : client, h->is_back ? 3 : 4);
 
 	if (!err)
 		err = nghttp2_session_set_local_window_size(

@@ -324,7 +324,7 @@ static enum http_fault check_request(const struct http_head *h)
 
 static void set_body(struct http_head *head, bool last)
 {
-	if (last)
+	if (last || head->extended)
 		head->body = HTTP_BODY_NONE;
 	else if (head->has_length)
 		head->body = head->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
@@ -345,6 +345,17 @@ static bool set_answer(const struct h2_stream *s, struct http_head *head, bool l
 	return head->status >= 200 && (last || none);
 }
 
+/* As a client of HTTP/1.1 would have asked (RFC 8441 5, RFC 6455 4.1). */
+static enum http_fault extend(struct http_head *head, bool last)
+{
+	if (!text_is(head->protocol, TEXT("websocket")) || last)
+		return HTTP_FAULT_UPGRADE_INVALID;
+	head->method = HTTP_METHOD_GET;
+	head->method_name = TEXT("GET");
+	head->upgrade = head->extended = true;
+	return HTTP_FINE;
+}
+
 /* A whole head of a message. */
 static void tell_head(struct h2_stream *s, bool last)
 {
@@ -354,6 +365,9 @@ static void tell_head(struct h2_stream *s, bool last)
 
 	if (!f && !s->h2->is_back)
 		f = check_request(&head);
+	if (!f && !s->h2->is_back && head.method == HTTP_METHOD_CONNECT &&
+	    head.protocol.n)
+		f = extend(&head, last);
 	if (f) {
 		s->head_in = true;
 		s->end.user->invalid(&s->end, f);

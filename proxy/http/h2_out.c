@@ -164,6 +164,27 @@ static int write_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t 
 	return 0;
 }
 
+/* A 101 of HTTP/1.1 is a 200 here, and what follows is the stream's (RFC 8441 5). */
+static int put_raised(struct h2_stream *s, const struct http_head *from)
+{
+	nghttp2_data_provider provider = { .source = { .ptr = s },
+					   .read_callback = read_data };
+	struct http_head head;
+	struct nvs v;
+
+	if (s->closed)
+		return -EPIPE;
+	http_head_copy(&head, from);
+	head.status = 200;
+	http_remove(&head, HTTP_SEC_WEBSOCKET_ACCEPT);
+	make_nvs(&v, &head, false);
+	if (nghttp2_submit_response(s->h2->session, s->id, v.all, v.n, &provider))
+		return -EPIPE;
+	s->out_head = true;
+	h2_again(s->h2);
+	return 0;
+}
+
 static int put_head(struct http_end *e, const struct http_head *head, bool last)
 {
 	struct h2_stream *s = h2_stream_of(e);
@@ -175,6 +196,8 @@ static int put_head(struct http_end *e, const struct http_head *head, bool last)
 
 	if (h->over)
 		return -EPIPE;
+	if (head->status == 101)
+		return put_raised(s, head);
 	make_nvs(&v, head, h->conn->layer != NULL);
 	if (h->is_back) {
 		s->asked = head->method;

@@ -173,13 +173,15 @@ http_total() { metric "$@" <"$DIR/page"; }
 	log=$(mktemp -d) # where the proxy's user may go, too
 	chmod 777 "$log"
 	start_proxy < <(
-		web '    routes:' '      - { name: api, http: { host: [api.example.org], path: ["/v1/*"], strip: /v1 }, backends: ["198.51.100.1:3000"] }' \
+		web '    http: { traceparent: true, via: true, forwarded: true }' '    routes:' '      - { name: api, http: { host: [api.example.org], path: ["/v1/*"], strip: /v1 }, backends: ["198.51.100.1:3000"] }' \
 			'      - { name: old, http: { path: ["/old/*"], redirect: { to: "https://${host}${uri}" } } }'
 		echo "access_log: $log/access.json"
 		echo "workers: 1"
 	)
 	ask /v1/bytes/100 -H 'Host: api.example.org' -A 'a "name"' -o /dev/null
-	ask /v1/x -H 'Host: api.example.org' -d hello -o /dev/null --http2-prior-knowledge
+	ask /v1/x -H 'Host: api.example.org' -d hello -o "$DIR/seen" --http2-prior-knowledge
+	jq -e '[.fields[] | {(.[0]): .[1]}] | add | .traceparent == "00-" + ."x-request-id" + "-" + ."x-request-id"[0:16] + "-01"
+		and .via == "2.0 tollgate" and .forwarded == "for=192.0.2.1;host=\"api.example.org\";proto=http"' "$DIR/seen"
 	ask /old/x -o /dev/null
 	ask /none -o /dev/null
 	raw 'GET / HTTP/1.1\r\n\r\n' >/dev/null
@@ -271,8 +273,10 @@ async def main():
     async with websockets.connect("ws://192.0.2.2:8080/") as ws: await ws.send("a"); assert await ws.recv() == "a"
 asyncio.run(main())'
 	[[ $output == *"4001 done"* ]]
+	run -0 at client timeout 60 /usr/bin/python3 "$ROOT/tests/http/ws_h2.py" 192.0.2.2:8080
+	equal "status 200 echoed ended True" "$(tr '\n' ' ' <<<"$output" | sed 's/ $//')" "by HTTP/2"
 	fresh_scrape >"$DIR/page"
-	equal 2 "$(http_total tollgate_http_upgrades_total)" "connections that became another protocol's"
+	equal 3 "$(http_total tollgate_http_upgrades_total)" "connections that became another protocol's"
 	within 10 sockets_closed
 	audit_is_clean 5
 }

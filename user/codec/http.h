@@ -185,7 +185,8 @@ struct http_head {
 	bool expects : 1;     /* Expect: 100-continue */
 	bool trailers : 1;    /* TE: trailers */
 	bool several : 1;     /* Upgrade names more than one */
-	bool absolute : 1;    /* its target was in absolute form */
+	bool extended : 1; /* CONNECT of RFC 8441: the rest reads as GET with Upgrade */
+	bool absolute : 1; /* its target was in absolute form */
 	uint64_t length;
 	struct text method_name;
 	struct text scheme;    /* "http", "https" where the message says so, else empty */
