@@ -182,6 +182,7 @@ bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/empty.bpf.o
 	$(Q)BUILD=$(BUILD) tests/bench/relay.sh
 	$(Q)BUILD=$(BUILD) tests/bench/books.sh
 	$(Q)BUILD=$(BUILD) tests/bench/tls.sh
+	$(Q)BUILD=$(BUILD) tests/bench/http.sh
 
 # --- installation ---------------------------------------------------------------------
 
@@ -219,7 +220,7 @@ help:
 	@echo "make kernels          run the kernel-side tests on Debian's 6.1 and 6.12, emulated"
 	@echo "make tsan            unit tests, upgrades and reloads under ThreadSanitizer"
 	@echo "make fuzz            fuzz every codec for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
-	@echo "make bench           compare relay and TLS with HAProxy, nginx, sniproxy, hitch; the books with none"
+	@echo "make bench           compare relay, TLS and HTTP with HAProxy, nginx and others; the books with none"
 	@echo "make install         DESTDIR= PREFIX=$(PREFIX); make uninstall takes it away"
 	@echo "make clean           remove build/"
 	@echo "V=1 shows commands, WERROR=1 stops at warnings, SAN=address,undefined sanitizes"

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
 for tool in $peers ${others:-}; do
 	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is missing: apt-get install haproxy nginx-light libnginx-mod-stream sniproxy hitch iperf3 (no service is needed)" >&2
+		echo "bench: $tool is missing: apt-get install haproxy nginx-light libnginx-mod-stream sniproxy hitch nghttp2-proxy nghttp2-client wrk iperf3 (no service is needed)" >&2
 		exit 1
 	}
 done
