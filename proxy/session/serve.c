@@ -30,9 +30,23 @@ struct outcome serve_begin(struct session *s,
 	s->front = front_open(&o);
 	if (!s->front)
 		return outcome_over(TG_END_RESOURCES, true);
-	ev_timer_del(session_worker(s)->loop, &s->timer);
+	if (s->config->timeouts.life_ms)
+		ev_timer_set(session_worker(s)->loop, &s->timer,
+			     s->config->timeouts.life_ms);
+	else
+		ev_timer_del(session_worker(s)->loop, &s->timer);
 	front_begin(s->front);
 	if (session_worker(s)->draining && s->front)
 		front_drain(s->front);
+	return outcome_wait();
+}
+
+struct outcome serve_due(struct session *s)
+{
+	if (s->aged)
+		return outcome_over(TG_END_LIFE_MAX, true);
+	s->aged = true;
+	ev_timer_set(session_worker(s)->loop, &s->timer, s->config->timeouts.drain_ms);
+	front_drain(s->front);
 	return outcome_wait();
 }

@@ -288,8 +288,8 @@ static struct outcome on_due(struct session *s)
 		return connect_due(s);
 	case ST_RELAY:
 		return tunnel_due(&s->tunnel);
-	case ST_SERVE: /* the front has timers of its own */
-		return outcome_wait();
+	case ST_SERVE:
+		return serve_due(s);
 	default:
 		return tunnel_drain(&s->tunnel);
 	}

@@ -88,6 +88,7 @@ struct session {
 	uint8_t state;		 /* enum session_state */
 	bool trusted : 1;	 /* peer must send a PROXY header */
 	bool sniff : 1;		 /* peer must not, and what it says first is looked at */
+	bool aged : 1;		 /* in SERVE: older than timeouts.life */
 	bool moving : 1;	 /* on its way to a successor: nothing may touch it */
 };
 
@@ -168,6 +169,12 @@ void connect_announce(const struct session *s, struct announce *ret,
 /* SERVE: the client's requests; over() is called when there are no more. */
 struct outcome serve_begin(struct session *s,
 			   void (*over)(struct conn *c, struct outcome o));
+
+/*
+ * It is older than timeouts.life: no more requests (as an upgrade would have it), and
+ * what is under way has timeouts.drain.
+ */
+struct outcome serve_due(struct session *s);
 
 /* --- count.c --- */
 

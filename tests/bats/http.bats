@@ -292,3 +292,23 @@ asyncio.run(main())'
 	equal 200 "$(ask /exact/x -o /dev/null -w '%{http_code}')" "one that is what it must be"
 	grep -q tollgate-check "$DIR/origin.seen"
 }
+
+@test "a connection that is older than timeouts.life answers what it has begun, and takes no more" {
+	start_origin
+	start_exporter
+	start_proxy < <(web '    routes:' "$app" 'timeouts: { life: 300ms, drain: 1s }')
+	run -0 at client curl -sS --max-time 20 -w '%{num_connects} %{http_code}\n' -o "$DIR/a" -o "$DIR/b" -o "$DIR/c" \
+		http://192.0.2.2:8080/a http://192.0.2.2:8080/slow/600 http://192.0.2.2:8080/c
+	equal "1 200,0 200,1 200" "$(paste -sd, <<<"$output")" "connections and statuses"
+	# what a client of HTTP/2 is told: no more, then which was the last (RFC 9113 6.8)
+	run -0 at client env PYTHONPATH="$ROOT/tests/http" /usr/bin/python3 -B -c 'import frames
+c = frames.Connection("192.0.2.2:8080")
+c.request(1, "/slow/1000")
+print(c.ended(5), c.status(1), [f.payload for f in c.frames if f.type == frames.GOAWAY])'
+	equal "FIN 200 [(2147483647, 0), (1, 0)]" "$output" "how it ends"
+	run ! ask /slow/5000
+	within 10 eval "scrape | grep -q 'tollgate_ended_total.*life_timeout.*} 1$'"
+	run ! at client curl -sS --max-time 20 --http2-prior-knowledge http://192.0.2.2:8080/slow/5000
+	within 10 eval "scrape | grep -q 'tollgate_ended_total.*life_timeout.*} 2$'"
+	audit_is_clean 5
+}
