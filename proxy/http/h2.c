@@ -227,13 +227,18 @@ static void give_room(struct h2 *h)
 	}
 }
 
+static uint32_t code_of(const struct h2 *h)
+{
+	if (h->why == TG_END_HTTP_FLOOD)
+		return NGHTTP2_ENHANCE_YOUR_CALM;
+	return h->oversized ? NGHTTP2_FRAME_SIZE_ERROR : NGHTTP2_PROTOCOL_ERROR;
+}
+
 static void give_up(struct h2 *h, enum tg_end why)
 {
 	if (!h->why)
 		h->why = (uint8_t)why;
-	(void)nghttp2_session_terminate_session(
-		h->session, h->why == TG_END_HTTP_FLOOD ? NGHTTP2_ENHANCE_YOUR_CALM
-							: NGHTTP2_PROTOCOL_ERROR);
+	(void)nghttp2_session_terminate_session(h->session, code_of(h));
 	h->closing = true;
 }
 
@@ -244,6 +249,11 @@ static void feed(struct h2 *h, const uint8_t *p, size_t n)
 	h2_scan(h, p, n);
 	if (h->broken) /* nghttp2 is not to be asked any more */
 		return;
+	if (h->oversized) {
+		h->broken = true;
+		give_up(h, TG_END_HTTP_INVALID);
+		return;
+	}
 	r = nghttp2_session_mem_recv(h->session, p, n);
 	if (r >= 0 && (size_t)r == n)
 		return;

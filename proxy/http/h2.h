@@ -68,7 +68,8 @@ struct h2 {
 	bool working : 1;
 	bool eof : 1;
 	bool flood : 1;
-	bool broken : 1; /* what came is no HTTP/2 */
+	bool broken : 1;    /* what came is no HTTP/2 */
+	bool oversized : 1; /* a frame was larger than we said one may be */
 };
 
 /*

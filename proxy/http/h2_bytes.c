@@ -25,6 +25,9 @@ static void begin_frame(struct h2 *h)
 
 	if ((type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION) && !h->block_ms)
 		h->block_ms = ev_now_ms(h->conn->worker->loop);
+	/* RFC 9113 4.2: nghttp2 looks at all others, but takes this one */
+	if (type == NGHTTP2_CONTINUATION && h->rx_left > H2_FRAME_MAX)
+		h->oversized = true;
 	if (!h->rx_left)
 		end_frame(h);
 }

@@ -17,7 +17,8 @@
 		     */
 #define H2_CLIENT_WINDOW  (1024 * 1024)
 #define H2_BACKEND_WINDOW (8 * 1024 * 1024)
-#define H2_TEXT		  640 /* of most heads */
+#define H2_FRAME_MAX	  16384 /* SETTINGS_MAX_FRAME_SIZE, of which we say nothing */
+#define H2_TEXT		  640	/* of most heads */
 #define H2_ITEMS	  24
 
 /* A field as it came, in the stream's text. */
