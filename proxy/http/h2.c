@@ -391,6 +391,10 @@ void h2_event(struct h2 *h)
 
 	if (h->over)
 		return;
+	if (h->eof && h->conn->failed && !h->is_back) { /* nobody reads answers */
+		h2_over(h, failure(h, h->conn->err), true);
+		return;
+	}
 	err = h->conn->out ? sender_flush(&h->out) : 0;
 	if (err && err != -EAGAIN) {
 		h2_over(h, failure(h, -err), true);
