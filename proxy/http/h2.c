@@ -142,16 +142,16 @@ void h2_close(struct h2 *h, enum tg_end why)
 		e->user->gone(e, why, h->is_back && !s->head_in);
 		e->exchange = NULL;
 	}
+	h->own[TG_RX] += h->block;
 	h2_settle_last(h);
 	while (h->streams)
 		stream_free(h->streams);
-	h->own[TG_RX] += h->block;
 	counted = h->told[TG_RX] + h->own[TG_RX];
-	/* behind a GOAWAY of ours for an error nghttp2 says nothing of what comes */
-	if (h->broken || !nghttp2_session_want_read(h->session))
-		h->unread = h->fed > counted ? h->fed - counted : 0;
-	else
-		h->unread = h->rx_header_n;
+	/*
+	 * nghttp2 says nothing of frames that it ignores (of unknown types, DATA of
+	 * streams that are closed), nor of what comes behind an error
+	 */
+	h->unread = h->fed > counted ? h->fed - counted : 0;
 	h->dropped += sender_staged(&h->out);
 	sender_close(&h->out);
 	ev_task_del(h->conn->worker->loop, &h->task);

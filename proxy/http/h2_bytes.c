@@ -82,7 +82,7 @@ void h2_settle_last(struct h2 *h)
 		b->framing -= h->rx_left;
 	else if (b && p[3] != NGHTTP2_DATA && b->head >= h->rx_left)
 		b->head -= h->rx_left;
-	else
+	else if (h->own[TG_RX] >= h->rx_left) /* behind an error nothing was counted */
 		h->own[TG_RX] -= h->rx_left;
 }
 
