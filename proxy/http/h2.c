@@ -170,7 +170,9 @@ static void try_close(struct h2 *h)
 		h2_over(h, h->why ? h->why : TG_END_DONE, h->why != TG_END_DONE);
 		return;
 	}
-	if ((h->eof && h->is_back) || nghttp2_session_want_read(h->session) ||
+	if (h->is_back && (h->eof || h->streams_n)) /* what came is passed on first */
+		return;
+	if (nghttp2_session_want_read(h->session) ||
 	    nghttp2_session_want_write(h->session))
 		return;
 	if (sender_flush(&h->out) || (conn_send_now(c) && c->err) || conn_held(c))
