@@ -52,6 +52,7 @@ struct h2 {
 	uint64_t block;	  /* bytes of a header block whose stream is not known yet */
 	int64_t debt_ms;  /* of what costs us more than it costs the peer */
 	int64_t block_ms; /* a header block began to come; 0: none is coming */
+	int64_t silent;	  /* frames that came, and nghttp2 said nothing of */
 	uint32_t head_max;
 	uint32_t tx_left; /* of the frame that is being written */
 	uint32_t rx_left; /* of the frame that is being read */

@@ -58,6 +58,7 @@ void h2_scan(struct h2 *h, const uint8_t *p, size_t n)
 		if (h->rx_header_n < 9)
 			continue;
 		h->rx_header_n = 0;
+		h->silent++;
 		h->rx_left = (uint32_t)h->rx_header[0] << 16 |
 			     (uint32_t)h->rx_header[1] << 8 | h->rx_header[2];
 		begin_frame(h);

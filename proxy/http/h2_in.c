@@ -26,6 +26,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 	struct h2_stream *s = find(session, hd->stream_id);
 	struct http_bytes *b = s ? &s->end.bytes[TG_RX] : NULL;
 
+	h->silent--;
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_CONTINUATION:
