@@ -13,7 +13,7 @@
 #include "config/http.h"
 #include "config/schema.h"
 
-#define RULES_MAX  64
+#define RULES_MAX  96
 #define RULE_WORDS 96
 
 static const cyaml_strval_t send_proxy_values[] = {
@@ -388,20 +388,21 @@ static const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields),
 };
 
-/* Every key of the schema, a mapping within a mapping too. */
-static void each_field(const cyaml_schema_field_t *fields,
-		       void (*fn)(const cyaml_schema_field_t *field, void *arg),
+typedef void field_fn(const cyaml_schema_field_t *field, const char *in, void *arg);
+
+/* Every key of the schema, a mapping within a mapping too; `in`: that mapping's key. */
+static void each_field(const cyaml_schema_field_t *fields, const char *in, field_fn *fn,
 		       void *arg)
 {
 	const cyaml_schema_value_t *v;
 
 	for (; fields->key; fields++) {
-		fn(fields, arg);
+		fn(fields, in, arg);
 		v = &fields->value;
 		if (v->type == CYAML_SEQUENCE)
 			v = v->sequence.entry;
 		if (v->type == CYAML_MAPPING)
-			each_field(v->mapping.fields, fn, arg);
+			each_field(v->mapping.fields, fields->key, fn, arg);
 	}
 }
 
@@ -410,10 +411,11 @@ struct keys {
 	void *arg;
 };
 
-static void give_key(const cyaml_schema_field_t *field, void *arg)
+static void give_key(const cyaml_schema_field_t *field, const char *in, void *arg)
 {
 	const struct keys *k = arg;
 
+	(void)in;
 	k->fn(field->key, k->arg);
 }
 
@@ -421,7 +423,7 @@ void schema_each_key(void (*fn)(const char *key, void *arg), void *arg)
 {
 	struct keys k = { fn, arg };
 
-	each_field(config_fields, give_key, &k);
+	each_field(config_fields, "", give_key, &k);
 }
 
 /* --- in plain words, before the schema speaks --- */
@@ -430,19 +432,7 @@ static struct where_rule rules[RULES_MAX];
 static char rule_words[RULES_MAX][RULE_WORDS];
 static size_t rules_n;
 
-/* A key that is one thing here and another there (`sni`) has none. */
-static void drop_rule(const cyaml_schema_field_t *field, void *arg)
-{
-	(void)arg;
-	for (size_t i = 0; i < rules_n; i++) {
-		if (field->value.type != CYAML_SEQUENCE &&
-		    field->value.type != CYAML_ENUM &&
-		    strcmp(rules[i].key, field->key) == 0)
-			rules[i].key = "";
-	}
-}
-
-static void add_rule(const cyaml_schema_field_t *field, void *arg)
+static void add_rule(const cyaml_schema_field_t *field, const char *in, void *arg)
 {
 	const cyaml_schema_value_t *v = &field->value;
 	size_t at = 0;
@@ -451,12 +441,12 @@ static void add_rule(const cyaml_schema_field_t *field, void *arg)
 	if (v->type != CYAML_SEQUENCE && v->type != CYAML_ENUM)
 		return;
 	for (size_t i = 0; i < rules_n; i++) {
-		if (strcmp(rules[i].key, field->key) == 0)
+		if (strcmp(rules[i].key, field->key) == 0 && strcmp(rules[i].in, in) == 0)
 			return;
 	}
 	if (rules_n == RULES_MAX)
 		return; /* the schema speaks, less plainly */
-	rules[rules_n] = (struct where_rule){ .key = field->key };
+	rules[rules_n] = (struct where_rule){ .in = in, .key = field->key };
 	for (uint32_t i = 0; v->type == CYAML_ENUM && i < v->enumeration.count; i++) {
 		at += (size_t)snprintf(rule_words[rules_n] + at, RULE_WORDS - at, "%s%s",
 				       i ? ", " : "", v->enumeration.strings[i].str);
@@ -470,8 +460,7 @@ static void add_rule(const cyaml_schema_field_t *field, void *arg)
 const struct where_rule *schema_rules(size_t *n)
 {
 	if (!rules_n)
-		each_field(config_fields, add_rule, NULL);
-	each_field(config_fields, drop_rule, NULL);
+		each_field(config_fields, "", add_rule, NULL);
 	*n = rules_n;
 	return rules;
 }

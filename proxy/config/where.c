@@ -380,9 +380,48 @@ static int check_value(struct where *w, const struct where_rule *rule,
 	return 0;
 }
 
-static int check_pair(struct where *w, yaml_document_t *doc, const yaml_node_t *map,
-		      const yaml_node_pair_t *p, const struct where_rule *rules, size_t n)
+/* Whose value a node is, or an item of: its key, or "". */
+static void note_keys(yaml_document_t *doc, const char **ret)
 {
+	yaml_node_t *node, *value;
+	const char *key;
+
+	for (int i = 1; (node = yaml_document_get_node(doc, i)); i++) {
+		if (node->type != YAML_MAPPING_NODE)
+			continue;
+		for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
+		     p < node->data.mapping.pairs.top; p++) {
+			key = scalar(yaml_document_get_node(doc, p->key));
+			value = yaml_document_get_node(doc, p->value);
+			if (!key || !value)
+				continue;
+			ret[p->value] = key;
+			if (value->type != YAML_SEQUENCE_NODE)
+				continue;
+			for (yaml_node_item_t *item = value->data.sequence.items.start;
+			     item < value->data.sequence.items.top; item++)
+				ret[*item] = key;
+		}
+	}
+}
+
+struct scan {
+	struct where *w;
+	yaml_document_t doc;
+	const char **keys; /* of each node, by its number */
+	const struct where_rule *rules;
+	size_t n;
+};
+
+static bool is_of(const struct where_rule *rule, const char *key, const char *in)
+{
+	return strcmp(rule->key, key) == 0 && strcmp(rule->in, in ? in : "") == 0;
+}
+
+static int check_pair(struct scan *s, int at, const yaml_node_t *map,
+		      const yaml_node_pair_t *p)
+{
+	yaml_document_t *doc = &s->doc;
 	const yaml_node_t *key = yaml_document_get_node(doc, p->key);
 	const yaml_node_t *value = yaml_document_get_node(doc, p->value);
 	const char *name = scalar(key);
@@ -393,23 +432,43 @@ static int check_pair(struct where *w, yaml_document_t *doc, const yaml_node_t *
 		const char *other = scalar(yaml_document_get_node(doc, o->key));
 
 		if (other && strcmp(other, name) == 0)
-			return where_wrong_at(w, (unsigned)key->start_mark.line + 1,
+			return where_wrong_at(s->w, (unsigned)key->start_mark.line + 1,
 					      (unsigned)key->start_mark.column + 1,
 					      "%s: is here already, a few lines before",
 					      name);
 	}
-	for (size_t i = 0; name && value && i < n && !err; i++) {
-		if (strcmp(rules[i].key, name) == 0)
-			err = check_value(w, &rules[i], value);
+	for (size_t i = 0; name && value && i < s->n && !err; i++) {
+		if (is_of(&s->rules[i], name, s->keys[at]))
+			err = check_value(s->w, &s->rules[i], value);
 	}
+	return err;
+}
+
+static int check_document(struct scan *s)
+{
+	size_t nodes = (size_t)(s->doc.nodes.top - s->doc.nodes.start);
+	yaml_node_t *node;
+	int err = 0;
+
+	s->keys = calloc(nodes + 1, sizeof(*s->keys)); /* numbers begin at 1 */
+	if (!s->keys)
+		return -ENOMEM;
+	note_keys(&s->doc, s->keys);
+	for (int i = 1; !err && (node = yaml_document_get_node(&s->doc, i)); i++) {
+		if (node->type != YAML_MAPPING_NODE)
+			continue;
+		for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
+		     !err && p < node->data.mapping.pairs.top; p++)
+			err = check_pair(s, i, node, p);
+	}
+	free(s->keys);
 	return err;
 }
 
 int where_scan(struct where *w, const struct where_rule *rules, size_t n)
 {
-	yaml_document_t doc;
+	struct scan s = { .w = w, .rules = rules, .n = n };
 	yaml_parser_t parser;
-	yaml_node_t *node;
 	int err = scan_events(w);
 
 	if (err)
@@ -417,15 +476,9 @@ int where_scan(struct where *w, const struct where_rule *rules, size_t n)
 	if (!yaml_parser_initialize(&parser))
 		return -ENOMEM;
 	yaml_parser_set_input_string(&parser, (const unsigned char *)w->text, w->len);
-	if (yaml_parser_load(&parser, &doc)) {
-		for (int i = 1; !err && (node = yaml_document_get_node(&doc, i)); i++) {
-			if (node->type != YAML_MAPPING_NODE)
-				continue;
-			for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
-			     !err && p < node->data.mapping.pairs.top; p++)
-				err = check_pair(w, &doc, node, p, rules, n);
-		}
-		yaml_document_delete(&doc);
+	if (yaml_parser_load(&parser, &s.doc)) {
+		err = check_document(&s);
+		yaml_document_delete(&s.doc);
 	}
 	yaml_parser_delete(&parser);
 	return err;

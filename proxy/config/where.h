@@ -46,6 +46,7 @@ bool where_is_null(const struct where *w);
 
 /* What a key takes, to say it in plain words before the schema speaks. */
 struct where_rule {
+	const char *in; /* the key of the mapping that has it; "": the document */
 	const char *key;
 	const char *words; /* those there are, a comma between; NULL: it is a list */
 };

@@ -48,6 +48,10 @@ route() {
 
 @test "one name where a list is wanted: how the list is written" {
 	refused_with 'c.yaml:7:' 'a list' '[a.example.org]' < <(route 'sni: a.example.org')
+	# the same key is a word elsewhere
+	refused_with 'c.yaml:7:' 'a list' '[/a]' < <(route 'http: { path: /a }')
+	route "health: { type: http, path: /a }" "http: {}" >"$DIR/d.yaml"
+	run -0 "$BIN/tollgate" check "$DIR/d.yaml"
 }
 
 @test "one backend where a list is wanted: how the list is written" {
@@ -58,7 +62,7 @@ route() {
 @test "a value that is none of the words: which words there are" {
 	refused_with 'c.yaml:7:' "'on'" none v1 v2 v2-tlvs < <(route 'send_proxy: on')
 	refused_with 'c.yaml:7:' "'best'" round_robin least_connections source_hash random < <(route 'balance: best')
-	refused_with 'c.yaml:7:' "'http'" tcp tls < <(route 'health: { type: http }')
+	refused_with 'c.yaml:7:' "'icmp'" tcp tls http < <(route 'health: { type: icmp }')
 }
 
 @test "an alias or a merge key: aliases are not allowed" {
