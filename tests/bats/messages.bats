@@ -110,3 +110,13 @@ route() {
 		[[ $output == *"$word"* ]]
 	done
 }
+
+@test "the configuration in README.md is one, and every route of it can be reached" {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$DIR/www.key" -out "$DIR/www.pem" \
+		-subj /CN=www.example.org -addext subjectAltName=DNS:www.example.org -days 30 2>/dev/null
+	awk '/^```yaml/ { on = 1; next } /^```/ { on = 0 } on' "$ROOT/README.md" | sed "s|/etc/tollgate|$DIR|g" >"$DIR/c.yaml"
+	run -0 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"fine, 2 listeners"* && $output != *unreach* && $output != *"never"* ]]
+	run -0 "$BIN/tollgate" explain "$DIR/c.yaml" https://www.example.org/api/x
+	[[ $output == *"route api"* ]]
+}
