@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # HTTP at the gate beside HAProxy, nginx and nghttpx, all before one nginx: small requests over
 # HTTP/1.1 (1, 64, 1000 connections, plain and TLS; one request a connection), HTTP/2 (TLS, h2c),
-# bodies of 1 MB, memory of idle connections; in turn within each round, each round beginning with
-# another.  Medians, and ratios to the best peer of each figure; in build/bench/http.json.
-#   sudo tests/bench/http.sh [ROUNDS=5] [ROWS='h1|tls|h2|body|memory'] [PEERS='haproxy nginx nghttpx']
+# bodies of 1 MB; in turn within each round, each round beginning with another.  Medians, and ratios to the best peer of each figure; in build/bench/http.json.
+#   sudo tests/bench/http.sh [ROUNDS=7] [ROWS='h1|tls|h2|body'] [PEERS='haproxy nginx nghttpx']
 # proxy_cpu_us is the CPU time of all threads of the proxy, a request.
 # shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
 set -euo pipefail
@@ -147,9 +146,6 @@ latency() { # PROXY ROW PORT CONNECTIONS SECONDS HEADER: by wrk
 	note "$row" proxy_cpu_us "$proxy" "$(per $(($(cpu_of "$proxy") - c0)) "$n")"
 	note "$row" rate "$proxy" "$(sed -n 's|^Requests/sec: *||p' <<<"$out")"
 	note "$row" p99_us "$proxy" "$(awk '$1 == "99%" { v = $2; u = v ~ /us$/ ? 1 : v ~ /ms$/ ? 1000 : 1000000; sub(/[a-z]+$/, "", v); print v * u }' <<<"$out")"
-}
-memory() { # PROXY ROW PORT CONNECTIONS
-	memory_of "$1" "$2" "$4" "$BIN/tests/tools/load" hold "192.0.2.2:$(($3 + $(offset_of "$1")))" 64 64 "$4"
 }
 
 for ((round = 1; round <= rounds; round++)); do
