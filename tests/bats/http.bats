@@ -185,7 +185,7 @@ http_total() { metric "$@" <"$DIR/page"; }
 	ask /old/x -o /dev/null
 	ask /none -o /dev/null
 	raw 'GET / HTTP/1.1\r\n\r\n' >/dev/null
-	within 5 eval '[ "$(wc -l <"$log/access.json")" = 5 ]'
+	within 10 eval '[ "$(wc -l <"$log/access.json")" = 5 ]'
 	cat "$log/access.json"
 	jq -se '.[0] | .route == "api" and .backend == "198.51.100.1:3000" and .status == 200 and .response_body_bytes == 100
 		and .path == "/v1/bytes/100" and .user_agent == "a \"name\"" and .reason == "done" and .protocol == "HTTP/1.1"
@@ -194,9 +194,9 @@ http_total() { metric "$@" <"$DIR/page"; }
 	jq -se '[.[2:][] | .status] == [308, 404, 400] and (.[4].reason == "host_missing")' "$log/access.json"
 	mv "$log/access.json" "$log/before.json"
 	kill -HUP "$proxy_pid"
-	within 5 test -e "$log/access.json"
+	within 10 test -e "$log/access.json"
 	ask /old/y -o /dev/null
-	within 5 eval '[ "$(jq -r .path "$log/access.json")" = /old/y ]'
+	within 10 eval '[ "$(jq -r .path "$log/access.json")" = /old/y ]'
 	equal 5 "$(wc -l <"$log/before.json")" "lines before"
 
 	explains() { equal "$1" "$(tollgate explain "$DIR/gate.yaml" "${@:2}")" "${*:2}"; }
@@ -287,7 +287,7 @@ asyncio.run(main())'
 		'      - { name: good, http: { path: ["/good/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/204, interval: 100ms, rise: 1, fall: 1 } }' \
 		'      - { name: exact, http: { path: ["/exact/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/404, status: 404, interval: 100ms, rise: 1, fall: 1 } }' \
 		'      - { name: bad, http: { path: ["/bad/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/500, interval: 100ms, rise: 1, fall: 1 } }')
-	within 5 eval '[ "$(ask /bad/x -o /dev/null -w "%{http_code}")" = 503 ]'
+	within 10 eval '[ "$(ask /bad/x -o /dev/null -w "%{http_code}")" = 503 ]'
 	equal 200 "$(ask /good/x -o /dev/null -w '%{http_code}')" "a good one"
 	equal 200 "$(ask /exact/x -o /dev/null -w '%{http_code}')" "one that is what it must be"
 	grep -q tollgate-check "$DIR/origin.seen"

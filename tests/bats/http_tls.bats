@@ -118,7 +118,7 @@ hammered() {
 	for i in 1 2 3 4 5; do
 		secure "$app" "      - { name: more$i, sni: [app.example.org], tls: terminate, http: { path: [/more$i], respond: { status: 200, body: more$i } } }" >"$DIR/gate.yaml"
 		kill -HUP "$proxy_pid"
-		within 5 eval "[ \"\$(get /more$i)\" = more$i ]"
+		within 10 eval "[ \"\$(get /more$i)\" = more$i ]"
 	done
 	hammered one
 	hammered two
@@ -131,7 +131,7 @@ hammered() {
 	for i in 1 2; do
 		start "mix$i" client timeout 200 /usr/bin/python3 "$ROOT/tests/http/mix.py" 192.0.2.2:8443 3000 "$i" "$DIR/root.pem" app.example.org
 	done
-	within 5 eval '[ "$(wc -l <"$DIR/origin.seen")" -gt 200 ]'
+	within 10 eval '[ "$(wc -l <"$DIR/origin.seen")" -gt 200 ]'
 	succeed next
 	within 10 is_ready next
 	within 10 gone "$proxy_pid"
@@ -157,10 +157,10 @@ s = c.wrap_socket(socket.create_connection(("192.0.2.2", 8443)), server_hostname
 s.sendall(b"GET /bytes/3 HTTP/1.1\r\nhost: app.example.org\r\n\r\n")
 print(s.recv(1000), flush=True)
 print("end", s.recv(1000), flush=True)' "$DIR/root.pem"
-	within 5 grep -q 012 "$DIR/idle.log"
+	within 10 grep -q 012 "$DIR/idle.log"
 	start slow client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http1.1 https://app.example.org:8443/slow/1500
 	start slow2 client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http2 https://app.example.org:8443/slow/1500
-	within 5 eval '[ "$(wc -l <"$DIR/origin.seen")" = 3 ]'
+	within 10 eval '[ "$(wc -l <"$DIR/origin.seen")" = 3 ]'
 	kill -TERM "$proxy_pid"
 	wait "$slow_pid" "$slow2_pid"
 	within 10 gone "$proxy_pid"

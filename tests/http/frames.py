@@ -146,7 +146,7 @@ class Connection:
             payload = struct.unpack(">II", payload[:8])
         return Frame(kind, flags, stream, payload)
 
-    def next(self, seconds=2.0):
+    def next(self, seconds=10.0):
         """The next frame, or None: the connection has ended, or nothing came."""
         deadline = time.monotonic() + seconds
         while True:
@@ -168,7 +168,7 @@ class Connection:
             except OSError as e:
                 self.end = type(e).__name__
 
-    def until(self, what, seconds=2.0):
+    def until(self, what, seconds=10.0):
         """The first frame, of those that come now, of which what(frame); or None."""
         deadline = time.monotonic() + seconds
         while True:
@@ -182,11 +182,11 @@ class Connection:
         self.until(lambda f: False, seconds)
         return self.frames[n:]
 
-    def ended(self, seconds=2.0):
+    def ended(self, seconds=10.0):
         self.until(lambda f: False, seconds)
         return self.end
 
-    def pong(self, seconds=2.0, payload=b"are you?"):
+    def pong(self, seconds=10.0, payload=b"are you?"):
         """Does it still answer?"""
         self.send(frame(PING, payload=payload))
         return self.until(lambda f: f.type == PING and f.flags & ACK and f.payload == payload, seconds)
@@ -201,7 +201,7 @@ class Connection:
     def body(self, stream):
         return b"".join(f.payload for f in self.frames if f.type == DATA and f.stream == stream)
 
-    def answer(self, stream, seconds=5.0):
+    def answer(self, stream, seconds=10.0):
         """Its status when it has ended; or None."""
         def is_last(f):
             return f.stream == stream and (f.type == RST_STREAM or (
