@@ -312,3 +312,28 @@ print(c.ended(5), c.status(1), [f.payload for f in c.frames if f.type == frames.
 	within 10 eval "scrape | grep -q 'tollgate_ended_total.*life_timeout.*} 2$'"
 	audit_is_clean 5
 }
+
+# slows KIND N KIB: so many clients of that kind (http/slow.py), while others are answered, in
+# so little memory
+slows() {
+	local cpu
+	cpu=$(awk '{ print ($14 + $15) * 10 }' "/proc/$proxy_pid/stat")
+	start slow client /usr/bin/python3 "$ROOT/tests/http/slow.py" 192.0.2.2:8080 "$2" "$1"
+	within 30 grep -q waiting "$DIR/slow.log"
+	equal 200 "$(ask /bytes/3 -o /dev/null -w '%{http_code}')" "another's answer"
+	echo "# $2 of a slow $1: resident $(resident) KiB" >&3
+	[ "$(resident)" -lt "$3" ]
+	wait "$slow_pid"
+	echo "# $(tail -1 "$DIR/slow.log"); CPU $(($(awk '{ print ($14 + $15) * 10 }' "/proc/$proxy_pid/stat") - cpu)) ms" >&3
+	equal "0 $2" "$(tail -1 "$DIR/slow.log" | jq -r '"\(.left) \(."HTTP/1.1 408")"')" "left, and told 408"
+}
+
+@test "10,000 slow heads and 500 slow bodies: bounded memory, all are told in time, others are answered" {
+	start_origin
+	start_proxy < <(web '    http: { head_timeout: 5s, body_timeout: 2s }' '    routes:' "$app")
+	slows head 10000 100000
+	slows body 500 100000
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 5
+}

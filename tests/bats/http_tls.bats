@@ -158,8 +158,8 @@ s.sendall(b"GET /bytes/3 HTTP/1.1\r\nhost: app.example.org\r\n\r\n")
 print(s.recv(1000), flush=True)
 print("end", s.recv(1000), flush=True)' "$DIR/root.pem"
 	within 10 grep -q 012 "$DIR/idle.log"
-	start slow client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http1.1 https://app.example.org:8443/slow/1500
-	start slow2 client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http2 https://app.example.org:8443/slow/1500
+	start slow client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http1.1 https://app.example.org:8443/slow/3000
+	start slow2 client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http2 https://app.example.org:8443/slow/3000
 	within 10 eval '[ "$(wc -l <"$DIR/origin.seen")" = 3 ]'
 	kill -TERM "$proxy_pid"
 	wait "$slow_pid" "$slow2_pid"
