@@ -155,7 +155,18 @@ static void on_h2_over(struct h2 *h, enum tg_end why, bool reset)
 	over(container_of(h, struct front, h2), why, reset);
 }
 
-static const struct h2_owner h2_owner = { .ended = on_ended, .over = on_h2_over };
+/* Deadlines are looked at while something is under way; who is idle costs nothing. */
+static void on_worked(struct h2 *h)
+{
+	struct front *f = container_of(h, struct front, h2);
+
+	if (!f->closed && !f->watch.prev && (h->block_ms || h->streams_n))
+		ev_timer_set(f->client.worker->loop, &f->watch, WATCH_MS);
+}
+
+static const struct h2_owner h2_owner = { .ended = on_ended,
+					  .worked = on_worked,
+					  .over = on_h2_over };
 
 /* Header blocks that do not end, windows that do not open. */
 static void on_watch(struct ev_timer *timer)
@@ -171,7 +182,7 @@ static void on_watch(struct ev_timer *timer)
 	}
 	if (h->streams_n)
 		h2_end_stalled(h, settings(f)->body_ms);
-	ev_timer_set(f->client.worker->loop, timer, WATCH_MS);
+	on_worked(h);
 }
 
 static int become_h2(struct front *f)
@@ -180,7 +191,6 @@ static int become_h2(struct front *f)
 
 	f->is_h2 = true;
 	f->watch.fn = on_watch;
-	ev_timer_set(f->client.worker->loop, &f->watch, WATCH_MS);
 	return h2_open(&f->h2, f->client.conn, false, &h2_owner, &h2_user, l->book,
 		       l->head_bytes, (uint16_t)l->fields);
 }

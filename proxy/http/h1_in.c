@@ -41,19 +41,6 @@ static int make_room(struct h1 *h, size_t max)
 	return 0;
 }
 
-/* Was that all the socket had? (epoll(7)) */
-static void note_read(struct h1 *h, ssize_t n, size_t cap)
-{
-	struct conn *c = h->conn;
-
-	if (n == -EAGAIN)
-		c->readable = false;
-	else if (n > 0 && c->layer)
-		c->readable = c->layer->ops->has_more(c);
-	else if (n > 0 && (size_t)n < cap && !c->ended && !c->urgent)
-		c->readable = false;
-}
-
 int h1_feed(struct h1 *h, const uint8_t *p, size_t n)
 {
 	if (!n)
@@ -86,7 +73,7 @@ static ssize_t read_bulk(struct h1 *h)
 	struct pool_buffer *b = h->conn->worker->http->bulk;
 	ssize_t n = conn_read(h->conn, b->data, b->cap);
 
-	note_read(h, n, b->cap);
+	conn_note_read(h->conn, n, b->cap);
 	h->bulk = n >= READ_BYTES;
 	if (n <= 0)
 		return n;
@@ -120,7 +107,7 @@ static ssize_t read_more(struct h1 *h)
 	if (!h->in) {
 		p = pool_scratch(pool);
 		n = conn_read(h->conn, p, READ_BYTES);
-		note_read(h, n, READ_BYTES);
+		conn_note_read(h->conn, n, READ_BYTES);
 		h->bulk = n == READ_BYTES;
 		if (n <= 0)
 			return n;
@@ -131,7 +118,7 @@ static ssize_t read_more(struct h1 *h)
 	if (err)
 		return err;
 	n = conn_read(h->conn, h->in->data + h->in->end, h->in->cap - h->in->end);
-	note_read(h, n, h->in->cap - h->in->end);
+	conn_note_read(h->conn, n, h->in->cap - h->in->end);
 	if (n > 0)
 		h->in->end += (size_t)n;
 	return n;

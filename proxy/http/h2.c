@@ -273,17 +273,6 @@ static void feed(struct h2 *h, const uint8_t *p, size_t n)
 				   : TG_END_HTTP_INVALID);
 }
 
-/* Was that all the socket had?  As h1_in.c. */
-static void note_read(struct conn *c, ssize_t n, size_t cap)
-{
-	if (n == -EAGAIN)
-		c->readable = false;
-	else if (n > 0 && c->layer)
-		c->readable = c->layer->ops->has_more(c);
-	else if (n > 0 && (size_t)n < cap && !c->ended && !c->urgent)
-		c->readable = false;
-}
-
 /*
  * Nothing more comes.  What came wholly is passed on all the same: a client's requests
  * are answered, a backend's answers are taken to their end.
@@ -330,7 +319,7 @@ static void read_all(struct h2 *h)
 		uint8_t *p = pool_scratch(pool);
 		ssize_t n = conn_read(h->conn, p, POOL_BUFFER_BYTES);
 
-		note_read(h->conn, n, POOL_BUFFER_BYTES);
+		conn_note_read(h->conn, n, POOL_BUFFER_BYTES);
 		if (n == -EAGAIN)
 			return;
 		if (n == 0)
@@ -366,6 +355,8 @@ static void work(struct h2 *h)
 		give_up(h, TG_END_HTTP_FLOOD);
 		h2_again(h);
 	}
+	if (!h->over && h->owner->worked)
+		h->owner->worked(h);
 	h->working = false;
 	if (h->over)
 		h->owner->over(h, h->why, h->reset);

@@ -27,6 +27,8 @@ struct nghttp2_session;
 struct h2_owner {
 	/* A stream has ended: how many there are is in streams_n. */
 	void (*ended)(struct h2 *h);
+	/* It has read and written; NULL: its owner does not care. */
+	void (*worked)(struct h2 *h);
 	/* The connection is at its end, and all that is to be sent was. */
 	void (*over)(struct h2 *h, enum tg_end why, bool reset);
 };

@@ -171,6 +171,16 @@ ssize_t conn_read(struct conn *c, void *buf, size_t cap)
 	return c->layer ? c->layer->ops->read(c, buf, cap) : conn_raw_read(c, buf, cap);
 }
 
+void conn_note_read(struct conn *c, ssize_t n, size_t cap)
+{
+	if (n == -EAGAIN)
+		c->readable = false;
+	else if (n > 0 && c->layer)
+		c->readable = c->layer->ops->has_more(c);
+	else if (n > 0 && (size_t)n < cap && !c->ended && !c->urgent)
+		c->readable = false;
+}
+
 ssize_t conn_write(struct conn *c, const void *buf, size_t n)
 {
 	return c->layer ? c->layer->ops->write(c, buf, n) : conn_raw_write(c, buf, n);

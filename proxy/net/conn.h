@@ -140,6 +140,10 @@ void conn_move_to_header(struct conn *c, size_t n);
 
 /* As in layer_ops; of a raw conn n may be larger. */
 ssize_t conn_read(struct conn *c, void *buf, size_t cap);
+
+/* conn_read() of `cap` bytes has said n: may there be more without an event? (epoll(7))
+ */
+void conn_note_read(struct conn *c, ssize_t n, size_t cap);
 ssize_t conn_write(struct conn *c, const void *buf, size_t n);
 
 /* For layers: the socket below them. */
