@@ -144,48 +144,48 @@ static bool claim(__u32 *used)
 					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
+/* An array whose elements are claimed one by one; the first is never. */
+struct shelf {
+	__u32 *used; /* of the first; the next is `stride` bytes on */
+	size_t stride, max;
+	size_t *hint; /* none below it is free */
+};
+
+/* The past has places that nobody else gets.  0: there is none. */
+static uint32_t claim_place(const struct shelf *x, bool past)
+{
+	size_t max = past ? x->max : x->max - PAST_SLOTS;
+
+	for (size_t i = past ? 1 : *x->hint; i < max; i++) {
+		if (!claim((void *)((char *)x->used + i * x->stride)))
+			continue;
+		if (!past)
+			*x->hint = i + 1;
+		return (uint32_t)i;
+	}
+	return 0;
+}
+
 static struct proxy_slot *claim_slot(struct places *p, bool past)
 {
-	size_t max = past ? p->slots_max : p->slots_max - PAST_SLOTS;
+	struct shelf x = { &p->slots->used, sizeof(*p->slots), p->slots_max, &p->hint };
+	uint32_t i = claim_place(&x, past);
 
-	for (size_t i = past ? 1 : p->hint; i < max; i++) {
-		if (!claim(&p->slots[i].used))
-			continue;
-		if (!past)
-			p->hint = i + 1;
-		return &p->slots[i];
-	}
-	return NULL;
+	return i ? &p->slots[i] : NULL;
 }
 
-/* 0: there is no place. */
 static uint32_t claim_ends(struct places *p, bool past)
 {
-	size_t max = past ? p->ends_max : p->ends_max - PAST_SLOTS;
+	struct shelf x = { &p->ends->used, sizeof(*p->ends), p->ends_max, &p->ends_hint };
 
-	for (size_t i = past ? 1 : p->ends_hint; i < max; i++) {
-		if (!claim(&p->ends[i].used))
-			continue;
-		if (!past)
-			p->ends_hint = i + 1;
-		return (uint32_t)i;
-	}
-	return 0;
+	return claim_place(&x, past);
 }
 
-/* As claim_ends(). */
 static uint32_t claim_http(struct places *p, bool past)
 {
-	size_t max = past ? p->http_max : p->http_max - PAST_SLOTS;
+	struct shelf x = { &p->http->used, sizeof(*p->http), p->http_max, &p->http_hint };
 
-	for (size_t i = past ? 1 : p->http_hint; i < max; i++) {
-		if (!claim(&p->http[i].used))
-			continue;
-		if (!past)
-			p->http_hint = i + 1;
-		return (uint32_t)i;
-	}
-	return 0;
+	return claim_place(&x, past);
 }
 
 static void free_http(struct places *p, uint32_t i)
@@ -299,17 +299,14 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 
 		if (!past)
 			past = make(p, &row);
-		if (!past) {
+		/* all of it, or nothing: it is tried again */
+		if (!past || (s->http && !places_http(p, past))) {
 			book_add(&p->state->slot_errors, 1);
 			return false;
 		}
 		add_counts(counts_slot, past, s);
 		if (s->ends)
 			add_counts(counts_ends, &p->ends[past->ends], &p->ends[s->ends]);
-		if (s->http && !places_http(p, past)) {
-			book_add(&p->state->slot_errors, 1);
-			return false;
-		}
 		if (s->http)
 			add_counts(counts_http, &p->http[past->http], &p->http[s->http]);
 	}
