@@ -3,6 +3,8 @@
 # shellcheck disable=SC2154 # what helpers.bash sets
 # For tests of HTTP: a gate that reads requests, and backends that say what they saw.
 
+export PYTHONDONTWRITEBYTECODE=1 # nothing is left in the tree
+
 setup() {
 	stage_up
 	load --device front --device back
@@ -31,3 +33,17 @@ ask() {
 }
 # raw TEXT: bytes as they are, and what comes back
 raw() { at client /usr/bin/python3 "$ROOT/tests/http/raw.py" 192.0.2.2:8080 "$@"; }
+# mix NAME PORT N SEED [ARGUMENT...]: http/mix.py in the background; mixed NAME...: they have
+# ended, and no answer was cut short
+mix() { start "$1" client timeout 200 /usr/bin/python3 "$ROOT/tests/http/mix.py" "192.0.2.2:$2" "$3" "$4" "${@:5}"; }
+mixed() {
+	local name pid
+	for name; do
+		pid=${name}_pid
+		wait "${!pid}" || {
+			cat "$DIR/$name.log"
+			return 1
+		}
+		equal null "$(sums "$name" lost)" "answers that did not come whole"
+	done
+}

@@ -6,11 +6,6 @@
 load helpers
 source "$BATS_TEST_DIRNAME/tls.bash"
 source "$BATS_TEST_DIRNAME/http.bash"
-setup() {
-	export PYTHONDONTWRITEBYTECODE=1
-	stage_up
-	load --device front --device back
-}
 
 own='      - { name: own, http: { path: ["/own/*"], respond: { status: 200, body: ok } } }'
 app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'

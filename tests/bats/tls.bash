@@ -79,6 +79,5 @@ clients() {
 		return 1
 	}
 }
-told() { jq ".$2" <<<"$(grep '^{' "$DIR/$1.log")"; }
 s_client() { timeout 10 nsenter --net="/proc/$client/ns/net" openssl s_client -connect 192.0.2.2:8443 -CAfile "$DIR/root.pem" "$@" </dev/null 2>&1; }
 page() { fresh_scrape | metric "$@" 'listener="web"' 'leg="downstream"'; }

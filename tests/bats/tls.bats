@@ -58,7 +58,7 @@ source "$BATS_TEST_DIRNAME/tls.bash"
 	within 20 sockets_closed
 	audit_is_clean 5
 	for ending in close half cut reset garbage; do
-		equal $((each * 2 / 5)) $(($(told all1.2 $ending) + $(told all1.3 $ending))) "ended by $ending"
+		equal $((each * 2 / 5)) $(($(sums all1.2 $ending) + $(sums all1.3 $ending))) "ended by $ending"
 	done
 	equal $((each * 2)) "$(page tollgate_tls_connections_total)" connections
 	equal $((each * 2 / 5)) "$(page tollgate_ended_total 'reason="tls_truncated"')" truncated
@@ -78,7 +78,7 @@ source "$BATS_TEST_DIRNAME/tls.bash"
 	clients close --connections 300 --parallel 8 --ending close --bytes 200000 --seed 6
 	within 20 sockets_closed
 	local sum
-	sum() { echo $(($(told clean "$1") + $(told close "$1"))); }
+	sum() { echo $(($(sums clean "$1") + $(sums close "$1"))); }
 	equal "$(sum app_tx)" "$(page tollgate_app_bytes_total 'direction="rx"')" "said by clients"
 	equal "$(sum app_rx)" "$(page tollgate_app_bytes_total 'direction="tx"')" "heard by clients"
 	equal "$(sum socket_tx)" "$(page tollgate_tls_payload_bytes_total 'direction="rx"')" "their sockets' tx"
@@ -103,11 +103,11 @@ source "$BATS_TEST_DIRNAME/tls.bash"
 	start_tls "workers: 2"
 	clients first --connections 40 --parallel 1 --ending close --bytes 100 --resume
 	# a ticket is good for one connection (RFC 8446 C.4), and each brings another
-	equal 39 "$(told first resumed)" resumed
+	equal 39 "$(sums first resumed)" resumed
 	kill -HUP "$proxy_pid"
 	within 10 grep -q "read again" "$DIR/proxy.log"
 	clients second --connections 40 --parallel 1 --ending close --bytes 100 --resume --version 1.2
-	equal 39 "$(told second resumed)" "resumed by 1.2"
+	equal 39 "$(sums second resumed)" "resumed by 1.2"
 	within 10 sockets_closed
 	equal 78 "$(page tollgate_tls_handshakes_resumed_total)" "resumed, as counted"
 	# kept over a reload

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""mix.py ADDRESS:PORT REQUESTS SEED [CA NAME]: requests of random shape over HTTP/1.1, several on
-a connection or none, with bodies of all framings, answers of all framings, and aborts by this
-side.  Against origin.py.  One line of JSON: what was sent and received."""
+"""mix.py ADDRESS:PORT REQUESTS SEED [CA NAME] [--whole]: requests of random shape over HTTP/1.1,
+several on a connection or none, with bodies of all framings, answers of all framings, and aborts
+by this side; --whole: none.  Against origin.py, and a route of /nowhere that the gate answers.
+One line of JSON: what was sent and received; own_body: of got_body, what the gate said itself."""
 import json
 import random
 import socket
@@ -10,44 +11,26 @@ import ssl
 import struct
 import sys
 
-address, port = sys.argv[1].rsplit(":", 1)
-total, seed = int(sys.argv[2]), int(sys.argv[3])
+from reading import Gone, Reader
+
+words = [w for w in sys.argv[1:] if w != "--whole"]
+whole = "--whole" in sys.argv
+address, port = words[0].rsplit(":", 1)
+total, seed = int(words[1]), int(words[2])
 rand = random.Random(seed)
 context = None
-if len(sys.argv) > 4:
-    context = ssl.create_default_context(cafile=sys.argv[4])
-told = {"requests": 0, "answered": 0, "aborted": 0, "sent_body": 0, "got_body": 0, "connections": 0}
+if len(words) > 3:
+    context = ssl.create_default_context(cafile=words[3])
+told = {"requests": 0, "answered": 0, "aborted": 0, "sent_body": 0, "got_body": 0,
+        "own_body": 0, "connections": 0}
 
 
-class Gone(Exception):
-    pass
-
-
-class Connection:
+class Connection(Reader):
     def __init__(self):
         raw = socket.create_connection((address, int(port)), timeout=20)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = context.wrap_socket(raw, server_hostname=sys.argv[5]) if context else raw
-        self.buf = b""
+        super().__init__(context.wrap_socket(raw, server_hostname=words[4]) if context else raw)
         told["connections"] += 1
-
-    def more(self):
-        got = self.sock.recv(65536)
-        if not got:
-            raise Gone
-        self.buf += got
-
-    def line(self):
-        while b"\r\n" not in self.buf:
-            self.more()
-        line, self.buf = self.buf.split(b"\r\n", 1)
-        return line.decode("latin-1")
-
-    def take(self, n):
-        while len(self.buf) < n:
-            self.more()
-        got, self.buf = self.buf[:n], self.buf[n:]
-        return got
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -77,12 +60,12 @@ class Connection:
                     while self.line():
                         pass
                     return status, n, goes_on
-                self.take(size)
+                self.exactly(size)
                 n += size
-                self.take(2)
+                self.exactly(2)
         if "content-length" in fields:
             n = int(fields["content-length"])
-            self.take(n)
+            self.exactly(n)
             return status, n, goes_on
         n = 0
         try:
@@ -111,6 +94,8 @@ def one(c):
     path = rand.choice(["/x", "/nowhere/x", "/status/204", "/status/404", "/early", "/trailers",
                         f"/bytes/{size}", f"/chunks/{size}", f"/until-close/{size}"])
     sends = method in ("POST", "PUT")
+    if whole and sends and path == "/nowhere/x":  # how much of it is read is not for us to say
+        path = "/x"
     chunked = sends and rand.random() < 0.5
     sent = rand.choice([0, 10, 3000, 100000]) if sends else 0
     head = f"{method} {path} HTTP/1.1\r\nhost: app.example.org\r\nuser-agent: mix\r\n"
@@ -120,7 +105,7 @@ def one(c):
         head += f"x-padding: {'p' * rand.randint(1, 5000)}\r\n"
     text = head.encode() + b"\r\n" + (body_of(sent, chunked) if sends else b"")
     told["requests"] += 1
-    if rand.random() < 0.05:  # it goes in the middle
+    if not whole and rand.random() < 0.05:  # it goes in the middle
         c.sock.sendall(text[:rand.randint(1, len(text))])
         if rand.random() < 0.5:
             c.reset()
@@ -129,7 +114,7 @@ def one(c):
         told["aborted"] += 1
         return False
     c.sock.sendall(text)
-    if rand.random() < 0.03:  # it does not wait for the answer
+    if not whole and rand.random() < 0.03:  # it does not wait for the answer
         c.reset()
         told["aborted"] += 1
         return False
@@ -138,7 +123,10 @@ def one(c):
     except socket.timeout:
         sys.exit(f"no answer: request {told['requests']}: {method} {path}, a body of {sent},"
                  f" chunked {chunked}, from port {c.sock.getsockname()[1]}, got {c.buf[:200]}")
+    if method != "HEAD" and path.endswith(f"/{size}") and got != size:
+        sys.exit(f"{method} {path}: {status}, {got} bytes")
     told["answered"] += 1
+    told["own_body"] += got if path == "/nowhere/x" else 0
     told["sent_body"] += sent
     told["got_body"] += got
     return goes_on and rand.random() < 0.9

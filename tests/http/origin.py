@@ -25,6 +25,8 @@ import sys
 import threading
 import time
 
+from reading import Gone, Reader
+
 LOG = open(sys.argv[2], "a", buffering=1, encoding="utf-8")
 LOCK = threading.Lock()
 FICKLE = "--fickle" in sys.argv
@@ -34,38 +36,11 @@ def pattern(n):
     return (b"0123456789abcdef" * (n // 16 + 1))[:n]
 
 
-class Gone(Exception):
-    pass
-
-
-class Reader:
-    def __init__(self, sock):
-        self.sock, self.buf = sock, b""
-
-    def more(self):
-        got = self.sock.recv(65536)
-        if not got:
-            raise Gone
-        self.buf += got
-
-    def line(self):
-        while b"\r\n" not in self.buf:
-            self.more()
-        line, self.buf = self.buf.split(b"\r\n", 1)
-        return line
-
-    def exactly(self, n):
-        while len(self.buf) < n:
-            self.more()
-        got, self.buf = self.buf[:n], self.buf[n:]
-        return got
-
-
 def read_head(r):
-    start = r.line().decode("latin-1")
+    start = r.line()
     fields = []
     while True:
-        line = r.line().decode("latin-1")
+        line = r.line()
         if not line:
             return start, fields
         name, value = line.split(":", 1)
@@ -80,14 +55,14 @@ def read_body(r, fields, digest):
     total, trailers = 0, []
     if value_of(fields, "transfer-encoding"):
         while True:
-            size = int(r.line().split(b";")[0], 16)
+            size = int(r.line().split(";")[0], 16)
             if not size:
                 break
             digest.update(r.exactly(size))
             total += size
-            assert r.line() == b""
+            assert r.line() == ""
         while True:
-            line = r.line().decode("latin-1")
+            line = r.line()
             if not line:
                 return total, trailers
             trailers.append(line)
