@@ -292,8 +292,9 @@ enum tg_http_kind {
 #define TG_HTTP_STATUSES   500
 
 /*
- * `proxy_http`: requests of a row of a listener and a route (backend 0), or, of what came
- * to no route, of the listener alone; mapped by the proxy.  Element 0 is nobody's.
+ * `proxy_http`: requests of a row of a listener and a route (backend 0), and of the
+ * listener alone: what came to no route, or to one without a place of its own, and all
+ * connections of clients; mapped by the proxy.  Element 0 is nobody's.
  */
 #define TG_HTTP_OF(slots) ((slots) / 16 + TG_LISTENERS_MAX)
 struct http_book {
@@ -313,7 +314,9 @@ struct http_book {
 	__u64 upgrades; /* connections that became another protocol's */
 	struct tcp_hist duration_us;
 	struct tcp_hist first_byte_us; /* of the answer, since the request's head */
-	__u64 reserved[64];
+	__u64 begun[2];		       /* connections, whatever became of them */
+	__u64 left[2]; /* of these, what a proxy had open that was killed */
+	__u64 reserved[60];
 };
 
 /*

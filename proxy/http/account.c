@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "http/account.h"
 
 #define DURATION_SHIFT 4 /* microseconds, as of RTT */
@@ -49,6 +50,11 @@ void account_request(struct http_book *book, const struct account_request *r)
 		writer_hist_add(&book->first_byte_us, DURATION_SHIFT, r->first_byte_us);
 }
 
+void account_begin(struct http_book *book, bool is_back)
+{
+	book_add(&book->begun[is_back], 1);
+}
+
 /* What its users could read and write. */
 static uint64_t carried(const struct conn *c, enum tg_dir dir)
 {
@@ -77,6 +83,11 @@ void account_connection(struct http_book *book, const struct account_connection 
 		book_add(&book->bytes[is_back][dir][TG_HTTP_FRAMING], a->own[dir]);
 		diff += has > told ? has - told : told - has;
 	}
-	if (diff)
-		book_add(&book->residual_bytes, diff);
+	if (!diff)
+		return;
+	book_add(&book->residual_bytes, diff);
+	log_limited(LOG_ERROR,
+		    "%llu bytes of a connection of HTTP to a %s are in no message, or in "
+		    "two: a fault of this program ('tollgate audit')",
+		    (unsigned long long)diff, is_back ? "backend" : "client");
 }

@@ -23,6 +23,9 @@ void account_request(struct http_book *book, const struct account_request *r);
 /* What went over an end that its exchange lets go. */
 void account_bytes(struct http_book *book, bool is_back, const struct http_end *e);
 
+/* A connection begins; account_connection() is its end, once. */
+void account_begin(struct http_book *book, bool is_back);
+
 /* A connection that is over, before its conn is closed: what its messages were. */
 struct account_connection {
 	const struct conn *conn;

@@ -270,6 +270,7 @@ int back_open(struct back *b, const struct backend *backend)
 	if (err)
 		return err;
 	b->open = true;
+	account_begin(b->route->http->book, true);
 	b->dialer = NULL;
 	if (b->is_h2 && !b->route->send_proxy)
 		enter_pool(b);

@@ -342,8 +342,10 @@ struct front *front_open(const struct front_options *o)
 		f->h1.fresh = true;
 		err = h1_feed(&f->h1, o->first, o->first_n);
 	}
-	if (!err)
+	if (!err) {
+		account_begin(l->book, false);
 		return f;
+	}
 	config_put(f->config);
 	free(f);
 	return NULL;

@@ -185,6 +185,37 @@ http_total() { metric "$@" <"$DIR/page"; }
 	equal 0 "$(http_total tollgate_http_residual_bytes_total)" "residual bytes"
 }
 
+@test "kill -9 with kept connections, and 70 routes that a reload takes away: no byte is left over" {
+	local i routes=()
+	start_origin
+	for i in {1..70}; do
+		routes+=("      - { name: r$i, http: { path: [/r$i] }, backends: [\"198.51.100.1:3000\"] }")
+	done
+	start_proxy < <(web '    routes:' "${routes[@]}" "$app")
+	start_exporter
+	at client curl -sS "http://192.0.2.2:8080/r[1-70]" >"$DIR/all"
+	# one connection is kept while the gate dies
+	start kept client /usr/bin/python3 -c 'import socket
+s = socket.create_connection(("192.0.2.2", 8080))
+s.sendall(b"GET /bytes/1000 HTTP/1.1\r\nhost: a\r\n\r\n")
+got = b""
+while len(got) < 1000: got += s.recv(4096)
+print("kept", flush=True)
+try: s.recv(1)
+except ConnectionError: pass'
+	within 10 grep -q kept "$DIR/kept.log"
+	kill -KILL "$proxy_pid"
+	within 10 gone "$kept_pid"
+	start_proxy < <(web '    routes:' "$app")
+	equal 200 "$(ask /bytes/3 -o /dev/null -w '%{http_code}')" "after it"
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 5
+	fresh_scrape >"$DIR/page"
+	equal 72 "$(http_total tollgate_http_requests_total)" "requests, those of routes that are gone too"
+	equal 0 "$(grep -c 'route="r[0-9]' "$DIR/page")" "rows of them"
+}
+
 @test "the access log: a line a request, opened again by SIGHUP; explain says what the proxy does" {
 	start_origin
 	log=$(mktemp -d) # where the proxy's user may go, too

@@ -366,6 +366,8 @@ static const char *odd_book(const struct audit *a)
 		return "totals: the rows do not add up to the sockets";
 	if (a->residual[AUDIT_PAYLOAD_APP] > 0)
 		return "proxy: records of TLS do not add up to its sockets' bytes";
+	if (a->residual[AUDIT_APP_HTTP] > 0)
+		return "proxy: messages of HTTP do not add up to their connections' bytes";
 	return NULL;
 }
 

@@ -5,7 +5,7 @@
 
 #include "book/audit.h"
 
-/* A line of a check; NULL without memory, which the others take. */
+/* A line of a check; NULL when there are too many, which the others take. */
 __attribute__((format(printf, 3, 4))) struct audit_line *
 audit_line_add(struct audit *a, enum audit_check check, const char *fmt, ...);
 void audit_column(struct audit_line *line, const char *name, uint64_t value);

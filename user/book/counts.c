@@ -85,6 +85,8 @@ const struct counted_field counts_http[] = {
 	FIELD(http_book, statuses),
 	FIELD(http_book, bytes),
 	FIELD(http_book, connections),
+	FIELD(http_book, begun),
+	FIELD(http_book, left),
 	FIELD(http_book, carried),
 	FIELD(http_book, unsent),
 	FIELD(http_book, residual_bytes),

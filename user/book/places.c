@@ -278,14 +278,36 @@ static void add_counts(const struct counted_field *f, void *past, const void *go
 	}
 }
 
-/* Whose connections ended has opened some; not so where requests are counted. */
-static bool is_untouched(const struct proxy_slot *s)
+static bool is_zero(const void *p, size_t n)
 {
-	static const struct proxy_slot none;
+	const char *c = p;
 
-	return !s->http &&
-	       memcmp(&s->opened, &none.opened,
-		      sizeof(none) - offsetof(struct proxy_slot, opened)) == 0;
+	return !n || (!c[0] && memcmp(c, c + 1, n - 1) == 0);
+}
+
+/* Whose connections ended has opened some. */
+static bool is_untouched(const struct places *p, const struct proxy_slot *s)
+{
+	const struct http_book *b = &p->http[s->http];
+
+	return is_zero(&s->opened, sizeof(*s) - offsetof(struct proxy_slot, opened)) &&
+	       (!s->http ||
+		is_zero(b->requests, sizeof(*b) - offsetof(struct http_book, requests)));
+}
+
+/*
+ * Whose the requests of a row are when it goes: of a route's the listener's, which has
+ * the connections that they came over, and with which they are compared.
+ */
+static struct proxy_slot *heir_of(struct places *p, const struct proxy_slot *s,
+				  struct proxy_slot *past)
+{
+	struct row_key row = { .listener = s->row.listener,
+			       .leg = s->row.leg,
+			       .proto = s->row.proto };
+	struct proxy_slot *l = s->row.route ? places_find(p, &row) : NULL;
+
+	return l && l->http ? l : past;
 }
 
 /* Into the past of its leg.  False if even that has no place. */
@@ -294,13 +316,14 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 	struct row_key row = { .leg = s->row.leg, .proto = s->row.proto };
 
 	s->backend_up = s->addresses = s->configured = 0;
-	if (!is_untouched(s)) {
-		struct proxy_slot *past = places_find(p, &row);
+	if (!is_untouched(p, s)) {
+		struct proxy_slot *past = places_find(p, &row), *heir;
 
 		if (!past)
 			past = make(p, &row);
+		heir = past ? heir_of(p, s, past) : NULL;
 		/* all of it, or nothing: it is tried again */
-		if (!past || (s->http && !places_http(p, past))) {
+		if (!past || (s->http && !places_http(p, heir))) {
 			book_add(&p->state->slot_errors, 1);
 			return false;
 		}
@@ -308,7 +331,7 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 		if (s->ends)
 			add_counts(counts_ends, &p->ends[past->ends], &p->ends[s->ends]);
 		if (s->http)
-			add_counts(counts_http, &p->http[past->http], &p->http[s->http]);
+			add_counts(counts_http, &p->http[heir->http], &p->http[s->http]);
 	}
 	__atomic_store_n(&s->used, TG_SLOT_CLAIMED, __ATOMIC_RELEASE);
 	memset(&s->opened, 0, sizeof(*s) - offsetof(struct proxy_slot, opened));
@@ -418,7 +441,7 @@ static size_t collect(const struct places *p, const struct fold *f, struct row_k
 		if (!is_over(p, i))
 			continue;
 		ret[n++] = *row;
-		if (is_untouched(&p->slots[i]) &&
+		if (is_untouched(p, &p->slots[i]) &&
 		    !bsearch(row, f->left, f->left_n, sizeof(*row), by_key))
 			continue;
 		ret[n - 1] = ret[c];

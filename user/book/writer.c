@@ -88,9 +88,24 @@ static bool is_alone(const struct writer *w)
 	return share(w->alive_fd, F_WRLCK, F_OFD_SETLK) == 0;
 }
 
+/* What they had carried is not known, but what was told of their messages is. */
+static void leave_http(struct http_book *b)
+{
+	for (int leg = 0; leg < 2; leg++) {
+		uint64_t over = b->connections[leg] + b->left[leg];
+
+		if (b->begun[leg] > over)
+			book_add(&b->left[leg], b->begun[leg] - over);
+	}
+}
+
 /* What a killed proxy left open is over: its sockets died with it. */
 static void close_orphans(struct writer *w)
 {
+	for (size_t i = 1; i < w->http_max; i++) {
+		if (w->http[i].used == TG_SLOT_USED)
+			leave_http(&w->http[i]);
+	}
 	for (size_t i = 0; i < w->slots_max && w->slots[i].used != TG_SLOT_NEVER; i++) {
 		struct proxy_slot *s = &w->slots[i];
 		uint64_t open = s->opened - s->closed;
