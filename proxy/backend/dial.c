@@ -244,10 +244,11 @@ static struct outcome connect_to(struct dial *d, struct conn *up,
 	return d->chosen ? outcome_next() : next_address(d, up, who);
 }
 
-struct outcome dial_skip(struct dial *d, struct conn *up, const struct announce *who)
+struct outcome dial_skip(struct dial *d, struct conn *up, const struct announce *who,
+			 enum tg_end why)
 {
 	d->chosen = false;
-	d->failure = TG_END_BACKEND_TIMEOUT;
+	d->failure = (uint8_t)why;
 	d->tried |= 1ull << (d->backend - d->route->backends);
 	if (d->retries == d->route->retries_max)
 		return outcome_over(d->failure, true);

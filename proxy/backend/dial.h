@@ -43,7 +43,8 @@ struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce
 struct outcome dial_due(struct dial *d, struct conn *up, const struct announce *who);
 
 /* The one that was chosen will not do, as somebody else has found: another. */
-struct outcome dial_skip(struct dial *d, struct conn *up, const struct announce *who);
+struct outcome dial_skip(struct dial *d, struct conn *up, const struct announce *who,
+			 enum tg_end why);
 
 /* To the backend that was chosen. */
 struct outcome dial_connect(struct dial *d, struct conn *up, const struct announce *who);

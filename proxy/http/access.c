@@ -45,6 +45,7 @@ size_t access_take(struct access_ring *r, char *buf, size_t n)
 struct line {
 	char text[ACCESS_LINE_MAX];
 	size_t n;
+	bool full; /* something did not fit */
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct line *l, const char *fmt,
@@ -57,18 +58,20 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *l, const char
 	va_start(args, fmt);
 	n = vsnprintf(l->text + l->n, room, fmt, args);
 	va_end(args);
-	if (n > 0 && (size_t)n < room)
+	if (n < 0 || (size_t)n >= room)
+		l->full = true;
+	else
 		l->n += (size_t)n;
 }
 
-/* A string of JSON (RFC 8259 7), of at most so many bytes of it; what is no UTF-8 is
- * escaped as Latin-1. */
+/* A string of JSON (RFC 8259 7), of at most so many bytes of it; what is not ASCII is
+ * escaped byte by byte, as Latin-1. */
 static void add_text(struct line *l, const char *key, struct text t, size_t most)
 {
 	if (!t.p || !t.n)
 		return;
 	add(l, ",\"%s\":\"", key);
-	for (size_t i = 0; i < t.n && i < most && l->n + 16 < sizeof(l->text); i++) {
+	for (size_t i = 0; i < t.n && i < most; i++) {
 		uint8_t c = (uint8_t)t.p[i];
 
 		if (c == '"' || c == '\\')
@@ -134,6 +137,7 @@ void access_write(struct access_ring *r, const struct access *a)
 	struct line l;
 
 	l.n = 0;
+	l.full = false;
 	add_time(&l);
 	add_string(&l, "listener", a->client->listener->name);
 	add_string(&l, "route", a->route ? a->route->name : NULL);
@@ -155,7 +159,7 @@ void access_write(struct access_ring *r, const struct access *a)
 		    a->retries);
 	add_string(&l, "request_id", a->id);
 	add(&l, "}\n");
-	if (l.text[l.n - 1] == '\n')
+	if (!l.full)
 		put(r, l.text, l.n);
 	else /* it did not fit */
 		__atomic_fetch_add(&r->lost, 1, __ATOMIC_RELAXED);

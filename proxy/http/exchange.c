@@ -118,7 +118,8 @@ void exchange_leave_backend(struct exchange *x)
 	x->back = NULL;
 	if (b && x->dialing) {
 		back_drop(b, true);
-		exchange_end_opening(b, true);
+		/* a client that has gone says nothing of the backend */
+		exchange_end_opening(b, x->over ? TG_END_DONE : exchange_failure(x));
 	}
 	x->dialing = false;
 	dial_release(&x->dial, x->worker);
@@ -150,7 +151,6 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 	ev_defer_free(x->worker->loop, &x->dead);
 }
 
-/* An answer of ours, or, if one has begun, the end of the client's connection. */
 /* The backend has no part in it any more. */
 static void forget_server(struct exchange *x)
 {
@@ -397,7 +397,7 @@ static void on_timer(struct ev_timer *timer)
 	const struct http_listener *l = x->listener->http;
 
 	if (x->awaited)
-		exchange_skip(x);
+		exchange_skip(x, TG_END_BACKEND_TIMEOUT);
 	else if (x->dialing)
 		exchange_go_on(x, dial_due(&x->dial, &x->back->conn, &x->client_of->who));
 	else if (x->answer_begun && !r->idle_ms)

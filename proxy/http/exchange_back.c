@@ -119,7 +119,7 @@ static void have_server(struct exchange *x)
 	x->server = back_use(back, x, &server_user);
 	if (back->is_h2) { /* others may use it, too */
 		x->back = NULL;
-		exchange_end_opening(back, false);
+		exchange_end_opening(back, TG_END_DONE);
 	}
 	if (!x->server) {
 		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
@@ -152,8 +152,13 @@ void exchange_stop_waiting(struct exchange *x)
 	x->awaited = NULL;
 }
 
-/* It is there: who waited looks again; or it will not be, and they try elsewhere. */
-void exchange_end_opening(struct back *b, bool failed)
+enum tg_end exchange_failure(const struct exchange *x)
+{
+	return x->dial.failure ? (enum tg_end)x->dial.failure : TG_END_BACKEND_TIMEOUT;
+}
+
+/* DONE: who waited looks again; else it will not be there, and they try elsewhere. */
+void exchange_end_opening(struct back *b, enum tg_end failure)
 {
 	back_end_opening(b);
 	while (b->waiters) {
@@ -161,8 +166,8 @@ void exchange_end_opening(struct back *b, bool failed)
 
 		b->waiters = x->next_waiter;
 		x->awaited = NULL;
-		if (failed) {
-			exchange_skip(x);
+		if (failure != TG_END_DONE) {
+			exchange_skip(x, failure);
 			continue;
 		}
 		x->dial.chosen = true;
@@ -170,10 +175,10 @@ void exchange_end_opening(struct back *b, bool failed)
 	}
 }
 
-void exchange_skip(struct exchange *x)
+void exchange_skip(struct exchange *x, enum tg_end why)
 {
 	exchange_stop_waiting(x);
-	exchange_go_on(x, dial_skip(&x->dial, &x->back->conn, &x->client_of->who));
+	exchange_go_on(x, dial_skip(&x->dial, &x->back->conn, &x->client_of->who, why));
 }
 
 /* A backend was chosen: a connection that is there already, or a new one. */
@@ -182,7 +187,7 @@ static struct outcome take_or_connect(struct exchange *x)
 	bool is_h2 = x->dial.route->http->protocol == PROTOCOL_H2;
 	struct back *idle = NULL, *opening = NULL;
 
-	exchange_end_opening(x->back, true); /* it was for another backend */
+	exchange_end_opening(x->back, exchange_failure(x)); /* it was for another */
 	if (!x->fresh)
 		idle = back_idle(x->worker, x->dial.route, x->dial.backend);
 	if (!idle && is_h2 && !x->dial.route->send_proxy)

@@ -90,10 +90,11 @@ bool exchange_on_place(struct waiter *w);
 /* It waits for no other's connection any more; those that wait for this one look again.
  */
 void exchange_stop_waiting(struct exchange *x);
-void exchange_end_opening(struct back *b, bool failed);
+void exchange_end_opening(struct back *b, enum tg_end failure);
+enum tg_end exchange_failure(const struct exchange *x);
 
-/* The backend that was chosen will not do: another, if there is one. */
-void exchange_skip(struct exchange *x);
+/* The backend that was chosen will not do, for this reason: another, if there is one. */
+void exchange_skip(struct exchange *x, enum tg_end why);
 
 /* All of the request was passed on: it is the backend's turn. */
 void exchange_sent(struct exchange *x);

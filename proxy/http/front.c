@@ -86,8 +86,9 @@ static bool refresh(struct front *f)
 static void request(struct front *f, struct http_end *e, const struct http_head *h,
 		    bool last)
 {
-	ev_timer_del(f->client.worker->loop,
-		     &f->timer); /* the time is the exchange's now */
+	/* the time is the exchange's now; but for a drain's second word */
+	if (!f->is_h2 || !f->draining)
+		ev_timer_del(f->client.worker->loop, &f->timer);
 	if (!refresh(f))
 		front_drain(f);
 	exchange_begin(&f->client, e, h, last);
@@ -230,7 +231,7 @@ static void on_h1_over(struct h1 *h, enum tg_end why, bool reset)
 	if (h->preface && !settings(f)->h1_only)
 		change(f);
 	else
-		over(f, why, reset);
+		over(f, h->preface ? TG_END_HTTP_INVALID : why, reset);
 }
 
 static void on_lingers(struct h1 *h)

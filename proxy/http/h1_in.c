@@ -250,6 +250,7 @@ static bool step_head(struct h1 *h)
 	if (h->in_state == H1_IN_WAIT && n && !h->is_back) {
 		blank = h1_blank(p, n);
 		if (blank) {
+			h->fresh = false; /* the preface is first (RFC 9113 3.4) */
 			h->end.bytes[TG_RX].framing += blank;
 			take(h, blank);
 			return h->in != NULL;

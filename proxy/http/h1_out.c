@@ -194,6 +194,10 @@ static int h1_put_last(struct http_end *e, const struct http_head *trailers)
 		h1_again(h);
 		return 0;
 	}
+	if (h->deaf) { /* nobody takes it; its answer may be there */
+		h->out_state = H1_OUT_DONE;
+		return 0;
+	}
 	if (h->out_body == HTTP_BODY_LENGTH && h->left)
 		return -EPROTO;
 	if (h->out_body == HTTP_BODY_CHUNKED && !trailers)

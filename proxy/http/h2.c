@@ -60,7 +60,10 @@ static void unlist(struct h2_stream *s)
 void h2_tell_bytes(struct h2_stream *s)
 {
 	struct http_book *book = s->end.book ? s->end.book : s->h2->book;
+	/* of a frame that still comes it is not known what it will be */
+	uint64_t coming = s->h2->data_of == s->id ? s->h2->data_left : 0;
 
+	s->end.bytes[TG_RX].framing -= coming;
 	account_bytes(book, s->h2->is_back, &s->end);
 	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
 		const struct http_bytes *b = &s->end.bytes[dir];
@@ -68,6 +71,7 @@ void h2_tell_bytes(struct h2_stream *s)
 		s->h2->told[dir] += b->head + b->body + b->framing;
 		s->end.bytes[dir] = (struct http_bytes){ 0 };
 	}
+	s->end.bytes[TG_RX].framing = coming;
 	s->end.book = NULL; /* what comes still is the connection's */
 }
 
@@ -75,6 +79,8 @@ static void stream_free(struct h2_stream *s)
 {
 	struct h2 *h = s->h2;
 
+	if (h->data_of == s->id) /* the rest of its frame stays framing */
+		h->data_of = 0;
 	h2_tell_bytes(s);
 	unlist(s);
 	*s->prev = s->next;
@@ -273,6 +279,16 @@ static void feed(struct h2 *h, const uint8_t *p, size_t n)
 				   : TG_END_HTTP_INVALID);
 }
 
+/* A client's message that will not be whole: the stream ends by us. */
+static void cut_short(struct h2 *h, struct h2_stream *s)
+{
+	if (!h->why)
+		h->why = TG_END_TRUNCATED;
+	h->own_resets++;
+	(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
+					NGHTTP2_CANCEL);
+}
+
 /*
  * Nothing more comes.  What came wholly is passed on all the same: a client's requests
  * are answered, a backend's answers are taken to their end.
@@ -289,6 +305,7 @@ static void at_end(struct h2 *h, enum tg_end why)
 		struct http_end *e = &s->end;
 
 		next = s->next;
+		s->closed |= h->is_back; /* nothing goes to it any more, see work() */
 		if (s->in_done)
 			continue;
 		if (e->exchange) {
@@ -297,7 +314,8 @@ static void at_end(struct h2 *h, enum tg_end why)
 			e->exchange = NULL;
 		}
 		h2_drop_in(s);
-		s->closed |= h->is_back;
+		if (!h->is_back)
+			cut_short(h, s);
 		h2_stream_maybe_free(s);
 	}
 	if (!h->is_back && h->streams_n && !h->closing) {
@@ -345,7 +363,8 @@ static void work(struct h2 *h)
 	read_all(h);
 	if (!h->over)
 		feed_hungry(h); /* before windows are told of */
-	err = h->over ? 0 : h2_send(h);
+	/* of a backend that has ended, streams may be gone that nghttp2 still has */
+	err = h->over || (h->is_back && h->eof) ? 0 : h2_send(h);
 	if (err && err != -EAGAIN)
 		h2_over(h, failure(h, -err), true);
 	if (!h->over)
@@ -478,7 +497,7 @@ static int open_session(struct h2 *h)
 		nghttp2_option_set_no_auto_window_update(o, 1);
 		nghttp2_option_set_no_closed_streams(o, 1);
 		nghttp2_option_set_max_deflate_dynamic_table_size(o, 4096);
-		nghttp2_option_set_max_outbound_ack(o, 10000); /* ours is less */
+		nghttp2_option_set_max_outbound_ack(o, 20000); /* ours is less */
 		err = h2_callbacks_in(c);
 	}
 	if (!err)

@@ -49,12 +49,14 @@ struct h2 {
 	uint64_t told[TG_DIR_MAX]; /* of all its streams that are over */
 	uint64_t own[TG_DIR_MAX];  /* frames of the connection itself, the preface */
 	uint64_t fed;
-	uint64_t unread;  /* read, and of no frame */
-	uint64_t dropped; /* of frames, and never given to the conn */
-	uint64_t block;	  /* bytes of a header block whose stream is not known yet */
-	int64_t debt_ms;  /* of what costs us more than it costs the peer */
-	int64_t block_ms; /* a header block began to come; 0: none is coming */
-	int64_t silent;	  /* frames that came, and nghttp2 said nothing of */
+	uint64_t unread;    /* read, and of no frame */
+	uint64_t dropped;   /* of frames, and never given to the conn */
+	uint64_t block;	    /* bytes of a header block whose stream is not known yet */
+	int64_t debt_ms;    /* of what costs us more than it costs the peer */
+	int64_t block_ms;   /* a header block began to come; 0: none is coming */
+	int64_t silent;	    /* frames that came, and nghttp2 said nothing of */
+	int32_t data_of;    /* the stream of the DATA frame that comes ... */
+	uint32_t data_left; /* ... and what of it was not there yet; 0: none comes */
 	uint32_t head_max;
 	uint32_t tx_left; /* of the frame that is being written */
 	uint32_t rx_left; /* of the frame that is being read */

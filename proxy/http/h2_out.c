@@ -7,9 +7,8 @@
 
 #include "http/h2_own.h"
 
-#define NV_MAX	      (HTTP_FIELDS_MAX + 8)
-#define COST_RESET_MS 30
-#define FRAME_MAX     (POOL_BUFFER_BYTES - 64) /* with its header one buffer */
+#define NV_MAX	  (HTTP_FIELDS_MAX + 8)
+#define FRAME_MAX (POOL_BUFFER_BYTES - 64) /* with its header one buffer */
 
 /* --- heads --- */
 

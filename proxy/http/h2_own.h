@@ -18,6 +18,7 @@
 #define H2_CLIENT_WINDOW  (1024 * 1024)
 #define H2_BACKEND_WINDOW (8 * 1024 * 1024)
 #define H2_FRAME_MAX	  16384 /* SETTINGS_MAX_FRAME_SIZE, of which we say nothing */
+#define COST_RESET_MS	  30	/* 33 a second, 333 at once */
 #define H2_TEXT		  640	/* of most heads */
 #define H2_ITEMS	  24
 

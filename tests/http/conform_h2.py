@@ -11,6 +11,7 @@ answered by itself.
 """
 import json
 import struct
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -276,6 +277,10 @@ case("3.4", "a request right behind the preface", lambda c: c.send(
 case("3.4", "no preface at all", send(b"X" * 50 + b"\r\n\r\n"), closed(), preface=False)
 case("3.4", "a preface whose second half is another", send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + settings()),
      closed(), preface=False)
+# h1 may have an empty line before a request; the preface may not
+case("3.4", "a preface behind an empty line", send(b"\r\n" + PREFACE + settings()), closed(), preface=False)
+case("5.1", "HEADERS of a request that goes on, then FIN, and the socket stays open",
+     send(post(), 0.1, lambda c: c.sock.shutdown(socket.SHUT_WR)), closed())
 case("3.4", "a preface with PING for SETTINGS", send(PREFACE + PING_8), closed(), preface=False)
 case("3.4", "a preface, then a request for SETTINGS", send(PREFACE, get()), closed(), preface=False)
 case("3.4", "a preface with an acknowledgement for SETTINGS", send(PREFACE + frame(SETTINGS, ACK)),
@@ -500,6 +505,8 @@ case("8.1", "a second head that does not end the stream", send(post(), lambda c:
 case("8.1", "an answer before the body: the rest is not wanted", send(post(1, "/own/x")), that(
     "200, RST_STREAM(NO_ERROR)", lambda c: c.answer(1) == "200" and c.until(lambda f: f.type == RST_STREAM).payload == NO_ERROR))
 case("8.1.1", "a length that holds", send(post(extra=[("content-length", "4")]), frame(DATA, 1, 1, b"test")), answered())
+case("8.1.1", "a length, and a field behind it whose name begins with a digit",
+     send(post(extra=[("content-length", "4"), ("9a", "x")]), frame(DATA, 1, 1, b"test")), answered())
 case("8.1.1", "a length of less than one DATA", send(post(extra=[("content-length", "1")]), frame(DATA, 1, 1, b"test")), malformed())
 case("8.1.1", "a length of less than two", send(post(extra=[("content-length", "3")]), frame(DATA, 0, 1, b"te"), frame(DATA, 1, 1, b"st")),
      malformed())

@@ -4,8 +4,6 @@
 
 #include "codec/h1.h"
 
-#define DIGITS_MAX 19 /* of a length */
-
 size_t h1_end(const uint8_t *buf, size_t n, size_t *from)
 {
 	size_t at = *from;
@@ -244,22 +242,6 @@ static enum http_fault read_status_line(struct text line, struct http_head *h)
 
 /* --- what the fields say of the message --- */
 
-/* 1*DIGIT */
-static enum http_fault read_length(struct text t, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	if (!t.n || t.n > DIGITS_MAX)
-		return HTTP_FAULT_LENGTH_INVALID;
-	for (size_t i = 0; i < t.n; i++) {
-		if (t.p[i] < '0' || t.p[i] > '9')
-			return HTTP_FAULT_LENGTH_INVALID;
-		v = v * 10 + (uint64_t)(t.p[i] - '0');
-	}
-	*ret = v;
-	return v > INT64_MAX ? HTTP_FAULT_LENGTH_INVALID : HTTP_FINE;
-}
-
 /* chunked, and nothing else (RFC 9112 6.1) */
 static enum http_fault read_coding(struct http_head *h, struct text v)
 {
@@ -348,7 +330,7 @@ static enum http_fault read_known(struct http_head *h, const struct http_field *
 		if (h->body == HTTP_BODY_CHUNKED)
 			return HTTP_FAULT_LENGTH_AND_CODING;
 		h->has_length = true;
-		return read_length(v, &h->length);
+		return http_length(v, &h->length);
 	case HTTP_TRANSFER_ENCODING:
 		return read_coding(h, v);
 	case HTTP_CONNECTION:

@@ -6,6 +6,8 @@
 
 #include "codec/http.h"
 
+#define DIGITS_MAX 19 /* of a length */
+
 bool text_is(struct text a, struct text b)
 {
 	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
@@ -380,6 +382,21 @@ void http_mark_hops(struct http_head *h)
 				nominate(h, name);
 		}
 	}
+}
+
+enum http_fault http_length(struct text t, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (!t.n || t.n > DIGITS_MAX)
+		return HTTP_FAULT_LENGTH_INVALID;
+	for (size_t i = 0; i < t.n; i++) {
+		if (t.p[i] < '0' || t.p[i] > '9')
+			return HTTP_FAULT_LENGTH_INVALID;
+		v = v * 10 + (uint64_t)(t.p[i] - '0');
+	}
+	*ret = v;
+	return v > INT64_MAX ? HTTP_FAULT_LENGTH_INVALID : HTTP_FINE;
 }
 
 bool http_is_late(const struct http_field *f)

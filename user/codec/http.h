@@ -220,6 +220,9 @@ void http_remove(struct http_head *h, enum http_field_id id);
  */
 void http_mark_hops(struct http_head *h);
 
+/* Content-Length (RFC 9110 8.6): 1*DIGIT, at most INT64_MAX. */
+enum http_fault http_length(struct text t, uint64_t *ret);
+
 /* What a trailer may not say, for it was said before, or should have been; hops marked.
  */
 bool http_is_late(const struct http_field *f);
