@@ -237,7 +237,7 @@ except ConnectionError: pass'
 	cat "$log/access.json"
 	jq -se '.[0] | .route == "api" and .backend == "198.51.100.1:3000" and .status == 200 and .response_body_bytes == 100
 		and .path == "/v1/bytes/100" and .user_agent == "a \"name\"" and .reason == "done" and .protocol == "HTTP/1.1"
-		and .client == "192.0.2.1" or (.client | startswith("192.0.2.1:"))' "$log/access.json"
+		and (.client | startswith("192.0.2.1:"))' "$log/access.json"
 	jq -se '.[1] | .protocol == "HTTP/2.0" and .request_body_bytes == 5 and .reused and .response_body_bytes > 100' "$log/access.json"
 	jq -se '[.[2:][] | .status] == [308, 404, 400] and (.[4].reason == "host_missing")' "$log/access.json"
 	mv "$log/access.json" "$log/before.json"
@@ -273,10 +273,10 @@ except ConnectionError: pass'
 	[ "$(http_total tollgate_http_retries_total)" -gt 0 ]
 }
 
-# resident: of the proxy, in KiB
-resident() { sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$proxy_pid/status"; }
+# resident: of the proxy, the most so far, in KiB
+resident() { sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$proxy_pid/status"; }
 
-@test "large bodies up and down, and a thousand streams on one connection, in little memory" {
+@test "large bodies up and down, and 3,000 streams of one connection, a hundred at once, in little memory" {
 	local bytes=${BYTES:-300000000} before after
 	start_origin
 	start grpc backend /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" serve 198.51.100.1:3001
@@ -291,6 +291,7 @@ resident() { sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$proxy_pid/
 	equal "$bytes" "$(ask /x --max-time 300 -T "$DIR/body" --http2-prior-knowledge | jq .body)" "up by h2"
 	run -0 at client timeout 300 /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" stream 192.0.2.2:8080 $((bytes / 10))
 	run -0 at client h2load -n 3000 -c 1 -m 100 http://192.0.2.2:8080/bytes/10000
+	[[ $output == *"3000 succeeded, 0 failed"* ]]
 	after=$(resident)
 	echo "# resident $before KiB, then $after KiB" >&3
 	[ "$after" -lt 65536 ]
@@ -337,6 +338,7 @@ asyncio.run(main())'
 		'      - { name: bad, http: { path: ["/bad/*"] }, backends: ["198.51.100.1:3000"], health: { type: http, path: /status/500, interval: 100ms, rise: 1, fall: 1 } }')
 	within 10 eval '[ "$(ask /bad/x -o /dev/null -w "%{http_code}")" = 503 ]'
 	equal 200 "$(ask /good/x -o /dev/null -w '%{http_code}')" "a good one"
+	jq -se 'any(.[]; .path == "/status/204") and any(.[]; .path == "/status/404")' "$DIR/origin.seen"
 	equal 200 "$(ask /exact/x -o /dev/null -w '%{http_code}')" "one that is what it must be"
 	grep -q tollgate-check "$DIR/origin.seen"
 }
@@ -344,19 +346,19 @@ asyncio.run(main())'
 @test "a connection that is older than timeouts.life answers what it has begun, and takes no more" {
 	start_origin
 	start_exporter
-	start_proxy < <(web '    routes:' "$app" 'timeouts: { life: 300ms, drain: 1s }')
+	start_proxy < <(web '    routes:' "$app" 'timeouts: { life: 1s, drain: 2s }')
 	run -0 at client curl -sS --max-time 20 -w '%{num_connects} %{http_code}\n' -o "$DIR/a" -o "$DIR/b" -o "$DIR/c" \
-		http://192.0.2.2:8080/a http://192.0.2.2:8080/slow/600 http://192.0.2.2:8080/c
+		http://192.0.2.2:8080/a http://192.0.2.2:8080/slow/1500 http://192.0.2.2:8080/c
 	equal "1 200,0 200,1 200" "$(paste -sd, <<<"$output")" "connections and statuses"
 	# what a client of HTTP/2 is told: no more, then which was the last (RFC 9113 6.8)
 	run -0 at client env PYTHONPATH="$ROOT/tests/http" /usr/bin/python3 -B -c 'import frames
 c = frames.Connection("192.0.2.2:8080")
-c.request(1, "/slow/1000")
-print(c.ended(5), c.status(1), [f.payload for f in c.frames if f.type == frames.GOAWAY])'
+c.request(1, "/slow/2000")
+print(c.ended(9), c.status(1), [f.payload for f in c.frames if f.type == frames.GOAWAY])'
 	equal "FIN 200 [(2147483647, 0), (1, 0)]" "$output" "how it ends"
-	run ! ask /slow/5000
+	run ! ask /slow/8000
 	within 10 eval "scrape | grep -q 'tollgate_ended_total.*life_timeout.*} 1$'"
-	run ! at client curl -sS --max-time 20 --http2-prior-knowledge http://192.0.2.2:8080/slow/5000
+	run ! at client curl -sS --max-time 20 --http2-prior-knowledge http://192.0.2.2:8080/slow/8000
 	within 10 eval "scrape | grep -q 'tollgate_ended_total.*life_timeout.*} 2$'"
 	audit_is_clean 5
 }
@@ -368,6 +370,7 @@ slows() {
 	cpu=$(awk '{ print ($14 + $15) * 10 }' "/proc/$proxy_pid/stat")
 	start slow client /usr/bin/python3 "$ROOT/tests/http/slow.py" 192.0.2.2:8080 "$2" "$1"
 	within 30 grep -q waiting "$DIR/slow.log"
+	[ "$1" = body ] || established 8080 "$2"
 	equal 200 "$(ask /bytes/3 -o /dev/null -w '%{http_code}')" "another's answer"
 	echo "# $2 of a slow $1: resident $(resident) KiB" >&3
 	[ "$(resident)" -lt "$3" ]
@@ -378,7 +381,7 @@ slows() {
 
 @test "10,000 slow heads and 500 slow bodies: bounded memory, all are told in time, others are answered" {
 	start_origin
-	start_proxy < <(web '    http: { head_timeout: 5s, body_timeout: 2s }' '    routes:' "$app")
+	start_proxy < <(web '    http: { head_timeout: 15s, body_timeout: 2s }' '    routes:' "$app")
 	slows head 10000 100000
 	slows body 500 100000
 	stop "$origin_pid"
