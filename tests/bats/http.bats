@@ -69,8 +69,9 @@ app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
 @test "connections are kept on both sides, and one that a backend has closed is not used" {
 	start_origin
 	start_proxy < <(web '    routes:' "$app")
-	at client curl -sS "http://192.0.2.2:8080/echo/[1-20]" >"$DIR/all"
+	at client curl -sS "http://192.0.2.2:8080/echo/[1-20]" -w "%{stderr}%{num_connects}\n" >"$DIR/all" 2>"$DIR/connects"
 	equal 20 "$(wc -l <"$DIR/all")" answers
+	equal 1 "$(awk '{ n += $1 } END { print n }' "$DIR/connects")" "connections to the gate"
 	equal 1 "$(jq .port "$DIR/all" | sort -u | wc -l)" "connections to the backend"
 	stop "$origin_pid"
 	start_origin

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mix.py ADDRESS:PORT REQUESTS SEED [CA NAME] [--whole]: requests of random shape over HTTP/1.1,
 several on a connection or none, with bodies of all framings, answers of all framings, and aborts
-by this side; --whole: none.  Against origin.py, and a route of /nowhere that the gate answers.
+by this side and by the backend; --whole: none.  Against origin.py, and a route of /nowhere that the gate answers.
 One line of JSON: what was sent and received; own_body: of got_body, what the gate said itself."""
 import json
 import random
@@ -22,7 +22,8 @@ context = None
 if len(words) > 3:
     context = ssl.create_default_context(cafile=words[3])
 told = {"requests": 0, "answered": 0, "aborted": 0, "sent_body": 0, "got_body": 0,
-        "own_body": 0, "connections": 0}
+        "own_body": 0, "connections": 0, "cut": 0, "lost": 0}
+ENDS = (Gone, ConnectionError, ssl.SSLError)  # a connection that is over
 
 
 class Connection(Reader):
@@ -73,7 +74,7 @@ class Connection(Reader):
                 n += len(self.buf)
                 self.buf = b""
                 self.more()
-        except (Gone, ssl.SSLError):
+        except ENDS:
             return status, n, False
 
 
@@ -98,6 +99,9 @@ def one(c):
         path = "/x"
     chunked = sends and rand.random() < 0.5
     sent = rand.choice([0, 10, 3000, 100000]) if sends else 0
+    cut = not whole and method == "GET" and rand.random() < 0.08  # the backend goes in the middle
+    if cut:
+        path = rand.choice(["/drop/0", "/drop/10", "/drop/999", "/vanish"])
     head = f"{method} {path} HTTP/1.1\r\nhost: app.example.org\r\nuser-agent: mix\r\n"
     if sends:
         head += "transfer-encoding: chunked\r\n" if chunked else f"content-length: {sent}\r\n"
@@ -123,6 +127,13 @@ def one(c):
     except socket.timeout:
         sys.exit(f"no answer: request {told['requests']}: {method} {path}, a body of {sent},"
                  f" chunked {chunked}, from port {c.sock.getsockname()[1]}, got {c.buf[:200]}")
+    except ENDS:
+        if not cut:
+            raise
+        told["cut"] += 1
+        return False
+    if (status >= 500) != (path == "/vanish") or path.startswith("/drop"):
+        sys.exit(f"{method} {path}: {status}, {got} bytes")
     if method != "HEAD" and path.endswith(f"/{size}") and got != size:
         sys.exit(f"{method} {path}: {status}, {got} bytes")
     told["answered"] += 1
@@ -140,8 +151,8 @@ for _ in range(total):
         if not one(connection):
             connection.sock.close()
             connection = None
-    except Gone:
-        told["lost"] = told.get("lost", 0) + 1
+    except ENDS:
+        told["lost"] += 1
         connection.sock.close()
         connection = None
 if connection:

@@ -6,11 +6,10 @@ origin.py ADDRESS:PORT LOG [--fickle]   one line of JSON a request that it has s
                                         fickle: one connection in ten ends behind an answer
 
   /bytes/N /chunks/N /until-close/N    N bytes of a pattern, framed so
-  /echo                                the body comes back, framed as it came
   /status/N                            that status, with a short body where it may have one
   /early                               103 first; /continue: 100 where it was asked for
   /trailers                            a chunked body with a trailer
-  /drop/N                              N bytes of 1000, then the connection is reset
+  /drop/N                              N bytes of 1000, then the connection is reset; /vanish: none
   /slow/MS                             the answer comes so late
   /refuse                              413 before the body was read
   /upgrade                             101, then what comes is sent back
@@ -154,7 +153,7 @@ def serve_one(sock, r, port):
             sock.sendall(r.buf)
             r.buf = b""
             r.more()
-    if path.startswith("/continue"):
+    if path.startswith("/continue") and value_of(fields, "expect"):
         sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     digest = hashlib.sha256()
     n, trailers = read_body(r, fields, digest)

@@ -861,6 +861,16 @@ async def run(proxies, inputs):
     await asyncio.gather(*(lane() for _ in range(AT_ONCE)))
 
 
+def settle(proxies):
+    """Until no witness has written anything for half a second; at most ten."""
+    deadline, before, since = time.monotonic() + 10, None, time.monotonic()
+    while time.monotonic() < min(deadline, since + 0.5):
+        sizes = [os.path.getsize(p.log) for p in proxies]
+        if sizes != before:
+            before, since = sizes, time.monotonic()
+        time.sleep(0.02)
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--table")
@@ -879,7 +889,7 @@ def main():
     random.Random(seed).shuffle(order)
     print(f"seed {seed}; SMUGGLE_SEED={seed} draws the same")
     asyncio.run(run(o.proxy, order))
-    time.sleep(0.2)  # what a witness writes
+    settle(o.proxy)
     cuts = [p.compare(inputs) for p in o.proxy]
     report(o.proxy, inputs, cuts)
     if o.show:
