@@ -9,6 +9,19 @@
 
 #define HOST_MAX 255
 
+enum tg_request decide_fault(enum http_fault f)
+{
+	switch (f) {
+#define X(name, status)         \
+	case HTTP_FAULT_##name: \
+		return TG_REQUEST_##name;
+		HTTP_FAULTS(X)
+#undef X
+	default:
+		return TG_REQUEST_REQUEST_LINE;
+	}
+}
+
 static struct verdict answer(uint16_t status, enum tg_request reason)
 {
 	return (struct verdict){ .status = status, .reason = (uint8_t)reason };
@@ -69,6 +82,13 @@ static bool is_misdirected(const struct listener *l, const struct route *connect
 	       (!decide_same_policy(connection, r) || !certs_find(l->certs, host, &pair));
 }
 
+/* CONNECT is passed on as HTTP/1.1 has it, to who speaks that. */
+static bool may_tunnel(const struct http_head *h, const struct route *r)
+{
+	return h->method != HTTP_METHOD_CONNECT || h->extended ||
+	       (!config_answers(r) && h->major == 1 && r->http->protocol == PROTOCOL_H1);
+}
+
 void decide_request(const struct listener *l, const struct route *connection,
 		    const struct addr *client, const struct http_head *h,
 		    struct verdict *ret)
@@ -100,8 +120,14 @@ void decide_request(const struct listener *l, const struct route *connection,
 		*ret = answer(404, TG_REQUEST_NO_ROUTE);
 	else if (is_misdirected(l, connection, ret->route, host))
 		*ret = answer(421, TG_REQUEST_MISDIRECTED);
-	else if (ret->route->http->body_bytes && h->body == HTTP_BODY_LENGTH &&
-		 h->length > ret->route->http->body_bytes) {
+	else if (!may_tunnel(h, ret->route)) {
+		ret->status = 405;
+		ret->reason = TG_REQUEST_METHOD;
+	} else if (h->extended && ret->route->http->protocol != PROTOCOL_H1) {
+		ret->status = 501;
+		ret->reason = TG_REQUEST_METHOD;
+	} else if (ret->route->http->body_bytes && h->body == HTTP_BODY_LENGTH &&
+		   h->length > ret->route->http->body_bytes) {
 		ret->status = 413;
 		ret->reason = TG_REQUEST_BODY_TOO_LARGE;
 	}

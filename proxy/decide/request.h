@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "bpf/abi.h"
 #include "config/http.h"
 
 struct verdict {
@@ -23,5 +24,8 @@ void decide_request(const struct listener *l, const struct route *connection,
 
 /* Would TLS for these two routes be agreed on alike? */
 bool decide_same_policy(const struct route *a, const struct route *b);
+
+/* What a message that is not taken is counted as. */
+enum tg_request decide_fault(enum http_fault f);
 
 #endif

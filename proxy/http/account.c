@@ -4,19 +4,6 @@
 
 #define DURATION_SHIFT 4 /* microseconds, as of RTT */
 
-enum tg_request account_fault(enum http_fault f)
-{
-	switch (f) {
-#define X(name, status)         \
-	case HTTP_FAULT_##name: \
-		return TG_REQUEST_##name;
-		HTTP_FAULTS(X)
-#undef X
-	default:
-		return TG_REQUEST_REQUEST_LINE;
-	}
-}
-
 void account_bytes(struct http_book *book, bool is_back, const struct http_end *e)
 {
 	for (int dir = 0; dir < TG_DIR_MAX; dir++) {

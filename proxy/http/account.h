@@ -37,7 +37,4 @@ struct account_connection {
 void account_connection(struct http_book *book, const struct account_connection *a,
 			bool is_back);
 
-/* The reason of what a message is refused for. */
-enum tg_request account_fault(enum http_fault f);
-
 #endif

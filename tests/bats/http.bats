@@ -249,10 +249,21 @@ except ConnectionError: pass'
 	equal 5 "$(wc -l <"$log/before.json")" "lines before"
 
 	explains() { equal "$1" "$(tollgate explain "$DIR/gate.yaml" "${@:2}")" "${*:2}"; }
-	explains 'listener web: route api, to a backend of 198.51.100.1:3000 by http/1.1, without /v1' http://api.example.org/v1/x
-	explains 'listener web: route old, 308 to https://${host}${uri}' http://other.example.org/old/x?y
+	explains 'listener web: route api for host api.example.org, path /v1/*: to a backend of 198.51.100.1:3000 by http/1.1, without /v1' http://api.example.org/v1/x
+	explains 'listener web: route old for any host, path /old/*: 308 to https://${host}${uri}' 'http://other.example.org/old/x?y#z'
+	explains 'listener web: route old for any host, path /old/*: 308 to https://${host}${uri}' 'other.example.org/old/x?y=http://a/'
 	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/none
 	[ "$output" = 'listener web: 404, no_route' ]
+	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/old/x --method CONNECT
+	[ "$output" = 'listener web: 405, method' ]
+	run -1 tollgate explain "$DIR/gate.yaml" 'http://other.example.org?old'
+	[ "$output" = 'listener web: 404, no_route' ]
+	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/old/x --header "X: $(printf '%040000d' 0)"
+	[ "$output" = 'listener web: 431, head_too_large' ]
+	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/old/x --header 'X : y'
+	[ "$output" = 'every listener: 400, for it is no request of RFC 9112 (field_name)' ]
+	run -1 tollgate explain "$DIR/gate.yaml" https://other.example.org/old/x
+	[[ $output == *"no listener of TLS has routes with 'http'" ]]
 	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/a%2fb --method POST --header 'X: y'
 	[ "$output" = 'listener web: 400, path' ]
 }

@@ -60,6 +60,18 @@ get() {
 	HOST=app.example.org
 	equal wild "$(get / -H 'Host: a.wild.example.org')" "of the same TLS, with a certificate"
 	equal 404 "$(get / -H 'Host: nobody.example.org' -o /dev/null -w '%{http_code}')" "of nobody"
+
+	# and explain says the same
+	explains() {
+		run tollgate explain "$DIR/gate.yaml" "${@:2}"
+		equal "listener web: $1" "$output" "${*:2}"
+	}
+	explains 'route wild for host *.wild.example.org: answered 200' https://a.wild.example.org/
+	explains '421, misdirected' https://a.wild.example.org/ --header 'Host: b.wild.example.org'
+	explains 'route strict for host b.wild.example.org: answered 200' https://B.wild.example.org.:8443
+	explains '404, no_route' https://app.example.org --header 'Host: nobody.example.org'
+	explains 'refused in TLS, no_route' https://nobody.example.org/
+	explains 'refused in TLS, no_server_name' 'https://[2001:db8::1]/'
 }
 
 @test "to backends by TLS: h2 and http/1.1 by what the route says; gRPC through TLS on both sides" {
@@ -152,7 +164,10 @@ hammered() {
 c = ssl.create_default_context(cafile=sys.argv[1])
 s = c.wrap_socket(socket.create_connection(("192.0.2.2", 8443)), server_hostname="app.example.org")
 s.sendall(b"GET /bytes/3 HTTP/1.1\r\nhost: app.example.org\r\n\r\n")
-print(s.recv(1000), flush=True)
+got = b""
+while not got.endswith(b"012"):
+    got += s.recv(1000)
+print(got, flush=True)
 print("end", s.recv(1000), flush=True)' "$DIR/root.pem"
 	within 10 grep -q 012 "$DIR/idle.log"
 	start slow client curl -sSi --cacert "$DIR/root.pem" --resolve app.example.org:8443:192.0.2.2 --http1.1 https://app.example.org:8443/slow/3000

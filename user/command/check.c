@@ -44,12 +44,10 @@ static void show_backend(const struct backend *b)
 	putchar('\n');
 }
 
-/* What a request must be, and what becomes of it. */
-static void show_http(const struct route *r)
+void check_show_conditions(const struct route *r)
 {
 	const struct http_route *h = r->http;
 
-	printf("%s requests", r->sni_count ? ";" : "");
 	show_list(" for host", h->host_count ? h->host : r->sni,
 		  h->host_count ? h->host_count : r->sni_count);
 	if (!h->host_count && !r->sni_count)
@@ -58,6 +56,15 @@ static void show_http(const struct route *r)
 	show_list(", method", h->method, h->method_count);
 	show_list(", field", h->header, h->header_count);
 	show_list(", query", h->query, h->query_count);
+}
+
+/* What becomes of its requests. */
+static void show_http(const struct route *r)
+{
+	const struct http_route *h = r->http;
+
+	printf(" requests");
+	check_show_conditions(r);
 	if (h->redirect)
 		printf("; redirected (%u) to %s", h->redirect->status, h->redirect->to);
 	else if (h->respond)
@@ -66,26 +73,57 @@ static void show_http(const struct route *r)
 		printf("; by %s", h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1");
 }
 
+/* What is said of a route stands behind ':', and behind ';' each time after that. */
+static void separate(bool *said)
+{
+	printf("%s", *said ? ";" : "");
+	*said = true;
+}
+
+static void show_words(bool *said, const char *what, char *const *words, unsigned n)
+{
+	if (n)
+		separate(said);
+	show_list(what, words, n);
+}
+
+/* Which connections it takes. */
+static void show_connections(const struct route *r, bool *said)
+{
+	show_words(said, " names", r->sni, r->sni_count);
+	show_words(said, " protocols", r->alpn, r->alpn_count);
+	show_words(said, " from", r->from, r->from_count);
+	if (!*said && !r->http) {
+		separate(said);
+		printf(" every connection");
+	}
+	if (r->priority) {
+		separate(said);
+		printf(" priority %d", r->priority);
+	}
+	if (r->tls != TLS_PASSTHROUGH) {
+		separate(said);
+		printf(" TLS ends here, %s or later, groups %s%s",
+		       r->min_tls == 13 ? "1.3" : "1.2",
+		       r->groups ? r->groups : certs_groups(),
+		       r->tls == TLS_REENCRYPT ? ", and begins anew to the backend" : "");
+	}
+}
+
 static void show_route(const struct listener *l, const struct route *r)
 {
+	bool said = false;
+
 	printf("    route %s:", r->name);
-	show_list(" names", r->sni, r->sni_count);
-	if (!r->sni_count && !r->http)
-		printf(" every connection");
-	show_list("; protocols", r->alpn, r->alpn_count);
-	show_list("; from", r->from, r->from_count);
-	if (r->priority)
-		printf("; priority %d", r->priority);
-	if (r->tls != TLS_PASSTHROUGH)
-		printf("; TLS ends here, %s or later, groups %s",
-		       r->min_tls == 13 ? "1.3" : "1.2",
-		       r->groups ? r->groups : certs_groups());
-	if (r->tls == TLS_REENCRYPT)
-		printf(", and begins anew to the backend");
-	if (r == l->fallback_route)
-		printf("; and what cannot be decided");
-	if (r->http)
+	show_connections(r, &said);
+	if (r == l->fallback_route) {
+		separate(&said);
+		printf(" and what cannot be decided");
+	}
+	if (r->http) {
+		separate(&said);
 		show_http(r);
+	}
 	if (r->backend_names_count)
 		printf("; %s", r->backend_names_count > 1 ? balances[r->balance]
 							  : "to one backend");

@@ -4,21 +4,94 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/util.h"
+#include "book/book.h"
 #include "book/ends.h"
 #include "bpf/abi.h"
 #include "codec/h1.h"
+#include "codec/hello.h"
+#include "command/check.h"
 #include "command/explain.h"
+#include "config/match.h"
 #include "decide/request.h"
+#include "tls/certs.h"
 
-#define TEXT_MAX 32768
+#define TEXT_MAX      65536
+#define AUTHORITY_MAX 300
 
-/* The request as a client would write it: its length, 0 if it is too long. */
-static size_t write_request(char *buf, const char *authority, const char *path,
-			    const struct options *o)
+enum scheme { ANY, PLAIN, TLS };
+
+static const char *const schemes[] = {
+	[ANY] = "", [PLAIN] = " without TLS", [TLS] = " of TLS"
+};
+
+/* What is asked, and who asks. */
+struct asked {
+	enum scheme scheme;
+	char authority[AUTHORITY_MAX];
+	const char *path; /* and query */
+	size_t bytes;	  /* of its head as HTTP/1.1 */
+	struct http_head head;
+	struct hello hello;
+	struct addr client;
+};
+
+/* --- the request --- */
+
+/* "https://www.example.org/path"; without a scheme, either. */
+static int read_url(const char *url, struct asked *ret)
 {
-	int n = snprintf(buf, TEXT_MAX, "%s %s HTTP/1.1\r\nHost: %s\r\n",
-			 o->method ? o->method : "GET", path, authority);
+	const char *host = url;
+	size_t n;
 
+	if (strncasecmp(url, "http://", 7) == 0) {
+		ret->scheme = PLAIN;
+		host += 7;
+	} else if (strncasecmp(url, "https://", 8) == 0) {
+		ret->scheme = TLS;
+		host += 8;
+	}
+	n = strcspn(host, "/?#");
+	if (!n || n >= sizeof(ret->authority) || !http_is_authority(text_of(host, n))) {
+		log_error("explain: '%s' is not http://HOST/PATH or https://HOST/PATH",
+			  url);
+		return EXIT_USAGE;
+	}
+	memcpy(ret->authority, host, n);
+	ret->authority[n] = '\0';
+	ret->path = host + n;
+	return EXIT_OK;
+}
+
+/* The request's line as a client would write it, with an end as of snprintf. */
+static int write_line(char *buf, const struct asked *a, const char *method)
+{
+	int n = (int)strcspn(a->path, "#"); /* what is behind stays with the client */
+
+	if (strcmp(method, "CONNECT") == 0)
+		return snprintf(buf, TEXT_MAX, "CONNECT %s HTTP/1.1\r\n", a->authority);
+	return snprintf(buf, TEXT_MAX, "%s %s%.*s HTTP/1.1\r\n", method,
+			n && a->path[0] == '/' ? "" : "/", n, a->path);
+}
+
+/* One that is asked for on the connection of another, as curl -H does. */
+static bool has_host(const struct options *o)
+{
+	for (unsigned i = 0; i < o->headers_n; i++) {
+		if (strncasecmp(o->headers[i], "host:", 5) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Its length, 0 if it is too long. */
+static size_t write_request(char *buf, const struct asked *a, const struct options *o)
+{
+	int n = write_line(buf, a, o->method ? o->method : "GET");
+
+	if (n > 0 && n < TEXT_MAX && !has_host(o))
+		n += snprintf(buf + n, (size_t)(TEXT_MAX - n), "Host: %s\r\n",
+			      a->authority);
 	for (unsigned i = 0; i < o->headers_n && n > 0 && n < TEXT_MAX; i++)
 		n += snprintf(buf + n, (size_t)(TEXT_MAX - n), "%s\r\n", o->headers[i]);
 	if (n > 0 && n < TEXT_MAX)
@@ -26,61 +99,101 @@ static size_t write_request(char *buf, const char *authority, const char *path,
 	return n > 0 && n < TEXT_MAX ? (size_t)n : 0;
 }
 
-static const char *const faults[] = { "",
-#define X(name, status) #name,
-				      HTTP_FAULTS(X)
-#undef X
-};
-
-/* "https://www.example.org/path" */
-static int read_url(const char *url, const struct options *o, char *buf,
-		    struct http_head *ret)
+/* CONNECT names a port in any case (RFC 9110 9.3.6). */
+static void add_port(struct asked *a)
 {
-	const char *host = strstr(url, "://"), *path;
-	char authority[300];
-	enum http_fault f;
-	size_t n;
+	const char *port = a->scheme == PLAIN ? ":80" : ":443";
+	size_t n = strlen(a->authority);
 
-	host = host ? host + 3 : url;
-	path = strchr(host, '/');
-	n = path ? (size_t)(path - host) : strlen(host);
-	if (!n || n >= sizeof(authority)) {
-		log_error("explain: '%s' is not http://HOST/PATH or https://HOST/PATH",
-			  url);
-		return EXIT_USAGE;
-	}
-	memcpy(authority, host, n);
-	authority[n] = '\0';
-	n = write_request(buf, authority, path ? path : "/", o);
-	if (!n) {
+	if (http_host(text_of(a->authority, n)).n == n && n + 5 <= sizeof(a->authority))
+		memcpy(a->authority + n, port, strlen(port) + 1);
+}
+
+/* The hello that comes before it: the name, if it is one, and the protocols of a browser.
+ */
+static void make_hello(struct asked *a)
+{
+	static const uint8_t alpn[] = "\x02h2\x08http/1.1";
+	struct text host = http_host(text_of(a->authority, strlen(a->authority)));
+	char name[HELLO_NAME_MAX + 1];
+	uint8_t ip[16];
+
+	a->hello.has_alpn = true;
+	a->hello.alpn_len = sizeof(alpn) - 1;
+	memcpy(a->hello.alpn, alpn, sizeof(alpn) - 1);
+	a->hello.version = 0x0304;
+	if (host.n && host.p[host.n - 1] == '.')
+		host.n--;
+	if (!host.n || host.n > HELLO_NAME_MAX || host.p[0] == '[')
+		return;
+	for (size_t i = 0; i < host.n; i++)
+		name[i] = host.p[i] >= 'A' && host.p[i] <= 'Z' ? (char)(host.p[i] | 0x20)
+							       : host.p[i];
+	name[host.n] = '\0';
+	if (addr_parse_ip(name, ip) == 0)
+		return;
+	a->hello.has_sni = true;
+	memcpy(a->hello.sni, name, host.n + 1);
+}
+
+static int read_request(const char *url, const struct options *o, struct asked *ret)
+{
+	static char buf[TEXT_MAX];
+	enum http_fault f;
+	int err = read_url(url, ret);
+
+	if (err)
+		return err;
+	if (o->method && strcmp(o->method, "CONNECT") == 0)
+		add_port(ret);
+	ret->bytes = write_request(buf, ret, o);
+	if (!ret->bytes) {
 		log_error("explain: that is too long");
 		return EXIT_USAGE;
 	}
-	f = h1_read(H1_REQUEST, (uint8_t *)buf, n, HTTP_FIELDS_MAX - 16, ret);
+	make_hello(ret);
+	if (o->flows.by_ip)
+		memcpy(ret->client.ip, o->flows.ip, sizeof(ret->client.ip));
+	f = h1_read(H1_REQUEST, (uint8_t *)buf, ret->bytes, HTTP_FIELDS_READ, &ret->head);
 	if (!f)
 		return EXIT_OK;
 	printf("every listener: %u, for it is no request of RFC 9112 (%s)\n",
-	       http_fault_status(f), faults[f]);
+	       http_fault_status(f), tg_request_names[decide_fault(f)]);
 	return EXIT_BAD;
 }
 
+/* --- what it meets --- */
+
+static void show_backends(const struct route *r)
+{
+	printf("to a backend of");
+	for (unsigned i = 0; i < r->backend_names_count; i++)
+		printf("%s %s", i ? "," : "", r->backends[i].name);
+}
+
+static bool has_limits(const struct limits *l)
+{
+	return l->connections || l->per_source || l->per_prefix || l->rate_text ||
+	       l->source_rate_text || l->prefix_rate_text;
+}
+
+/* Which, why, and what it does. */
 static void show_route(const struct route *r)
 {
 	const struct http_route *h = r->http;
 
-	printf("route %s, ", r->name);
+	printf("route %s", r->name);
+	check_show_conditions(r);
+	printf(": ");
 	if (h->redirect) {
 		printf("%u to %s", h->redirect->status, h->redirect->to);
-		return;
-	}
-	if (h->respond) {
+	} else if (h->respond) {
 		printf("answered %u", h->respond->status);
-		return;
+	} else {
+		show_backends(r);
+		printf(" by %s%s", h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1",
+		       r->tls == TLS_REENCRYPT ? " over TLS" : "");
 	}
-	printf("to a backend of");
-	for (unsigned i = 0; i < r->backend_names_count; i++)
-		printf("%s %s", i ? "," : "", r->backends[i].name);
-	printf(" by %s", h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1");
 	if (h->strip)
 		printf(", without %s", h->strip);
 	if (h->prefix)
@@ -88,43 +201,129 @@ static void show_route(const struct route *r)
 	if (h->body_bytes)
 		printf(", a body of at most %llu bytes",
 		       (unsigned long long)h->body_bytes);
-	if (r->limits.connections || r->limits.rate_text || r->limits.per_source ||
-	    r->limits.source_rate_text)
+	if (has_limits(&r->limits))
 		printf(", unless over its limits (429)");
+}
+
+/* A route that looks into no request has it; true, for it leads somewhere. */
+static bool show_tunnel(const struct route *r)
+{
+	printf("route %s by the ClientHello: %s, ", r->name,
+	       r->tls == TLS_PASSTHROUGH ? "TLS is passed on"
+					 : "what is in TLS is passed on");
+	show_backends(r);
+	putchar('\n');
+	return true;
+}
+
+/*
+ * The TLS before it.  True: a route of HTTP has ended it, *ret; else it has been said
+ * what became of the connection, and *found is whether it leads somewhere.
+ */
+static bool meet_tls(const struct listener *l, const struct asked *a,
+		     const struct route **ret, bool *found)
+{
+	struct cert_pair pair;
+	bool undecided;
+	const struct route *r = route_find(l, &a->hello, &a->client, &undecided);
+
+	if (!r && !undecided)
+		r = l->fallback_route;
+	if (!r) {
+		printf("refused in TLS, %s\n",
+		       tg_end_names[undecided	       ? TG_END_EXPRESSION
+				    : a->hello.has_sni ? TG_END_NO_ROUTE
+						       : TG_END_NO_SNI]);
+		return false;
+	}
+	if (r->tls == TLS_PASSTHROUGH || !r->http) {
+		*found |= show_tunnel(r);
+		return false;
+	}
+	if (!certs_find(l->certs, a->hello.has_sni ? a->hello.sni : "", &pair)) {
+		printf("refused in TLS by route %s, %s\n", r->name,
+		       tg_end_names[TG_END_TLS_NAME]);
+		return false;
+	}
+	*ret = r;
+	return true;
+}
+
+/* Of the size that this listener takes? */
+static bool fits(const struct listener *l, const struct asked *a)
+{
+	const struct http_listener *h = l->http;
+
+	if (a->bytes <= h->head_bytes && a->head.n <= h->fields)
+		return true;
+	printf("431, %s\n",
+	       tg_request_names[a->bytes > h->head_bytes ? TG_REQUEST_HEAD_TOO_LARGE
+							 : TG_REQUEST_FIELDS_TOO_MANY]);
+	return false;
+}
+
+/* True if it leads somewhere. */
+static bool meet(const struct listener *l, const struct asked *a)
+{
+	const struct route *connection = NULL;
+	struct verdict v;
+	bool found = false;
+
+	printf("listener %s: ", l->name);
+	if ((l->tls && !meet_tls(l, a, &connection, &found)) || !fits(l, a))
+		return found;
+	decide_request(l, connection, &a->client, &a->head, &v);
+	if (v.status)
+		printf("%u, %s%s", v.status, tg_request_names[v.reason],
+		       v.route ? ", by " : "");
+	if (v.route)
+		show_route(v.route);
+	if (connection && connection->client_certificates)
+		printf("; the client %s a certificate",
+		       connection->client_certificates->optional ? "may show" : "shows");
+	putchar('\n');
+	return v.route && !v.status;
+}
+
+static bool is_asked(const struct listener *l, const struct asked *a,
+		     const struct options *o)
+{
+	return l->serves && (!o->flows.listener || !strcmp(o->flows.listener, l->name)) &&
+	       (a->scheme == ANY || (a->scheme == TLS) == l->tls);
+}
+
+static bool asks_who(const struct listener *l)
+{
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		if (l->routes[i].from_count)
+			return true;
+	}
+	return false;
 }
 
 int explain_show(const struct config *c, const char *url, const struct options *o)
 {
-	static char buf[TEXT_MAX];
-	static struct http_head head;
-	bool listened = false, found = false;
-	struct addr client = { .port = 0 };
-	int err = read_url(url, o, buf, &head);
+	static struct asked a;
+	bool listened = false, found = false, unknown = false;
+	int err = read_request(url, o, &a);
 
 	if (err)
 		return err;
-	memcpy(client.ip, o->flows.ip, sizeof(client.ip));
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		const struct listener *l = &c->listeners[i];
-		struct verdict v;
 
-		if (!l->serves ||
-		    (o->flows.listener && strcmp(o->flows.listener, l->name) != 0))
+		if (!is_asked(l, &a, o))
 			continue;
 		listened = true;
-		decide_request(l, NULL, &client, &head, &v);
-		printf("listener %s: ", l->name);
-		if (v.status)
-			printf("%u, %s%s", v.status, tg_request_names[v.reason],
-			       v.route ? ", by " : "");
-		if (v.route)
-			show_route(v.route);
-		putchar('\n');
-		found |= v.route && !v.status;
+		unknown |= !o->flows.by_ip && asks_who(l);
+		found |= meet(l, &a);
 	}
+	if (unknown)
+		log_warn("explain: who asks is not known (--address): routes with 'from' "
+			 "were passed over");
 	if (!listened)
-		log_error("explain: no listener%s%s has routes with 'http'",
+		log_error("explain: no listener%s%s%s has routes with 'http'",
 			  o->flows.listener ? " of the name " : "",
-			  o->flows.listener ? o->flows.listener : "");
+			  o->flows.listener ? o->flows.listener : "", schemes[a.scheme]);
 	return found ? EXIT_OK : EXIT_BAD;
 }
