@@ -50,9 +50,8 @@ int config_check_http(struct where *w, struct listener *l)
 				   HTTP_HEAD_BYTES_MAX);
 	where_leave(w, 1);
 	where_enter_key(w, "fields");
-	if (h->fields > HTTP_FIELDS_MAX - 16)
-		return where_wrong(w, "%u is more than %d", h->fields,
-				   HTTP_FIELDS_MAX - 16);
+	if (h->fields > HTTP_FIELDS_READ)
+		return where_wrong(w, "%u is more than %d", h->fields, HTTP_FIELDS_READ);
 	where_leave(w, 1);
 	err = value_prefixes(w, "trusted", h->trusted, h->trusted_count,
 			     &h->trusted_prefixes);
@@ -183,12 +182,32 @@ static int read_rule(struct where *w, char *text, enum rule_kind kind,
 	err = read_name(w, text, colon ? (size_t)(colon - text) : strlen(text), ret);
 	if (err)
 		return err;
+	if (kind == RULE_HAS && ret->id == HTTP_HOST)
+		return where_wrong(w, "'host' of a request goes to 'host' of 'http'");
 	if (kind != RULE_HAS && is_ours(ret->id))
 		return where_wrong(w, "'%.*s' is the gate's own to say", (int)ret->name.n,
 				   ret->name.p);
 	if (colon)
 		ret->value = text_cut(&value, '\0');
 	return kind == RULE_SETS ? read_template(w, ret->value, &ret->what) : 0;
+}
+
+/* The one field that a request has once, and an answer never. */
+static int check_host(struct where *w, const char *key, const struct http_rule *r,
+		      bool request)
+{
+	const struct http_template *t = &r->what;
+
+	if (r->id != HTTP_HOST)
+		return 0;
+	if (!request || strcmp(key, "set") != 0)
+		return where_wrong(w,
+				   "'host' can be 'set' in a request, and nothing else");
+	if (t->n == 1 && t->parts[0].variable == VAR_TEXT &&
+	    !http_is_authority(t->parts[0].text))
+		return where_wrong(w, "'%.*s' is no HOST or HOST:PORT",
+				   (int)t->parts[0].text.n, t->parts[0].text.p);
+	return t->n ? 0 : where_wrong(w, "'host' has a value");
 }
 
 static int read_rules(struct where *w, const char *key, char *const *texts, unsigned n,
@@ -211,8 +230,26 @@ static int read_rules(struct where *w, const char *key, char *const *texts, unsi
 	return 0;
 }
 
+static int check_hosts(struct where *w, const char *key, const struct http_rule *rules,
+		       unsigned n, bool request)
+{
+	where_enter_key(w, key);
+	for (unsigned i = 0; i < n; i++) {
+		int err;
+
+		where_enter_index(w, i);
+		err = check_host(w, key, &rules[i], request);
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
 static int read_edits(struct where *w, const char *key, struct http_edits *e)
 {
+	bool request = strcmp(key, "request") == 0;
 	int err;
 
 	where_enter_key(w, key);
@@ -223,6 +260,12 @@ static int read_edits(struct where *w, const char *key, struct http_edits *e)
 	if (!err)
 		err = read_rules(w, "remove", e->remove, e->remove_count, RULE_NAMES,
 				 &e->remove_rules);
+	if (!err)
+		err = check_hosts(w, "set", e->set_rules, e->set_count, request);
+	if (!err)
+		err = check_hosts(w, "add", e->add_rules, e->add_count, request);
+	if (!err)
+		err = check_hosts(w, "remove", e->remove_rules, e->remove_count, request);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -285,6 +328,11 @@ static int check_path(struct where *w, const char *path)
 				   path);
 	if (n >= 2 && strcmp(path + n - 2, "/*") == 0)
 		t.n -= n > 2 ? 2 : 1;
+	if (t.n < n && strstr(path, "/:"))
+		return where_wrong(w,
+				   "'%s': names of segments and '/*' do not go together; "
+				   "an expression does both",
+				   path);
 	if (memchr(t.p, '*', t.n))
 		return where_wrong(w, "'%s': '*' stands at the end only, behind '/'",
 				   path);
@@ -298,7 +346,7 @@ static int check_path(struct where *w, const char *path)
 	return 0;
 }
 
-static int check_paths(struct where *w, struct http_route *h)
+static int check_paths(struct where *w, struct config *c, struct http_route *h)
 {
 	h->path_patterns =
 		calloc(h->path_count ? h->path_count : 1, sizeof(struct pattern *));
@@ -306,17 +354,12 @@ static int check_paths(struct where *w, struct http_route *h)
 		return -ENOMEM;
 	where_enter_key(w, "path");
 	for (unsigned i = 0; i < h->path_count; i++) {
-		char why[PATTERN_ERROR_MAX];
 		int err;
 
 		where_enter_index(w, i);
-		if (h->path[i][0] != '~') {
-			err = check_path(w, h->path[i]);
-		} else {
-			err = pattern_compile(h->path[i] + 1, &h->path_patterns[i], why);
-			if (err == -EINVAL)
-				return where_wrong(w, "'%s': %s", h->path[i], why);
-		}
+		err = h->path[i][0] == '~'
+			      ? value_pattern(w, c, h->path[i], &h->path_patterns[i])
+			      : check_path(w, h->path[i]);
 		if (err)
 			return err;
 		where_leave(w, 1);
@@ -354,6 +397,8 @@ static int check_answer(struct where *w, struct http_route *h)
 		where_enter_key(w, "respond");
 		where_enter_key(w, "status");
 		r->status = r->status ? r->status : 200;
+		if ((r->status == 204 || r->status == 304) && (r->body || r->type))
+			return where_wrong(w, "%u has no body", r->status);
 		if (r->status < 200 || r->status > 599)
 			return where_wrong(w, "%u is outside 200 to 599", r->status);
 		where_leave(w, 1);
@@ -400,12 +445,12 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 	return 0;
 }
 
-static int check_rules(struct where *w, struct http_route *h)
+static int check_rules(struct where *w, struct config *c, struct http_route *h)
 {
 	int err = read_methods(w, h);
 
 	if (!err)
-		err = check_paths(w, h);
+		err = check_paths(w, c, h);
 	if (!err)
 		err = read_rules(w, "header", h->header, h->header_count, RULE_HAS,
 				 &h->headers);
@@ -420,6 +465,46 @@ static int check_rules(struct where *w, struct http_route *h)
 	if (!err)
 		err = check_prefix(w, "strip", h->strip);
 	return err ? err : check_prefix(w, "prefix", h->prefix);
+}
+
+/* What is for backends does nothing where the route itself is the answer. */
+static int check_unused(struct where *w, const struct route *r)
+{
+	const struct http_route *h = r->http;
+	const struct {
+		bool is;
+		const char *key;
+	} keys[] = {
+		{ r->backend_names_count > 0, "backends" },
+		{ r->health != NULL, "health" },
+		{ r->queue != NULL, "queue" },
+		{ r->ejection != NULL, "ejection" },
+		{ r->send_proxy != 0, "send_proxy" },
+		{ r->source != NULL, "source" },
+		{ r->retries != NULL, "retries" },
+		{ r->slow_start != NULL, "slow_start" },
+		{ h->protocol != PROTOCOL_H1, "protocol" },
+		{ h->strip || h->prefix, "strip' and 'prefix" },
+		{ h->normalize, "normalize" },
+		{ h->pool != NULL, "pool" },
+		{ h->head_timeout != NULL, "head_timeout" },
+		{ h->request.set_count + h->request.add_count + h->request.remove_count >
+			  0,
+		  "request" },
+		{ h->response.set_count + h->response.add_count +
+				  h->response.remove_count >
+			  0,
+		  "response" },
+	};
+
+	for (size_t i = 0; config_answers(r) && i < ARRAY_SIZE(keys); i++) {
+		if (keys[i].is)
+			return where_wrong(w,
+					   "'%s' is for routes with backends, and route "
+					   "'%s' answers itself",
+					   keys[i].key, r->name);
+	}
+	return 0;
 }
 
 int config_check_http_route(struct where *w, struct config *c, const struct listener *l,
@@ -443,11 +528,16 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 		err = value_names(w, c, "host", h->host, h->host_count,
 				  &h->host_patterns);
 	if (!err)
-		err = check_rules(w, h);
+		err = check_rules(w, c, h);
 	if (!err)
 		err = value_duration(w, "head_timeout", h->head_timeout, 60000,
 				     &h->head_ms);
 	h->pool_max = h->pool ? *h->pool : HTTP_POOL_DEFAULT;
+	if (!err && h->pool && (h->protocol == PROTOCOL_H2 || r->send_proxy))
+		err = where_wrong(w, "'pool' is for backends of HTTP/1.1 without "
+				     "'send_proxy'");
+	if (!err)
+		err = check_unused(w, r);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -479,6 +569,11 @@ int config_check_requests(struct where *w, struct config *c, struct listener *l)
 	if (!l->serves)
 		return 0;
 	err = request_index_build(l, &l->http->index, &second);
+	if (err == -E2BIG)
+		return where_wrong(w,
+				   "routes: hosts times paths of all of them are more "
+				   "than %d",
+				   HTTP_RULES_MAX);
 	if (err == -EEXIST) {
 		where_enter_key(w, "routes");
 		where_enter_index(w, second);

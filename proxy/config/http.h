@@ -9,7 +9,8 @@
 #define HTTP_HEAD_BYTES	    (32u * 1024)
 #define HTTP_HEAD_BYTES_MAX (256u * 1024)
 #define HTTP_FIELDS_DEFAULT 100
-#define HTTP_POOL_DEFAULT   1024 /* idle connections to a backend that a worker keeps */
+#define HTTP_RULES_MAX	    16384 /* hosts times paths, of all routes of a listener */
+#define HTTP_POOL_DEFAULT   1024  /* idle connections to a backend that a worker keeps */
 #define HTTP_TEMPLATE_PARTS 16
 
 struct http_book;
@@ -129,8 +130,8 @@ struct request_facts {
 
 /*
  * The index of a listener's HTTP routes, whose derived fields are set.  0 and *ret, the
- * caller's to free; -ENOMEM; or -EEXIST if route number *second asks for what an earlier
- * one does.
+ * caller's to free; -ENOMEM; -E2BIG: more than HTTP_RULES_MAX; or -EEXIST if route number
+ * *second asks for what an earlier one does.
  */
 int request_index_build(const struct listener *l, struct request_index **ret,
 			unsigned *second);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config/pattern.h"
+#include "base/util.h"
 
 #define STEPS_MAX      10000
 #define DEPTH_MAX      1000
@@ -81,11 +82,14 @@ bool pattern_is_hungry(const struct pattern *p)
 	static const char *const parts[] = { "a", "a.", "1", "-", "ab" };
 	char name[NAME_MAX_BYTES + 1];
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		size_t n = strlen(parts[i]);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(parts); i++) {
+		const char *part = parts[i / 2];
+		size_t n = strlen(part);
 
 		for (size_t at = 0; at < NAME_MAX_BYTES; at++)
-			name[at] = parts[i][at % n];
+			name[at] = part[at % n];
+		if (i % 2)
+			name[0] = '/'; /* a path, not a name */
 		name[NAME_MAX_BYTES] = '\0';
 		name[NAME_MAX_BYTES - 1] = '!'; /* which nothing ends with */
 		if (pattern_matches(p, name, NAME_MAX_BYTES) < 0)

@@ -86,7 +86,10 @@ static void set_path(struct rule *r, const struct http_route *h, unsigned i)
 	} else {
 		r->kind = strstr(path, "/:") ? PATH_FORM : PATH_EXACT;
 	}
-	r->path_rank = (unsigned)r->kind << 16 | (unsigned)r->path.n;
+	/* how long an expression or a name is says nothing of what it takes */
+	r->path_rank = (unsigned)r->kind << 16;
+	if (r->kind != PATH_EXPRESSION && r->kind != PATH_FORM)
+		r->path_rank |= (unsigned)r->path.n;
 }
 
 /* 1 if a goes before b. */
@@ -169,6 +172,8 @@ int request_index_build(const struct listener *l, struct request_index **ret,
 
 	for (unsigned i = 0; i < l->routes_count; i++)
 		n += l->routes[i].http ? rules_of(&l->routes[i]) : 0;
+	if (n > HTTP_RULES_MAX)
+		return -E2BIG;
 	while (buckets < n * 2)
 		buckets *= 2;
 	x = calloc(1, sizeof(*x) + buckets * sizeof(struct rule *));
@@ -339,7 +344,7 @@ static bool host_covers(const struct rule *a, const struct rule *b)
 	if (a->host_rank == ANY_HOST)
 		return true;
 	if (a->host_pattern || b->host_pattern || b->host_rank == ANY_HOST)
-		return a->host_pattern && a->host_pattern == b->host_pattern;
+		return false;
 	if (a->host_rank == HOST_EXACT || text_is(a->key, b->key))
 		return text_is(a->key, b->key);
 	return ends_with(b->key, a->key);
@@ -355,16 +360,29 @@ static bool path_covers(const struct rule *a, const struct rule *b)
 	       text_is(a->path, b->path);
 }
 
-static const struct rule *shadow_of(const struct request_index *x, const struct rule *b)
+/* Chains are sorted: the first that is not before b ends the look. */
+static const struct rule *cover_in(const struct rule *a, const struct rule *b)
 {
-	for (size_t i = 0; i < x->rules_n; i++) {
-		const struct rule *a = &x->rules[i];
-
-		if (a->route != b->route && !a->conditions && is_before(a, b) &&
-		    host_covers(a, b) && path_covers(a, b))
+	for (; a && is_before(a, b); a = a->next) {
+		if (a->route != b->route && !a->conditions && host_covers(a, b) &&
+		    path_covers(a, b))
 			return a;
 	}
 	return NULL;
+}
+
+/* Of the same key, of each suffix of it, or of none. */
+static const struct rule *shadow_of(const struct request_index *x, const struct rule *b)
+{
+	const struct rule *a = NULL;
+
+	for (size_t i = 0; !a && i < b->key.n; i++) {
+		struct text key = text_of(b->key.p + i, b->key.n - i);
+
+		if (!i || key.p[0] == '.')
+			a = cover_in(x->buckets[util_hash(key.p, key.n) & x->mask], b);
+	}
+	return a ? a : cover_in(x->others, b);
 }
 
 void request_each_shadowed(const struct request_index *x,
@@ -378,7 +396,7 @@ void request_each_shadowed(const struct request_index *x,
 		bool all = true;
 
 		for (; i < x->rules_n && x->rules[i].route == r; i++) {
-			const struct rule *a = shadow_of(x, &x->rules[i]);
+			const struct rule *a = all ? shadow_of(x, &x->rules[i]) : NULL;
 
 			all = all && a;
 			by = a ? a : by;

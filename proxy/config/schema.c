@@ -177,7 +177,7 @@ static const cyaml_schema_field_t redirect_fields[] = {
 };
 
 static const cyaml_schema_field_t respond_fields[] = {
-	CYAML_FIELD_UINT("status", CYAML_FLAG_DEFAULT, struct http_respond, status),
+	NUMBER(status, struct http_respond),
 	WORD(body, struct http_respond, 65536),
 	WORD(type, struct http_respond, 256),
 	CYAML_FIELD_END,

@@ -27,6 +27,10 @@ int value_duration(struct where *w, const char *key, const char *text, int64_t d
 int value_names(struct where *w, struct config *c, const char *key, char *const *names,
 		unsigned n, struct pattern ***ret);
 
+/* "~EXPRESSION" into *ret; warns of one that takes too many steps. */
+int value_pattern(struct where *w, struct config *c, const char *text,
+		  struct pattern **ret);
+
 /* Limits below `limits`, and their rates. */
 int value_limits(struct where *w, struct limits *l);
 

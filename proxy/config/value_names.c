@@ -43,8 +43,8 @@ static bool is_host(char *host)
 	return true;
 }
 
-static int check_pattern(struct where *w, struct config *c, const char *text,
-			 struct pattern **ret)
+int value_pattern(struct where *w, struct config *c, const char *text,
+		  struct pattern **ret)
 {
 	char why[PATTERN_ERROR_MAX];
 	int err = pattern_compile(text + 1, ret, why);
@@ -52,8 +52,8 @@ static int check_pattern(struct where *w, struct config *c, const char *text,
 	if (!err && pattern_is_hungry(*ret))
 		where_warn(
 			w, &c->warnings,
-			"'%s' takes more steps than are allowed with some names, which "
-			"are then refused (expression_limit); write it simpler",
+			"'%s' takes more steps than are allowed with some names or paths, "
+			"which are then refused (expression_limit); write it simpler",
 			text);
 	return err == -EINVAL ? where_wrong(w, "'%s': %s", text, why) : err;
 }
@@ -63,6 +63,7 @@ static int check_name(struct where *w, char *name)
 {
 	bool wild = strncmp(name, "*.", 2) == 0;
 	char *host = name + (wild ? 2 : 0);
+	size_t n = strlen(host);
 	const char *fault;
 
 	if (name[0] == '.')
@@ -74,6 +75,8 @@ static int check_name(struct where *w, char *name)
 		return where_wrong(
 			w, "'%s' is no host name, '*.suffix', '~expression' or '*'",
 			name);
+	if (host[n - 1] == '.') /* the root's: names are compared without */
+		host[n - 1] = '\0';
 	fault = label_fault(host);
 	return fault ? where_wrong(w, "'%s': %s", name, fault) : 0;
 }
@@ -96,7 +99,7 @@ int value_names(struct where *w, struct config *c, const char *key, char *const 
 			return where_wrong(w, "null: nothing stands here; a name of that "
 					      "word is quoted");
 		if (name[0] == '~')
-			err = check_pattern(w, c, name, &(*ret)[i]);
+			err = value_pattern(w, c, name, &(*ret)[i]);
 		else if (strcmp(name, "*") != 0)
 			err = check_name(w, name);
 		if (err)

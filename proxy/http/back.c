@@ -263,10 +263,10 @@ int back_open(struct back *b, const struct backend *backend)
 	b->is_h2 = b->route->http->protocol == PROTOCOL_H2;
 	if (b->is_h2)
 		err = h2_open(&b->h2, &b->conn, true, &h2_owner, NULL,
-			      b->route->http->book, l->head_bytes, HTTP_FIELDS_MAX - 16);
+			      b->route->http->book, l->head_bytes, HTTP_FIELDS_READ);
 	else
 		h1_open(&b->h1, &b->conn, true, &owner, NULL, l->head_bytes,
-			HTTP_FIELDS_MAX - 16);
+			HTTP_FIELDS_READ);
 	if (err)
 		return err;
 	b->open = true;

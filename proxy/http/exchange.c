@@ -222,13 +222,15 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 	answer(x, &a, reason);
 }
 
-/* What the backend did, or its route has: the answer of the route itself. */
+/* The route has no backends: it is the answer. */
 static void answer_route(struct exchange *x, const struct route *r)
 {
 	const struct http_respond *s = r->http->respond;
 	struct forward_request request = exchange_request(x);
-	struct forward_texts texts = { .n = 0 };
+	struct forward_texts texts;
 	struct answer a = { .status = 0 };
+
+	texts.n = 0;
 
 	if (r->http->redirect) {
 		a.status = r->http->redirect->status;
@@ -348,7 +350,7 @@ static void on_client_room(struct http_end *e)
 
 static void on_client_invalid(struct http_end *e, enum http_fault f)
 {
-	exchange_answer(e->exchange, http_fault_status(f), account_fault(f));
+	exchange_answer(e->exchange, http_fault_status(f), decide_fault(f));
 }
 
 static void on_client_gone(struct http_end *e, enum tg_end why, bool unseen)
@@ -480,12 +482,6 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		exchange_answer(x, 429, TG_REQUEST_LIMIT);
 	else if (v.status)
 		exchange_answer(x, v.status, v.reason);
-	else if (h->method == HTTP_METHOD_CONNECT &&
-		 (config_answers(v.route) || h->major != 1 ||
-		  v.route->http->protocol != PROTOCOL_H1))
-		exchange_answer(x, 405, TG_REQUEST_METHOD);
-	else if (h->extended && v.route->http->protocol != PROTOCOL_H1)
-		exchange_answer(x, 501, TG_REQUEST_METHOD);
 	else if (config_answers(v.route))
 		answer_route(x, v.route);
 	else
@@ -497,7 +493,7 @@ void exchange_refuse(struct http_client *c, struct http_end *client, enum http_f
 	struct exchange *x = make(c, client, NULL);
 
 	if (x)
-		exchange_answer(x, http_fault_status(f), account_fault(f));
+		exchange_answer(x, http_fault_status(f), decide_fault(f));
 	else
 		client->ops->stop(client, TG_END_RESOURCES);
 }

@@ -144,6 +144,8 @@ static bool put_rules(const struct forward_request *r, const struct http_rule *r
 			return rules[i].what.n == 0;
 		if (sets)
 			remove_named(h, rules[i].name);
+		if (rules[i].id == HTTP_HOST && !http_is_authority(value))
+			return false; /* what is written would be refused */
 		if (rules[i].id == HTTP_HOST)
 			h->authority = value;
 		else if (!http_add(h, rules[i].id, rules[i].name, value))

@@ -295,15 +295,6 @@ static enum http_fault make_head(struct h2_stream *s, struct http_head *head)
 	return HTTP_FINE;
 }
 
-static bool is_path(struct text t)
-{
-	for (size_t i = 0; i < t.n; i++) {
-		if (!(http_chars[(uint8_t)t.p[i]] & HTTP_IS_PATH))
-			return false;
-	}
-	return t.n > 0;
-}
-
 /* What nghttp2 does not look at. */
 static enum http_fault check_request(const struct http_head *h)
 {
@@ -317,7 +308,7 @@ static enum http_fault check_request(const struct http_head *h)
 		return HTTP_FINE;
 	if (h->path.n > H1_TARGET_MAX)
 		return HTTP_FAULT_TARGET_TOO_LONG;
-	if (!is_path(h->path) ||
+	if (!http_is_path(h->path) ||
 	    (h->path.p[0] != '/' &&
 	     !(h->method == HTTP_METHOD_OPTIONS && text_is(h->path, TEXT("*")))))
 		return HTTP_FAULT_TARGET;

@@ -120,3 +120,53 @@ route() {
 	run -0 "$BIN/tollgate" explain "$DIR/c.yaml" https://www.example.org/api/x
 	[[ $output == *"route api"* ]]
 }
+
+@test "what cannot be of a route with http: the key, and what is to be done" {
+	refused_with 'c.yaml:7:' "'/a/:b/*'" 'expression does both' < <(route 'http: { path: ["/a/:b/*"] }')
+	refused_with 'c.yaml:7:' "'host' of 'http'" < <(route 'http: { header: ["Host: a.example.org"] }')
+	refused_with 'c.yaml:7:' "'a b' is no host or host:port" < <(route 'http: { request: { set: ["Host: a b"] } }')
+	refused_with 'c.yaml:7:' "'host' can be 'set' in a request" < <(route 'http: { request: { remove: [host] } }')
+	refused_with 'c.yaml:7:' "'host' can be 'set' in a request" < <(route 'http: { response: { set: ["Host: a"] } }')
+	refused_with 'c.yaml:7:' "'pool' is for" 'http/1.1' < <(route 'http: { pool: 5, protocol: h2 }')
+	refused_with 'c.yaml:7:' "'a b'" host:port < <(route 'health: { type: http, name: "a b" }' 'http: {}')
+	refused_with 'c.yaml:7:' "'/a b' is not a path" < <(route 'health: { type: http, path: "/a b" }' 'http: {}')
+	route 'http: { request: { set: ["Host: ${host}"] } }' >"$DIR/c.yaml"
+	run -0 "$BIN/tollgate" check "$DIR/c.yaml"
+}
+
+# answers HTTP LINE...: a route without backends that has these
+answers() {
+	printf '%s\n' 'listeners:' '  - name: web' '    address: "192.0.2.2:8443"' '    routes:' '      - name: app'
+	printf '        %s\n' "$@"
+}
+
+@test "a route that answers itself: what is for backends is refused, not ignored" {
+	refused_with 'c.yaml:6:' '204 has no body' < <(answers 'http: { respond: { status: 204, body: x } }')
+	for key in 'retries: 1' 'slow_start: 5s' 'health: { type: tcp }' 'backends: ["198.51.100.1:80"]' 'send_proxy: v1'; do
+		refused_with "'${key%%:*}' is for routes with backends" "'app' answers itself" < <(answers 'http: { respond: { body: x } }' "$key")
+	done
+	for key in 'pool: 1' 'protocol: h2' 'head_timeout: 5s' 'request: { set: ["A: b"] }'; do
+		refused_with "'${key%%:*}' is for routes with backends" < <(answers "http: { respond: { body: x }, $key }")
+	done
+	answers 'http: { respond: { body: x } }' >"$DIR/c.yaml"
+	run -0 "$BIN/tollgate" check "$DIR/c.yaml"
+}
+
+@test "an expression for a path that takes too many steps is warned of; more routes than can be looked at are refused" {
+	route "http: { path: ['~^/(a+)+\$'] }" >"$DIR/c.yaml"
+	run -0 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"expression"* && $output == *"warn:"* ]]
+	{
+		printf '%s\n' 'listeners:' '  - name: web' '    address: "192.0.2.2:8443"' '    routes:'
+		for r in {1..17}; do
+			printf '      - { name: r%s, http: { host: [' "$r"
+			printf 'h%s.example.org, ' {1..32}
+			printf '], path: ['
+			printf '/r%s/%s, ' "$r" 1 "$r" 2 "$r" 3 "$r" 4 "$r" 5 "$r" 6 "$r" 7 "$r" 8 "$r" 9 "$r" 10 "$r" 11 \
+				"$r" 12 "$r" 13 "$r" 14 "$r" 15 "$r" 16 "$r" 17 "$r" 18 "$r" 19 "$r" 20 "$r" 21 "$r" 22 "$r" 23 \
+				"$r" 24 "$r" 25 "$r" 26 "$r" 27 "$r" 28 "$r" 29 "$r" 30 "$r" 31
+			echo '], respond: { body: x } } }'
+		done
+	} >"$DIR/many.yaml"
+	refused_with 'more than 16384' <"$DIR/many.yaml"
+}

@@ -133,15 +133,6 @@ static enum http_fault read_version(struct text t, struct http_head *h)
 	return h->major == 1 && h->minor <= 1 ? HTTP_FINE : HTTP_FAULT_VERSION;
 }
 
-static bool is_path(struct text t)
-{
-	for (size_t i = 0; i < t.n; i++) {
-		if (!(http_chars[(uint8_t)t.p[i]] & HTTP_IS_PATH))
-			return false;
-	}
-	return true;
-}
-
 static bool cut_prefix(struct text *t, struct text prefix)
 {
 	if (t->n < prefix.n || !text_is_nocase(text_of(t->p, prefix.n), prefix))
@@ -167,7 +158,7 @@ static enum http_fault read_absolute(struct text target, struct http_head *h)
 	h->absolute = true;
 	h->authority = text_of(target.p, n);
 	h->path = text_of(target.p + n, target.n - n);
-	if (!http_is_authority(h->authority) || !is_path(h->path))
+	if (!http_is_authority(h->authority) || !http_is_path(h->path))
 		return HTTP_FAULT_TARGET;
 	if (!h->path.n)
 		h->path = h->method == HTTP_METHOD_OPTIONS ? TEXT("*") : TEXT("/");
@@ -191,7 +182,7 @@ static enum http_fault read_target(struct text target, struct http_head *h)
 	}
 	if (target.p[0] == '/') {
 		h->path = target;
-		return is_path(target) ? HTTP_FINE : HTTP_FAULT_TARGET;
+		return http_is_path(target) ? HTTP_FINE : HTTP_FAULT_TARGET;
 	}
 	if (text_is(target, TEXT("*"))) {
 		h->path = target;

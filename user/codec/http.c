@@ -223,6 +223,15 @@ static bool is_v6(struct text host)
 	return inet_pton(AF_INET6, text, &addr) == 1;
 }
 
+bool http_is_path(struct text t)
+{
+	for (size_t i = 0; i < t.n; i++) {
+		if (!(http_chars[(uint8_t)t.p[i]] & HTTP_IS_PATH))
+			return false;
+	}
+	return true;
+}
+
 bool http_is_authority(struct text a)
 {
 	struct text host = http_host(a);

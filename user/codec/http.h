@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_FIELDS_MAX 200 /* of a head; a limit may be lower */
+#define HTTP_FIELDS_MAX	 200 /* of a head that is written */
+#define HTTP_FIELDS_READ 184 /* of one that is read: the others are for what is added */
 
 struct text {
 	const char *p;
@@ -239,6 +240,9 @@ bool http_is_value(struct text t);
 
 /* host [":" port] (RFC 9110 7.2), or [v6] [":" port]. */
 bool http_is_authority(struct text t);
+
+/* Characters of a path and its query (RFC 3986 3.3, 3.4), or none. */
+bool http_is_path(struct text t);
 
 /* The host of it, without the port; brackets stay. */
 struct text http_host(struct text authority);
