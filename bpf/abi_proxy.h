@@ -288,6 +288,7 @@ enum tg_http_kind {
 		TG_HTTP_KIND_MAX
 };
 
+#define TG_HTTP_SHIFT	   4 /* of histograms: microseconds, as of RTT */
 #define TG_HTTP_STATUS_MIN 100
 #define TG_HTTP_STATUSES   500
 

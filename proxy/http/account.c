@@ -2,8 +2,6 @@
 #include "base/log.h"
 #include "http/account.h"
 
-#define DURATION_SHIFT 4 /* microseconds, as of RTT */
-
 void account_bytes(struct http_book *book, bool is_back, const struct http_end *e)
 {
 	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
@@ -32,9 +30,9 @@ void account_request(struct http_book *book, const struct account_request *r)
 		book_add(&book->retries, r->retries);
 	if (r->raised)
 		book_add(&book->upgrades, 1);
-	writer_hist_add(&book->duration_us, DURATION_SHIFT, r->duration_us);
+	writer_hist_add(&book->duration_us, TG_HTTP_SHIFT, r->duration_us);
 	if (r->first_byte_us)
-		writer_hist_add(&book->first_byte_us, DURATION_SHIFT, r->first_byte_us);
+		writer_hist_add(&book->first_byte_us, TG_HTTP_SHIFT, r->first_byte_us);
 }
 
 void account_begin(struct http_book *book, bool is_back)

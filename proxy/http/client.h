@@ -17,6 +17,7 @@ struct http_client {
 	uint8_t hops;
 	bool trusted; /* its X-Forwarded-... are kept */
 	unsigned requests;
+	uint8_t why; /* enum tg_end that we end its connection for; DONE: none yet */
 };
 
 static inline const struct addr *http_client_addr(const struct http_client *c)

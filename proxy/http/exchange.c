@@ -348,8 +348,16 @@ static void on_client_room(struct http_end *e)
 		x->server->ops->more(x->server);
 }
 
+/* HTTP/2 goes on after it; a connection of HTTP/1.1 ends with such a request. */
+static void blame(struct exchange *x, enum tg_end why)
+{
+	if (x->head.major < 2)
+		x->client_of->why = (uint8_t)why;
+}
+
 static void on_client_invalid(struct http_end *e, enum http_fault f)
 {
+	blame(e->exchange, TG_END_HTTP_INVALID);
 	exchange_answer(e->exchange, http_fault_status(f), decide_fault(f));
 }
 
@@ -392,11 +400,19 @@ static void wait_on(struct exchange *x, int64_t ms, unsigned status,
 		exchange_answer(x, status, reason);
 }
 
+static void wait_for_body(struct exchange *x)
+{
+	int64_t ms = x->listener->http->body_ms;
+
+	if (exchange_now_ms(x) - x->active_ms >= ms)
+		blame(x, TG_END_HTTP_BODY_TIMEOUT);
+	wait_on(x, ms, 408, TG_REQUEST_BODY_TIMEOUT);
+}
+
 static void on_timer(struct ev_timer *timer)
 {
 	struct exchange *x = container_of(timer, struct exchange, timer);
 	const struct route *r = x->dial.route;
-	const struct http_listener *l = x->listener->http;
 
 	if (x->awaited)
 		exchange_skip(x, TG_END_BACKEND_TIMEOUT);
@@ -409,7 +425,7 @@ static void on_timer(struct ev_timer *timer)
 	else if (x->request_sent || x->held) /* it is the backend's turn */
 		wait_on(x, r->http->head_ms, 504, TG_REQUEST_BACKEND_TIMEOUT);
 	else
-		wait_on(x, l->body_ms, 408, TG_REQUEST_BODY_TIMEOUT);
+		wait_for_body(x);
 }
 
 /* --- the beginning --- */

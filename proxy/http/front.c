@@ -28,7 +28,6 @@ struct front {
 		struct h2 h2;
 	};
 	int64_t head_ms; /* a head began to come */
-	uint8_t why;	 /* enum tg_end that we ended it for; DONE: none */
 	bool is_h2 : 1;
 	bool closed : 1;
 	bool draining : 1;
@@ -108,7 +107,7 @@ static void on_h1_invalid(struct http_end *e, enum http_fault fault)
 {
 	struct front *f = front_of_h1(e);
 
-	f->why = TG_END_HTTP_INVALID;
+	f->client.why = TG_END_HTTP_INVALID;
 	exchange_refuse(&f->client, e, fault);
 }
 
@@ -136,7 +135,8 @@ static const struct http_user h2_user = { .head = on_h2_head, .invalid = on_h2_i
 static void over(struct front *f, enum tg_end why, bool reset)
 {
 	if (!f->closed)
-		f->over(f->client.conn, outcome_over(f->why ? f->why : why, reset));
+		f->over(f->client.conn,
+			outcome_over(f->client.why ? f->client.why : why, reset));
 }
 
 static void on_ended(struct h2 *h)
@@ -254,8 +254,8 @@ static void h2_due(struct front *f)
 	} else if (!h->streams_n && h->closing) {
 		over(f, TG_END_DONE, false);
 	} else if (!h->streams_n) {
-		f->why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
-					    : TG_END_HTTP_HEAD_TIMEOUT;
+		f->client.why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
+						   : TG_END_HTTP_HEAD_TIMEOUT;
 		h2_drain(h);
 		arm(f, LINGER_MS);
 	}
@@ -281,11 +281,11 @@ static void h1_due(struct front *f)
 	} else if (!h1_is_waiting(h) && waited < settings(f)->head_ms) {
 		arm(f, settings(f)->head_ms - waited);
 	} else if (!h1_is_waiting(h)) {
-		f->why = TG_END_HTTP_HEAD_TIMEOUT;
+		f->client.why = TG_END_HTTP_HEAD_TIMEOUT;
 		exchange_timeout(&f->client, &h->end);
 	} else {
-		f->why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
-					    : TG_END_HTTP_HEAD_TIMEOUT;
+		f->client.why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
+						   : TG_END_HTTP_HEAD_TIMEOUT;
 		h1_drain(h);
 	}
 }

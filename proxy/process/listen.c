@@ -55,21 +55,14 @@ static int backend_books(struct proxy *p, const struct listener *l, const struct
 	return err ? err : take_slot(p, &row, &b->upstream);
 }
 
-/* Of a route without a place of its own the requests are in the listener's. */
 static int http_books(struct proxy *p, const struct listener *l, struct route *r)
 {
 	const struct row_key row = { .listener = l->id,
 				     .route = r->id,
 				     .leg = TG_LEG_DOWNSTREAM,
 				     .proto = l->path ? 0 : IPPROTO_TCP };
-	int err = take_slot(p, &row, &r->http->slot);
 
-	if (err)
-		return err;
-	r->http->book = writer_http(p->writer, r->http->slot);
-	if (!r->http->book)
-		r->http->book = l->http->book;
-	return 0;
+	return take_slot(p, &row, &r->http->slot);
 }
 
 static int listener_books(struct proxy *p, struct listener *l)
@@ -83,16 +76,44 @@ static int listener_books(struct proxy *p, struct listener *l)
 		err = take_slot(p, &row, &l->slot);
 	if (!err && l->serves && !(l->http->book = writer_http(p->writer, l->slot)))
 		err = -ENOSPC;
-	for (unsigned k = 0; k < l->routes_count && !err; k++) {
-		struct route *r = &l->routes[k];
-
-		err = writer_name(p->writer, TG_NAME_ROUTE, r->name, &r->id);
-		if (!err && r->http)
-			err = http_books(p, l, r);
-		for (unsigned i = 0; i < r->backend_names_count && !err; i++)
-			err = backend_books(p, l, r, &r->backends[i]);
-	}
 	return err;
+}
+
+static int route_books(struct proxy *p, const struct listener *l, struct route *r)
+{
+	int err = writer_name(p->writer, TG_NAME_ROUTE, r->name, &r->id);
+
+	if (!err && r->http)
+		err = http_books(p, l, r);
+	for (unsigned i = 0; i < r->backend_names_count && !err; i++)
+		err = backend_books(p, l, r, &r->backends[i]);
+	return err;
+}
+
+/*
+ * Requests of a route without a place of its own are in the listener's row.  How many
+ * such routes there are.
+ */
+static unsigned request_books(struct proxy *p, struct config *c)
+{
+	unsigned without = 0;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		struct listener *l = &c->listeners[i];
+
+		for (unsigned k = 0; k < l->routes_count; k++) {
+			struct http_route *h = l->routes[k].http;
+
+			if (!h)
+				continue;
+			h->book = writer_http(p->writer, h->slot);
+			if (h->book)
+				continue;
+			h->book = l->http->book;
+			without++;
+		}
+	}
+	return without;
 }
 
 static void put_slot(struct writer *w, struct proxy_slot **slot)
@@ -129,8 +150,15 @@ static int all_books(struct proxy *p, struct config *c)
 	int err = 0;
 
 	config_on_release(c, release, p->writer);
+	/* those of listeners first: what a route has no place for is in them */
 	for (unsigned i = 0; i < c->listeners_count && !err; i++)
 		err = listener_books(p, &c->listeners[i]);
+	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
+		struct listener *l = &c->listeners[i];
+
+		for (unsigned k = 0; k < l->routes_count && !err; k++)
+			err = route_books(p, l, &l->routes[k]);
+	}
 	if (err)
 		release(c, p->writer);
 	return err;
@@ -142,6 +170,20 @@ static void tell_slot(struct listener *l, struct route *r, struct backend *b, vo
 	(void)r;
 	(void)arg;
 	target_set_slot(b->target, b->upstream);
+}
+
+static void place_requests(struct proxy *p, struct config *c, int busy)
+{
+	unsigned without = request_books(p, c);
+	size_t n;
+
+	if (without && !busy && writer_reclaim(p->writer, 0, &n) == 0)
+		without = request_books(p, c);
+	if (without)
+		log_warn("requests of %u routes are counted in their listener's row, for "
+			 "there is no room for more: 'tollgate load --config FILE' makes "
+			 "enough, or --size proxy_http=N",
+			 without);
 }
 
 int listener_names(struct proxy *p, struct config *c)
@@ -164,6 +206,7 @@ int listener_names(struct proxy *p, struct config *c)
 		(void)log_errno(err, "cannot name the rows of the books");
 	if (err)
 		return err;
+	place_requests(p, c, busy);
 	for (unsigned i = 0; i < c->listeners_count; i++)
 		c->listeners[i].hellos = writer_hellos(p->writer, c->listeners[i].id);
 	config_each_backend(c, tell_slot, NULL);

@@ -33,6 +33,8 @@ ask() {
 }
 # raw TEXT: bytes as they are, and what comes back
 raw() { at client /usr/bin/python3 "$ROOT/tests/http/raw.py" 192.0.2.2:8080 "$@"; }
+# ended REASON: how many connections have, for that
+ended() { tollgate status --json | jq --arg r "$1" '[.. | objects | .[$r] | numbers] | add // 0'; }
 # mix NAME PORT N SEED [ARGUMENT...]: http/mix.py in the background; mixed NAME...: they have
 # ended, and no answer was cut short
 mix() { start "$1" client timeout 200 /usr/bin/python3 "$ROOT/tests/http/mix.py" "192.0.2.2:$2" "$3" "$4" "${@:5}"; }

@@ -46,6 +46,27 @@ app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
 	equal 10 "$(ask /bytes/10 -I | grep -i content-length | tr -dc 0-9)" "the length, of HEAD"
 }
 
+@test "a message that is none ends its connection as http_invalid, in its head as in its body" {
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	run -0 raw 'GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n'
+	[[ $output == "HTTP/1.1 400 "* ]]
+	within 10 eval '[ "$(ended http_invalid)" = 1 ]'
+	run -0 raw 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n'
+	[[ $output == "HTTP/1.1 400 "* ]]
+	within 10 eval '[ "$(ended http_invalid)" = 2 ]'
+	# while HTTP/2 goes on: one is of a path that nothing can be
+	run -0 at client env PYTHONPATH="$ROOT/tests/http" /usr/bin/python3 -B -c 'import frames
+c = frames.Connection("192.0.2.2:8080")
+c.request(1, "/a b")
+c.request(3, "/bytes/3")
+c.answer(3)
+print(c.status(1), c.status(3))'
+	equal "None 200" "$output" "a stream that is reset, and one that is answered"
+	equal 2 "$(ended http_invalid)" "connections"
+	audit_is_clean 5
+}
+
 @test "1xx, trailers, no bodies, an upgrade, and an answer before the body" {
 	start_origin
 	start_proxy < <(web '    routes:' "$app")
@@ -155,13 +176,13 @@ http_total() { metric "$@" <"$DIR/page"; }
 	audit_is_clean 5
 	fresh_scrape >"$DIR/page"
 	both() { echo $(($(sums one "$1") + $(sums two "$1"))); }
-	bytes() { http_total tollgate_http_bytes_total "side=\"$1\"" "direction=\"$2\"" 'kind="body"'; }
+	bytes() { http_total tollgate_http_bytes_total "leg=\"$1\"" "direction=\"$2\"" 'kind="body"'; }
 	equal $((2 * n + 1000)) "$(http_total tollgate_http_requests_total)" requests
 	equal "$(wc -l <"$DIR/origin.seen")" "$(http_total tollgate_http_requests_total 'reason="done"')" "requests that the backend answered"
-	equal "$(both sent_body)" "$(bytes client rx)" "bodies that clients sent"
-	equal $(($(both got_body) + 1000000)) "$(bytes client tx)" "bodies that clients got"
-	equal "$(jq -s 'map(.body) | add' "$DIR/origin.seen")" "$(bytes backend tx)" "bodies that the backend got"
-	equal $(($(both got_body) - $(both own_body) + 1000000)) "$(bytes backend rx)" "bodies that the backend sent"
+	equal "$(both sent_body)" "$(bytes downstream rx)" "bodies that clients sent"
+	equal $(($(both got_body) + 1000000)) "$(bytes downstream tx)" "bodies that clients got"
+	equal "$(jq -s 'map(.body) | add' "$DIR/origin.seen")" "$(bytes upstream tx)" "bodies that the backend got"
+	equal $(($(both got_body) - $(both own_body) + 1000000)) "$(bytes upstream rx)" "bodies that the backend sent"
 	equal "$(wc -l <"$DIR/origin.seen")" "$(http_total tollgate_http_pool_total)" "requests by their connection to the backend"
 }
 
@@ -396,6 +417,7 @@ slows() {
 	start_proxy < <(web '    http: { head_timeout: 15s, body_timeout: 2s }' '    routes:' "$app")
 	slows head 10000 100000
 	slows body 500 100000
+	within 10 eval '[ "$(ended request_head_timeout) $(ended request_body_timeout)" = "10000 500" ]'
 	stop "$origin_pid"
 	within 20 sockets_closed
 	audit_is_clean 5

@@ -214,6 +214,26 @@ many() {
 	equal "16384 24130" "$(room names) $(room proxy_book)" "names and slots"
 }
 
+@test "more routes of HTTP than there is room for are in their listener's row, which is said; load --config makes room" {
+	local i
+	{
+		printf '%s\n' 'listeners:' '  - name: many' '    address: "192.0.2.2:8080"' '    routes:'
+		for i in {1..900}; do echo "      - { name: r$i, http: { path: [/r$i], respond: { status: 204 } } }"; done
+	} >"$DIR/many.yaml"
+	load
+	start_proxy <"$DIR/many.yaml"
+	grep -q "requests of 1[0-9]* routes are counted in their listener's row" "$DIR/proxy.log"
+	run -0 at client curl -sS -o /dev/null "http://192.0.2.2:8080/r[1-900]"
+	stop "$proxy_pid"
+	run -0 tollgate audit
+	[[ $output == *"app_http"* ]]
+	tollgate unload
+	load --config "$DIR/many.yaml"
+	equal 1930 "$(room proxy_http)" "rows of requests"
+	start_proxy <"$DIR/many.yaml"
+	run ! grep "their listener's row" "$DIR/proxy.log"
+}
+
 @test "what --size says stays when --config says more, and a configuration that cannot be read loads nothing" {
 	many "$DIR/many.yaml"
 	load --config "$DIR/many.yaml" --size names=20000

@@ -52,8 +52,8 @@ static void usage(FILE *out) /* lint: table */
 		"      --adopt WHOSE      take in open connections of all network namespaces,\n"
 		"                         of this one (here), or none (all)\n"
 		"      --size MAP=N       room of flows, tcp_totals, wire, wire_totals, names,\n"
-		"                         proxy_book, proxy_events (entries), records or\n"
-		"                         wire_records (bytes, a power of two)\n"
+		"                         proxy_book, proxy_http, proxy_events (entries),\n"
+		"                         records or wire_records (bytes, a power of two)\n"
 		"      --config FILE      room for twice what this proxy configuration names\n"
 		"      --continue FILE    go on with the totals that export-totals wrote\n"
 		"      --by-cgroup        sockets of the host by cgroup (unit of systemd), too\n"
@@ -192,10 +192,11 @@ static int parse_device(const char *option, const char **list, size_t *n)
 /* MAP=N.  The ring wants a power of two and whole pages (bpf(2)). */
 static int parse_size(struct options *o, const char *text)
 {
-	static const char *const maps[] = { "flows",	   "tcp_totals",   "wire",
-					    "wire_totals", "proxy_events", "proxy_book",
-					    "names",	   "records",	   "wire_records",
-					    NULL };
+	static const char *const maps[] = {
+		"flows",	"tcp_totals",	"wire",	      "wire_totals",
+		"proxy_events", "proxy_book",	"proxy_http", "names",
+		"records",	"wire_records", NULL
+	};
 	struct load_size *size = &o->load.sizes[o->load.sizes_n];
 	const char *equals = strchr(text, '=');
 	uint64_t n;

@@ -16,6 +16,7 @@
 struct needs {
 	uint64_t names;
 	uint64_t rows; /* of the proxy; as many slots */
+	uint64_t http; /* rows of requests, of listeners and of routes */
 };
 
 static void count_backend(struct listener *l, struct route *r, struct backend *b,
@@ -33,8 +34,16 @@ static void count_backend(struct listener *l, struct route *r, struct backend *b
 static void count(struct config *c, struct needs *ret)
 {
 	*ret = (struct needs){ .names = c->listeners_count, .rows = c->listeners_count };
-	for (unsigned i = 0; i < c->listeners_count; i++)
-		ret->names += c->listeners[i].routes_count;
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		const struct listener *l = &c->listeners[i];
+
+		ret->names += l->routes_count;
+		ret->http += l->serves;
+		for (unsigned k = 0; k < l->routes_count; k++) {
+			ret->http += l->routes[k].http != NULL;
+			ret->rows += l->routes[k].http != NULL;
+		}
+	}
 	config_each_backend(c, count_backend, ret);
 }
 
@@ -84,6 +93,9 @@ int sizes_from_config(const char *path, struct load_opts *opts)
 	slots = HEAD_ROOM * need.rows + SPARE;
 	if (!err && slots > TG_SLOTS_MAX)
 		err = set_size(opts, "proxy_book", slots);
+	if (!err && HEAD_ROOM * need.http + SPARE >
+			    TG_HTTP_OF(slots > TG_SLOTS_MAX ? slots : TG_SLOTS_MAX))
+		err = set_size(opts, "proxy_http", HEAD_ROOM * need.http + SPARE);
 	rows = slots / 3 * 4; /* a quarter of them may be the host's */
 	if (!err && rows > TG_ROWS_MAX)
 		err = set_size(opts, "tcp_totals", rows);

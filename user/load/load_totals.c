@@ -44,10 +44,7 @@ static int update(const struct filling *f, const char *map, const void *key,
 	log_error(
 		"--continue %s: more than %s has room for; --size %s=N or --config FILE "
 		"makes more",
-		f->path, map,
-		strcmp(map, "proxy_ends") == 0 || strcmp(map, "proxy_http") == 0
-			? "proxy_book"
-			: map);
+		f->path, map, strcmp(map, "proxy_ends") == 0 ? "proxy_book" : map);
 	return -E2BIG;
 }
 

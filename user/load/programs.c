@@ -47,8 +47,19 @@ int programs_check_privilege(void)
 	return -EPERM;
 }
 
+static bool is_sized(const struct load_size *sizes, size_t n, const char *map)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(sizes[i].map, map) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int set_sizes(struct programs *p, const struct load_size *sizes, size_t n)
 {
+	uint32_t slots;
+
 	for (size_t i = 0; i < n; i++) {
 		struct bpf_map *map = programs_map(p, sizes[i].map);
 
@@ -57,13 +68,11 @@ static int set_sizes(struct programs *p, const struct load_size *sizes, size_t n
 					 sizes[i].map);
 	}
 	/* what goes with another map */
-	if (bpf_map__set_max_entries(
-		    p->skel->maps.proxy_ends,
-		    TG_ENDS_OF(bpf_map__max_entries(p->skel->maps.proxy_book))) < 0)
+	slots = bpf_map__max_entries(p->skel->maps.proxy_book);
+	if (bpf_map__set_max_entries(p->skel->maps.proxy_ends, TG_ENDS_OF(slots)) < 0)
 		return log_errno(-EINVAL, "cannot set the size of proxy_ends");
-	if (bpf_map__set_max_entries(
-		    p->skel->maps.proxy_http,
-		    TG_HTTP_OF(bpf_map__max_entries(p->skel->maps.proxy_book))) < 0)
+	if (!is_sized(sizes, n, "proxy_http") &&
+	    bpf_map__set_max_entries(p->skel->maps.proxy_http, TG_HTTP_OF(slots)) < 0)
 		return log_errno(-EINVAL, "cannot set the size of proxy_http");
 	return 0;
 }
