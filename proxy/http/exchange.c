@@ -365,10 +365,11 @@ static void on_client_gone(struct http_end *e, enum tg_end why, bool unseen)
 {
 	struct exchange *x = e->exchange;
 
-	(void)why;
 	(void)unseen;
 	(void)exchange_let_go(x, &x->client);
-	exchange_finish(x, x->answer_done ? TG_REQUEST_DONE : TG_REQUEST_CLIENT_GONE);
+	exchange_finish(x, x->answer_done			? TG_REQUEST_DONE
+			   : tg_end_sides[why] == TG_SIDE_PROXY ? TG_REQUEST_STOPPED
+								: TG_REQUEST_CLIENT_GONE);
 }
 
 static void on_client_head(struct http_end *e, const struct http_head *h, bool last)

@@ -8,6 +8,7 @@
 #include "net/worker.h"
 
 #define RETRIES_MAX 3
+#define INTERIM_MAX 100 /* answers of 1xx before the answer */
 
 static const struct http_user server_user;
 
@@ -70,6 +71,17 @@ static bool is_accepted(const struct exchange *x, const struct http_head *h)
 	return f && text_is(http_value(f), text_of(want, WEBSOCKET_ACCEPT_LEN));
 }
 
+/* It did not go to the backend. */
+static void refuse_head(struct exchange *x, int err)
+{
+	if (err == -EMSGSIZE)
+		exchange_answer(x, 431, TG_REQUEST_REWRITTEN);
+	else if (err == -ENOMEM)
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+	else
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
+}
+
 /* The backend's end is there: the head goes, and the client goes on. */
 static void begin_sending(struct exchange *x)
 {
@@ -100,7 +112,7 @@ static void begin_sending(struct exchange *x)
 	if (x->over)
 		return;
 	if (err) {
-		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
+		refuse_head(x, err);
 		return;
 	}
 	if (x->request_done || x->head.extended) {
@@ -297,14 +309,17 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
 		return;
 	}
+	if (h->status < 200 && h->status != 101 && ++x->interim > INTERIM_MAX) {
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
+		return;
+	}
 	texts.n = 0;
 	if (!forward_response(&request, h, &texts, &head)) {
 		exchange_answer(x, 502, TG_REQUEST_REWRITTEN);
 		return;
 	}
-	if (!x->first_ns)
-		x->first_ns = util_now_ns();
 	if (h->status == 101 || h->status >= 200) {
+		x->first_ns = util_now_ns();
 		x->answer_begun = true;
 		x->raised = raises(x, h);
 		ended = x->request_done && x->head.extended;
@@ -319,7 +334,9 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 	if (x->over)
 		return;
 	if (err) {
-		exchange_finish(x, TG_REQUEST_REWRITTEN);
+		exchange_finish(x, err == -EMSGSIZE ? TG_REQUEST_REWRITTEN
+				   : err == -ENOMEM ? TG_REQUEST_RESOURCES
+						    : TG_REQUEST_CLIENT_GONE);
 		return;
 	}
 	if (x->raised)

@@ -37,6 +37,7 @@ struct exchange {
 	uint16_t status;       /* of the answer */
 	uint8_t reason;	       /* enum tg_request */
 	uint8_t retries;
+	uint8_t interim; /* answers before the answer, so far */
 	uint8_t method;
 	bool request_last : 1; /* its head was all of it */
 	bool request_done : 1; /* all of it has come */

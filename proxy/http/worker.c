@@ -70,13 +70,14 @@ bool http_make_room(struct worker *w)
 	return back_end_idle(w, is_any, NULL, 1) > 0;
 }
 
-void http_each_socket(struct worker *w, int (*fn)(const struct conn *c, void *arg),
-		      void *arg)
+int http_each_socket(struct worker *w, int (*fn)(const struct conn *c, void *arg),
+		     void *arg)
 {
-	for (struct back *b = w->http->all; b; b = b->next_all) {
-		if (b->conn.fd >= 0 && fn(&b->conn, arg) < 0)
-			return;
-	}
+	int err = 0;
+
+	for (struct back *b = w->http->all; b && !err; b = b->next_all)
+		err = b->conn.fd >= 0 ? fn(&b->conn, arg) : 0;
+	return err;
 }
 
 const char *http_date(struct worker *w)

@@ -38,9 +38,9 @@ void http_close(struct worker *w);
 /* A new configuration: idle connections of others go. */
 void http_forget(struct worker *w);
 
-/* Call fn with each socket to a backend that is open. */
-void http_each_socket(struct worker *w, int (*fn)(const struct conn *c, void *arg),
-		      void *arg);
+/* Call fn with each socket to a backend that is open, until it returns other than 0. */
+int http_each_socket(struct worker *w, int (*fn)(const struct conn *c, void *arg),
+		     void *arg);
 
 /* Descriptors are short: let one idle connection go.  False if there is none. */
 bool http_make_room(struct worker *w);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,9 @@
 #include "http/worker.h"
 #include "process/access_log.h"
 
-#define LOOK_MS 100 /* how late a line may be */
+#define LOOK_MS 100  /* how late a line may be */
+#define FULL_MS 100  /* how long a pipe may be full, until lines are lost */
+#define SWAP_MS 1000 /* how long a new file waits for the old one's last lines */
 #define PART	65536
 
 struct access_log {
@@ -21,32 +24,64 @@ struct access_log {
 	uint64_t *lost;		    /* of each, that was counted */
 	pthread_t thread;
 	bool started;
-	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t wake;
-	bool stop;
-	int fd; /* -1: none */
+	/* the thread's alone */
+	int fd;	   /* -1: none */
+	bool torn; /* its last line has no end */
 	char part[PART];
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t wake, swapped;
+	bool stop;
+	bool has_next;
+	int next;
 };
 
-/* A disk that is full loses lines, too. */
-static void write_all(struct access_log *a, const char *p, size_t n)
+/* Bytes of what was written; the rest has found no place, and *err says why. */
+static size_t write_some(int fd, const char *p, size_t n, int *err)
 {
-	while (n) {
-		ssize_t k = write(a->fd, p, n);
+	size_t done = 0;
 
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0) {
-			log_limited(LOG_WARN, "the access log: %s", strerror(errno));
-			book_add(&a->proxy->state->access_lost, 1);
-			return;
-		}
-		p += k;
-		n -= (size_t)k;
+	*err = 0;
+	while (done < n && !*err) {
+		struct pollfd full = { .fd = fd, .events = POLLOUT };
+		ssize_t k = write(fd, p + done, n - done);
+
+		if (k >= 0)
+			done += (size_t)k;
+		else if (errno == EAGAIN && poll(&full, 1, FULL_MS) <= 0)
+			*err = EAGAIN;
+		else if (errno != EINTR && errno != EAGAIN)
+			*err = errno;
 	}
+	return done;
 }
 
-/* All there is; under the lock. */
+static uint64_t lines(const char *p, size_t n)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += p[i] == '\n';
+	return count;
+}
+
+/* Whole lines.  A disk, or a pipe, that is full loses some. */
+static void write_lines(struct access_log *a, const char *p, size_t n)
+{
+	size_t done = 0;
+	int err = 0;
+
+	if (a->torn)
+		a->torn = write_some(a->fd, "\n", 1, &err) == 0;
+	if (!a->torn)
+		done = write_some(a->fd, p, n, &err);
+	if (done)
+		a->torn = p[done - 1] != '\n';
+	if (done == n)
+		return;
+	log_limited(LOG_WARN, "the access log: %s", strerror(err));
+	book_add(&a->proxy->state->access_lost, lines(p + done, n - done));
+}
+
 static void drain(struct access_log *a)
 {
 	for (unsigned i = 0; i < a->proxy->workers_n; i++) {
@@ -56,7 +91,7 @@ static void drain(struct access_log *a)
 
 		while ((n = access_take(r, a->part, sizeof(a->part))) > 0) {
 			if (a->fd >= 0)
-				write_all(a, a->part, n);
+				write_lines(a, a->part, n);
 		}
 		if (lost > a->lost[i])
 			book_add(&a->proxy->state->access_lost, lost - a->lost[i]);
@@ -64,22 +99,47 @@ static void drain(struct access_log *a)
 	}
 }
 
+/* What there is by now went where it belongs; from here on there.  Under the lock. */
+static void swap(struct access_log *a)
+{
+	if (!a->has_next)
+		return;
+	if (a->fd >= 0)
+		close(a->fd);
+	a->fd = a->next;
+	a->torn = false;
+	a->has_next = false;
+	pthread_cond_signal(&a->swapped);
+}
+
+static struct timespec in_ms(long ms)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ms % 1000 * 1000000;
+	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
 static void *run(void *arg)
 {
 	struct access_log *a = arg;
+	bool stop = false;
 
 	pthread_mutex_lock(&a->lock);
-	while (!a->stop) {
-		struct timespec until;
+	while (!stop) {
+		struct timespec until = in_ms(LOOK_MS);
 
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += LOOK_MS * 1000000L;
-		until.tv_sec += until.tv_nsec / 1000000000L;
-		until.tv_nsec %= 1000000000L;
-		(void)pthread_cond_timedwait(&a->wake, &a->lock, &until);
-		drain(a);
+		if (!a->has_next && !a->stop)
+			(void)pthread_cond_timedwait(&a->wake, &a->lock, &until);
+		stop = a->stop;
+		pthread_mutex_unlock(&a->lock);
+		drain(a); /* a file may be slow: nobody waits for the lock meanwhile */
+		pthread_mutex_lock(&a->lock);
+		swap(a);
 	}
-	drain(a);
 	pthread_mutex_unlock(&a->lock);
 	return NULL;
 }
@@ -97,6 +157,7 @@ struct access_log *access_log_new(struct proxy *p)
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&a->wake, &monotonic);
+	pthread_cond_init(&a->swapped, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	a->rings = calloc(p->workers_n, sizeof(struct access_ring *));
 	a->lost = calloc(p->workers_n, sizeof(*a->lost));
@@ -121,28 +182,42 @@ static int begin(struct access_log *a)
 	return 0;
 }
 
+/* To the thread; it is the file in use when this is over, or soon. */
+static void hand_over(struct access_log *a, int fd)
+{
+	struct timespec until = in_ms(SWAP_MS);
+	int err = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->has_next && a->next >= 0)
+		close(a->next);
+	a->next = fd;
+	a->has_next = true;
+	pthread_cond_signal(&a->wake);
+	while (a->has_next && !err)
+		err = pthread_cond_timedwait(&a->swapped, &a->lock, &until);
+	pthread_mutex_unlock(&a->lock);
+}
+
 int access_log_open(struct access_log *a, const char *path)
 {
-	int fd = -1, err;
+	int fd = -1, err = 0;
 
 	if (path) {
-		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+		fd = open(path,
+			  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+				  O_NONBLOCK,
 			  0640);
 		if (fd < 0)
 			return -errno;
+		err = a->started ? 0 : begin(a);
 	}
-	err = path && !a->started ? begin(a) : 0;
 	if (err) {
 		close(fd);
 		return err;
 	}
-	pthread_mutex_lock(&a->lock);
 	if (a->started)
-		drain(a); /* what was before goes where it belongs */
-	if (a->fd >= 0)
-		close(a->fd);
-	a->fd = fd;
-	pthread_mutex_unlock(&a->lock);
+		hand_over(a, fd);
 	for (unsigned i = 0; i < a->proxy->workers_n; i++)
 		__atomic_store_n(&a->proxy->workers[i].http->log,
 				 path ? a->rings[i] : NULL, __ATOMIC_RELEASE);
@@ -162,6 +237,8 @@ void access_log_free(struct access_log *a)
 	}
 	if (a->fd >= 0)
 		close(a->fd);
+	if (a->has_next && a->next >= 0)
+		close(a->next);
 	for (unsigned i = 0; a->rings && i < a->proxy->workers_n; i++)
 		free(a->rings[i]);
 	free(a->rings);

@@ -171,7 +171,7 @@ static int open_log(struct daemon *d, const struct config *c)
 int daemon_activate(struct daemon *d, struct config *c)
 {
 	size_t fds_n = (size_t)c->listeners_count * d->proxy.workers_n;
-	bool told = false;
+	bool told = false, logs = false;
 	int *fds, err;
 
 	err = names_resolve(c);
@@ -182,8 +182,10 @@ int daemon_activate(struct daemon *d, struct config *c)
 		return log_errno(-ENOMEM, "cannot activate the configuration");
 	memset(fds, 0xff, fds_n * sizeof(*fds));
 	err = prepare(d, c, fds, fds_n);
-	if (!err)
+	if (!err) {
 		err = open_log(d, c);
+		logs = !err;
+	}
 	if (!err)
 		err = listener_register(&d->proxy, c);
 	if (!err) {
@@ -202,7 +204,9 @@ int daemon_activate(struct daemon *d, struct config *c)
 				close(fds[i]);
 		}
 		free(fds);
-		if (told && d->config) { /* as it was */
+		if (logs && d->config) /* as it was */
+			(void)open_log(d, d->config);
+		if (told && d->config) {
 			keeper_configure(d->keeper, d->config);
 			tell_loops(d->config);
 		}

@@ -48,10 +48,10 @@ int session_cookies(struct worker *w, void *arg)
 	struct session_walk *walk = arg;
 	int err = 0;
 
-	if (!walk->begun)
+	if (!walk->begun) {
 		w->walk = w->sessions;
-	if (!walk->begun)
-		http_each_socket(w, add_socket, walk);
+		err = http_each_socket(w, add_socket, walk);
+	}
 	walk->begun = true;
 	for (int i = 0; i < STEP && w->walk && !err; i++) {
 		err = add(w->walk, &w->walk->tunnel.down, walk);

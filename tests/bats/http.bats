@@ -82,6 +82,10 @@ print(c.status(1), c.status(3))'
 	[[ $output == *"100 Continue"*"200 Whatever"* ]]
 	run -0 raw 'GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n' 'some words'
 	[[ $output == *"101 Switching Protocols"*"upgrade: chat"*"some words"* ]]
+	for version in --http1.1 --http2-prior-knowledge; do
+		equal 200 "$(ask /early/100 $version -o /dev/null -w '%{http_code}')" "after 100 others, $version"
+		equal 502 "$(ask /early/101 $version -o /dev/null -w '%{http_code}')" "after 101 others, $version"
+	done
 	head -c 10000000 /dev/zero >"$DIR/body"
 	run -0 ask /refuse --data-binary "@$DIR/body" -H Expect: -w '%{http_code}'
 	[[ $output == *"too much"*413 ]]
@@ -287,6 +291,39 @@ except ConnectionError: pass'
 	[[ $output == *"no listener of TLS has routes with 'http'" ]]
 	run -1 tollgate explain "$DIR/gate.yaml" http://other.example.org/a%2fb --method POST --header 'X: y'
 	[ "$output" = 'listener web: 400, path' ]
+}
+
+@test "an access log that cannot be written: lines are lost and counted, requests and reloads are not held up" {
+	start_origin
+	start_exporter
+	log=$(mktemp -d)
+	chmod 777 "$log"
+	lost() { fresh_scrape | metric tollgate_http_log_lost_total; }
+	start_proxy < <(web '    routes:' "$app" && echo "access_log: /dev/full")
+	at client curl -sS -o /dev/null "http://192.0.2.2:8080/bytes/[1-20]"
+	within 10 eval '[ "$(lost)" = 20 ]'
+	# a pipe that nobody reads is refused, and all stays as it was
+	mkfifo "$log/pipe"
+	chmod 666 "$log/pipe"
+	sed -i "s|/dev/full|$log/pipe|" "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "access_log $log/pipe: cannot be opened" "$DIR/proxy.log"
+	at client curl -sS -o /dev/null "http://192.0.2.2:8080/bytes/[1-5]"
+	within 10 eval '[ "$(lost)" = 25 ]'
+	# one whose reader stands still gets what a pipe holds, in whole lines
+	exec 7<>"$log/pipe"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "read again" "$DIR/proxy.log"
+	run -0 at client h2load -n 5000 -c 10 -m 10 http://192.0.2.2:8080/bytes/3
+	[[ $output == *"5000 succeeded, 0 failed"* ]]
+	within 10 eval '[ "$(lost)" -gt 4000 ]'
+	kill -HUP "$proxy_pid"
+	within 10 eval '[ "$(grep -c "read again" "$DIR/proxy.log")" = 2 ]'
+	equal 200 "$(ask /bytes/3 -o /dev/null -w '%{http_code}')" "a request"
+	timeout 3 cat "$log/pipe" >"$DIR/lines" || true
+	exec 7<&-
+	jq -e .status "$DIR/lines" | sort | uniq -c
+	within 10 eval '[ $(($(lost) - 25 + $(wc -l <"$DIR/lines"))) = 5001 ]'
 }
 
 @test "a backend that closes idle connections at random: what is safe to repeat never fails" {

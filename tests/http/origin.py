@@ -7,7 +7,7 @@ origin.py ADDRESS:PORT LOG [--fickle]   one line of JSON a request that it has s
 
   /bytes/N /chunks/N /until-close/N    N bytes of a pattern, framed so
   /status/N                            that status, with a short body where it may have one
-  /early                               103 first; /continue: 100 where it was asked for
+  /early/N                             103 first, N times (1); /continue: 100 where it was asked for
   /trailers                            a chunked body with a trailer
   /drop/N                              N bytes of 1000, then the connection is reset; /vanish: none
   /slow/MS                             the answer comes so late
@@ -119,7 +119,7 @@ def respond(sock, r, method, path, fields, seen):
         else:
             answer(sock, arg, b"status\n", head_only=head_only)
     elif kind == "early":
-        sock.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n" * int(arg or 1))
         answer(sock, 200, b"late\n", head_only=head_only)
     elif kind == "trailers":
         sock.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"
