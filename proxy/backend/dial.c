@@ -352,15 +352,13 @@ static struct outcome begin_tls(struct dial *d, struct conn *up,
 
 struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce *who)
 {
-	socklen_t len = sizeof(int);
-	int err = 0;
+	int err;
 
 	if (d->connected)
 		return shake_hands(d, up, who);
 	if (!up->writable)
 		return outcome_wait();
-	if (up->failed && getsockopt(up->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
+	err = up->failed ? conn_error(up) : 0;
 	if (!err && is_ephemeral(up->worker->proxy, &d->addr) &&
 	    backend_is_itself(up->fd, &d->addr))
 		err = ECONNREFUSED; /* nobody is there but we */

@@ -40,14 +40,6 @@ void account_begin(struct http_book *book, bool is_back)
 	book_add(&book->begun[is_back], 1);
 }
 
-/* What its users could read and write. */
-static uint64_t carried(const struct conn *c, enum tg_dir dir)
-{
-	if (c->layer)
-		return c->layer->ops->carried(c, dir);
-	return dir == TG_RX ? c->rx : c->tx;
-}
-
 void account_connection(struct http_book *book, const struct account_connection *a,
 			bool is_back)
 {
@@ -61,7 +53,7 @@ void account_connection(struct http_book *book, const struct account_connection 
 	book_add(&book->unsent[is_back], unsent);
 	book_add(&book->bytes[is_back][TG_RX][TG_HTTP_UNREAD], a->unread);
 	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
-		uint64_t has = carried(c, (enum tg_dir)dir);
+		uint64_t has = conn_carried(c, (enum tg_dir)dir);
 		uint64_t told = a->told[dir] - (dir == TG_TX ? unsent : 0);
 
 		book_add(&book->carried[is_back][dir], has);

@@ -60,7 +60,6 @@ struct back *back_idle(struct worker *w, const struct route *r, const struct bac
 			continue;
 		if (!x->is_h2)
 			leave_pool(x);
-		x->used = true;
 		return x;
 	}
 	return NULL;

@@ -32,7 +32,6 @@ struct back {
 	struct exchange *dialer;
 	bool is_h2;
 	bool open;     /* it speaks HTTP, and is dialed no more */
-	bool used;     /* by an exchange before this one */
 	bool in_loops; /* its socket is noted there (backend/loops.h) */
 	bool gone;
 };

@@ -30,7 +30,6 @@ struct http_end;
 
 /* What an exchange asks of an end. */
 struct http_end_ops {
-	const char *name; /* "h1" */
 	/*
 	 * A whole head; any number of 1xx before the last.  `last`: no body follows.  0,
 	 * -EMSGSIZE if it is too large to be sent, or another negative errno.

@@ -99,11 +99,10 @@ static void account(const struct exchange *x)
 		write_log(x, log);
 }
 
-struct http_end *exchange_let_go(struct exchange *x, struct http_end **end)
+struct http_end *exchange_let_go(struct http_end **end)
 {
 	struct http_end *e = *end;
 
-	(void)x;
 	*end = NULL;
 	return e;
 }
@@ -137,8 +136,8 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 		  x->status);
 	account(x);
 	ev_timer_del(x->worker->loop, &x->timer);
-	server = exchange_let_go(x, &x->server);
-	client = exchange_let_go(x, &x->client);
+	server = exchange_let_go(&x->server);
+	client = exchange_let_go(&x->client);
 	exchange_leave_backend(x);
 	if (server && x->answer_done)
 		server->ops->release(server);
@@ -154,7 +153,7 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 /* The backend has no part in it any more. */
 static void forget_server(struct exchange *x)
 {
-	struct http_end *server = exchange_let_go(x, &x->server);
+	struct http_end *server = exchange_let_go(&x->server);
 
 	exchange_leave_backend(x);
 	if (server)
@@ -366,10 +365,7 @@ static void on_client_gone(struct http_end *e, enum tg_end why, bool unseen)
 	struct exchange *x = e->exchange;
 
 	(void)unseen;
-	(void)exchange_let_go(x, &x->client);
-	exchange_finish(x, x->answer_done			? TG_REQUEST_DONE
-			   : tg_end_sides[why] == TG_SIDE_PROXY ? TG_REQUEST_STOPPED
-								: TG_REQUEST_CLIENT_GONE);
+	exchange_stop(x, why);
 }
 
 static void on_client_head(struct http_end *e, const struct http_head *h, bool last)
@@ -527,7 +523,12 @@ void exchange_timeout(struct http_client *c, struct http_end *client)
 
 void exchange_stop(struct exchange *x, enum tg_end why)
 {
-	(void)why;
-	(void)exchange_let_go(x, &x->client);
-	exchange_finish(x, TG_REQUEST_STOPPED);
+	enum tg_request reason = TG_REQUEST_CLIENT_GONE;
+
+	if (x->answer_done)
+		reason = TG_REQUEST_DONE;
+	else if (tg_end_sides[why] == TG_SIDE_PROXY)
+		reason = TG_REQUEST_STOPPED;
+	(void)exchange_let_go(&x->client);
+	exchange_finish(x, reason);
 }

@@ -418,7 +418,7 @@ static void on_server_gone(struct http_end *e, enum tg_end why, bool unseen)
 {
 	struct exchange *x = e->exchange;
 
-	(void)exchange_let_go(x, &x->server);
+	(void)exchange_let_go(&x->server);
 	x->back = NULL; /* it drops itself */
 	if (may_repeat(x, why, unseen))
 		again_fresh(x);

@@ -73,7 +73,7 @@ void exchange_finish(struct exchange *x, enum tg_request reason);
 void exchange_maybe_done(struct exchange *x);
 
 /* Of an end that is let go; the caller says how. */
-struct http_end *exchange_let_go(struct exchange *x, struct http_end **end);
+struct http_end *exchange_let_go(struct http_end **end);
 
 /* The dial, the place, what was opened and never used. */
 void exchange_leave_backend(struct exchange *x);

@@ -93,11 +93,8 @@ enum tg_end h1_gone_reason(struct h1 *h, int err)
 
 static enum tg_end failure(struct h1 *h)
 {
-	socklen_t len = sizeof(int);
-	int err = h->conn->err;
+	int err = conn_error(h->conn);
 
-	if (!err && getsockopt(h->conn->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
 	return h1_gone_reason(h, err ? err : ECONNRESET);
 }
 

@@ -271,8 +271,7 @@ static void h1_release(struct http_end *e)
 		h1_again(h);
 }
 
-const struct http_end_ops h1_ops = { .name = "h1",
-				     .put_head = h1_put_head,
+const struct http_end_ops h1_ops = { .put_head = h1_put_head,
 				     .put_body = h1_put_body,
 				     .put_last = h1_put_last,
 				     .more = h1_more,

@@ -126,11 +126,8 @@ void h2_over(struct h2 *h, enum tg_end why, bool reset)
 
 static enum tg_end failure(struct h2 *h, int err)
 {
-	socklen_t len = sizeof(int);
-
-	if (!err && getsockopt(h->conn->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
-	h->conn->err = err ? err : ECONNRESET;
+	h->conn->err = err ? err : conn_error(h->conn);
+	h->conn->err = h->conn->err ? h->conn->err : ECONNRESET;
 	return conn_gone_reason(h->conn);
 }
 

@@ -400,8 +400,7 @@ static void release(struct http_end *e)
 	let_go(s);
 }
 
-const struct http_end_ops h2_ops = { .name = "h2",
-				     .put_head = put_head,
+const struct http_end_ops h2_ops = { .put_head = put_head,
 				     .put_body = put_body,
 				     .put_last = put_last,
 				     .more = more,

@@ -92,23 +92,17 @@ size_t sender_window(const struct sender *s)
 	return s->staged ? s->staged->cap - s->staged->end : POOL_BUFFER_BYTES;
 }
 
-/* What its books say was written. */
-static uint64_t carried(const struct conn *c)
-{
-	return c->layer ? c->layer->ops->carried(c, TG_TX) : c->tx;
-}
-
 /* A write that fails may have taken some all the same: the failure is told the next time.
  */
 static ssize_t write_counted(struct sender *s, const uint8_t *p, size_t n)
 {
-	uint64_t before = carried(s->conn);
+	uint64_t before = conn_carried(s->conn, TG_TX);
 	ssize_t r = conn_write(s->conn, p, n);
 
-	if (r >= 0 || r == -EAGAIN || carried(s->conn) == before)
+	if (r >= 0 || r == -EAGAIN || conn_carried(s->conn, TG_TX) == before)
 		return r;
 	s->err = (int)r;
-	return (ssize_t)(carried(s->conn) - before);
+	return (ssize_t)(conn_carried(s->conn, TG_TX) - before);
 }
 
 /* Nothing waits before it. */

@@ -171,6 +171,23 @@ ssize_t conn_read(struct conn *c, void *buf, size_t cap)
 	return c->layer ? c->layer->ops->read(c, buf, cap) : conn_raw_read(c, buf, cap);
 }
 
+uint64_t conn_carried(const struct conn *c, enum tg_dir dir)
+{
+	if (c->layer)
+		return c->layer->ops->carried(c, dir);
+	return dir == TG_RX ? c->rx : c->tx;
+}
+
+int conn_error(const struct conn *c)
+{
+	socklen_t len = sizeof(int);
+	int err = c->err;
+
+	if (!err && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	return err;
+}
+
 void conn_note_read(struct conn *c, ssize_t n, size_t cap)
 {
 	if (n == -EAGAIN)

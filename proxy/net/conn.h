@@ -146,6 +146,12 @@ ssize_t conn_read(struct conn *c, void *buf, size_t cap);
 void conn_note_read(struct conn *c, ssize_t n, size_t cap);
 ssize_t conn_write(struct conn *c, const void *buf, size_t n);
 
+/* What its users have read, or written. */
+uint64_t conn_carried(const struct conn *c, enum tg_dir dir);
+
+/* What its socket failed with (SO_ERROR, which is told once); 0: nothing. */
+int conn_error(const struct conn *c);
+
 /* For layers: the socket below them. */
 ssize_t conn_raw_read(struct conn *c, void *buf, size_t cap);
 ssize_t conn_raw_write(struct conn *c, const void *buf, size_t n);

@@ -146,14 +146,11 @@ int tunnel_send_now(struct tunnel *t)
 /* From now on it takes nothing, but what it sent before is passed on, for a while. */
 static struct outcome broke(struct tunnel *t, struct conn *c)
 {
-	socklen_t len = sizeof(c->err);
-
 	if (t->broken) /* nobody is left to pass anything on to, or it was told */
 		return t->broken == end_of(c) ? outcome_wait() : outcome_next();
 	if (tunnel_send_now(t) < 0)
 		return outcome_over(TG_END_RESOURCES, true);
-	if (!c->err && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &c->err, &len) < 0)
-		c->err = errno;
+	c->err = conn_error(c);
 	t->broken = end_of(c);
 	if (!t->first)
 		t->first = t->broken;
