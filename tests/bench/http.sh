@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # HTTP at the gate beside HAProxy, nginx and nghttpx, all before one nginx: small requests over
 # HTTP/1.1 (1, 64, 1000 connections, plain and TLS; one request a connection), HTTP/2 (TLS, h2c),
-# bodies of 1 MB; in turn within each round, each round beginning with another.  Medians, and ratios to the best peer of each figure; in build/bench/http.json.
-#   sudo tests/bench/http.sh [ROUNDS=7] [ROWS='h1|tls|h2|body'] [PEERS='haproxy nginx nghttpx']
-# proxy_cpu_us is the CPU time of all threads of the proxy, a request.
+# bodies of 1 MB; in turn within each round, each round beginning with another.  Medians, and
+# ratios to the best peer of each figure; in build/bench/http.json.
+#   sudo [ROUNDS=7] [ROWS='h1|tls|h2|body'] [PEERS='haproxy nginx nghttpx'] tests/bench/http.sh
+# proxy_cpu_us is the CPU time of all threads of the proxy, a request.  All requests must be
+# answered with 200: a round of a peer that fails is left out, which is said; one of ours ends it.
 # shellcheck disable=SC2034,SC2154 # set for, and by, the helpers
 set -euo pipefail
 shopt -s inherit_errexit
@@ -123,6 +125,10 @@ peers_listen 7000
 
 # --- measuring -------------------------------------------------------------------------
 
+failed() { # ROW PROXY WHAT
+	echo "bench: $1: $2: not all were answered, this round is left out: $3" >&2
+	[ "$2" != tollgate ]
+}
 per() { awk -v a="$1" -v n="$2" 'BEGIN { print a / n }'; }
 # h2load's, by its own sentences: all must have been answered
 requests() { # PROXY ROW URL CONNECTIONS STREAMS REQUESTS OPTION...
@@ -132,8 +138,8 @@ requests() { # PROXY ROW URL CONNECTIONS STREAMS REQUESTS OPTION...
 	out=$(at client h2load -n "$6" -c "$4" -m "$5" -t 1 "${@:7}" "$url")
 	c1=$(cpu_of "$proxy")
 	grep -q " $6 succeeded, 0 failed" <<<"$out" || {
-		echo "bench: $row: $proxy: $(grep '^requests:' <<<"$out")" >&2
-		return 0
+		failed "$row" "$proxy" "$(grep '^requests:' <<<"$out")"
+		return
 	}
 	note "$row" proxy_cpu_us "$proxy" "$(per $((c1 - c0)) "$6")"
 	note "$row" rate "$proxy" "$(sed -n 's|^finished in .*, \([0-9.]*\) req/s.*|\1|p' <<<"$out")"
@@ -142,6 +148,10 @@ latency() { # PROXY ROW PORT CONNECTIONS SECONDS HEADER: by wrk
 	local proxy=$1 row=$2 c0 out n
 	c0=$(cpu_of "$proxy")
 	out=$(at client wrk -t1 -c"$4" -d"$5" --latency -H "$6" "http://192.0.2.2:$(($3 + $(offset_of "$proxy")))/small")
+	! grep -E 'Non-2xx|Socket errors' <<<"$out" >"$DIR/wrong" || {
+		failed "$row" "$proxy" "$(tr '\n' ' ' <"$DIR/wrong")"
+		return
+	}
 	n=$(sed -n 's/ *\([0-9]*\) requests in.*/\1/p' <<<"$out")
 	note "$row" proxy_cpu_us "$proxy" "$(per $(($(cpu_of "$proxy") - c0)) "$n")"
 	note "$row" rate "$proxy" "$(sed -n 's|^Requests/sec: *||p' <<<"$out")"
