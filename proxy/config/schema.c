@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libcyaml maps the file onto the structs by these tables; what a schema cannot say is
- * checked afterwards (check.c).  The only file that includes libcyaml.
+ * checked afterwards (check.c).  With schema_http.c the only one that includes libcyaml.
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cyaml/cyaml.h>
-
 #include "config/http.h"
 #include "config/schema.h"
+#include "config/schema_own.h"
 
 #define RULES_MAX  96
 #define RULE_WORDS 96
@@ -23,7 +22,7 @@ static const cyaml_strval_t send_proxy_values[] = {
 	{ "v2-tlvs", CONFIG_SEND_V2_TLVS },
 };
 
-static const cyaml_schema_value_t string_schema = {
+const cyaml_schema_value_t schema_string = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 511),
 };
 
@@ -56,10 +55,6 @@ static const cyaml_strval_t check_values[] = {
 	{ "tls", CHECK_TLS },
 	{ "http", CHECK_HTTP },
 };
-
-#define DURATION(key, type)                                                          \
-	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
-			       key, 1, 16)
 
 static const cyaml_schema_field_t health_fields[] = {
 	CYAML_FIELD_ENUM("type", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct health,
@@ -131,105 +126,19 @@ static const cyaml_schema_field_t client_certificates_fields[] = {
 	CYAML_FIELD_END,
 };
 
-static const cyaml_strval_t underscores_values[] = {
-	{ "pass", UNDERSCORES_PASS },
-	{ "drop", UNDERSCORES_DROP },
-	{ "refuse", UNDERSCORES_REFUSE },
-};
-
-static const cyaml_strval_t protocol_values[] = {
-	{ "h1", PROTOCOL_H1 },
-	{ "h2", PROTOCOL_H2 },
-};
-
-#define LIST(key, type, max)                                                            \
-	CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, key, \
-			     &string_schema, 1, max)
-#define WORD(key, type, max)                                                         \
-	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
-			       key, 1, max)
-#define FLAG(key, type)	  CYAML_FIELD_BOOL(#key, CYAML_FLAG_OPTIONAL, type, key)
-#define NUMBER(key, type) CYAML_FIELD_UINT(#key, CYAML_FLAG_OPTIONAL, type, key)
-
-static const cyaml_schema_field_t http_listener_fields[] = {
-	LIST(trusted, struct http_listener, 256),
-	NUMBER(head_bytes, struct http_listener),
-	NUMBER(fields, struct http_listener),
-	CYAML_FIELD_ENUM("underscores", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
-			 struct http_listener, underscores, underscores_values,
-			 CYAML_ARRAY_LEN(underscores_values)),
-	FLAG(h1_only, struct http_listener),
-	FLAG(proxy_requests, struct http_listener),
-	FLAG(via, struct http_listener),
-	FLAG(forwarded, struct http_listener),
-	FLAG(traceparent, struct http_listener),
-	DURATION(head_timeout, struct http_listener),
-	DURATION(body_timeout, struct http_listener),
-	DURATION(keep_alive_timeout, struct http_listener),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t redirect_fields[] = {
-	NUMBER(status, struct http_redirect),
-	CYAML_FIELD_STRING_PTR("to", CYAML_FLAG_POINTER, struct http_redirect, to, 1,
-			       2048),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t respond_fields[] = {
-	NUMBER(status, struct http_respond),
-	WORD(body, struct http_respond, 65536),
-	WORD(type, struct http_respond, 256),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t edits_fields[] = {
-	LIST(set, struct http_edits, 64),
-	LIST(add, struct http_edits, 64),
-	LIST(remove, struct http_edits, 64),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t http_route_fields[] = {
-	LIST(host, struct http_route, 1024),
-	LIST(path, struct http_route, 256),
-	LIST(method, struct http_route, 16),
-	LIST(header, struct http_route, 32),
-	LIST(query, struct http_route, 32),
-	CYAML_FIELD_ENUM("protocol", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
-			 struct http_route, protocol, protocol_values,
-			 CYAML_ARRAY_LEN(protocol_values)),
-	CYAML_FIELD_MAPPING_PTR("redirect", CYAML_FLAG_OPTIONAL, struct http_route,
-				redirect, redirect_fields),
-	CYAML_FIELD_MAPPING_PTR("respond", CYAML_FLAG_OPTIONAL, struct http_route,
-				respond, respond_fields),
-	CYAML_FIELD_MAPPING("request", CYAML_FLAG_OPTIONAL, struct http_route, request,
-			    edits_fields),
-	CYAML_FIELD_MAPPING("response", CYAML_FLAG_OPTIONAL, struct http_route, response,
-			    edits_fields),
-	WORD(strip, struct http_route, 1024),
-	WORD(prefix, struct http_route, 1024),
-	FLAG(normalize, struct http_route),
-	CYAML_FIELD_UINT_PTR("pool", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			     struct http_route, pool),
-	DURATION(head_timeout, struct http_route),
-	NUMBER(body_bytes, struct http_route),
-	CYAML_FIELD_END,
-};
-
 static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
 			       CONFIG_NAME_MAX),
 	CYAML_FIELD_SEQUENCE("sni", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			     struct route, sni, &string_schema, 1, 1024),
+			     struct route, sni, &schema_string, 1, 1024),
 	CYAML_FIELD_SEQUENCE("alpn", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			     struct route, alpn, &string_schema, 1, 16),
+			     struct route, alpn, &schema_string, 1, 16),
 	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			     struct route, from, &string_schema, 1, 256),
+			     struct route, from, &schema_string, 1, 256),
 	CYAML_FIELD_INT("priority", CYAML_FLAG_OPTIONAL, struct route, priority),
 	CYAML_FIELD_SEQUENCE_COUNT("backends", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 				   struct route, backend_names, backend_names_count,
-				   &string_schema, 1, 64),
+				   &schema_string, 1, 64),
 	CYAML_FIELD_ENUM("tls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct route,
 			 tls, tls_values, CYAML_ARRAY_LEN(tls_values)),
 	CYAML_FIELD_MAPPING_PTR("backend_tls", CYAML_FLAG_OPTIONAL, struct route,
@@ -256,7 +165,7 @@ static const cyaml_schema_field_t route_fields[] = {
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct route, limits,
 			    limits_fields),
 	CYAML_FIELD_MAPPING_PTR("http", CYAML_FLAG_OPTIONAL, struct route, http,
-				http_route_fields),
+				schema_http_route),
 	DURATION(slow_start, struct route),
 	CYAML_FIELD_STRING_PTR("source", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct route, source, 1, 64),
@@ -274,7 +183,7 @@ static const cyaml_schema_value_t route_schema = {
 
 static const cyaml_schema_field_t proxy_from_fields[] = {
 	CYAML_FIELD_SEQUENCE("from", CYAML_FLAG_POINTER, struct proxy_from, from,
-			     &string_schema, 1, 256),
+			     &schema_string, 1, 256),
 	CYAML_FIELD_END,
 };
 
@@ -296,7 +205,7 @@ static const cyaml_schema_field_t certificate_fields[] = {
 	CERTIFICATE(staple),
 	CERTIFICATE(directory),
 	CYAML_FIELD_SEQUENCE("acme", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			     struct certificate, acme, &string_schema, 1,
+			     struct certificate, acme, &schema_string, 1,
 			     CONFIG_ACME_NAMES),
 	CYAML_FIELD_BOOL("default", CYAML_FLAG_OPTIONAL, struct certificate, is_default),
 	CYAML_FIELD_END,
@@ -324,7 +233,7 @@ static const cyaml_schema_field_t listener_fields[] = {
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct listener, limits,
 			    limits_fields),
 	CYAML_FIELD_MAPPING_PTR("http", CYAML_FLAG_OPTIONAL, struct listener, http,
-				http_listener_fields),
+				schema_http_listener),
 	CYAML_FIELD_SEQUENCE("certificates", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct listener, certificates, &certificate_schema, 1,
 			     CONFIG_CERTIFICATES_MAX),
@@ -357,7 +266,7 @@ static const cyaml_schema_field_t timeouts_fields[] = {
 
 static const cyaml_schema_field_t dns_fields[] = {
 	CYAML_FIELD_SEQUENCE("servers", CYAML_FLAG_POINTER, struct dns, servers,
-			     &string_schema, 1, CONFIG_DNS_SERVERS_MAX),
+			     &schema_string, 1, CONFIG_DNS_SERVERS_MAX),
 	CYAML_FIELD_END,
 };
 
@@ -377,7 +286,7 @@ static const cyaml_schema_field_t config_fields[] = {
 				acme_fields),
 	WORD(access_log, struct config, 4000),
 	CYAML_FIELD_SEQUENCE("ticket_keys", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-			     struct config, ticket_keys, &string_schema, 1,
+			     struct config, ticket_keys, &schema_string, 1,
 			     CONFIG_TICKET_KEYS_MAX),
 	CYAML_FIELD_SEQUENCE("listeners", CYAML_FLAG_POINTER, struct config, listeners,
 			     &listener_schema, 1, CONFIG_LISTENERS_MAX),

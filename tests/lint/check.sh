@@ -49,7 +49,7 @@ only() { # INCLUDE FILES WHY
 only 'tollgate.skel.h' '^user/load/programs\.c$'
 only '(libnftnl|linux/netfilter)' '^nft/'
 only 'libmnl' '^(nft/|user/base/(sockets|links)\.c$)'
-only '(cyaml/)' '^proxy/config/schema\.c$'
+only '(cyaml/)' '^proxy/config/schema_own\.h$'
 only 'yaml\.h' '^proxy/config/where\.c$'
 only 'pcre2\.h' '^proxy/config/pattern\.c$'
 only 'liburing' '^proxy/net/outbox\.c$'

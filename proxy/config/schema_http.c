@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What may be said of HTTP. */
+#include "config/http.h"
+#include "config/schema_own.h"
+
+static const cyaml_strval_t underscores_values[] = {
+	{ "pass", UNDERSCORES_PASS },
+	{ "drop", UNDERSCORES_DROP },
+	{ "refuse", UNDERSCORES_REFUSE },
+};
+
+static const cyaml_strval_t protocol_values[] = {
+	{ "h1", PROTOCOL_H1 },
+	{ "h2", PROTOCOL_H2 },
+};
+
+const cyaml_schema_field_t schema_http_listener[] = {
+	LIST(trusted, struct http_listener, 256),
+	NUMBER(head_bytes, struct http_listener),
+	NUMBER(fields, struct http_listener),
+	CYAML_FIELD_ENUM("underscores", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct http_listener, underscores, underscores_values,
+			 CYAML_ARRAY_LEN(underscores_values)),
+	FLAG(h1_only, struct http_listener),
+	FLAG(proxy_requests, struct http_listener),
+	FLAG(via, struct http_listener),
+	FLAG(forwarded, struct http_listener),
+	FLAG(traceparent, struct http_listener),
+	DURATION(head_timeout, struct http_listener),
+	DURATION(body_timeout, struct http_listener),
+	DURATION(keep_alive_timeout, struct http_listener),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t redirect_fields[] = {
+	NUMBER(status, struct http_redirect),
+	CYAML_FIELD_STRING_PTR("to", CYAML_FLAG_POINTER, struct http_redirect, to, 1,
+			       2048),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t respond_fields[] = {
+	NUMBER(status, struct http_respond),
+	WORD(body, struct http_respond, 65536),
+	WORD(type, struct http_respond, 256),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t edits_fields[] = {
+	LIST(set, struct http_edits, 64),
+	LIST(add, struct http_edits, 64),
+	LIST(remove, struct http_edits, 64),
+	CYAML_FIELD_END,
+};
+
+const cyaml_schema_field_t schema_http_route[] = {
+	LIST(host, struct http_route, 1024),
+	LIST(path, struct http_route, 256),
+	LIST(method, struct http_route, 16),
+	LIST(header, struct http_route, 32),
+	LIST(query, struct http_route, 32),
+	CYAML_FIELD_ENUM("protocol", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct http_route, protocol, protocol_values,
+			 CYAML_ARRAY_LEN(protocol_values)),
+	CYAML_FIELD_MAPPING_PTR("redirect", CYAML_FLAG_OPTIONAL, struct http_route,
+				redirect, redirect_fields),
+	CYAML_FIELD_MAPPING_PTR("respond", CYAML_FLAG_OPTIONAL, struct http_route,
+				respond, respond_fields),
+	CYAML_FIELD_MAPPING("request", CYAML_FLAG_OPTIONAL, struct http_route, request,
+			    edits_fields),
+	CYAML_FIELD_MAPPING("response", CYAML_FLAG_OPTIONAL, struct http_route, response,
+			    edits_fields),
+	WORD(strip, struct http_route, 1024),
+	WORD(prefix, struct http_route, 1024),
+	FLAG(normalize, struct http_route),
+	CYAML_FIELD_UINT_PTR("pool", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct http_route, pool),
+	DURATION(head_timeout, struct http_route),
+	NUMBER(body_bytes, struct http_route),
+	CYAML_FIELD_END,
+};

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Of the files of schema.c, and nobody else's. */
+#ifndef PROXY_CONFIG_SCHEMA_OWN_H
+#define PROXY_CONFIG_SCHEMA_OWN_H
+
+#include <cyaml/cyaml.h>
+
+#define LIST(key, type, max)                                                            \
+	CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, key, \
+			     &schema_string, 1, max)
+#define WORD(key, type, max)                                                         \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+			       key, 1, max)
+#define FLAG(key, type)	  CYAML_FIELD_BOOL(#key, CYAML_FLAG_OPTIONAL, type, key)
+#define NUMBER(key, type) CYAML_FIELD_UINT(#key, CYAML_FLAG_OPTIONAL, type, key)
+
+#define DURATION(key, type)                                                          \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+			       key, 1, 16)
+
+extern const cyaml_schema_value_t schema_string;
+
+/* schema_http.c: `http` of a listener, and of a route. */
+extern const cyaml_schema_field_t schema_http_listener[], schema_http_route[];
+
+#endif
