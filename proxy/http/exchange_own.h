@@ -65,9 +65,6 @@ int64_t exchange_now_ms(const struct exchange *x);
 void exchange_arm(struct exchange *x, int64_t ms);
 struct forward_request exchange_request(const struct exchange *x);
 
-/* An answer of ours, or, if one has begun, the end of the client's connection. */
-void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason);
-
 /* It is over: both ends are let go, each as it is. */
 void exchange_finish(struct exchange *x, enum tg_request reason);
 void exchange_maybe_done(struct exchange *x);
@@ -80,6 +77,17 @@ void exchange_leave_backend(struct exchange *x);
 
 /* As many bytes as the other end takes; *err: 0, or why it takes none any more. */
 size_t exchange_pass(struct http_end *to, const uint8_t *p, size_t n, int *err);
+
+/* --- exchange_answer.c --- */
+
+/* An answer of ours, or, if one has begun, the end of the client's connection. */
+void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason);
+
+/* The route has no backends: it is the answer. */
+void exchange_answer_route(struct exchange *x);
+
+/* As much of our own body as the client takes. */
+void exchange_put_own(struct exchange *x);
 
 /* --- exchange_back.c --- */
 
