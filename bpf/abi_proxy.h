@@ -241,7 +241,9 @@ struct proxy_ends {
 	X(REWRITTEN, "too_large_to_forward")      \
 	X(RESOURCES, "out_of_resources")          \
 	X(STOPPED, "stopped")                     \
-	X(LIMIT, "limit")
+	X(LIMIT, "limit")                         \
+	X(PREFLIGHT, "preflight")                 \
+	X(ORIGIN, "origin_refused")
 
 #define TG_REQUEST_PLACES 96
 

@@ -6,6 +6,7 @@
 #ifndef PROXY_CONFIG_CHECK_H
 #define PROXY_CONFIG_CHECK_H
 
+#include "config/http.h"
 #include "config/where.h"
 
 /* All of a configuration. */
@@ -29,9 +30,15 @@ int config_check_acme(struct where *w, const struct config *c);
  * check_http.c.  What a listener says of HTTP; what a route does; and, when all routes of
  * the listener are known, the index of its requests.
  */
-int config_check_http(struct where *w, struct listener *l);
+int config_check_http(struct where *w, struct config *c, struct listener *l);
 int config_check_http_route(struct where *w, struct config *c, const struct listener *l,
 			    struct route *r);
 int config_check_requests(struct where *w, struct config *c, struct listener *l);
+
+/* check_policy.c: what is done for a request but to pass it on. */
+int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
+		       unsigned n);
+int config_check_respond(struct where *w, struct config *c, struct http_respond *r);
+int config_check_policy(struct where *w, struct config *c, struct http_route *h);
 
 #endif

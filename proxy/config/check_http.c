@@ -25,7 +25,7 @@ bool config_answers(const struct route *r)
 
 /* --- a listener --- */
 
-int config_check_http(struct where *w, struct listener *l)
+int config_check_http(struct where *w, struct config *c, struct listener *l)
 {
 	struct http_listener *h;
 	int err;
@@ -64,6 +64,8 @@ int config_check_http(struct where *w, struct listener *l)
 	if (!err)
 		err = value_duration(w, "keep_alive_timeout", h->keep_alive_timeout,
 				     60000, &h->keep_alive_ms);
+	if (!err)
+		err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -370,7 +372,7 @@ static int check_paths(struct where *w, struct config *c, struct http_route *h)
 
 /* --- what becomes of it --- */
 
-static int check_answer(struct where *w, struct http_route *h)
+static int check_answer(struct where *w, struct config *c, struct http_route *h)
 {
 	struct http_redirect *d = h->redirect;
 	struct http_respond *r = h->respond;
@@ -393,21 +395,7 @@ static int check_answer(struct where *w, struct http_route *h)
 			return err;
 		where_leave(w, 2);
 	}
-	if (r) {
-		where_enter_key(w, "respond");
-		where_enter_key(w, "status");
-		r->status = r->status ? r->status : 200;
-		if ((r->status == 204 || r->status == 304) && (r->body || r->type))
-			return where_wrong(w, "%u has no body", r->status);
-		if (r->status < 200 || r->status > 599)
-			return where_wrong(w, "%u is outside 200 to 599", r->status);
-		where_leave(w, 1);
-		where_enter_key(w, "type");
-		if (r->type && !http_is_value(text_of_string(r->type)))
-			return where_wrong(w, "is no value of a field");
-		where_leave(w, 2);
-	}
-	return 0;
+	return r ? config_check_respond(w, c, r) : 0;
 }
 
 static int check_prefix(struct where *w, const char *key, char *text)
@@ -461,10 +449,12 @@ static int check_rules(struct where *w, struct config *c, struct http_route *h)
 	if (!err)
 		err = read_edits(w, "response", &h->response);
 	if (!err)
-		err = check_answer(w, h);
+		err = check_answer(w, c, h);
 	if (!err)
 		err = check_prefix(w, "strip", h->strip);
-	return err ? err : check_prefix(w, "prefix", h->prefix);
+	if (!err)
+		err = check_prefix(w, "prefix", h->prefix);
+	return err ? err : config_check_policy(w, c, h);
 }
 
 /* What is for backends does nothing where the route itself is the answer. */

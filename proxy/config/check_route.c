@@ -347,7 +347,7 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l)
 			  l->routes[i].tls != TLS_PASSTHROUGH;
 		l->serves |= l->routes[i].http != NULL;
 	}
-	err = config_check_http(w, l);
+	err = config_check_http(w, c, l);
 	if (err)
 		return err;
 	err = find_fallback(w, l);

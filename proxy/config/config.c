@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/files.h"
 #include "config/http.h"
 #include "config/match.h"
 #include "config/pattern.h"
@@ -32,6 +33,11 @@ static void http_free_derived(struct http_route *h)
 	free(h->queries);
 	edits_free(&h->request);
 	edits_free(&h->response);
+	if (h->cors) {
+		free(h->cors->methods_text);
+		free(h->cors->headers_text);
+		free(h->cors->expose_text);
+	}
 }
 
 static void route_free_derived(struct route *r)
@@ -65,6 +71,7 @@ static void config_free(struct config *c)
 	for (unsigned i = 0; i < c->listeners_count; i++)
 		listener_free_derived(&c->listeners[i]);
 	free(c->warnings);
+	config_files_free(c);
 	schema_free(c);
 }
 

@@ -302,7 +302,8 @@ struct config {
 	struct config_release releases[CONFIG_RELEASES_MAX];
 	unsigned releases_n;
 	struct ticket_key *tickets; /* of tls/, ticket_keys_count of them; or NULL */
-	uint64_t files_mark; /* what the files of certificates were (tls/cert_files.h) */
+	uint64_t files_mark;	    /* what all files were (tls/cert_files.h) */
+	struct config_file *files;  /* config/files.h */
 	char *warnings; /* of what is legal and surely wrong, a line each; NULL: none */
 	unsigned refs;	/* atomic */
 };

@@ -13,6 +13,10 @@
 #define HTTP_POOL_DEFAULT   1024  /* idle connections to a backend that a worker keeps */
 #define HTTP_TEMPLATE_PARTS 16
 
+#define HTTP_PAGE_BYTES	    (1u << 20)
+#define HTTP_PAGE_CODES	    16
+
+struct config_file;
 struct http_book;
 struct pattern;
 
@@ -30,6 +34,8 @@ struct http_listener {
 	bool via;			     /* is written */
 	bool forwarded;			     /* RFC 7239, beside X-Forwarded-... */
 	bool traceparent;		     /* is made where a request has none */
+	struct http_page *error_pages;
+	unsigned error_pages_count;
 	char *head_timeout, *body_timeout, *keep_alive_timeout;
 	/* derived */
 	struct prefix *trusted_prefixes;
@@ -74,6 +80,32 @@ struct http_redirect {
 struct http_respond {
 	uint32_t status;
 	char *body, *type;
+	char *file; /* in place of body */
+	char *retry_after;
+	/* derived */
+	struct config_file *text;
+	uint32_t retry_after_s; /* 0: nothing is said */
+};
+
+/* One of `error_pages`: what the gate's own answers of these statuses have for a body. */
+struct http_page {
+	char **status; /* "404", "5xx"; none: of all */
+	unsigned status_count;
+	char *file, *type;
+	/* derived */
+	struct config_file *text;
+	uint16_t codes[HTTP_PAGE_CODES]; /* below 10: a class */
+};
+
+/* `cors` of a route: which pages of other origins may use it (Fetch Standard 3.3). */
+struct http_cors {
+	char **origins, **methods, **headers, **expose;
+	unsigned origins_count, methods_count, headers_count, expose_count;
+	bool credentials;
+	char *max_age;
+	/* derived: lists as fields have them, or NULL */
+	char *methods_text, *headers_text, *expose_text;
+	char max_age_text[24]; /* seconds */
 };
 
 /* A field that is set, added or removed, or that a request must have. */
@@ -104,6 +136,9 @@ struct http_route {
 	uint32_t *pool;	     /* idle connections a worker keeps to each backend */
 	char *head_timeout;  /* of the backend's answer */
 	uint64_t body_bytes; /* largest body of a request; 0: no limit */
+	struct http_cors *cors;
+	struct http_page *error_pages; /* before the listener's */
+	unsigned error_pages_count;
 	/* derived */
 	int64_t head_ms;
 	unsigned pool_max;
@@ -113,6 +148,9 @@ struct http_route {
 	struct http_book *book;
 	struct proxy_slot *slot;
 };
+
+/* What a body from this file is: `type` if that is said, else by the end of its name. */
+const char *config_page_type(const char *file, const char *type);
 
 /* Is every request of the route answered here? */
 bool config_answers(const struct route *r);

@@ -3,6 +3,33 @@
 #include "config/http.h"
 #include "config/schema_own.h"
 
+static const cyaml_schema_field_t page_fields[] = {
+	LIST(status, struct http_page, HTTP_PAGE_CODES),
+	CYAML_FIELD_STRING_PTR("file", CYAML_FLAG_POINTER, struct http_page, file, 1,
+			       4000),
+	WORD(type, struct http_page, 256),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t page_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct http_page, page_fields),
+};
+
+#define PAGES(type)                                                                   \
+	CYAML_FIELD_SEQUENCE("error_pages", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
+			     type, error_pages, &page_schema, 1, 32)
+
+static const cyaml_schema_field_t cors_fields[] = {
+	CYAML_FIELD_SEQUENCE("origins", CYAML_FLAG_POINTER, struct http_cors, origins,
+			     &schema_string, 1, 64),
+	LIST(methods, struct http_cors, 16),
+	LIST(headers, struct http_cors, 64),
+	LIST(expose, struct http_cors, 64),
+	FLAG(credentials, struct http_cors),
+	DURATION(max_age, struct http_cors),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_strval_t underscores_values[] = {
 	{ "pass", UNDERSCORES_PASS },
 	{ "drop", UNDERSCORES_DROP },
@@ -29,6 +56,7 @@ const cyaml_schema_field_t schema_http_listener[] = {
 	DURATION(head_timeout, struct http_listener),
 	DURATION(body_timeout, struct http_listener),
 	DURATION(keep_alive_timeout, struct http_listener),
+	PAGES(struct http_listener),
 	CYAML_FIELD_END,
 };
 
@@ -43,6 +71,8 @@ static const cyaml_schema_field_t respond_fields[] = {
 	NUMBER(status, struct http_respond),
 	WORD(body, struct http_respond, 65536),
 	WORD(type, struct http_respond, 256),
+	WORD(file, struct http_respond, 4000),
+	DURATION(retry_after, struct http_respond),
 	CYAML_FIELD_END,
 };
 
@@ -77,5 +107,8 @@ const cyaml_schema_field_t schema_http_route[] = {
 			     struct http_route, pool),
 	DURATION(head_timeout, struct http_route),
 	NUMBER(body_bytes, struct http_route),
+	CYAML_FIELD_MAPPING_PTR("cors", CYAML_FLAG_OPTIONAL, struct http_route, cors,
+				cors_fields),
+	PAGES(struct http_route),
 	CYAML_FIELD_END,
 };

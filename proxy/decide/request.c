@@ -4,6 +4,7 @@
 #include "bpf/abi.h"
 #include "codec/h1.h"
 #include "codec/path.h"
+#include "decide/cors.h"
 #include "decide/request.h"
 #include "tls/certs.h"
 
@@ -126,6 +127,11 @@ void decide_request(const struct listener *l, const struct route *connection,
 	} else if (h->extended && ret->route->http->protocol != PROTOCOL_H1) {
 		ret->status = 501;
 		ret->reason = TG_REQUEST_METHOD;
+	} else if (ret->route->http->cors && cors_is_preflight(h)) {
+		bool allowed = cors_origin(ret->route->http->cors, h).n > 0;
+
+		ret->status = allowed ? 204 : 403;
+		ret->reason = allowed ? TG_REQUEST_PREFLIGHT : TG_REQUEST_ORIGIN;
 	} else if (ret->route->http->body_bytes && h->body == HTTP_BODY_LENGTH &&
 		   h->length > ret->route->http->body_bytes) {
 		ret->status = 413;

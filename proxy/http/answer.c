@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "decide/cors.h"
 #include "http/answer.h"
 #include "http/worker.h"
 
@@ -55,6 +56,7 @@ static bool has_body(unsigned status)
 	return status != 204 && status != 304;
 }
 
+/* Of a few fields, so that there is room for all of them. */
 static void add_fields(struct http_head *h, struct worker *w, const struct answer *a,
 		       bool has_body, char retry[16])
 {
@@ -67,6 +69,8 @@ static void add_fields(struct http_head *h, struct worker *w, const struct answe
 	if (a->allow)
 		(void)http_add(h, HTTP_OTHER_FIELD, TEXT("allow"),
 			       TEXT("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));
+	if (a->cors)
+		(void)cors_put(a->cors, a->origin, a->preflight, h);
 	if (a->retry_after) {
 		int n = snprintf(retry, 16, "%u", a->retry_after);
 

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "config/files.h"
+#include "decide/cors.h"
 #include "http/exchange_own.h"
 
 /* The backend has no part in it any more. */
@@ -39,8 +41,9 @@ void exchange_put_own(struct exchange *x)
 	exchange_finish(x, x->reason);
 }
 
-static void answer(struct exchange *x, const struct answer *a, enum tg_request reason)
+static void answer(struct exchange *x, struct answer *a, enum tg_request reason)
 {
+	const struct route *r = x->dial.route;
 	int err;
 
 	if (x->over)
@@ -54,6 +57,10 @@ static void answer(struct exchange *x, const struct answer *a, enum tg_request r
 	x->reason = (uint8_t)reason;
 	x->first_ns = util_now_ns();
 	x->answer_begun = x->answers = true;
+	if (r && r->http->cors) {
+		a->cors = r->http->cors;
+		a->origin = cors_origin(a->cors, &x->head);
+	}
 	err = answer_head(x->client, x->worker, a, x->method == HTTP_METHOD_HEAD,
 			  x->words, &x->own);
 	if (x->over)
@@ -66,38 +73,91 @@ static void answer(struct exchange *x, const struct answer *a, enum tg_request r
 	exchange_put_own(x);
 }
 
+/* --- pages of errors --- */
+
+static bool is_for(const struct http_page *p, unsigned status)
+{
+	for (unsigned i = 0; i < p->status_count; i++) {
+		if (p->codes[i] == status || p->codes[i] == status / 100)
+			return true;
+	}
+	return !p->status_count && status >= 400;
+}
+
+static const struct http_page *find_page(const struct http_page *pages, unsigned n,
+					 unsigned status)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (is_for(&pages[i], status))
+			return &pages[i];
+	}
+	return NULL;
+}
+
+/* That of the route, or of the listener; NULL: the status in words. */
+static const struct http_page *page_of(const struct exchange *x, unsigned status)
+{
+	const struct http_route *r = x->dial.route ? x->dial.route->http : NULL;
+	const struct http_listener *l = x->listener->http;
+	const struct http_page *p =
+		r ? find_page(r->error_pages, r->error_pages_count, status) : NULL;
+
+	return p ? p : find_page(l->error_pages, l->error_pages_count, status);
+}
+
+static void use_file(struct answer *a, const struct config_file *f, const char *type)
+{
+	type = config_page_type(f->path, type);
+	a->body = text_of(f->text, f->len);
+	a->type = text_of(type, strlen(type));
+}
+
 void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
 {
-	const struct answer a = { .status = status,
-				  .retry_after = status == 503 || status == 429,
-				  .allow = status == 405 };
+	struct answer a = { .status = status,
+			    .retry_after = status == 503 || status == 429,
+			    .allow = status == 405,
+			    .preflight = reason == TG_REQUEST_PREFLIGHT };
+	const struct http_page *page = page_of(x, status);
 
+	if (page)
+		use_file(&a, page->text, page->type);
 	answer(x, &a, reason);
+}
+
+/* --- a route that answers --- */
+
+static void redirect(struct exchange *x, const struct http_redirect *to)
+{
+	struct forward_request request = exchange_request(x);
+	struct forward_texts texts;
+	struct answer a = { .status = to->status };
+
+	texts.n = 0;
+	a.location = forward_template(&request, &to->where, &texts);
+	if (a.location.p)
+		answer(x, &a, TG_REQUEST_REDIRECTED);
+	else
+		exchange_answer(x, 414, TG_REQUEST_TARGET_TOO_LONG);
 }
 
 void exchange_answer_route(struct exchange *x)
 {
-	const struct route *r = x->dial.route;
-	const struct http_respond *s = r->http->respond;
-	struct forward_request request = exchange_request(x);
-	struct forward_texts texts;
+	const struct http_route *h = x->dial.route->http;
+	const struct http_respond *s = h->respond;
 	struct answer a = { .status = 0 };
 
-	texts.n = 0;
-	if (r->http->redirect) {
-		a.status = r->http->redirect->status;
-		a.location =
-			forward_template(&request, &r->http->redirect->where, &texts);
-		if (!a.location.p)
-			exchange_answer(x, 414, TG_REQUEST_TARGET_TOO_LONG);
-		else
-			answer(x, &a, TG_REQUEST_REDIRECTED);
+	if (h->redirect) {
+		redirect(x, h->redirect);
 		return;
 	}
 	a.status = s->status;
-	if (s->body)
-		a.body = text_of(s->body, strlen(s->body));
+	a.retry_after = s->retry_after_s;
 	if (s->type)
 		a.type = text_of(s->type, strlen(s->type));
+	if (s->body)
+		a.body = text_of(s->body, strlen(s->body));
+	else if (s->text)
+		use_file(&a, s->text, s->type);
 	answer(x, &a, TG_REQUEST_ANSWERED);
 }

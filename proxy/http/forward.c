@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "decide/cors.h"
 #include "codec/h1.h"
 #include "codec/path.h"
 #include "http/forward.h"
@@ -370,6 +371,7 @@ bool forward_response(const struct forward_request *r, const struct http_head *f
 		      struct forward_texts *texts, struct http_head *ret)
 {
 	const struct http_listener *l = r->client->listener->http;
+	const struct http_cors *cors = r->route->http->cors;
 
 	memcpy(ret, from, offsetof(struct http_head, fields));
 	ret->n = 0;
@@ -383,6 +385,9 @@ bool forward_response(const struct forward_request *r, const struct http_head *f
 	if (from->status >= 200 && !has(ret, HTTP_DATE) &&
 	    !http_add(ret, HTTP_DATE, TEXT(""),
 		      text_of(http_date(r->client->worker), HTTP_DATE_LEN)))
+		return false;
+	if (cors && from->status >= 200 &&
+	    !cors_put(cors, cors_origin(cors, r->head), false, ret))
 		return false;
 	return add_via(l, from, ret) && edit(r, &r->route->http->response, texts, ret);
 }

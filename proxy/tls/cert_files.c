@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "config/files.h"
 #include "tls/cert_files.h"
 
 /* --- of an entry --- */
@@ -294,6 +295,8 @@ int cert_files_each(const struct config *c, int (*fn)(void *arg, const char *pat
 	int ret =
 		visit_all(&v, (const char *const *)c->ticket_keys, c->ticket_keys_count);
 
+	for (const struct config_file *f = c->files; f && !ret; f = f->next)
+		ret = fn(arg, f->path);
 	for (unsigned i = 0; i < c->listeners_count && !ret; i++) {
 		const struct listener *l = &c->listeners[i];
 

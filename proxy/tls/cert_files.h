@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files that a configuration has of certificates, and whether they have changed. */
+/* The files that a configuration has, of certificates above all, and whether they have
+ * changed. */
 #ifndef PROXY_TLS_CERT_FILES_H
 #define PROXY_TLS_CERT_FILES_H
 

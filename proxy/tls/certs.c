@@ -10,6 +10,7 @@
 
 #include "tls/cert.h"
 #include "tls/cert_files.h"
+#include "config/files.h"
 #include "tls/certs.h"
 #include "tls/tickets.h"
 #include "tls/trust.h"
@@ -288,7 +289,9 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])
 	why[0] = '\0';
 	c->files_mark = cert_files_mark(c); /* before they are read */
 	config_on_release(c, release, NULL);
-	err = tickets_load(&whole, c);
+	err = config_files_read(c, why);
+	if (!err)
+		err = tickets_load(&whole, c);
 	for (unsigned i = 0; i < c->listeners_count && !err; i++) {
 		if (c->listeners[i].certificates_count)
 			err = load_listener(c, &c->listeners[i], why);

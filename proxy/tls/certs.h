@@ -36,10 +36,11 @@ struct certs {
 };
 
 /*
- * Read those of every listener into listener->certs, and of routes into route->trust, to
- * be freed with the configuration. 0; or a negative errno and in `why` which file and
- * what is wrong.  What is legal and surely wrong (expired, open to others, a route whose
- * name none has) is added to c->warnings.
+ * Read what a configuration has of files: pages and the like (config/files.h), and
+ * certificates, those of every listener into listener->certs, and of routes into
+ * route->trust, to be freed with the configuration. 0; or a negative errno and in `why`
+ * which file and what is wrong.  What is legal and surely wrong (expired, open to others,
+ * a route whose name none has) is added to c->warnings.
  */
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 

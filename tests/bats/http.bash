@@ -25,6 +25,8 @@ web() {
 		'  - name: web' \
 		'    address: "192.0.2.2:8080"' "$@"
 }
+# shellcheck disable=SC2034 # for those who source this
+app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }' # a route to that origin
 # ask PATH [OPTION...]: by curl
 ask() {
 	local path=$1
@@ -49,3 +51,5 @@ mixed() {
 		equal 0 "$(sums "$name" lost)" "answers that did not come whole"
 	done
 }
+# http_total METRIC [LABEL...]: of the page that was scraped into $DIR/page
+http_total() { metric "$@" <"$DIR/page"; }

@@ -5,7 +5,6 @@
 load helpers
 source "$BATS_TEST_DIRNAME/http.bash"
 
-app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
 
 @test "what a backend is told: the request as it came, less what is of one hop, and who asks" {
 	start_origin
@@ -162,7 +161,6 @@ print(c.status(1), c.status(3))'
 	echo "$output"
 	[[ $output != *NOT* && $output == *"after one that was cancelled"* ]]
 }
-http_total() { metric "$@" <"$DIR/page"; }
 
 @test "what clients and a backend have measured of requests of random shape is what the gate has counted" {
 	local seed=$RANDOM n=${REQUESTS:-1000} sent got

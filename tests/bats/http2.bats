@@ -8,7 +8,6 @@ source "$BATS_TEST_DIRNAME/tls.bash"
 source "$BATS_TEST_DIRNAME/http.bash"
 
 own='      - { name: own, http: { path: ["/own/*"], respond: { status: 200, body: ok } } }'
-app='      - { name: app, http: {}, backends: ["198.51.100.1:3000"] }'
 dead='      - { name: dead, http: { path: ["/dead/*"] }, backends: ["198.51.100.9:3000"] }'
 
 # the SCRIPT [ARGUMENT...] of tests/http at the client

@@ -8,6 +8,7 @@ origin.py ADDRESS:PORT LOG [--fickle]   one line of JSON a request that it has s
   /bytes/N /chunks/N /until-close/N    N bytes of a pattern, framed so
   /status/N                            that status, with a short body where it may have one
   /early/N                             103 first, N times (1); /continue: 100 where it was asked for
+  /cors                                with a word of its own about origins
   /trailers                            a chunked body with a trailer
   /drop/N                              N bytes of 1000, then the connection is reset; /vanish: none
   /slow/MS                             the answer comes so late
@@ -121,6 +122,9 @@ def respond(sock, r, method, path, fields, seen):
     elif kind == "early":
         sock.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n" * int(arg or 1))
         answer(sock, 200, b"late\n", head_only=head_only)
+    elif kind == "cors":
+        answer(sock, 200, b"cors\n", [("access-control-allow-origin", "https://backend.example.org"),
+                                      ("access-control-allow-credentials", "true")])
     elif kind == "trailers":
         sock.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"
                      + (b"" if head_only else b"5\r\nhello\r\n0\r\nx-sum: 42\r\n\r\n"))

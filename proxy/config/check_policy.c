@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a route does of itself: pages of errors, answers, CORS. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "config/check.h"
+#include "config/files.h"
+#include "config/http.h"
+#include "config/value.h"
+
+/* --- bodies --- */
+
+static const struct {
+	const char *end, *type;
+} types[] = {
+	{ ".html", "text/html; charset=utf-8" },
+	{ ".htm", "text/html; charset=utf-8" },
+	{ ".json", "application/json" },
+	{ ".xml", "application/xml" },
+};
+
+/* By the end of a file's name. */
+static const char *type_of(const char *file)
+{
+	const char *dot = strrchr(file, '.');
+
+	for (size_t i = 0; dot && i < ARRAY_SIZE(types); i++) {
+		if (strcasecmp(dot, types[i].end) == 0)
+			return types[i].type;
+	}
+	return "text/plain; charset=utf-8";
+}
+
+static int check_body(struct where *w, struct config *c, const char *file, char **type,
+		      struct config_file **ret)
+{
+	if (*type && !http_is_value(text_of(*type, strlen(*type)))) {
+		where_enter_key(w, "type");
+		return where_wrong(w, "is no value of a field");
+	}
+	if (!file)
+		return 0;
+	*ret = config_file(c, file, HTTP_PAGE_BYTES);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* "404", or "4xx" as 4. */
+static bool read_code(const char *text, uint16_t *ret)
+{
+	bool is_class = strlen(text) == 3 && strcasecmp(text + 1, "xx") == 0;
+	uint64_t n;
+
+	if (is_class && (text[0] == '4' || text[0] == '5')) {
+		*ret = (uint16_t)(text[0] - '0');
+		return true;
+	}
+	if (util_parse_u64(text, 599, &n) < 0 || n < 400)
+		return false;
+	*ret = (uint16_t)n;
+	return true;
+}
+
+static int check_page(struct where *w, struct config *c, struct http_page *p)
+{
+	where_enter_key(w, "status");
+	for (unsigned i = 0; i < p->status_count; i++) {
+		where_enter_index(w, i);
+		if (!read_code(p->status[i], &p->codes[i]))
+			return where_wrong(w, "'%s' is not 400 to 599, 4xx or 5xx",
+					   p->status[i]);
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return check_body(w, c, p->file, &p->type, &p->text);
+}
+
+int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
+		       unsigned n)
+{
+	where_enter_key(w, "error_pages");
+	for (unsigned i = 0; i < n; i++) {
+		int err;
+
+		where_enter_index(w, i);
+		err = check_page(w, c, &pages[i]);
+		if (err)
+			return err;
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+const char *config_page_type(const char *file, const char *type)
+{
+	return type ? type : type_of(file);
+}
+
+int config_check_respond(struct where *w, struct config *c, struct http_respond *r)
+{
+	int64_t ms;
+	int err;
+
+	where_enter_key(w, "respond");
+	where_enter_key(w, "status");
+	r->status = r->status ? r->status : 200;
+	if ((r->status == 204 || r->status == 304) && (r->body || r->type || r->file))
+		return where_wrong(w, "%u has no body", r->status);
+	if (r->status < 200 || r->status > 599)
+		return where_wrong(w, "%u is outside 200 to 599", r->status);
+	where_leave(w, 1);
+	if (r->body && r->file)
+		return where_wrong(w, "has 'body' and 'file'; one of them");
+	err = value_duration(w, "retry_after", r->retry_after, 0, &ms);
+	r->retry_after_s = (uint32_t)((ms + 999) / 1000);
+	if (!err)
+		err = check_body(w, c, r->file, &r->type, &r->text);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+/* --- CORS --- */
+
+/* "A, B" of a list of tokens; NULL of none. */
+static int join(struct where *w, const char *key, char *const *words, unsigned n,
+		char **ret)
+{
+	size_t size = 1, at = 0;
+
+	*ret = NULL;
+	where_enter_key(w, key);
+	for (unsigned i = 0; i < n; i++) {
+		where_enter_index(w, i);
+		if (!http_is_token(text_of(words[i], strlen(words[i]))))
+			return where_wrong(w, "'%s' is no name", words[i]);
+		where_leave(w, 1);
+		size += strlen(words[i]) + 2;
+	}
+	where_leave(w, 1);
+	*ret = n ? malloc(size) : NULL;
+	if (n && !*ret)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++)
+		at += (size_t)snprintf(*ret + at, size - at, "%s%s", i ? ", " : "",
+				       words[i]);
+	return 0;
+}
+
+/* "null", or scheme, host and port, of which the host may begin with a star. */
+static bool is_origin(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	if (strcmp(text, "null") == 0)
+		return true;
+	if (!host || host == text || !http_is_token(text_of(text, (size_t)(host - text))))
+		return false;
+	host += 3;
+	if (strncmp(host, "*.", 2) == 0)
+		host += 2;
+	return http_is_authority(text_of(host, strlen(host)));
+}
+
+static int check_origins(struct where *w, const struct http_cors *o)
+{
+	where_enter_key(w, "origins");
+	for (unsigned i = 0; i < o->origins_count; i++) {
+		bool any = strcmp(o->origins[i], "*") == 0;
+
+		where_enter_index(w, i);
+		if (any && o->credentials)
+			return where_wrong(w, "'*' with 'credentials': any page could "
+					      "act for its reader; name the origins");
+		if (!any && !is_origin(o->origins[i]))
+			return where_wrong(w,
+					   "'%s' is not '*', \"https://HOST\" or "
+					   "\"https://*.HOST\", with a port or without, "
+					   "and no path",
+					   o->origins[i]);
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_cors(struct where *w, const struct http_route *h, struct http_cors *o)
+{
+	int64_t ms;
+	int err;
+
+	where_enter_key(w, "cors");
+	if (h->methods && !(h->methods >> HTTP_METHOD_OPTIONS & 1))
+		return where_wrong(w, "asks by OPTIONS first, which 'method' of this "
+				      "route lacks");
+	err = check_origins(w, o);
+	if (!err)
+		err = join(w, "methods", o->methods, o->methods_count, &o->methods_text);
+	if (!err)
+		err = join(w, "headers", o->headers, o->headers_count, &o->headers_text);
+	if (!err)
+		err = join(w, "expose", o->expose, o->expose_count, &o->expose_text);
+	if (!err)
+		err = value_duration(w, "max_age", o->max_age, 5000, &ms);
+	if (err)
+		return err;
+	(void)snprintf(o->max_age_text, sizeof(o->max_age_text), "%lld",
+		       (long long)(ms / 1000));
+	where_leave(w, 1);
+	return 0;
+}
+
+int config_check_policy(struct where *w, struct config *c, struct http_route *h)
+{
+	int err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
+
+	return !err && h->cors ? check_cors(w, h, h->cors) : err;
+}
