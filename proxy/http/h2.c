@@ -416,16 +416,25 @@ void h2_event(struct h2 *h)
 	work(h);
 }
 
+/*
+ * RFC 9113 8.1: of a request that was answered before all of it has come, the rest is not
+ * wanted.  That is said when its sender has had the time to read the answer: some throw
+ * it away when a reset comes with it.
+ */
+#define LINGER_MS 1000
+
 void h2_end_stalled(struct h2 *h, int64_t ms)
 {
 	int64_t now = ev_now_ms(h->conn->worker->loop);
 
 	for (struct h2_stream *s = h->streams; s; s = s->next) {
-		if (s->closed || !s->out || now - s->moved_ms < ms)
+		if (s->closed || (!s->out && !s->lingers) ||
+		    now - s->moved_ms < (s->lingers ? LINGER_MS : ms))
 			continue;
 		h->own_resets++;
 		(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
-						NGHTTP2_CANCEL);
+						s->lingers ? NGHTTP2_NO_ERROR
+							   : NGHTTP2_CANCEL);
 		s->moved_ms = now;
 		h2_again(h);
 	}

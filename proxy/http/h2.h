@@ -85,7 +85,10 @@ int h2_open(struct h2 *h, struct conn *c, bool is_back, const struct h2_owner *o
 	    const struct http_user *user, struct http_book *book, uint32_t head_max,
 	    uint16_t fields_max);
 
-/* Streams whose peer has taken no byte of a body for so long are reset. */
+/*
+ * Streams whose peer has taken no byte of a body for so long are reset, and those whose
+ * answer has gone while their request still comes.
+ */
 void h2_end_stalled(struct h2 *h, int64_t ms);
 
 /* The conn has an event; `first`: n bytes that were read of it before. */

@@ -424,10 +424,15 @@ static bool store(struct h2_stream *s, const uint8_t *p, size_t n)
 	return true;
 }
 
+/* The window of a stream that lingers stays what it is, which ends what still comes. */
 static void consumed(struct h2_stream *s, size_t n)
 {
-	if (n && s->h2->session)
-		(void)nghttp2_session_consume(s->h2->session, s->id, n);
+	nghttp2_session *session = s->h2->session;
+
+	if (n && session && s->lingers)
+		(void)nghttp2_session_consume_connection(session, n);
+	else if (n && session)
+		(void)nghttp2_session_consume(session, s->id, n);
 }
 
 void h2_drop_in(struct h2_stream *s)
@@ -478,8 +483,12 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		s->end.bytes[TG_RX].body += n;
 		h->data_left -= (uint32_t)n;
 	}
-	if (!s || !s->end.exchange) {
+	if (!s) {
 		(void)nghttp2_session_consume(session, id, n);
+		return 0;
+	}
+	if (!s->end.exchange) {
+		consumed(s, n);
 		return 0;
 	}
 	took = s->in_n ? 0 : s->end.user->body(&s->end, p, n);

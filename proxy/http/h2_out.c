@@ -345,8 +345,10 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 	    (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
 		return 0;
 	s->out_done = true;
-	if (!h->is_back && !s->in_done) /* RFC 9113 8.1: the rest of it is not wanted */
-		reset(s, NGHTTP2_NO_ERROR);
+	if (!h->is_back && !s->in_done) {
+		s->lingers = true; /* h2_end_stalled() ends it */
+		s->moved_ms = ev_now_ms(h->conn->worker->loop);
+	}
 	return 0;
 }
 

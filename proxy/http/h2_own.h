@@ -61,6 +61,7 @@ struct h2_stream {
 	bool is_roomy : 1;
 	bool is_hungry : 1; /* its user takes bytes again */
 	bool deferred : 1;  /* nghttp2 waits for bytes */
+	bool lingers : 1;   /* all was sent, and not all has come: nobody wants it */
 	bool closed : 1;    /* nghttp2 knows it no more */
 	bool raised : 1;
 	struct h2_item own_items[H2_ITEMS];
