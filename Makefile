@@ -38,7 +38,7 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 FLOORS := user/command proxy/process proxy/session proxy/http proxy/backend proxy/decide proxy/tls proxy/net proxy/config \
 	user/exporter user/show user/load user/book nft user/codec user/base
 LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
-LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lssl -lcrypto -lnghttp2 -lcares \
+LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lssl -lcrypto -lnghttp2 -lcares -lcrypt \
 	-luring -lcurl -lmicrohttpd -lz -lm -lpthread -ldl
 CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c) proxy/session/pack.c
 

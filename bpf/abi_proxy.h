@@ -243,7 +243,10 @@ struct proxy_ends {
 	X(STOPPED, "stopped")                     \
 	X(LIMIT, "limit")                         \
 	X(PREFLIGHT, "preflight")                 \
-	X(ORIGIN, "origin_refused")
+	X(ORIGIN, "origin_refused")               \
+	X(NO_CREDENTIALS, "credentials_missing")  \
+	X(CREDENTIALS, "credentials_wrong")       \
+	X(AUTH_BUSY, "credentials_unchecked")
 
 #define TG_REQUEST_PLACES 96
 

@@ -29,6 +29,7 @@ build=(
 	libcurl4-openssl-dev:/usr/include/x86_64-linux-gnu/curl/curl.h
 	liburing-dev:/usr/include/liburing.h
 	libssl-dev:/usr/include/openssl/sha.h
+	libcrypt-dev:/usr/include/crypt.h
 	libnghttp2-dev:/usr/include/nghttp2/nghttp2.h
 	libcap-dev:/usr/include/sys/capability.h
 	openssl:/usr/bin/openssl

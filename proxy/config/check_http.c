@@ -81,6 +81,7 @@ static const struct {
 	{ "method", VAR_METHOD }, { "path", VAR_PATH },
 	{ "query", VAR_QUERY },	  { "request_id", VAR_REQUEST_ID },
 	{ "scheme", VAR_SCHEME }, { "uri", VAR_URI },
+	{ "user", VAR_USER },
 };
 
 static bool find_variable(struct text name, uint8_t *ret)
@@ -109,7 +110,7 @@ static int read_part(struct where *w, struct text *rest, struct http_part *ret)
 		if (!find_variable(name, &ret->variable))
 			return where_wrong(w,
 					   "'${%.*s}' is none of client, host, method, "
-					   "path, query, request_id, scheme, uri",
+					   "path, query, request_id, scheme, uri, user",
 					   (int)name.n, name.p);
 		rest->n -= (size_t)(end + 1 - rest->p);
 		rest->p = end + 1;

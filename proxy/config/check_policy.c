@@ -9,6 +9,7 @@
 #include "config/check.h"
 #include "config/files.h"
 #include "config/http.h"
+#include "config/passwords.h"
 #include "config/value.h"
 
 /* --- bodies --- */
@@ -213,9 +214,37 @@ static int check_cors(struct where *w, const struct http_route *h, struct http_c
 	return 0;
 }
 
+/* --- who asks --- */
+
+/* In a quoted-string, as it stands (RFC 9110 5.6.4). */
+static bool is_quotable(const char *text)
+{
+	return http_is_value(text_of(text, strlen(text))) && !strpbrk(text, "\"\\");
+}
+
+static int check_basic_auth(struct where *w, struct config *c, struct http_basic_auth *b)
+{
+	where_enter_key(w, "basic_auth");
+	where_enter_key(w, "realm");
+	if (b->realm && !is_quotable(b->realm))
+		return where_wrong(w, "has a quote, a backslash, or what no field may "
+				      "have");
+	where_leave(w, 1);
+	(void)snprintf(b->challenge, sizeof(b->challenge),
+		       "Basic realm=\"%s\", charset=\"UTF-8\"",
+		       b->realm ? b->realm : "restricted");
+	b->text = config_file(c, b->file, PASSWORDS_BYTES);
+	if (!b->text)
+		return -ENOMEM;
+	where_leave(w, 1);
+	return 0;
+}
+
 int config_check_policy(struct where *w, struct config *c, struct http_route *h)
 {
 	int err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
 
-	return !err && h->cors ? check_cors(w, h, h->cors) : err;
+	if (!err && h->cors)
+		err = check_cors(w, h, h->cors);
+	return !err && h->basic_auth ? check_basic_auth(w, c, h->basic_auth) : err;
 }

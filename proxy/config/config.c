@@ -8,6 +8,7 @@
 #include "config/files.h"
 #include "config/http.h"
 #include "config/match.h"
+#include "config/passwords.h"
 #include "config/pattern.h"
 #include "config/schema.h"
 
@@ -33,6 +34,8 @@ static void http_free_derived(struct http_route *h)
 	free(h->queries);
 	edits_free(&h->request);
 	edits_free(&h->response);
+	if (h->basic_auth)
+		passwords_free(h->basic_auth->passwords);
 	if (h->cors) {
 		free(h->cors->methods_text);
 		free(h->cors->headers_text);

@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "config/files.h"
+#include "config/passwords.h"
 
 struct config_file *config_file(struct config *c, const char *path, size_t max)
 {
@@ -42,7 +43,7 @@ int config_files_read(struct config *c, char why[CONFIG_ERROR_MAX])
 				       strerror(-err));
 		return err;
 	}
-	return 0;
+	return config_passwords_read(c, why);
 }
 
 void config_files_free(struct config *c)

@@ -18,6 +18,7 @@
 
 struct config_file;
 struct http_book;
+struct passwords;
 struct pattern;
 
 enum config_underscores { UNDERSCORES_PASS, UNDERSCORES_DROP, UNDERSCORES_REFUSE };
@@ -56,6 +57,7 @@ enum http_variable {
 	VAR_REQUEST_ID,
 	VAR_SCHEME,
 	VAR_URI,
+	VAR_USER, /* who has shown who he is; empty: nobody */
 };
 
 struct http_part {
@@ -95,6 +97,15 @@ struct http_page {
 	/* derived */
 	struct config_file *text;
 	uint16_t codes[HTTP_PAGE_CODES]; /* below 10: a class */
+};
+
+/* `basic_auth` of a route (RFC 7617). */
+struct http_basic_auth {
+	char *file, *realm;
+	/* derived */
+	struct config_file *text;
+	struct passwords *passwords; /* config/passwords.h */
+	char challenge[320];	     /* WWW-Authenticate */
 };
 
 /* `cors` of a route: which pages of other origins may use it (Fetch Standard 3.3). */
@@ -137,6 +148,7 @@ struct http_route {
 	char *head_timeout;  /* of the backend's answer */
 	uint64_t body_bytes; /* largest body of a request; 0: no limit */
 	struct http_cors *cors;
+	struct http_basic_auth *basic_auth;
 	struct http_page *error_pages; /* before the listener's */
 	unsigned error_pages_count;
 	/* derived */

@@ -19,6 +19,13 @@ static const cyaml_schema_value_t page_schema = {
 	CYAML_FIELD_SEQUENCE("error_pages", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, \
 			     type, error_pages, &page_schema, 1, 32)
 
+static const cyaml_schema_field_t basic_auth_fields[] = {
+	CYAML_FIELD_STRING_PTR("file", CYAML_FLAG_POINTER, struct http_basic_auth, file,
+			       1, 4000),
+	WORD(realm, struct http_basic_auth, 256),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t cors_fields[] = {
 	CYAML_FIELD_SEQUENCE("origins", CYAML_FLAG_POINTER, struct http_cors, origins,
 			     &schema_string, 1, 64),
@@ -109,6 +116,8 @@ const cyaml_schema_field_t schema_http_route[] = {
 	NUMBER(body_bytes, struct http_route),
 	CYAML_FIELD_MAPPING_PTR("cors", CYAML_FLAG_OPTIONAL, struct http_route, cors,
 				cors_fields),
+	CYAML_FIELD_MAPPING_PTR("basic_auth", CYAML_FLAG_OPTIONAL, struct http_route,
+				basic_auth, basic_auth_fields),
 	PAGES(struct http_route),
 	CYAML_FIELD_END,
 };

@@ -157,6 +157,8 @@ void access_write(struct access_ring *r, const struct access *a)
 	if (a->backend)
 		add(&l, ",\"reused\":%s,\"retries\":%u", a->reused ? "true" : "false",
 		    a->retries);
+	if (a->user)
+		add_string(&l, "user", a->user);
 	add_string(&l, "request_id", a->id);
 	add(&l, "}\n");
 	if (!l.full)

@@ -30,7 +30,8 @@ struct access {
 	const struct backend *backend; /* NULL: none was asked */
 	const struct http_head *head;  /* NULL: what came was no request */
 	const char *id, *reason;
-	unsigned status; /* 0: no answer */
+	const char *user; /* NULL: nobody has shown who he is */
+	unsigned status;  /* 0: no answer */
 	unsigned retries;
 	bool reused;
 	uint64_t rx_body_bytes, tx_body_bytes; /* of the client's, as far as known */

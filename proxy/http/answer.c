@@ -66,6 +66,9 @@ static void add_fields(struct http_head *h, struct worker *w, const struct answe
 			       a->type.p ? a->type : TEXT("text/plain; charset=utf-8"));
 	if (a->location.n)
 		(void)http_add(h, HTTP_LOCATION, TEXT(""), a->location);
+	if (a->challenge.n)
+		(void)http_add(h, HTTP_OTHER_FIELD, TEXT("www-authenticate"),
+			       a->challenge);
 	if (a->allow)
 		(void)http_add(h, HTTP_OTHER_FIELD, TEXT("allow"),
 			       TEXT("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"));

@@ -10,6 +10,7 @@ struct answer {
 	unsigned status;
 	struct text body, type;	      /* p NULL: the status in words */
 	struct text location;	      /* of a redirect; n 0: none */
+	struct text challenge;	      /* of 401 (RFC 9110 11.6.1); n 0: none */
 	unsigned retry_after;	      /* seconds; 0: nothing is said */
 	bool allow;		      /* say which methods there are (405) */
 	const struct http_cors *cors; /* NULL: nothing is said of origins */

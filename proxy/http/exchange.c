@@ -36,6 +36,7 @@ struct forward_request exchange_request(const struct exchange *x)
 					 .route = x->dial.route,
 					 .head = &x->head,
 					 .id = x->id,
+					 .user = x->user,
 					 .backend = name };
 }
 
@@ -48,6 +49,7 @@ static void exchange_free(struct ev_dead *dead)
 	limits_release(x->worker->proxy->limits, &x->holds);
 	config_put(x->config);
 	free(x->trailers);
+	free(x->user);
 	free(x);
 }
 
@@ -64,6 +66,7 @@ static void write_log(const struct exchange *x, struct access_ring *log)
 		.backend = x->asked ? x->dial.backend : NULL,
 		.head = x->has_head ? &x->head : NULL,
 		.id = x->id,
+		.user = x->user,
 		.reason = tg_request_names[x->reason],
 		.status = x->status,
 		.retries = x->retries,
@@ -136,6 +139,8 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 		  x->status);
 	account(x);
 	ev_timer_del(x->worker->loop, &x->timer);
+	if (x->check)
+		auth_forget(x->check);
 	server = exchange_let_go(&x->server);
 	client = exchange_let_go(&x->client);
 	exchange_leave_backend(x);
@@ -396,10 +401,8 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		exchange_answer(x, 429, TG_REQUEST_LIMIT);
 	else if (v.status)
 		exchange_answer(x, v.status, v.reason);
-	else if (config_answers(v.route))
-		exchange_answer_route(x);
 	else
-		exchange_dial(x);
+		exchange_authorize(x);
 }
 
 void exchange_refuse(struct http_client *c, struct http_end *client, enum http_fault f)

@@ -112,6 +112,11 @@ static void use_file(struct answer *a, const struct config_file *f, const char *
 	a->type = text_of(type, strlen(type));
 }
 
+static struct text challenge_of(const struct http_route *h)
+{
+	return text_of(h->basic_auth->challenge, strlen(h->basic_auth->challenge));
+}
+
 void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
 {
 	struct answer a = { .status = status,
@@ -120,6 +125,8 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 			    .preflight = reason == TG_REQUEST_PREFLIGHT };
 	const struct http_page *page = page_of(x, status);
 
+	if (status == 401)
+		a.challenge = challenge_of(x->dial.route->http);
 	if (page)
 		use_file(&a, page->text, page->type);
 	answer(x, &a, reason);

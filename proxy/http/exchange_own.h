@@ -5,6 +5,7 @@
 
 #include "backend/dial.h"
 #include "base/util.h"
+#include "decide/auth.h"
 #include "decide/limits.h"
 #include "codec/websocket.h"
 #include "http/account.h"
@@ -23,6 +24,8 @@ struct exchange {
 	struct listener *listener;
 	struct limits_holds holds;  /* of the route */
 	struct http_head *trailers; /* that came before there was a backend */
+	struct auth_check *check;   /* of a password, that is going on */
+	char *user;		    /* who has shown who he is */
 	struct text own;	    /* of an answer of ours, what is to be put yet */
 	char words[ANSWER_WORDS];
 	struct http_book *book;
@@ -88,6 +91,11 @@ void exchange_answer_route(struct exchange *x);
 
 /* As much of our own body as the client takes. */
 void exchange_put_own(struct exchange *x);
+
+/* --- exchange_auth.c --- */
+
+/* Who asks shows who he is, if the route wants that; then it goes on. */
+void exchange_authorize(struct exchange *x);
 
 /* --- exchange_back.c --- */
 

@@ -96,6 +96,8 @@ static struct text variable(const struct forward_request *r, uint8_t v,
 		return text_of(r->id, strlen(r->id));
 	case VAR_SCHEME:
 		return scheme_of(r->client);
+	case VAR_USER:
+		return r->user ? text_of(r->user, strlen(r->user)) : TEXT("");
 	default:
 		return r->head->path;
 	}

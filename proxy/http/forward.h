@@ -19,6 +19,7 @@ struct forward_request {
 	const struct route *route;
 	const struct http_head *head; /* as it came */
 	const char *id;		      /* of the request */
+	const char *user;	      /* who has shown who he is; NULL: nobody */
 	struct text backend;	      /* its name, where it has been chosen */
 };
 

@@ -19,6 +19,7 @@
 
 #define WORKER_ID_LEN 32
 
+struct auth;
 struct door;
 struct http_worker;
 struct openings;
@@ -39,6 +40,7 @@ struct proxy {
 	unsigned waiting;      /* for a place at a backend; relaxed atomic */
 	size_t openings_bytes; /* held of what clients said first; relaxed atomic */
 	struct limits_table *limits;
+	struct auth *auth;     /* decide/auth.h */
 	bool io_uring;	       /* wanted */
 	uint64_t netns_cookie; /* of our sockets; 0 if the kernel has none */
 	uint16_t ephemeral_min, ephemeral_max; /* ports the kernel hands out */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "book/explain.h"
 #include "book/pin.h"
+#include "decide/auth.h"
 #include "decide/limits.h"
 #include "process/daemon.h"
 #include "process/orders.h"
@@ -45,6 +46,7 @@ int daemon_run(struct daemon *d, char **argv)
 	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
 		worker_join(&d->proxy.workers[i]);
 	access_log_free(d->access_log);
+	auth_stop(d->proxy.auth);
 	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++) {
 		orders_close(&d->proxy.workers[i]);
 		worker_close(&d->proxy.workers[i]);
@@ -54,6 +56,7 @@ int daemon_run(struct daemon *d, char **argv)
 	free(d->fds);
 	free(d->text);
 	limits_free(d->proxy.limits);
+	auth_free(d->proxy.auth);
 	zombies_free(d->zombies);
 	pulse_free(d->pulse);
 	log_count_kept_back(NULL);

@@ -20,6 +20,7 @@
 #include "base/util.h"
 #include "base/version.h"
 #include "book/labels.h"
+#include "decide/auth.h"
 #include "decide/limits.h"
 #include "process/certwatch.h"
 #include "process/daemon.h"
@@ -532,7 +533,8 @@ static int begin(struct daemon *d, struct config *c)
 		return err;
 	d->proxy.limits = limits_new(&d->proxy.state->limits_full);
 	d->zombies = zombies_new();
-	if (!d->proxy.limits || !d->zombies)
+	d->proxy.auth = auth_new(&d->proxy);
+	if (!d->proxy.limits || !d->zombies || !d->proxy.auth)
 		return log_errno(-ENOMEM, "cannot start");
 	err = make_workers(d);
 	if (!err && !(d->pulse = pulse_new(&d->proxy)))

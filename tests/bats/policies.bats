@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # What a route of HTTP does for a request but to pass it on: pages of errors, answers from
-# files, CORS.
+# files, CORS, passwords.
 
 load helpers
 source "$BATS_TEST_DIRNAME/http.bash"
@@ -108,6 +108,91 @@ hasnt() {
 	equal "4 10" "$(http_total tollgate_http_requests_total 'reason="preflight"') $(http_total tollgate_http_requests_total 'reason="origin_refused"')" "counted"
 }
 
+# hashed NAME PASSWORD KIND: a line of a file of passwords; by bcrypt (10), sha512 or yescrypt
+hashed() {
+	/usr/bin/python3 -W ignore -c 'import crypt, sys
+name, word, kind = sys.argv[1:]
+salt = {"bcrypt": lambda: crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=1 << 10), "sha512": lambda: crypt.mksalt(crypt.METHOD_SHA512),
+        "yescrypt": lambda: "$y$j9T$" + crypt.mksalt(crypt.METHOD_SHA512)[-12:]}[kind]()
+print(name + ":" + crypt.crypt(word, salt))' "$@"
+}
+
+@test "basic_auth: who is in the file goes on, whoever else is asked; revoked when the file changes" {
+	log=$(mktemp -d)
+	chmod 777 "$log"
+	{
+		echo '# who may'
+		hashed alice 'open: sesame' bcrypt
+		hashed bob 'Pässword' sha512
+		hashed carol x yescrypt
+	} >"$log/users"
+	start_origin
+	start_proxy < <(web '    routes:' \
+		"      - { name: closed, http: { path: [\"/closed/*\"], basic_auth: { file: $log/users, realm: \"the back door\" }, cors: { origins: [\"https://a.example.org\"] }, request: { set: [\"X-User: \${user}\"], remove: [authorization] } }, backends: [\"198.51.100.1:3000\"] }" \
+		"      - { name: own, http: { path: [/own], basic_auth: { file: $log/users }, respond: { body: \"for \" } } }" "$app"
+		echo "access_log: $log/access.json"
+		echo "workers: 1")
+	code() { ask "$1" -o /dev/null -w '%{http_code}' "${@:2}"; }
+	local version answer
+	for version in --http1.1 --http2-prior-knowledge; do
+		answer=$(head_of /closed/x $version)
+		[[ $answer == "HTTP/"*" 401"* ]]
+		has "$answer" 'www-authenticate: Basic realm="the back door", charset="UTF-8"'
+		for who in 'alice:open: sesame' bob:Pässword carol:x; do
+			equal "${who%%:*}" "$(ask /closed/x $version -u "$who" | jq -r '[.fields[] | {(.[0]): .[1]}] | add | ."x-user" + (.authorization // "")')" "$who, $version"
+		done
+		for who in 'alice:open sesame' bob:password carol: mallory:x :x 'alice:' "$(printf 'a%.0s' {1..400}):x"; do
+			equal 401 "$(code /closed/x $version -u "$who")" "$who, $version"
+		done
+		for field in 'Basic' 'Basic ====' 'Bearer abc' 'Basic YWxpY2U' "Basic $(printf 'carol:x\0y' | base64)" 'basic  Y2Fyb2w6eQ=='; do
+			equal 401 "$(code /closed/x $version -H "Authorization: $field")" "$field, $version"
+		done
+		equal 200 "$(code /closed/x $version -H 'Authorization: bAsIc   Y2Fyb2w6eA==')" "the scheme in any case"
+		equal "for " "$(ask /own $version -u carol:x)" "an answer of ours"
+		equal 401 "$(code /own $version)" "of ours, without"
+		equal 204 "$(code /closed/x $version -X OPTIONS -H 'Origin: https://a.example.org' -H 'Access-Control-Request-Method: GET')" "a preflight"
+		# with a body that waits meanwhile
+		head -c 3000000 /dev/zero >"$DIR/body"
+		equal 3000000 "$(ask /closed/x $version -u 'bob:Pässword' --data-binary "@$DIR/body" | jq .body)" "a body"
+		equal 401 "$(code /closed/x $version -u bob:no -H Expect: --data-binary "@$DIR/body")" "a body of somebody else"
+		equal 200 "$(code /x $version)" "where nobody is asked"
+	done
+	jq -se '[.[] | select(.user == "carol" and .status == 200)] | length >= 4' "$log/access.json"
+	hashed bob other sha512 >"$log/users"
+	within 10 eval '[ "$(code /closed/x -u carol:x)" = 401 ]'
+	equal "200 401" "$(code /closed/x -u bob:other) $(code /closed/x -u 'bob:Pässword')" "after the file has changed"
+	echo 'dave:$apr1$x$y' >"$log/users"
+	within 10 grep -q "users:1: the password is not hashed by" "$DIR/proxy.log"
+	equal 200 "$(code /closed/x -u bob:other)" "the file before stays in force"
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 5
+}
+
+@test "basic_auth: passwords that are computed hold nobody up, and who does not wait for them is forgotten" {
+	hashed alice secret bcrypt >"$DIR/users"
+	start_origin
+	start_proxy < <(web '    routes:' \
+		"      - { name: closed, http: { path: [\"/closed/*\"], basic_auth: { file: $DIR/users } }, backends: [\"198.51.100.1:3000\"] }" "$app"
+		echo "workers: 1")
+	start_exporter
+	# 600 guesses at once: as many as may wait are computed, the others are told so at once
+	start guesses client h2load -n 600 -c 6 -m 100 -H 'authorization: Basic YWxpY2U6Z3Vlc3M=' http://192.0.2.2:8080/closed/x
+	within 10 eval '[ "$(fresh_scrape | metric tollgate_http_requests_total "reason=\"credentials_unchecked\"")" -gt 0 ]'
+	local before
+	before=$(date +%s%N)
+	for _ in {1..50}; do ask /bytes/3 -o /dev/null; done
+	echo "# 50 requests of others beside it: $((($(date +%s%N) - before) / 1000000)) ms" >&3
+	kill "$guesses_pid"
+	wait "$guesses_pid" || true
+	equal 200 "$(ask /closed/x -u alice:secret -o /dev/null -w '%{http_code}')" "who knows it"
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 5
+	kill -TERM "$proxy_pid"
+	within 20 gone "$proxy_pid"
+}
+
 @test "policies that cannot be meant are refused with the key" {
 	refused() {
 		web '    routes:' "      - { name: app, http: { $1 }, backends: [\"198.51.100.1:3000\"] }" >"$DIR/c.yaml"
@@ -119,6 +204,9 @@ hasnt() {
 	refused 'cors: { origins: ["https://app.example.org/"] }' "and no path"
 	refused 'method: [GET], cors: { origins: ["https://a.example.org"] }' "OPTIONS first"
 	refused 'cors: { origins: ["https://a.example.org"], headers: ["a b"] }' "'a b' is no name"
+	refused 'basic_auth: { file: /dev/null }' '/dev/null:1: has no "NAME:HASH"'
+	refused "basic_auth: { file: /dev/null, realm: 'a\"b' }" 'has a quote'
+	refused 'request: { set: ["X: ${nobody}"] }' 'uri, user'
 	refused 'error_pages: [{ status: [200], file: /dev/null }]' "'200' is not 400 to 599"
 	refused 'error_pages: [{ file: /nowhere/page }]' "/nowhere/page: cannot be read"
 	refused 'error_pages: [{ file: /dev/zero }]' "has more than 1048576 bytes"

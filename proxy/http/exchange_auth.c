@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who asks. */
+#include <string.h>
+
+#include "config/passwords.h"
+#include "http/exchange_own.h"
+
+static void go_on(struct exchange *x)
+{
+	if (config_answers(x->dial.route))
+		exchange_answer_route(x);
+	else
+		exchange_dial(x);
+}
+
+static void on_checked(void *arg, bool right)
+{
+	struct exchange *x = arg;
+
+	x->check = NULL;
+	if (right)
+		go_on(x);
+	else
+		exchange_answer(x, 401, TG_REQUEST_CREDENTIALS);
+}
+
+static void ask_password(struct exchange *x, const struct http_basic_auth *b)
+{
+	char name[PASSWORD_NAME_MAX + 1];
+	enum auth_result r = auth_basic(x->worker->proxy->auth, x->worker, b, &x->head,
+					name, on_checked, x, &x->check);
+
+	if ((r == AUTH_FINE || r == AUTH_LATER) && !(x->user = strdup(name))) {
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+		return;
+	}
+	switch (r) {
+	case AUTH_FINE:
+		go_on(x);
+		break;
+	case AUTH_LATER: /* on_checked() is called */
+		break;
+	case AUTH_BUSY:
+		exchange_answer(x, 503, TG_REQUEST_AUTH_BUSY);
+		break;
+	default:
+		exchange_answer(x, 401,
+				r == AUTH_MISSING ? TG_REQUEST_NO_CREDENTIALS
+						  : TG_REQUEST_CREDENTIALS);
+	}
+}
+
+void exchange_authorize(struct exchange *x)
+{
+	const struct http_basic_auth *b = x->dial.route->http->basic_auth;
+
+	if (b)
+		ask_password(x, b);
+	else
+		go_on(x);
+}
