@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "codec/base64.h"
+#include "base/base64.h"
 #include "config/passwords.h"
 #include "decide/auth.h"
 
@@ -240,7 +240,7 @@ static size_t read_credentials(const struct http_head *h, char ret[BYTES_MAX + 1
 		t.p++;
 		t.n--;
 	}
-	n = base64_decode(t, BASE64, (uint8_t *)ret, BYTES_MAX);
+	n = base64_decode(t.p, t.n, BASE64, (uint8_t *)ret, BYTES_MAX);
 	if (n <= 0)
 		return 0;
 	ret[n] = '\0';

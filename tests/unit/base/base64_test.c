@@ -2,13 +2,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "codec/base64.h"
+#include "base/base64.h"
 #include "codec/digest.h"
 #include "tests/unit/t.h"
 
 static ssize_t decode(const char *s, enum base64_kind kind, char ret[64])
 {
-	ssize_t n = base64_decode(text_of(s, strlen(s)), kind, (uint8_t *)ret, 63);
+	ssize_t n = base64_decode(s, strlen(s), kind, (uint8_t *)ret, 63);
 
 	ret[n < 0 ? 0 : n] = '\0';
 	return n;
@@ -51,7 +51,7 @@ static void one_text_for_a_value_and_no_other(void)
 		CHECK(decode(none[i], BASE64, got) == -EINVAL);
 	for (size_t i = 0; i < sizeof(none_of_url) / sizeof(none_of_url[0]); i++)
 		CHECK(decode(none_of_url[i], BASE64_URL, got) == -EINVAL);
-	CHECK(base64_decode(TEXT("Zm9v"), BASE64, (uint8_t *)got, 2) == -ENOSPC);
+	CHECK(base64_decode("Zm9v", 4, BASE64, (uint8_t *)got, 2) == -ENOSPC);
 }
 
 static void what_was_encoded_comes_back(void)
@@ -63,8 +63,8 @@ static void what_was_encoded_comes_back(void)
 		for (size_t i = 0; i < n; i++)
 			in[i] = (uint8_t)(i * 37 + n * 11);
 		digest_base64(in, n, text);
-		CHECK(base64_decode(text_of(text, strlen(text)), BASE64, out,
-				    sizeof(out)) == (ssize_t)n);
+		CHECK(base64_decode(text, strlen(text), BASE64, out, sizeof(out)) ==
+		      (ssize_t)n);
 		CHECK(memcmp(in, out, n) == 0);
 	}
 }
