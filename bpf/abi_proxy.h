@@ -246,7 +246,10 @@ struct proxy_ends {
 	X(ORIGIN, "origin_refused")               \
 	X(NO_CREDENTIALS, "credentials_missing")  \
 	X(CREDENTIALS, "credentials_wrong")       \
-	X(AUTH_BUSY, "credentials_unchecked")
+	X(AUTH_BUSY, "credentials_unchecked")     \
+	X(TOKEN, "token_invalid")                 \
+	X(TOKEN_EXPIRED, "token_expired")         \
+	X(TOKEN_REFUSED, "token_refused")
 
 #define TG_REQUEST_PLACES 96
 

@@ -240,11 +240,55 @@ static int check_basic_auth(struct where *w, struct config *c, struct http_basic
 	return 0;
 }
 
+/* "name=value", cut in two where it stands. */
+static int read_claims(struct where *w, struct http_jwt *t)
+{
+	t->wanted = calloc(t->claims_count ? t->claims_count : 1, sizeof(*t->wanted));
+	if (!t->wanted)
+		return -ENOMEM;
+	where_enter_key(w, "claims");
+	for (unsigned i = 0; i < t->claims_count; i++) {
+		char *equals = strchr(t->claims[i], '=');
+
+		where_enter_index(w, i);
+		if (!equals || equals == t->claims[i])
+			return where_wrong(w, "'%s' is not \"name=value\"", t->claims[i]);
+		*equals = '\0';
+		t->wanted[i] = (struct http_claim){ t->claims[i], equals + 1 };
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
+{
+	int64_t ms;
+	int err;
+
+	where_enter_key(w, "jwt");
+	err = read_claims(w, t);
+	if (!err)
+		err = value_duration(w, "leeway", t->leeway, 30000, &ms);
+	if (err)
+		return err;
+	t->leeway_s = ms / 1000;
+	t->text = config_file(c, t->keys, HTTP_KEYS_BYTES);
+	if (!t->text)
+		return -ENOMEM;
+	where_leave(w, 1);
+	return 0;
+}
+
 int config_check_policy(struct where *w, struct config *c, struct http_route *h)
 {
 	int err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
 
 	if (!err && h->cors)
 		err = check_cors(w, h, h->cors);
+	if (!err && h->basic_auth && h->jwt)
+		err = where_wrong(w, "has both 'basic_auth' and 'jwt'");
+	if (!err && h->jwt)
+		err = check_jwt(w, c, h->jwt);
 	return !err && h->basic_auth ? check_basic_auth(w, c, h->basic_auth) : err;
 }

@@ -34,6 +34,8 @@ static void http_free_derived(struct http_route *h)
 	free(h->queries);
 	edits_free(&h->request);
 	edits_free(&h->response);
+	if (h->jwt)
+		free(h->jwt->wanted);
 	if (h->basic_auth)
 		passwords_free(h->basic_auth->passwords);
 	if (h->cors) {

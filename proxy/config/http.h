@@ -14,10 +14,12 @@
 #define HTTP_TEMPLATE_PARTS 16
 
 #define HTTP_PAGE_BYTES	    (1u << 20)
+#define HTTP_KEYS_BYTES	    (256u * 1024)
 #define HTTP_PAGE_CODES	    16
 
 struct config_file;
 struct http_book;
+struct jwks;
 struct passwords;
 struct pattern;
 
@@ -108,6 +110,24 @@ struct http_basic_auth {
 	char challenge[320];	     /* WWW-Authenticate */
 };
 
+struct http_claim {
+	char *name, *value; /* of the configuration's text */
+};
+
+/* `jwt` of a route (RFC 7519, RFC 6750). */
+struct http_jwt {
+	char *keys; /* file: JWKS, or PEM */
+	char *issuer, *audience;
+	char **claims; /* "name=value" */
+	unsigned claims_count;
+	char *leeway;
+	/* derived */
+	struct config_file *text;
+	struct jwks *keys_set; /* of tls/, which frees it */
+	struct http_claim *wanted;
+	int64_t leeway_s;
+};
+
 /* `cors` of a route: which pages of other origins may use it (Fetch Standard 3.3). */
 struct http_cors {
 	char **origins, **methods, **headers, **expose;
@@ -149,6 +169,7 @@ struct http_route {
 	uint64_t body_bytes; /* largest body of a request; 0: no limit */
 	struct http_cors *cors;
 	struct http_basic_auth *basic_auth;
+	struct http_jwt *jwt;
 	struct http_page *error_pages; /* before the listener's */
 	unsigned error_pages_count;
 	/* derived */

@@ -26,6 +26,16 @@ static const cyaml_schema_field_t basic_auth_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t jwt_fields[] = {
+	CYAML_FIELD_STRING_PTR("keys", CYAML_FLAG_POINTER, struct http_jwt, keys, 1,
+			       4000),
+	WORD(issuer, struct http_jwt, 512),
+	WORD(audience, struct http_jwt, 512),
+	LIST(claims, struct http_jwt, 16),
+	DURATION(leeway, struct http_jwt),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t cors_fields[] = {
 	CYAML_FIELD_SEQUENCE("origins", CYAML_FLAG_POINTER, struct http_cors, origins,
 			     &schema_string, 1, 64),
@@ -118,6 +128,8 @@ const cyaml_schema_field_t schema_http_route[] = {
 				cors_fields),
 	CYAML_FIELD_MAPPING_PTR("basic_auth", CYAML_FLAG_OPTIONAL, struct http_route,
 				basic_auth, basic_auth_fields),
+	CYAML_FIELD_MAPPING_PTR("jwt", CYAML_FLAG_OPTIONAL, struct http_route, jwt,
+				jwt_fields),
 	PAGES(struct http_route),
 	CYAML_FIELD_END,
 };

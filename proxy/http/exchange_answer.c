@@ -112,9 +112,25 @@ static void use_file(struct answer *a, const struct config_file *f, const char *
 	a->type = text_of(type, strlen(type));
 }
 
-static struct text challenge_of(const struct http_route *h)
+/* RFC 7617 2, RFC 6750 3: how to be let in, or why one was not. */
+static struct text challenge_of(const struct http_route *h, enum tg_request reason)
 {
-	return text_of(h->basic_auth->challenge, strlen(h->basic_auth->challenge));
+	switch (reason) {
+	case TG_REQUEST_NO_CREDENTIALS:
+	case TG_REQUEST_CREDENTIALS:
+		return h->basic_auth ? text_of(h->basic_auth->challenge,
+					       strlen(h->basic_auth->challenge))
+				     : TEXT("Bearer");
+	case TG_REQUEST_TOKEN:
+		return TEXT("Bearer error=\"invalid_token\"");
+	case TG_REQUEST_TOKEN_EXPIRED:
+		return TEXT("Bearer error=\"invalid_token\", "
+			    "error_description=\"expired, or not valid yet\"");
+	case TG_REQUEST_TOKEN_REFUSED:
+		return TEXT("Bearer error=\"insufficient_scope\"");
+	default:
+		return TEXT("");
+	}
 }
 
 void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
@@ -125,8 +141,8 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 			    .preflight = reason == TG_REQUEST_PREFLIGHT };
 	const struct http_page *page = page_of(x, status);
 
-	if (status == 401)
-		a.challenge = challenge_of(x->dial.route->http);
+	if (x->dial.route)
+		a.challenge = challenge_of(x->dial.route->http, reason);
 	if (page)
 		use_file(&a, page->text, page->type);
 	answer(x, &a, reason);

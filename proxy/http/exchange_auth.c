@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who asks. */
 #include <string.h>
+#include <time.h>
 
 #include "config/passwords.h"
+#include "decide/token.h"
 #include "http/exchange_own.h"
 
 static void go_on(struct exchange *x)
@@ -50,12 +52,33 @@ static void ask_password(struct exchange *x, const struct http_basic_auth *b)
 	}
 }
 
+static void ask_token(struct exchange *x, const struct http_jwt *t)
+{
+	static const struct {
+		uint16_t status;
+		uint8_t reason;
+	} answers[] = {
+		[TOKEN_MISSING] = { 401, TG_REQUEST_NO_CREDENTIALS },
+		[TOKEN_INVALID] = { 401, TG_REQUEST_TOKEN },
+		[TOKEN_EXPIRED] = { 401, TG_REQUEST_TOKEN_EXPIRED },
+		[TOKEN_REFUSED] = { 403, TG_REQUEST_TOKEN_REFUSED },
+	};
+	enum token_result r = token_check(t, &x->head, time(NULL), &x->user);
+
+	if (r == TOKEN_FINE)
+		go_on(x);
+	else
+		exchange_answer(x, answers[r].status, answers[r].reason);
+}
+
 void exchange_authorize(struct exchange *x)
 {
-	const struct http_basic_auth *b = x->dial.route->http->basic_auth;
+	const struct http_route *h = x->dial.route->http;
 
-	if (b)
-		ask_password(x, b);
+	if (h->basic_auth)
+		ask_password(x, h->basic_auth);
+	else if (h->jwt)
+		ask_token(x, h->jwt);
 	else
 		go_on(x);
 }

@@ -11,7 +11,9 @@
 #include "tls/cert.h"
 #include "tls/cert_files.h"
 #include "config/files.h"
+#include "config/http.h"
 #include "tls/certs.h"
+#include "tls/jwks.h"
 #include "tls/tickets.h"
 #include "tls/trust.h"
 
@@ -24,6 +26,12 @@ static void certs_free(struct certs *s)
 		free(s->names);
 	}
 	free(s);
+}
+
+static void release_keys(struct http_jwt *t)
+{
+	jwks_free(t->keys_set);
+	t->keys_set = NULL;
 }
 
 static void release(struct config *c, void *arg)
@@ -39,6 +47,9 @@ static void release(struct config *c, void *arg)
 			c->listeners[i].routes[k].trust = NULL;
 			trust_free(c->listeners[i].routes[k].clients);
 			c->listeners[i].routes[k].clients = NULL;
+			if (c->listeners[i].routes[k].http &&
+			    c->listeners[i].routes[k].http->jwt)
+				release_keys(c->listeners[i].routes[k].http->jwt);
 		}
 	}
 }
@@ -272,13 +283,25 @@ static int load_listener(struct config *c, struct listener *ls, char *why)
 	return err;
 }
 
+static int load_keys(struct http_jwt *t, char *why)
+{
+	char what[160];
+	int err = jwks_read(t->text->text, t->text->len, &t->keys_set, what);
+
+	if (err == -EINVAL)
+		(void)snprintf(why, CONFIG_ERROR_MAX, "%.300s: %s", t->keys, what);
+	return err;
+}
+
 static int load_route(struct config *c, const struct listener *ls, struct route *r,
 		      char *why)
 {
 	struct loading l = { .config = c, .listener = ls, .why = why };
 	int err = r->tls == TLS_REENCRYPT ? trust_load_backends(&l, r) : 0;
 
-	return !err && r->client_certificates ? trust_load_clients(&l, r) : err;
+	if (!err && r->client_certificates)
+		err = trust_load_clients(&l, r);
+	return !err && r->http && r->http->jwt ? load_keys(r->http->jwt, why) : err;
 }
 
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # What a route of HTTP does for a request but to pass it on: pages of errors, answers from
-# files, CORS, passwords.
+# files, CORS, passwords, tokens.
 
 load helpers
 source "$BATS_TEST_DIRNAME/http.bash"
@@ -193,6 +193,73 @@ print(name + ":" + crypt.crypt(word, salt))' "$@"
 	within 20 gone "$proxy_pid"
 }
 
+# token ALG KEY CLAIMS [KID [HEADER]]
+token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "${4:-}" "$3" "${@:5}"; }
+
+@test "jwt: signed by a key of the route, in date, for us; whatever else is refused, and says why" {
+	local now version answer alg key field
+	now=$(date +%s)
+	log=$(mktemp -d)
+	chmod 755 "$log"
+	openssl genpkey -algorithm rsa -pkeyopt rsa_keygen_bits:2048 -out "$log/rsa" 2>/dev/null
+	openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out "$log/ec"
+	openssl genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out "$log/ec2"
+	openssl genpkey -algorithm ed25519 -out "$log/ed"
+	head -c 48 /dev/urandom >"$log/secret"
+	openssl pkey -in "$log/rsa" -pubout -out "$log/rsa.pub"
+	cat "$log/rsa.pub" <(openssl pkey -in "$log/ed" -pubout) >"$log/keys.pem"
+	/usr/bin/python3 -B "$ROOT/tests/http/token.py" jwks rsa="$log/rsa" ec="$log/ec" ed="$log/ed" s="$log/secret" >"$log/keys.json"
+	start_origin
+	start_proxy < <(web '    routes:' \
+		"      - { name: api, http: { path: [\"/api/*\"], jwt: { keys: $log/keys.json, issuer: \"https://id.example.org\", audience: api, claims: [\"role=admin\"], leeway: 2s }, request: { set: [\"X-User: \${user}\"] } }, backends: [\"198.51.100.1:3000\"] }" \
+		"      - { name: pem, http: { path: [\"/pem/*\"], jwt: { keys: $log/keys.pem } }, backends: [\"198.51.100.1:3000\"] }")
+	code() { ask "$1" -o /dev/null -w '%{http_code}' "${@:2}"; }
+	by() { code "$1" -H "Authorization: Bearer $2" $version; }
+	local good="\"sub\":\"alice\",\"iss\":\"https://id.example.org\",\"aud\":[\"web\",\"api\"],\"role\":\"admin\",\"exp\":$((now + 300))"
+	for version in --http1.1 --http2-prior-knowledge; do
+		answer=$(head_of /api/x $version)
+		[[ $answer == "HTTP/"*" 401"* ]]
+		has "$answer" 'www-authenticate: Bearer'
+		for key in RS256:rsa ES256:ec EdDSA:ed HS256:secret; do
+			alg=${key%:*} key=${key#*:}
+			equal alice "$(ask /api/x $version -H "Authorization: Bearer $(token "$alg" "$key" "{$good}")" | jq -r '.fields[] | select(.[0] == "x-user") | .[1]')" "$alg"
+			equal 200 "$(by /api/x "$(token "$alg" "$key" "{$good}" "${key/secret/s}")")" "$alg, by its name"
+			equal 401 "$(by /api/x "$(token "$alg" "$key" "{$good}" other)")" "$alg, by another name"
+			equal 401 "$(by /api/x "$(token "$alg" "$key" "{$good}" "" '{"crit":["exp"]}')")" "$alg, critical"
+		done
+		# who signed it, and how
+		equal 401 "$(by /api/x "$(token ES256 ec2 "{$good}")")" "a key of somebody else"
+		equal 401 "$(by /api/x "$(token none rsa "{$good}")")" "nobody"
+		equal 401 "$(by /api/x "$(token HS256 rsa.pub "{$good}")")" "a public key for a secret"
+		equal 401 "$(by /api/x "$(token RS384 rsa "{$good}")")" "an algorithm that is none of ours"
+		answer=$(token RS256 rsa "{$good}")
+		for field in "${answer%?}" "$answer=" "${answer%.*}." "${answer%.*}" "$answer.x" ".$answer" "${answer/./..}" x.y.z ... "${answer/eyJ/eyK}"; do
+			equal 401 "$(by /api/x "$field")" "$field"
+		done
+		equal 401 "$(code /api/x $version -H "Authorization: Basic $answer")" "another scheme"
+		# what it says
+		equal 401 "$(by /api/x "$(token RS256 rsa "{${good/id.example/no.example}}")")" "another issuer"
+		equal 401 "$(by /api/x "$(token RS256 rsa "{${good/\"api\"/\"apis\"}}")")" "another audience"
+		has "$(head_of /api/x $version -H "Authorization: Bearer $(token RS256 rsa "{${good/exp\":/exp\":1, \"was\":}}")")" \
+			'www-authenticate: Bearer error="invalid_token", error_description="expired, or not valid yet"'
+		equal 401 "$(by /api/x "$(token RS256 rsa "{${good/exp/until}}")")" "for ever"
+		equal 401 "$(by /api/x "$(token RS256 rsa "{${good/exp\":/exp\":\"soon\", \"was\":}}")")" "until soon"
+		equal 401 "$(by /api/x "$(token RS256 rsa "{$good,\"nbf\":$((now + 1000))}")")" "not yet"
+		equal 200 "$(by /api/x "$(token RS256 rsa "{$good,\"nbf\":$((now - 5))}")")" "since then"
+		equal 401 "$(by /api/x "$(token RS256 rsa "{$good,\"exp\":1}")")" "a claim twice"
+		has "$(head_of /api/x $version -H "Authorization: Bearer $(token RS256 rsa "{${good/admin/user}}")")" 'www-authenticate: Bearer error="insufficient_scope"'
+		equal 403 "$(by /api/x "$(token RS256 rsa "{${good/admin/user}}")")" "not enough"
+		# keys in PEM: RSA and Ed25519
+		equal "200 200 401" "$(by /pem/x "$(token RS256 rsa "{$good}")") $(by /pem/x "$(token EdDSA ed "{$good}")") $(by /pem/x "$(token ES256 ec "{$good}")")" "keys in PEM"
+	done
+	/usr/bin/python3 -B "$ROOT/tests/http/token.py" jwks ec2="$log/ec2" >"$log/keys.json"
+	within 10 eval '[ "$(by /api/x "$(token ES256 ec2 "{$good}")")" = 200 ]'
+	equal 401 "$(by /api/x "$(token ES256 ec "{$good}")")" "a key that is gone"
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 5
+}
+
 @test "policies that cannot be meant are refused with the key" {
 	refused() {
 		web '    routes:' "      - { name: app, http: { $1 }, backends: [\"198.51.100.1:3000\"] }" >"$DIR/c.yaml"
@@ -207,6 +274,16 @@ print(name + ":" + crypt.crypt(word, salt))' "$@"
 	refused 'basic_auth: { file: /dev/null }' '/dev/null:1: has no "NAME:HASH"'
 	refused "basic_auth: { file: /dev/null, realm: 'a\"b' }" 'has a quote'
 	refused 'request: { set: ["X: ${nobody}"] }' 'uri, user'
+	echo '{"keys":[{"kty":"oct","k":"c2hvcnQ"}]}' >"$DIR/short"
+	echo '{"keys":[{"kty":"RSA","use":"enc"}]}' >"$DIR/none"
+	echo '{"keys":[}' >"$DIR/broken"
+	printf '%s\n' '-----BEGIN PUBLIC KEY-----' AAAA '-----END PUBLIC KEY-----' >"$DIR/empty"
+	refused "jwt: { keys: $DIR/short }" "$DIR/short: a secret is shorter than 32 bytes"
+	refused "jwt: { keys: $DIR/none }" "$DIR/none: has no key for RS256"
+	refused "jwt: { keys: $DIR/broken }" "$DIR/broken: line 1:"
+	refused "jwt: { keys: $DIR/empty }" "$DIR/empty: has a PUBLIC KEY that is none"
+	refused 'jwt: { keys: /dev/null, claims: [role] }' "'role' is not"
+	refused 'jwt: { keys: /dev/null }, basic_auth: { file: /dev/null }' "both 'basic_auth' and 'jwt'"
 	refused 'error_pages: [{ status: [200], file: /dev/null }]' "'200' is not 400 to 599"
 	refused 'error_pages: [{ file: /nowhere/page }]' "/nowhere/page: cannot be read"
 	refused 'error_pages: [{ file: /dev/zero }]' "has more than 1048576 bytes"

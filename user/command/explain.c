@@ -198,6 +198,10 @@ static void show_route(const struct route *r)
 		printf(", without %s", h->strip);
 	if (h->prefix)
 		printf(", behind %s", h->prefix);
+	if (h->basic_auth)
+		printf(", for who is in %s (else 401)", h->basic_auth->file);
+	if (h->jwt)
+		printf(", with a token by a key of %s (else 401, 403)", h->jwt->keys);
 	if (h->body_bytes)
 		printf(", a body of at most %llu bytes",
 		       (unsigned long long)h->body_bytes);
