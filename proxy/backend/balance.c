@@ -72,12 +72,8 @@ static unsigned by_connections(const struct route *r, const struct turns *t,
  * Rendezvous hashing with weights: the same client meets the same backend, and only the
  * clients of a backend that goes meet another.
  */
-static unsigned by_source(const struct route *r, uint64_t candidates,
-			  const struct addr *client)
+static unsigned by_hash(const struct route *r, uint64_t candidates, uint64_t who)
 {
-	/* who has a network of IPv6 has all of it, and must not choose his backend by it
-	 */
-	uint64_t who = util_hash(client->ip, addr_is_v4(client->ip) ? 16 : 8);
 	unsigned best = (unsigned)__builtin_ctzll(candidates);
 	double best_score = -1;
 
@@ -96,6 +92,13 @@ static unsigned by_source(const struct route *r, uint64_t candidates,
 	return best;
 }
 
+/* Who has a network of IPv6 has all of it, and must not choose his backend by it. */
+static uint64_t hash_of(const struct balance_by *by)
+{
+	return by->keyed ? mix(by->key)
+			 : util_hash(by->client->ip, addr_is_v4(by->client->ip) ? 16 : 8);
+}
+
 static unsigned by_chance(const struct route *r, const struct turns *t,
 			  uint64_t candidates)
 {
@@ -109,14 +112,16 @@ static unsigned by_chance(const struct route *r, const struct turns *t,
 }
 
 static unsigned pick(struct route *r, const struct turns *t, uint64_t candidates,
-		     const struct addr *client)
+		     const struct balance_by *by)
 {
+	if (by->keyed)
+		return by_hash(r, candidates, hash_of(by));
 	switch (r->balance) {
 	case BALANCE_LEAST_CONNECTIONS:
 		return by_connections(r, t, candidates,
 				      __atomic_fetch_add(&r->next, 1, __ATOMIC_RELAXED));
 	case BALANCE_SOURCE_HASH:
-		return by_source(r, candidates, client);
+		return by_hash(r, candidates, hash_of(by));
 	case BALANCE_RANDOM:
 		return by_chance(r, t, candidates);
 	default:
@@ -143,11 +148,26 @@ static uint64_t candidates_of(const struct route *r, bool backup, bool ejected,
 	return set;
 }
 
-enum balance_result balance_choose(struct route *r, const struct addr *client,
+static bool take_wanted(const struct route *r, const struct balance_by *by,
+			uint64_t tried, int64_t now_ms)
+{
+	unsigned i = by->wanted - 1u;
+	const struct backend *b = &r->backends[i];
+
+	return by->wanted && i < r->backend_names_count && !(tried >> i & 1) &&
+	       target_is_up(b->target) && target_has_address(b->target) &&
+	       !target_is_ejected(b->target, now_ms) && target_take(b->target, b->limit);
+}
+
+enum balance_result balance_choose(struct route *r, const struct balance_by *by,
 				   uint64_t tried, int64_t now_ms, unsigned *ret)
 {
 	bool full = false;
 
+	if (take_wanted(r, by, tried, now_ms)) {
+		*ret = by->wanted - 1u;
+		return BALANCE_CHOSEN;
+	}
 	for (int tier = 0; tier < 4 && !full; tier++) {
 		uint64_t set = candidates_of(r, tier & 1, tier & 2, tried, now_ms);
 		uint64_t cold = 0; /* passed over, because they are in slow start */
@@ -161,7 +181,7 @@ enum balance_result balance_choose(struct route *r, const struct addr *client,
 				cold = 0;
 				gentle = false;
 			}
-			i = pick(r, &r->turns[tier & 1], set, client);
+			i = pick(r, &r->turns[tier & 1], set, by);
 			set &= ~(1ull << i);
 			if (gentle &&
 			    chance() % 1024 >= target_warmth(r->backends[i].target,

@@ -79,13 +79,23 @@ static void stop_waiting(struct dial *d, struct worker *w)
 	place_stop_waiting(w, &d->waiter);
 }
 
+static enum balance_result choose(const struct dial *d, const struct conn *up,
+				  const struct announce *who, unsigned *ret)
+{
+	const struct balance_by by = { .client = who->client,
+				       .key = d->key,
+				       .keyed = d->keyed,
+				       .wanted = d->wanted };
+
+	return balance_choose(d->route, &by, d->tried, now_ms(up), ret);
+}
+
 bool dial_take_place(struct dial *d, struct conn *up, const struct announce *who,
 		     struct outcome *ret)
 {
 	unsigned i;
 
-	if (balance_choose(d->route, who->client, d->tried, now_ms(up), &i) !=
-	    BALANCE_CHOSEN)
+	if (choose(d, up, who, &i) != BALANCE_CHOSEN)
 		return false;
 	stop_waiting(d, up->worker);
 	*ret = connect_to(d, up, who, i);
@@ -268,7 +278,7 @@ static struct outcome try_next(struct dial *d, struct conn *up,
 {
 	unsigned i;
 
-	switch (balance_choose(d->route, who->client, d->tried, now_ms(up), &i)) {
+	switch (choose(d, up, who, &i)) {
 	case BALANCE_FULL:
 		return wait_for_place(d, up, who);
 	case BALANCE_CHOSEN:

@@ -21,6 +21,10 @@ struct dial {
 	uint64_t tried;		 /* bits of backends that failed */
 	struct addr addr;	 /* of the backend; all zero of a Unix socket */
 	uint32_t addrs_tried;	 /* bits of addresses of this backend */
+	/* the owner's, as in struct balance_by; four bytes together */
+	uint32_t key : 24;
+	uint32_t wanted : 7;
+	uint32_t keyed : 1;
 	uint8_t retries;
 	uint8_t failure;      /* enum tg_end: why the last one failed */
 	uint8_t hops;	      /* times the connection has passed us; see loops.h */

@@ -453,9 +453,7 @@ static int check_rules(struct where *w, struct config *c, struct http_route *h)
 		err = check_answer(w, c, h);
 	if (!err)
 		err = check_prefix(w, "strip", h->strip);
-	if (!err)
-		err = check_prefix(w, "prefix", h->prefix);
-	return err ? err : config_check_policy(w, c, h);
+	return err ? err : check_prefix(w, "prefix", h->prefix);
 }
 
 /* What is for backends does nothing where the route itself is the answer. */
@@ -477,6 +475,8 @@ static int check_unused(struct where *w, const struct route *r)
 		{ h->protocol != PROTOCOL_H1, "protocol" },
 		{ h->strip || h->prefix, "strip' and 'prefix" },
 		{ h->normalize, "normalize" },
+		{ h->sticky != NULL, "sticky" },
+		{ h->hash != NULL, "hash" },
 		{ h->pool != NULL, "pool" },
 		{ h->head_timeout != NULL, "head_timeout" },
 		{ h->request.set_count + h->request.add_count + h->request.remove_count >
@@ -529,6 +529,8 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 				     "'send_proxy'");
 	if (!err)
 		err = check_unused(w, r);
+	if (!err)
+		err = config_check_policy(w, c, r);
 	if (!err)
 		where_leave(w, 1);
 	return err;

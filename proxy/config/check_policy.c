@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "codec/digest.h"
 #include "config/check.h"
 #include "config/files.h"
 #include "config/http.h"
@@ -280,8 +281,100 @@ static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
 	return 0;
 }
 
-int config_check_policy(struct where *w, struct config *c, struct http_route *h)
+/* --- which backend --- */
+
+static int make_sticky(struct http_sticky *s, const struct route *r, int64_t age_ms)
 {
+	s->values = calloc(r->backend_names_count + 1, sizeof(*s->values));
+	s->fields = calloc(r->backend_names_count + 1, sizeof(*s->fields));
+	if (!s->values || !s->fields)
+		return -ENOMEM;
+	for (unsigned i = 0; i < r->backend_names_count; i++) {
+		uint8_t hash[DIGEST_SHA256_LEN];
+		char age[40] = "";
+
+		/* the same in every process and of a fleet, and no address */
+		if (digest_sha256(r->backends[i].name, strlen(r->backends[i].name),
+				  hash) < 0)
+			return -ENOMEM;
+		for (int k = 0; k < HTTP_STICKY_VALUE / 2; k++)
+			(void)snprintf(s->values[i] + 2 * k, 3, "%02x", hash[k]);
+		if (age_ms)
+			(void)snprintf(age, sizeof(age), "; Max-Age=%lld",
+				       (long long)(age_ms / 1000));
+		(void)snprintf(s->fields[i], sizeof(s->fields[i]),
+			       "%s=%s; Path=/; HttpOnly; SameSite=Lax%s", s->cookie,
+			       s->values[i], age);
+	}
+	return 0;
+}
+
+static int check_sticky(struct where *w, const struct route *r, struct http_sticky *s)
+{
+	int64_t ms;
+	int err;
+
+	where_enter_key(w, "sticky");
+	where_enter_key(w, "cookie");
+	if (!http_is_token(text_of(s->cookie, strlen(s->cookie))))
+		return where_wrong(w, "'%s' is no name of a cookie", s->cookie);
+	where_leave(w, 1);
+	err = value_duration(w, "max_age", s->max_age, 0, &ms);
+	if (!err)
+		err = make_sticky(s, r, ms);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int read_hash(struct where *w, struct http_route *h)
+{
+	static const char *const kinds[] = {
+		[HASH_HEADER] = "header",
+		[HASH_COOKIE] = "cookie",
+		[HASH_QUERY] = "query",
+	};
+	char *name = strchr(h->hash, ' ');
+
+	if (strcmp(h->hash, "path") == 0) {
+		h->hash_kind = HASH_PATH;
+		return 0;
+	}
+	for (unsigned i = HASH_HEADER; name && i < ARRAY_SIZE(kinds); i++) {
+		if (strncmp(h->hash, kinds[i], strlen(kinds[i])) == 0 &&
+		    h->hash + strlen(kinds[i]) == name)
+			h->hash_kind = (enum http_hash)i;
+	}
+	h->hash_name = name ? text_of(name + 1, strlen(name + 1)) : text_of(NULL, 0);
+	if (!h->hash_kind || !http_is_token(h->hash_name))
+		return where_wrong(w,
+				   "'%s' is not \"header NAME\", \"cookie NAME\", "
+				   "\"query NAME\" or \"path\"",
+				   h->hash);
+	for (char *p = name + 1; h->hash_kind == HASH_HEADER && *p; p++) {
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p | 0x20);
+	}
+	return 0;
+}
+
+static int check_hash(struct where *w, struct route *r, struct http_route *h)
+{
+	int err;
+
+	where_enter_key(w, "hash");
+	if (r->balance != BALANCE_ROUND_ROBIN)
+		return where_wrong(w, "says which backend, and 'balance' does, too");
+	r->balance = BALANCE_SOURCE_HASH; /* of requests that have none of it */
+	err = read_hash(w, h);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+int config_check_policy(struct where *w, struct config *c, struct route *r)
+{
+	struct http_route *h = r->http;
 	int err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
 
 	if (!err && h->cors)
@@ -290,5 +383,9 @@ int config_check_policy(struct where *w, struct config *c, struct http_route *h)
 		err = where_wrong(w, "has both 'basic_auth' and 'jwt'");
 	if (!err && h->jwt)
 		err = check_jwt(w, c, h->jwt);
-	return !err && h->basic_auth ? check_basic_auth(w, c, h->basic_auth) : err;
+	if (!err && h->basic_auth)
+		err = check_basic_auth(w, c, h->basic_auth);
+	if (!err && h->sticky)
+		err = check_sticky(w, r, h->sticky);
+	return !err && h->hash ? check_hash(w, r, h) : err;
 }

@@ -34,6 +34,10 @@ static void http_free_derived(struct http_route *h)
 	free(h->queries);
 	edits_free(&h->request);
 	edits_free(&h->response);
+	if (h->sticky) {
+		free(h->sticky->values);
+		free(h->sticky->fields);
+	}
 	if (h->jwt)
 		free(h->jwt->wanted);
 	if (h->basic_auth)

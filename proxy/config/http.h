@@ -128,6 +128,19 @@ struct http_jwt {
 	int64_t leeway_s;
 };
 
+/* `sticky` of a route: a cookie that brings a client back to its backend. */
+#define HTTP_STICKY_VALUE 16 /* of the backend's name, hashed */
+#define HTTP_STICKY_FIELD 320
+struct http_sticky {
+	char *cookie, *max_age;
+	/* derived, of each backend */
+	char (*values)[HTTP_STICKY_VALUE + 1];
+	char (*fields)[HTTP_STICKY_FIELD]; /* Set-Cookie, but for Secure */
+};
+
+/* `hash` of a route: requests that have the same of it go to the same backend. */
+enum http_hash { HASH_NONE, HASH_HEADER, HASH_COOKIE, HASH_QUERY, HASH_PATH };
+
 /* `cors` of a route: which pages of other origins may use it (Fetch Standard 3.3). */
 struct http_cors {
 	char **origins, **methods, **headers, **expose;
@@ -170,6 +183,8 @@ struct http_route {
 	struct http_cors *cors;
 	struct http_basic_auth *basic_auth;
 	struct http_jwt *jwt;
+	struct http_sticky *sticky;
+	char *hash; /* "header NAME", "cookie NAME", "query NAME", "path" */
 	struct http_page *error_pages; /* before the listener's */
 	unsigned error_pages_count;
 	/* derived */
@@ -177,6 +192,8 @@ struct http_route {
 	unsigned pool_max;
 	uint32_t methods; /* bits of enum http_method; 0: any */
 	struct http_rule *headers, *queries;
+	enum http_hash hash_kind;
+	struct text hash_name; /* of a header in lower case */
 	struct pattern **host_patterns, **path_patterns;
 	struct http_book *book;
 	struct proxy_slot *slot;

@@ -36,6 +36,13 @@ static const cyaml_schema_field_t jwt_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t sticky_fields[] = {
+	CYAML_FIELD_STRING_PTR("cookie", CYAML_FLAG_POINTER, struct http_sticky, cookie,
+			       1, 128),
+	DURATION(max_age, struct http_sticky),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t cors_fields[] = {
 	CYAML_FIELD_SEQUENCE("origins", CYAML_FLAG_POINTER, struct http_cors, origins,
 			     &schema_string, 1, 64),
@@ -130,6 +137,9 @@ const cyaml_schema_field_t schema_http_route[] = {
 				basic_auth, basic_auth_fields),
 	CYAML_FIELD_MAPPING_PTR("jwt", CYAML_FLAG_OPTIONAL, struct http_route, jwt,
 				jwt_fields),
+	CYAML_FIELD_MAPPING_PTR("sticky", CYAML_FLAG_OPTIONAL, struct http_route, sticky,
+				sticky_fields),
+	WORD(hash, struct http_route, 256),
 	PAGES(struct http_route),
 	CYAML_FIELD_END,
 };

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "backend/target.h"
+#include "decide/affinity.h"
 #include "http/exchange_own.h"
 #include "net/worker.h"
 
@@ -244,6 +245,8 @@ void exchange_go_on(struct exchange *x, struct outcome o)
 
 void exchange_dial(struct exchange *x)
 {
+	uint32_t key;
+
 	x->back =
 		back_new(x->worker, x->config, x->listener, x->dial.route, x, on_dialed);
 	if (!x->back) {
@@ -253,6 +256,9 @@ void exchange_dial(struct exchange *x)
 	x->dialing = true;
 	x->reused = false;
 	x->dial.hops = x->client_of->hops;
+	x->dial.wanted = affinity_wanted(x->dial.route, &x->head) & 127;
+	x->dial.keyed = affinity_key(x->dial.route->http, &x->head, &key);
+	x->dial.key = key >> 8;
 	x->dial.stepwise = true;
 	exchange_go_on(x, dial_begin(&x->dial, &x->back->conn, &x->client_of->who));
 }
@@ -296,6 +302,15 @@ static void begin_raised(struct exchange *x, bool ended)
 	(void)x->server->ops->put_last(x->server, NULL);
 }
 
+/* It met another backend than it came back for, or comes for the first time. */
+static const char *new_cookie(const struct exchange *x)
+{
+	const struct http_sticky *s = x->dial.route->http->sticky;
+	long i = x->dial.backend - x->dial.route->backends;
+
+	return s && x->dial.wanted != i + 1 ? s->fields[i] : NULL;
+}
+
 static void on_server_head(struct http_end *e, const struct http_head *h, bool last)
 {
 	struct exchange *x = e->exchange;
@@ -314,6 +329,7 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 		return;
 	}
 	texts.n = 0;
+	request.cookie = new_cookie(x);
 	if (!forward_response(&request, h, &texts, &head)) {
 		exchange_answer(x, 502, TG_REQUEST_REWRITTEN);
 		return;

@@ -369,6 +369,15 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 
 /* --- a response --- */
 
+static bool add_cookie(const struct forward_request *r, struct forward_texts *texts,
+		       struct http_head *ret)
+{
+	struct text value = print(texts, "%s%s", r->cookie,
+				  r->client->who.conn->layer ? "; Secure" : "");
+
+	return value.p && http_add(ret, HTTP_SET_COOKIE, TEXT(""), value);
+}
+
 bool forward_response(const struct forward_request *r, const struct http_head *from,
 		      struct forward_texts *texts, struct http_head *ret)
 {
@@ -387,6 +396,8 @@ bool forward_response(const struct forward_request *r, const struct http_head *f
 	if (from->status >= 200 && !has(ret, HTTP_DATE) &&
 	    !http_add(ret, HTTP_DATE, TEXT(""),
 		      text_of(http_date(r->client->worker), HTTP_DATE_LEN)))
+		return false;
+	if (r->cookie && from->status >= 200 && !add_cookie(r, texts, ret))
 		return false;
 	if (cors && from->status >= 200 &&
 	    !cors_put(cors, cors_origin(cors, r->head), false, ret))

@@ -21,6 +21,7 @@ struct forward_request {
 	const char *id;		      /* of the request */
 	const char *user;	      /* who has shown who he is; NULL: nobody */
 	struct text backend;	      /* its name, where it has been chosen */
+	const char *cookie; /* that its answer sets, but for Secure; NULL: none */
 };
 
 /* Of its variables; n 0 and p NULL if there is no room. */

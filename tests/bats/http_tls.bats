@@ -28,8 +28,9 @@ get() {
 
 @test "h2 and http/1.1 by ALPN, bodies both ways; who offers neither is told so" {
 	start_origin
-	start_proxy < <(secure "$app")
+	start_proxy < <(secure "${app/http: \{\}/http: { sticky: { cookie: S \} \}}")
 	equal 2 "$(get /x -o "$DIR/seen" -w '%{http_version}')" "the version"
+	get /x -o /dev/null -D - | grep -qi '^set-cookie: S=[0-9a-f]*; Path=/; HttpOnly; SameSite=Lax; Secure'
 	equal https "$(jq -r '.fields[] | select(.[0] == "x-forwarded-proto") | .[1]' "$DIR/seen")" "how it was asked"
 	equal 1.1 "$(get /x -o /dev/null -w '%{http_version}' --http1.1)" "the version"
 	equal 1.1 "$(get /x -o /dev/null -w '%{http_version}' --no-alpn)" "without ALPN"

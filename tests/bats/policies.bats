@@ -260,6 +260,71 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	audit_is_clean 5
 }
 
+@test "sticky: a cookie brings clients back, to one that drains too, until it is gone; hash: by a field, a cookie, a query" {
+	local i port cookie
+	for port in 3000 3001 3002; do
+		start "origin$port" backend /usr/bin/python3 "$ROOT/tests/http/origin.py" "198.51.100.1:$port" "$DIR/seen.$port"
+		within 10 listening backend "$port"
+	done
+	local backends='backends: ["198.51.100.1:3000", "198.51.100.1:3001", "198.51.100.1:3002"]'
+	start_proxy < <(web '    routes:' \
+		"      - { name: cookie, http: { path: [\"/cookie/*\"], sticky: { cookie: SERVED-BY, max_age: 1h } }, $backends }" \
+		"      - { name: field, http: { path: [\"/field/*\"], hash: header X-User }, $backends }" \
+		"      - { name: query, http: { path: [\"/query/*\"], hash: query user }, $backends }" \
+		"      - { name: jar, http: { path: [\"/jar/*\"], hash: cookie user }, $backends }" \
+		"      - { name: path, http: { path: [\"/path/*\"], hash: path }, $backends }")
+	# at PATH [OPTION...]: which origin has answered; it tells of itself by its log
+	count() { cat "$DIR/seen.$1" 2>/dev/null | wc -l; }
+	met() {
+		local before after port
+		before="$(count 3000) $(count 3001) $(count 3002)"
+		ask "$1" -o /dev/null "${@:2}"
+		after="$(count 3000) $(count 3001) $(count 3002)"
+		for port in 3000 3001 3002; do
+			[ "${before%% *}" = "${after%% *}" ] || echo "$port"
+			before=${before#* } after=${after#* }
+		done
+	}
+	local first version
+	for version in --http1.1 --http2-prior-knowledge; do
+		cookie=$(head_of /cookie/x $version | sed -n 's/^set-cookie: //p')
+		[[ $cookie =~ ^SERVED-BY=[0-9a-f]{16}"; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600"$ ]]
+		cookie=${cookie%%;*}
+		first=$(met /cookie/x $version -b "a=b; $cookie")
+		for i in {1..6}; do equal "$first" "$(met /cookie/x $version -b "$cookie; c=d")" "with the cookie"; done
+		hasnt "$(head_of /cookie/x $version -b "$cookie")" set-cookie
+		has "$(head_of /cookie/x $version -b "SERVED-BY=0123456789abcdef" | sed 's/=[0-9a-f]*;/=;/')" 'set-cookie: SERVED-BY=; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600'
+		equal 3 "$(for i in {1..6}; do met /cookie/x $version; done | sort -u | wc -l)" "backends of those without one"
+		for i in field:-HX-User: query: jar:-buser= path:; do
+			alike() {
+				case $1 in
+				query) met "/query/x?a=b&user=$2" $version ;;
+				path) met "/path/$2" $version ;;
+				*) met "/$1/x" $version "${i#*:}$2" ;;
+				esac
+			}
+			first=$(alike "${i%%:*}" alice)
+			equal "$first $first $first" "$(alike "${i%%:*}" alice) $(alike "${i%%:*}" alice) $(alike "${i%%:*}" alice)" "by ${i%%:*}"
+			[ "$(for n in {1..12}; do alike "${i%%:*}" "user$n"; done | sort -u | wc -l)" -gt 1 ]
+		done
+		first=$(met /field/x $version)
+		equal "$first $first" "$(met /field/x $version) $(met /field/x $version)" "by the client, without the field"
+	done
+	# it drains: who knows it comes back to it, nobody else does
+	cookie=$(head_of /cookie/x | sed -n 's/^set-cookie: //p')
+	cookie=${cookie%%;*}
+	first=$(met /cookie/x -b "$cookie")
+	sed -i "s/198.51.100.1:$first/198.51.100.1:$first drain/" "$DIR/gate.yaml"
+	kill -HUP "$proxy_pid"
+	within 10 grep -q "read again" "$DIR/proxy.log"
+	equal "$first $first" "$(met /cookie/x -b "$cookie") $(met /cookie/x -b "$cookie")" "that drains"
+	equal 0 "$(for i in {1..6}; do met /cookie/x; done | grep -c "$first")" "others"
+	# it is gone
+	port=origin${first}_pid
+	stop "${!port}"
+	has "$(head_of /cookie/x -b "$cookie" | sed 's/=[0-9a-f]*;/=;/')" 'set-cookie: SERVED-BY=; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600'
+}
+
 @test "policies that cannot be meant are refused with the key" {
 	refused() {
 		web '    routes:' "      - { name: app, http: { $1 }, backends: [\"198.51.100.1:3000\"] }" >"$DIR/c.yaml"
@@ -284,6 +349,10 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	refused "jwt: { keys: $DIR/empty }" "$DIR/empty: has a PUBLIC KEY that is none"
 	refused 'jwt: { keys: /dev/null, claims: [role] }' "'role' is not"
 	refused 'jwt: { keys: /dev/null }, basic_auth: { file: /dev/null }' "both 'basic_auth' and 'jwt'"
+	refused 'hash: by nothing' "'by nothing' is not"
+	refused 'hash: header' "'header' is not"
+	refused 'hash: "header a b"' "'header a b' is not"
+	refused 'sticky: { cookie: "a b" }' "'a b' is no name of a cookie"
 	refused 'error_pages: [{ status: [200], file: /dev/null }]' "'200' is not 400 to 599"
 	refused 'error_pages: [{ file: /nowhere/page }]' "/nowhere/page: cannot be read"
 	refused 'error_pages: [{ file: /dev/zero }]' "has more than 1048576 bytes"

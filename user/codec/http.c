@@ -301,6 +301,26 @@ const struct http_field *http_find(const struct http_head *h, enum http_field_id
 	return NULL;
 }
 
+bool http_cookie(const struct http_head *h, struct text name, struct text *ret)
+{
+	const struct http_field *f;
+	int at = -1;
+
+	while ((f = http_find(h, HTTP_COOKIE, &at))) {
+		struct text rest = http_value(f);
+
+		while (rest.n) {
+			struct text value = text_cut(&rest, ';');
+
+			if (!text_is(text_cut(&value, '='), name))
+				continue;
+			*ret = text_cut(&value, '\0');
+			return true;
+		}
+	}
+	return false;
+}
+
 bool http_add(struct http_head *h, enum http_field_id id, struct text name,
 	      struct text value)
 {

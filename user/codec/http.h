@@ -209,6 +209,9 @@ struct http_head *http_head_dup(const struct http_head *from);
 const struct http_field *http_find(const struct http_head *h, enum http_field_id id,
 				   int *at);
 
+/* The first cookie of that name (RFC 6265 5.4).  False: there is none. */
+bool http_cookie(const struct http_head *h, struct text name, struct text *ret);
+
 /* Add one at the end; false if there is no place. */
 bool http_add(struct http_head *h, enum http_field_id id, struct text name,
 	      struct text value);

@@ -124,7 +124,11 @@ static void show_route(const struct listener *l, const struct route *r)
 		separate(&said);
 		show_http(r);
 	}
-	if (r->backend_names_count)
+	if (r->http && r->http->sticky)
+		printf("; back to their own by the cookie %s", r->http->sticky->cookie);
+	if (r->http && r->http->hash)
+		printf("; by %s", r->http->hash);
+	else if (r->backend_names_count)
 		printf("; %s", r->backend_names_count > 1 ? balances[r->balance]
 							  : "to one backend");
 	putchar('\n');

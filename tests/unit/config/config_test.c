@@ -313,7 +313,8 @@ static void count_choices(struct route *r, const struct addr *client, unsigned n
 {
 	memset(ret, 0, 5 * sizeof(*ret));
 	for (unsigned i = 0, b; i < n; i++) {
-		if (balance_choose(r, client, tried, when, &b) != BALANCE_CHOSEN)
+		if (balance_choose(r, &(struct balance_by){ .client = client }, tried,
+				   when, &b) != BALANCE_CHOSEN)
 			continue;
 		ret[b]++;
 		target_release(r->backends[b].target);
@@ -335,8 +336,9 @@ static void backends_take_turns_by_weight(void)
 	CHECK_INT(0, n[3] + n[4]); /* the backup, and who drains */
 	count_choices(&c->listeners[0].routes[0], &client, 40, 7, n);
 	CHECK_INT(40, n[3]); /* the backup when all others were tried */
-	CHECK_INT(BALANCE_NONE,
-		  balance_choose(&c->listeners[0].routes[0], &client, 15, 1000, &b));
+	CHECK_INT(BALANCE_NONE, balance_choose(&c->listeners[0].routes[0],
+					       &(struct balance_by){ .client = &client },
+					       15, 1000, &b));
 	config_put(c);
 }
 
@@ -351,13 +353,19 @@ static void limits_and_failures_are_kept(void)
 		return;
 	r = &c->listeners[0].routes[0];
 	/* only the third is left, with one place */
-	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 11, 1000, &b));
+	CHECK_INT(BALANCE_CHOSEN,
+		  balance_choose(r, &(struct balance_by){ .client = &client }, 11, 1000,
+				 &b));
 	CHECK_INT(2, b);
-	CHECK_INT(BALANCE_FULL, balance_choose(r, &client, 11, 1000, &b));
+	CHECK_INT(BALANCE_FULL,
+		  balance_choose(r, &(struct balance_by){ .client = &client }, 11, 1000,
+				 &b));
 	target_release(r->backends[2].target);
 	/* the fewest connections by weight: 3 to 1 to 1 */
 	for (int i = 0; i < 5; i++)
-		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 0, 1000, &b));
+		CHECK_INT(BALANCE_CHOSEN,
+			  balance_choose(r, &(struct balance_by){ .client = &client }, 0,
+					 1000, &b));
 	CHECK_INT(3, target_active(r->backends[0].target));
 	CHECK_INT(1, target_active(r->backends[1].target));
 	for (int i = 0; i < 3; i++)
@@ -376,7 +384,9 @@ static void limits_and_failures_are_kept(void)
 	/* down by its checks: not even then */
 	CHECK(target_addresses(r->backends[0].target, at) == 1);
 	CHECK(target_checked(r->backends[0].target, &at[0], false, 1, 1, 1000));
-	CHECK_INT(BALANCE_NONE, balance_choose(r, &client, 14, 1000, &b));
+	CHECK_INT(BALANCE_NONE,
+		  balance_choose(r, &(struct balance_by){ .client = &client }, 14, 1000,
+				 &b));
 	CHECK(target_checked(r->backends[0].target, &at[0], true, 1, 1, 10000));
 	CHECK_INT(512, target_warmth(r->backends[0].target, 1000, 10500));
 	CHECK_INT(1024, target_warmth(r->backends[0].target, 1000, 11000));
@@ -401,12 +411,18 @@ static void a_source_stays_with_its_backend(void)
 		struct route *r = &c->listeners[0].routes[0];
 		unsigned a, b, d;
 
-		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 0, when, &a));
+		CHECK_INT(BALANCE_CHOSEN,
+			  balance_choose(r, &(struct balance_by){ .client = &client }, 0,
+					 when, &a));
 		target_release(r->backends[a].target);
-		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 0, when, &b));
+		CHECK_INT(BALANCE_CHOSEN,
+			  balance_choose(r, &(struct balance_by){ .client = &client }, 0,
+					 when, &b));
 		target_release(r->backends[b].target);
 		CHECK_INT(a, b);
-		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &client, 2, when, &d));
+		CHECK_INT(BALANCE_CHOSEN,
+			  balance_choose(r, &(struct balance_by){ .client = &client }, 2,
+					 when, &d));
 		target_release(r->backends[d].target);
 		first[a]++;
 		stayed += a == d;
@@ -488,8 +504,48 @@ static void the_manual_explains_every_key(void)
 	free(m.text);
 }
 
+static void who_is_wanted_and_what_is_alike(void)
+{
+	struct config *c = balanced("round_robin");
+	const struct addr client = { 0 };
+	unsigned n[5] = { 0 }, first, b, i;
+	struct balance_by by = { .client = &client, .keyed = true };
+	struct route *r;
+
+	if (!c)
+		return;
+	r = &c->listeners[0].routes[0];
+	for (by.key = 0; by.key < 1000; by.key++) {
+		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &first));
+		target_release(r->backends[first].target);
+		n[first]++;
+		for (i = 0; i < 3; i++) {
+			CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &b));
+			target_release(r->backends[b].target);
+			CHECK_INT(first, b);
+		}
+	}
+	/* by weight, 3 to 1 to 1 */
+	CHECK(n[0] > 540 && n[0] < 660 && n[1] > 150 && n[2] > 150 && n[3] + n[4] == 0);
+	/* one that drains, and the backup; not what was tried, nor what there is not */
+	for (by.wanted = 4; by.wanted <= 5; by.wanted++) {
+		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &b));
+		CHECK_INT(by.wanted - 1, b);
+		target_release(r->backends[b].target);
+	}
+	by.wanted = 2;
+	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 2, when, &b));
+	CHECK(b != 1);
+	target_release(r->backends[b].target);
+	by.wanted = 64;
+	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &b));
+	target_release(r->backends[b].target);
+	config_put(c);
+}
+
 int main(void)
 {
+	RUN(who_is_wanted_and_what_is_alike);
 	RUN(the_manual_explains_every_key);
 	RUN(the_example_is_read);
 	RUN(wrong_values_are_refused_with_place_and_key);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/util.h"
+#include "codec/path.h"
+#include "decide/affinity.h"
+
+uint8_t affinity_wanted(const struct route *r, const struct http_head *h)
+{
+	const struct http_sticky *s = r->http->sticky;
+	struct text value;
+
+	if (!s || !http_cookie(h, text_of(s->cookie, strlen(s->cookie)), &value))
+		return 0;
+	for (unsigned i = 0; i < r->backend_names_count; i++) {
+		if (text_is(value, text_of(s->values[i], HTTP_STICKY_VALUE)))
+			return (uint8_t)(i + 1);
+	}
+	return 0;
+}
+
+static bool find_header(const struct http_head *h, struct text name, struct text *ret)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		if (text_is(text_of(h->fields[i].name, h->fields[i].name_n), name)) {
+			*ret = http_value(&h->fields[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_query(struct text query, struct text name, struct text *ret)
+{
+	while (query.n) {
+		struct text value = text_cut(&query, '&');
+
+		if (text_is(text_cut(&value, '='), name)) {
+			*ret = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool affinity_key(const struct http_route *r, const struct http_head *h, uint32_t *ret)
+{
+	struct text value = TEXT(""), query;
+	bool found = false;
+
+	switch (r->hash_kind) {
+	case HASH_HEADER:
+		found = find_header(h, r->hash_name, &value);
+		break;
+	case HASH_COOKIE:
+		found = http_cookie(h, r->hash_name, &value);
+		break;
+	case HASH_QUERY:
+		(void)path_split(h->path, &query);
+		found = find_query(query, r->hash_name, &value);
+		break;
+	case HASH_PATH:
+		value = path_split(h->path, &query);
+		found = true;
+		break;
+	default:
+		break;
+	}
+	*ret = (uint32_t)util_hash(value.p, value.n);
+	return found;
+}
