@@ -295,7 +295,9 @@ struct outcome dial_begin(struct dial *d, struct conn *up, const struct announce
 
 static void works(const struct dial *d)
 {
-	target_connected(d->backend->target);
+	/* where answers count, too, a connection is no success yet */
+	if (!d->route->ejection || !d->route->ejection->status_count)
+		target_connected(d->backend->target);
 	target_address_worked(d->backend->target, &d->addr);
 }
 

@@ -49,33 +49,12 @@ static int check_body(struct where *w, struct config *c, const char *file, char 
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* "404", or "4xx" as 4. */
-static bool read_code(const char *text, uint16_t *ret)
-{
-	bool is_class = strlen(text) == 3 && strcasecmp(text + 1, "xx") == 0;
-	uint64_t n;
-
-	if (is_class && (text[0] == '4' || text[0] == '5')) {
-		*ret = (uint16_t)(text[0] - '0');
-		return true;
-	}
-	if (util_parse_u64(text, 599, &n) < 0 || n < 400)
-		return false;
-	*ret = (uint16_t)n;
-	return true;
-}
-
 static int check_page(struct where *w, struct config *c, struct http_page *p)
 {
-	where_enter_key(w, "status");
-	for (unsigned i = 0; i < p->status_count; i++) {
-		where_enter_index(w, i);
-		if (!read_code(p->status[i], &p->codes[i]))
-			return where_wrong(w, "'%s' is not 400 to 599, 4xx or 5xx",
-					   p->status[i]);
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
+	int err = value_statuses(w, p->status, p->status_count, p->codes);
+
+	if (err)
+		return err;
 	return check_body(w, c, p->file, &p->type, &p->text);
 }
 

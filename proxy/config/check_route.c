@@ -181,6 +181,11 @@ static int check_ejection(struct where *w, struct route *r)
 	where_enter_key(w, "ejection");
 	err = value_duration(w, "time", r->ejection ? r->ejection->time : NULL, 10000,
 			     &r->eject_ms);
+	if (!err && r->ejection && r->ejection->status_count && !r->http)
+		return where_wrong(w, "'status' is for routes with 'http'");
+	if (!err && r->ejection)
+		err = value_statuses(w, r->ejection->status, r->ejection->status_count,
+				     r->ejection->codes);
 	if (!err)
 		where_leave(w, 1);
 	return err;

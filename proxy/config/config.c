@@ -99,6 +99,15 @@ bool config_same_listener(const struct listener *a, const struct listener *b)
 	       memcmp(&a->addr, &b->addr, sizeof(a->addr)) == 0;
 }
 
+bool config_has_status(const uint16_t *codes, unsigned n, unsigned status)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (codes[i] == status || codes[i] == status / 100)
+			return true;
+	}
+	return false;
+}
+
 struct route *config_route(const struct listener *l, uint16_t id)
 {
 	for (unsigned i = 0; i < l->routes_count; i++) {

@@ -118,9 +118,13 @@ struct queue {
 	int64_t timeout_ms;
 };
 
+#define CONFIG_STATUSES 16
 struct ejection {
 	uint32_t failures; /* in a row; 0: never */
 	char *time;
+	char **status; /* of answers that are failures, too; of HTTP */
+	unsigned status_count;
+	uint16_t codes[CONFIG_STATUSES]; /* derived; below 10: a class */
 };
 
 /* An order of backend numbers. */

@@ -15,7 +15,6 @@
 
 #define HTTP_PAGE_BYTES	    (1u << 20)
 #define HTTP_KEYS_BYTES	    (256u * 1024)
-#define HTTP_PAGE_CODES	    16
 
 struct config_file;
 struct http_book;
@@ -98,7 +97,7 @@ struct http_page {
 	char *file, *type;
 	/* derived */
 	struct config_file *text;
-	uint16_t codes[HTTP_PAGE_CODES]; /* below 10: a class */
+	uint16_t codes[CONFIG_STATUSES]; /* as of ejection */
 };
 
 /* `basic_auth` of a route (RFC 7617). */
@@ -201,6 +200,9 @@ struct http_route {
 
 /* What a body from this file is: `type` if that is said, else by the end of its name. */
 const char *config_page_type(const char *file, const char *type);
+
+/* Is this status among them?  Not if there are none. */
+bool config_has_status(const uint16_t *codes, unsigned n, unsigned status);
 
 /* Is every request of the route answered here? */
 bool config_answers(const struct route *r);

@@ -80,6 +80,7 @@ static const cyaml_schema_field_t queue_fields[] = {
 static const cyaml_schema_field_t ejection_fields[] = {
 	CYAML_FIELD_UINT("failures", CYAML_FLAG_DEFAULT, struct ejection, failures),
 	DURATION(time, struct ejection),
+	LIST(status, struct ejection, CONFIG_STATUSES),
 	CYAML_FIELD_END,
 };
 

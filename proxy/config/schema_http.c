@@ -4,7 +4,7 @@
 #include "config/schema_own.h"
 
 static const cyaml_schema_field_t page_fields[] = {
-	LIST(status, struct http_page, HTTP_PAGE_CODES),
+	LIST(status, struct http_page, CONFIG_STATUSES),
 	CYAML_FIELD_STRING_PTR("file", CYAML_FLAG_POINTER, struct http_page, file, 1,
 			       4000),
 	WORD(type, struct http_page, 256),

@@ -108,6 +108,35 @@ static int check_rate(struct where *w, const char *key, const struct limits *l,
 	return 0;
 }
 
+static bool read_status(const char *text, uint16_t *ret)
+{
+	bool is_class = strlen(text) == 3 && strcasecmp(text + 1, "xx") == 0;
+	uint64_t n;
+
+	if (is_class && (text[0] == '4' || text[0] == '5')) {
+		*ret = (uint16_t)(text[0] - '0');
+		return true;
+	}
+	if (util_parse_u64(text, 599, &n) < 0 || n < 400)
+		return false;
+	*ret = (uint16_t)n;
+	return true;
+}
+
+int value_statuses(struct where *w, char *const *texts, unsigned n, uint16_t *ret)
+{
+	where_enter_key(w, "status");
+	for (unsigned i = 0; i < n; i++) {
+		where_enter_index(w, i);
+		if (!read_status(texts[i], &ret[i]))
+			return where_wrong(w, "'%s' is not 400 to 599, 4xx or 5xx",
+					   texts[i]);
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
 int value_limits(struct where *w, struct limits *l)
 {
 	int err;

@@ -31,6 +31,9 @@ int value_names(struct where *w, struct config *c, const char *key, char *const 
 int value_pattern(struct where *w, struct config *c, const char *text,
 		  struct pattern **ret);
 
+/* `status`, a list of "404" (as 404) and "4xx" (as 4), into ret[n]. */
+int value_statuses(struct where *w, char *const *texts, unsigned n, uint16_t *ret);
+
 /* Limits below `limits`, and their rates. */
 int value_limits(struct where *w, struct limits *l);
 

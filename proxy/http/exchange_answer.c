@@ -77,11 +77,8 @@ static void answer(struct exchange *x, struct answer *a, enum tg_request reason)
 
 static bool is_for(const struct http_page *p, unsigned status)
 {
-	for (unsigned i = 0; i < p->status_count; i++) {
-		if (p->codes[i] == status || p->codes[i] == status / 100)
-			return true;
-	}
-	return !p->status_count && status >= 400;
+	return p->status_count ? config_has_status(p->codes, p->status_count, status)
+			       : status >= 400;
 }
 
 static const struct http_page *find_page(const struct http_page *pages, unsigned n,
@@ -141,6 +138,9 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 			    .preflight = reason == TG_REQUEST_PREFLIGHT };
 	const struct http_page *page = page_of(x, status);
 
+	if (reason == TG_REQUEST_BACKEND_CLOSED || reason == TG_REQUEST_BACKEND_INVALID ||
+	    reason == TG_REQUEST_BACKEND_TIMEOUT)
+		exchange_judge(x, status);
 	if (x->dial.route)
 		a.challenge = challenge_of(x->dial.route->http, reason);
 	if (page)

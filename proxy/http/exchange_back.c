@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "backend/target.h"
+#include "backend/target.h"
 #include "decide/affinity.h"
 #include "http/exchange_own.h"
 #include "net/worker.h"
@@ -302,6 +303,20 @@ static void begin_raised(struct exchange *x, bool ended)
 	(void)x->server->ops->put_last(x->server, NULL);
 }
 
+void exchange_judge(const struct exchange *x, unsigned status)
+{
+	const struct route *r = x->dial.route;
+	const struct ejection *e = r->ejection;
+
+	if (!e || !e->status_count || !x->asked)
+		return;
+	if (config_has_status(e->codes, e->status_count, status))
+		target_failed(x->dial.backend->target, r->eject_failures, r->eject_ms,
+			      exchange_now_ms(x));
+	else
+		target_connected(x->dial.backend->target);
+}
+
 /* It met another backend than it came back for, or comes for the first time. */
 static const char *new_cookie(const struct exchange *x)
 {
@@ -336,6 +351,7 @@ static void on_server_head(struct http_end *e, const struct http_head *h, bool l
 	}
 	if (h->status == 101 || h->status >= 200) {
 		x->first_ns = util_now_ns();
+		exchange_judge(x, h->status);
 		x->answer_begun = true;
 		x->raised = raises(x, h);
 		ended = x->request_done && x->head.extended;

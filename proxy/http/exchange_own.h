@@ -113,6 +113,9 @@ enum tg_end exchange_failure(const struct exchange *x);
 /* The backend that was chosen will not do, for this reason: another, if there is one. */
 void exchange_skip(struct exchange *x, enum tg_end why);
 
+/* What the backend answered, or what was answered for it, as `ejection` sees it. */
+void exchange_judge(const struct exchange *x, unsigned status);
+
 /* All of the request was passed on: it is the backend's turn. */
 void exchange_sent(struct exchange *x);
 

@@ -325,6 +325,34 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	has "$(head_of /cookie/x -b "$cookie" | sed 's/=[0-9a-f]*;/=;/')" 'set-cookie: SERVED-BY=; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600'
 }
 
+@test "ejection by status: a backend whose answers fail in a row is left out for its time, one that fails now and then is not" {
+	start_origin
+	start other backend /usr/bin/python3 "$ROOT/tests/http/origin.py" 198.51.100.1:3001 "$DIR/other.seen"
+	within 10 listening backend 3001
+	start_proxy < <(web '    routes:' \
+		'      - { name: app, http: {}, ejection: { failures: 3, time: 3s, status: [503, "504"] }, backends: ["198.51.100.1:3000", "198.51.100.1:3001 backup"] }')
+	start_exporter
+	ejected() { fresh_scrape | metric tollgate_backend_ejections_total; }
+	local version i
+	for version in --http1.1 --http2-prior-knowledge; do
+		for i in 1 2 3 4; do
+			ask /status/503 $version -o /dev/null
+			ask /status/503 $version -o /dev/null
+			ask /status/502 $version -o /dev/null # none of them
+		done
+	done
+	equal 0 "$(ejected)" "ejections, of two in a row"
+	equal 0 "$(wc -l <"$DIR/other.seen")" "requests to the other"
+	for i in 1 2 3; do ask /status/503 -o /dev/null; done
+	equal 1 "$(ejected)" "ejections, of three in a row"
+	for i in 1 2 3; do ask /bytes/3 -o /dev/null; done
+	equal 3 "$(wc -l <"$DIR/other.seen")" "requests to the other"
+	within 10 eval 'ask /bytes/3 -o /dev/null; [ "$(tail -1 "$DIR/origin.seen" | jq -r .path)" = /bytes/3 ]'
+	# no answer is one, too
+	for i in 1 2 3; do ask /vanish -X POST -d x -o /dev/null || true; done
+	equal 1 "$(ejected)" "ejections, 502 is none of them"
+}
+
 @test "policies that cannot be meant are refused with the key" {
 	refused() {
 		web '    routes:' "      - { name: app, http: { $1 }, backends: [\"198.51.100.1:3000\"] }" >"$DIR/c.yaml"
@@ -353,6 +381,9 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	refused 'hash: header' "'header' is not"
 	refused 'hash: "header a b"' "'header a b' is not"
 	refused 'sticky: { cookie: "a b" }' "'a b' is no name of a cookie"
+	web '    routes:' '      - { name: app, ejection: { failures: 1, status: [5xx] }, backends: ["198.51.100.1:3000"] }' >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"'status' is for routes with 'http'"* ]]
 	refused 'error_pages: [{ status: [200], file: /dev/null }]' "'200' is not 400 to 599"
 	refused 'error_pages: [{ file: /nowhere/page }]' "/nowhere/page: cannot be read"
 	refused 'error_pages: [{ file: /dev/zero }]' "has more than 1048576 bytes"
