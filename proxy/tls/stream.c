@@ -7,16 +7,14 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include "base/util.h"
 #include "net/pool.h"
 #include "net/worker.h"
+#include "config/http.h"
 #include "tls/context.h"
 #include "tls/peer.h"
-#include "tls/record_book.h"
-#include "config/http.h"
-#include "tls/stream.h"
+#include "tls/stream_own.h"
 #include "tls/tally.h"
 
 /*
@@ -30,31 +28,6 @@
 
 /* From here on a record leaves by a call of its own. */
 #define GATHER_LARGE 4096
-
-struct stream {
-	struct layer layer; /* first */
-	struct conn *conn;
-	SSL *ssl;
-	const struct route *route;
-	const struct backend *backend; /* its other end; NULL: a client */
-	struct hello_book *hellos;     /* of a client's listener, else NULL */
-	uint8_t *head; /* what was read before, until the layer has read it */
-	size_t head_n, head_at;
-	struct record_book records;
-	int err;		/* of the socket, an errno */
-	bool eof;		/* the socket has ended */
-	bool gathers;		/* a write of the user is under way */
-	bool ended;		/* close_notify was sent */
-	bool shaken;		/* the handshake is done */
-	bool broken;		/* OpenSSL reads no further */
-	bool refused;		/* it could not give what it may have told of */
-	unsigned idle_messages; /* of the other since it said anything (MESSAGES_MAX) */
-};
-
-static struct stream *stream_of(const struct conn *c)
-{
-	return container_of(c->layer, struct stream, layer);
-}
 
 /* --- the socket below, as a BIO --- */
 
@@ -505,14 +478,6 @@ int stream_connect(struct conn *c, const struct stream_target *t)
 	return 0;
 }
 
-bool stream_is_distrusted(const struct conn *c, const char **why)
-{
-	long result = SSL_get_verify_result(stream_of(c)->ssl);
-
-	*why = X509_verify_cert_error_string(result);
-	return result != X509_V_OK;
-}
-
 /* --- the handshake --- */
 
 static enum tg_end reason_of(const struct stream *s)
@@ -566,34 +531,4 @@ int stream_handshake(struct conn *c, enum tg_end *why)
 	*why = reason_of(s);
 	ERR_clear_error();
 	return -EPROTO;
-}
-
-bool stream_is_resumed(const struct conn *c)
-{
-	return SSL_session_reused(stream_of(c)->ssl);
-}
-
-uint16_t stream_version(const struct conn *c)
-{
-	const SSL *ssl = c->layer ? stream_of(c)->ssl : NULL;
-
-	return ssl && SSL_is_init_finished(ssl) ? (uint16_t)SSL_version(ssl) : 0;
-}
-
-bool stream_client(const struct conn *c, struct stream_client *ret)
-{
-	const struct stream *s = c->layer ? stream_of(c) : NULL;
-
-	if (!s)
-		return false;
-	*ret = (struct stream_client){ .version = SSL_get_version(s->ssl),
-				       .cipher = SSL_get_cipher_name(s->ssl),
-				       .group = peer_group(s->ssl),
-				       .resumed = SSL_session_reused(s->ssl) };
-	if (SSL_get_current_cipher(s->ssl))
-		ret->suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(s->ssl));
-	SSL_get0_alpn_selected(s->ssl, &ret->alpn, &ret->alpn_n);
-	ret->showed =
-		s->route->clients && peer_name(s->ssl, ret->common, sizeof(ret->common));
-	return true;
 }
