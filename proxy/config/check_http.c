@@ -476,6 +476,7 @@ static int check_unused(struct where *w, const struct route *r)
 		{ h->strip || h->prefix, "strip' and 'prefix" },
 		{ h->normalize, "normalize" },
 		{ h->sticky != NULL, "sticky" },
+		{ h->client_cert, "client_cert" },
 		{ h->hash != NULL, "hash" },
 		{ h->pool != NULL, "pool" },
 		{ h->head_timeout != NULL, "head_timeout" },

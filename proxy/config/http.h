@@ -177,6 +177,7 @@ struct http_route {
 	char *prefix;	     /* and this one comes */
 	bool normalize;	     /* the path is sent on in normal form */
 	uint32_t *pool;	     /* idle connections a worker keeps to each backend */
+	bool client_cert;    /* who the client is goes on (RFC 9440) */
 	char *head_timeout;  /* of the backend's answer */
 	uint64_t body_bytes; /* largest body of a request; 0: no limit */
 	struct http_cors *cors;

@@ -127,6 +127,7 @@ const cyaml_schema_field_t schema_http_route[] = {
 	WORD(strip, struct http_route, 1024),
 	WORD(prefix, struct http_route, 1024),
 	FLAG(normalize, struct http_route),
+	FLAG(client_cert, struct http_route),
 	CYAML_FIELD_UINT_PTR("pool", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct http_route, pool),
 	DURATION(head_timeout, struct http_route),

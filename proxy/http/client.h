@@ -17,6 +17,8 @@ struct http_client {
 	uint8_t hops;
 	bool trusted; /* its X-Forwarded-... are kept */
 	unsigned requests;
+	char *certificate; /* Client-Cert (RFC 9440 2.2), made when it is wanted; or NULL
+			    */
 	uint8_t why; /* enum tg_end that we end its connection for; DONE: none yet */
 };
 

@@ -344,6 +344,16 @@ static bool add_trace(const struct forward_request *r, struct forward_texts *tex
 	return value.p && http_add(ret, HTTP_TRACEPARENT, TEXT(""), value);
 }
 
+/* RFC 9440: of the connection's route, which had it verified. */
+static bool add_certificate(const struct forward_request *r, struct http_head *ret)
+{
+	const struct http_client *c = r->client;
+
+	return !r->route->http->client_cert || !c->certificate ||
+	       http_add(ret, HTTP_CLIENT_CERT, TEXT(""),
+			text_of(c->certificate, strlen(c->certificate)));
+}
+
 bool forward_request(const struct forward_request *r, struct forward_texts *texts,
 		     struct http_head *ret)
 {
@@ -363,8 +373,9 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 	       add_if_missing(ret, HTTP_X_FORWARDED_PORT, local_port(c, texts)) &&
 	       http_add(ret, HTTP_X_REQUEST_ID, TEXT(""),
 			text_of(r->id, strlen(r->id))) &&
-	       add_via(l, r->head, ret) && add_trace(r, texts, ret) &&
-	       rewrite(r, texts, ret) && edit(r, &r->route->http->request, texts, ret);
+	       add_certificate(r, ret) && add_via(l, r->head, ret) &&
+	       add_trace(r, texts, ret) && rewrite(r, texts, ret) &&
+	       edit(r, &r->route->http->request, texts, ret);
 }
 
 /* --- a response --- */

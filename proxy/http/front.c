@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "codec/digest.h"
 #include "decide/request.h"
 #include "http/account.h"
 #include "http/exchange.h"
@@ -309,6 +310,7 @@ static void front_free(struct ev_dead *dead)
 	struct front *f = container_of(dead, struct front, dead);
 
 	config_put(f->config);
+	free(f->client.certificate);
 	free(f);
 }
 
@@ -317,6 +319,24 @@ static bool speaks_h2(const struct conn *c)
 	struct stream_client s;
 
 	return stream_client(c, &s) && s.alpn_n == 2 && memcmp(s.alpn, "h2", 2) == 0;
+}
+
+/* ":BASE64:", a byte sequence of RFC 8941 3.3.5; NULL: it showed none. */
+static char *certificate_of(const struct http_client *c)
+{
+	uint8_t *der = NULL;
+	size_t n = c->route && c->route->client_certificates
+			   ? stream_certificate(c->conn, &der)
+			   : 0;
+	char *ret = n ? malloc((n + 2) / 3 * 4 + 3) : NULL;
+
+	if (ret) {
+		ret[0] = ':';
+		digest_base64(der, n, ret + 1);
+		memcpy(ret + strlen(ret), ":", 2);
+	}
+	free(der);
+	return ret;
 }
 
 struct front *front_open(const struct front_options *o)
@@ -331,6 +351,7 @@ struct front *front_open(const struct front_options *o)
 	f->client = o->client;
 	f->client.who.header = o->client.who.header ? &f->client.header : NULL;
 	f->client.trusted = http_client_is_trusted(&f->client);
+	f->client.certificate = certificate_of(&f->client);
 	f->config = config_get(o->config);
 	f->over = o->over;
 	f->timer.fn = on_timer;
@@ -348,6 +369,7 @@ struct front *front_open(const struct front_options *o)
 		return f;
 	}
 	config_put(f->config);
+	free(f->client.certificate);
 	free(f);
 	return NULL;
 }

@@ -58,6 +58,15 @@ bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap)
 	return true;
 }
 
+size_t peer_der(const struct ssl_st *ssl, uint8_t **ret)
+{
+	const X509 *x = SSL_get0_peer_certificate(ssl);
+	int n = x && SSL_get_verify_result(ssl) == X509_V_OK ? i2d_X509(x, NULL) : 0;
+	uint8_t *to = *ret = n > 0 ? malloc((size_t)n) : NULL;
+
+	return to && i2d_X509(x, &to) == n ? (size_t)n : 0;
+}
+
 uint16_t peer_group(struct ssl_st *ssl)
 {
 	/* OpenSSL's numbers of those that it knows */

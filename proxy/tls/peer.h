@@ -23,6 +23,9 @@ int peer_must_be(struct ssl_st *ssl, const char *name, const struct addr *addr);
  */
 bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap);
 
+/* That certificate in DER, the caller's to free; its length, 0: none, or no memory. */
+size_t peer_der(const struct ssl_st *ssl, uint8_t **ret);
+
 /*
  * After the handshake: the group of the key exchange by IANA's number; 0 if there was
  * none, or it is not known.

@@ -73,6 +73,12 @@ struct stream_client {
 /* After the handshake.  False of a conn without a layer. */
 bool stream_client(const struct conn *c, struct stream_client *ret);
 
+/*
+ * The certificate that a client showed and that was verified, in DER, the caller's to
+ * free; its length, 0: there is none.
+ */
+size_t stream_certificate(const struct conn *c, uint8_t **ret);
+
 /* 0x0303 of 1.2, 0x0304 of 1.3, when it is known; 0 of a conn without a layer. */
 uint16_t stream_version(const struct conn *c);
 

@@ -43,3 +43,11 @@ bool stream_client(const struct conn *c, struct stream_client *ret)
 		s->route->clients && peer_name(s->ssl, ret->common, sizeof(ret->common));
 	return true;
 }
+
+size_t stream_certificate(const struct conn *c, uint8_t **ret)
+{
+	const struct stream *s = c->layer ? stream_of(c) : NULL;
+
+	*ret = NULL;
+	return s && s->route->clients ? peer_der(s->ssl, ret) : 0;
+}

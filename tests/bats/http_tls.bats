@@ -75,6 +75,25 @@ get() {
 	explains 'refused in TLS, no_server_name' 'https://[2001:db8::1]/'
 }
 
+@test "client_cert: the certificate that was verified goes on, and nothing else that says to be one" {
+	issue me "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:me.example.org"
+	start_origin
+	start_proxy < <(secure \
+		"      - { name: told, sni: [app.example.org], tls: terminate, client_certificates: { ca: $DIR/root.pem, optional: true }, http: { path: [\"/told/*\"], client_cert: true }, backends: [\"198.51.100.1:3000\"] }" \
+		"      - { name: app, sni: [app.example.org], tls: terminate, client_certificates: { ca: $DIR/root.pem, optional: true }, http: {}, backends: [\"198.51.100.1:3000\"] }")
+	told() { get "$1" -H 'Client-Cert: :Zm9yZ2Vk:' -H 'Client-Cert-Chain: :Zm9yZ2Vk:' "${@:2}" | jq -r '[.fields[] | select(.[0] | startswith("client-cert")) | join("=")] | join(" ")'; }
+	local want version
+	want="client-cert=:$(openssl x509 -in "$DIR/me.leaf" -outform DER | base64 -w 0):"
+	for version in --http1.1 --http2; do
+		equal "$want" "$(told /told/x $version --cert "$DIR/me.pem" --key "$DIR/me.key")" "with a certificate"
+		equal "" "$(told /told/x $version)" "without"
+		equal "" "$(told /x $version --cert "$DIR/me.pem" --key "$DIR/me.key")" "where it is not wanted"
+	done
+	sed 's/client_certificates: { ca: [^}]* }, //g' "$DIR/gate.yaml" >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"'client_cert' is for routes with 'client_certificates'"* ]]
+}
+
 @test "to backends by TLS: h2 and http/1.1 by what the route says; gRPC through TLS on both sides" {
 	# through the gate once more: a backend that speaks TLS, and says by what it was asked
 	local behind="backend_tls: { ca: $DIR/root.pem, sni: app.example.org, name: app.example.org }, backends: [\"192.0.2.2:9443\"]"
