@@ -249,7 +249,9 @@ struct proxy_ends {
 	X(AUTH_BUSY, "credentials_unchecked")     \
 	X(TOKEN, "token_invalid")                 \
 	X(TOKEN_EXPIRED, "token_expired")         \
-	X(TOKEN_REFUSED, "token_refused")
+	X(TOKEN_REFUSED, "token_refused")         \
+	X(AUTH_REFUSED, "auth_refused")           \
+	X(AUTH_FAILED, "auth_failed")
 
 #define TG_REQUEST_PLACES 96
 

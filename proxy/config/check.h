@@ -39,6 +39,7 @@ int config_check_requests(struct where *w, struct config *c, struct listener *l)
 int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
 		       unsigned n);
 int config_check_respond(struct where *w, struct config *c, struct http_respond *r);
+int config_check_askers(struct where *w, struct listener *l); /* when all are known */
 int config_check_policy(struct where *w, struct config *c, struct route *r);
 
 #endif

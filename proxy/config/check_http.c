@@ -18,11 +18,6 @@ static struct text text_of_string(const char *s)
 	return text_of(s, strlen(s));
 }
 
-bool config_answers(const struct route *r)
-{
-	return r->http && (r->http->redirect || r->http->respond);
-}
-
 /* --- a listener --- */
 
 int config_check_http(struct where *w, struct config *c, struct listener *l)
@@ -422,7 +417,7 @@ static const char *const protocols[] = { "h2", "http/1.1" };
 
 static int check_tls(struct where *w, const struct listener *l, struct route *r)
 {
-	if (l->tls && r->tls == TLS_PASSTHROUGH)
+	if (l->tls && r->tls == TLS_PASSTHROUGH && !r->http->internal)
 		return where_wrong(w, "requests of a listener of TLS can be read where "
 				      "it ends only: tls: terminate or reencrypt");
 	if (!l->tls && r->tls == TLS_REENCRYPT)
@@ -477,6 +472,7 @@ static int check_unused(struct where *w, const struct route *r)
 		{ h->normalize, "normalize" },
 		{ h->sticky != NULL, "sticky" },
 		{ h->client_cert, "client_cert" },
+		{ h->internal, "internal" },
 		{ h->hash != NULL, "hash" },
 		{ h->pool != NULL, "pool" },
 		{ h->head_timeout != NULL, "head_timeout" },
@@ -573,7 +569,8 @@ int config_check_requests(struct where *w, struct config *c, struct listener *l)
 		where_enter_index(w, second);
 		return where_wrong(w, "an earlier route asks for the same already");
 	}
-	if (!err)
-		request_each_shadowed(l->http->index, warn, &warner);
-	return err;
+	if (err)
+		return err;
+	request_each_shadowed(l->http->index, warn, &warner);
+	return config_check_askers(w, l);
 }

@@ -260,6 +260,95 @@ static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
 	return 0;
 }
 
+static int read_fields(struct where *w, struct http_forward_auth *f)
+{
+	where_enter_key(w, "fields");
+	for (unsigned i = 0; i < f->fields_count; i++) {
+		struct text name = text_of(f->fields[i], strlen(f->fields[i]));
+
+		where_enter_index(w, i);
+		for (char *p = f->fields[i]; *p; p++)
+			*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+		if (!http_is_token(name) ||
+		    http_field_id(name.p, name.n) == HTTP_CONTENT_LENGTH ||
+		    http_field_id(name.p, name.n) == HTTP_TRANSFER_ENCODING ||
+		    http_field_id(name.p, name.n) == HTTP_CONNECTION ||
+		    http_field_id(name.p, name.n) == HTTP_HOST)
+			return where_wrong(w,
+					   "'%s' is no name of a field, or of one "
+					   "that is the gate's own to say",
+					   f->fields[i]);
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_forward_auth(struct where *w, struct http_forward_auth *f)
+{
+	int err;
+
+	where_enter_key(w, "forward_auth");
+	where_enter_key(w, "path");
+	if (f->path &&
+	    (f->path[0] != '/' || !http_is_path(text_of(f->path, strlen(f->path)))))
+		return where_wrong(w, "'%s' is not a path", f->path);
+	where_leave(w, 1);
+	err = read_fields(w, f);
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
+static int find_asked(struct where *w, struct listener *l, struct http_forward_auth *f)
+{
+	for (unsigned i = 0; i < l->routes_count && !f->to; i++) {
+		if (strcmp(l->routes[i].name, f->route) == 0)
+			f->to = &l->routes[i];
+	}
+	where_enter_key(w, "http");
+	where_enter_key(w, "forward_auth");
+	where_enter_key(w, "route");
+	if (!f->to)
+		return where_wrong(w, "'%s' is no route of this listener", f->route);
+	if (!f->to->http || config_answers(f->to) || f->to->http->forward_auth)
+		return where_wrong(w,
+				   "route '%s' has no backends of HTTP, or asks another "
+				   "itself",
+				   f->route);
+	f->to->http->asked = true;
+	where_leave(w, 3);
+	return 0;
+}
+
+int config_check_askers(struct where *w, struct listener *l)
+{
+	int err = 0;
+
+	where_enter_key(w, "routes");
+	for (unsigned i = 0; i < l->routes_count && !err; i++) {
+		struct http_route *h = l->routes[i].http;
+
+		where_enter_index(w, i);
+		if (h && h->forward_auth)
+			err = find_asked(w, l, h->forward_auth);
+		if (!err)
+			where_leave(w, 1);
+	}
+	for (unsigned i = 0; i < l->routes_count && !err; i++) {
+		const struct http_route *h = l->routes[i].http;
+
+		where_enter_index(w, i);
+		if (h && h->internal && !h->asked)
+			return where_wrong(w, "is 'internal', and no 'forward_auth' "
+					      "names it");
+		where_leave(w, 1);
+	}
+	if (!err)
+		where_leave(w, 1);
+	return err;
+}
+
 /* --- which backend --- */
 
 static int make_sticky(struct http_sticky *s, const struct route *r, int64_t age_ms)
@@ -367,6 +456,8 @@ int config_check_policy(struct where *w, struct config *c, struct route *r)
 		err = check_jwt(w, c, h->jwt);
 	if (!err && h->basic_auth)
 		err = check_basic_auth(w, c, h->basic_auth);
+	if (!err && h->forward_auth)
+		err = check_forward_auth(w, h->forward_auth);
 	if (!err && h->sticky)
 		err = check_sticky(w, r, h->sticky);
 	return !err && h->hash ? check_hash(w, r, h) : err;

@@ -304,8 +304,8 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 		err = config_check_http_route(w, c, l, r);
 	if (err)
 		return err;
-	if (l->tls && !r->sni_count && !r->alpn_count && (!r->from_count || r->http) &&
-	    r != l->fallback_route)
+	if (l->tls && !(r->http && r->http->internal) && !r->sni_count &&
+	    !r->alpn_count && (!r->from_count || r->http) && r != l->fallback_route)
 		return where_wrong(
 			w,
 			"route '%s' has no 'sni', 'alpn' or 'from', but its listener routes by "

@@ -99,6 +99,11 @@ bool config_same_listener(const struct listener *a, const struct listener *b)
 	       memcmp(&a->addr, &b->addr, sizeof(a->addr)) == 0;
 }
 
+bool config_answers(const struct route *r)
+{
+	return r->http && (r->http->redirect || r->http->respond);
+}
+
 bool config_has_status(const uint16_t *codes, unsigned n, unsigned status)
 {
 	for (unsigned i = 0; i < n; i++) {

@@ -109,6 +109,15 @@ struct http_basic_auth {
 	char challenge[320];	     /* WWW-Authenticate */
 };
 
+/* `forward_auth` of a route: another says whether a request may go on. */
+struct http_forward_auth {
+	char *route, *path; /* path NULL: that of the request */
+	char **fields;	    /* of its answer that go on with the request */
+	unsigned fields_count;
+	/* derived */
+	struct route *to;
+};
+
 struct http_claim {
 	char *name, *value; /* of the configuration's text */
 };
@@ -183,6 +192,8 @@ struct http_route {
 	struct http_cors *cors;
 	struct http_basic_auth *basic_auth;
 	struct http_jwt *jwt;
+	struct http_forward_auth *forward_auth;
+	bool internal; /* no request finds it: it is for others' forward_auth */
 	struct http_sticky *sticky;
 	char *hash; /* "header NAME", "cookie NAME", "query NAME", "path" */
 	struct http_page *error_pages; /* before the listener's */
@@ -192,6 +203,7 @@ struct http_route {
 	unsigned pool_max;
 	uint32_t methods; /* bits of enum http_method; 0: any */
 	struct http_rule *headers, *queries;
+	bool asked; /* by a forward_auth */
 	enum http_hash hash_kind;
 	struct text hash_name; /* of a header in lower case */
 	struct pattern **host_patterns, **path_patterns;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "config/http.h"
 #include "config/match.h"
 #include "config/pattern.h"
 
@@ -120,6 +121,8 @@ int route_index_build(const struct listener *l, struct route_index **ret,
 	for (unsigned i = 0; i < l->routes_count; i++) {
 		struct route *r = &l->routes[i];
 
+		if (r->http && r->http->internal)
+			continue;
 		if (r == l->fallback_route && !r->sni_count && !r->alpn_count &&
 		    !r->from_count)
 			continue; /* only for what nothing else is for */

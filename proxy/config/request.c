@@ -140,6 +140,8 @@ static unsigned conditions(const struct route *r)
 
 static size_t rules_of(const struct route *r)
 {
+	if (r->http->internal)
+		return 0;
 	return (size_t)(hosts_of(r) ? hosts_of(r) : 1) *
 	       (r->http->path_count ? r->http->path_count : 1);
 }

@@ -36,6 +36,14 @@ static const cyaml_schema_field_t jwt_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t forward_auth_fields[] = {
+	CYAML_FIELD_STRING_PTR("route", CYAML_FLAG_POINTER, struct http_forward_auth,
+			       route, 1, CONFIG_NAME_MAX),
+	WORD(path, struct http_forward_auth, 1024),
+	LIST(fields, struct http_forward_auth, 32),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t sticky_fields[] = {
 	CYAML_FIELD_STRING_PTR("cookie", CYAML_FLAG_POINTER, struct http_sticky, cookie,
 			       1, 128),
@@ -141,6 +149,9 @@ const cyaml_schema_field_t schema_http_route[] = {
 	CYAML_FIELD_MAPPING_PTR("sticky", CYAML_FLAG_OPTIONAL, struct http_route, sticky,
 				sticky_fields),
 	WORD(hash, struct http_route, 256),
+	CYAML_FIELD_MAPPING_PTR("forward_auth", CYAML_FLAG_OPTIONAL, struct http_route,
+				forward_auth, forward_auth_fields),
+	FLAG(internal, struct http_route),
 	PAGES(struct http_route),
 	CYAML_FIELD_END,
 };

@@ -56,12 +56,28 @@ static bool has_body(unsigned status)
 	return status != 204 && status != 304;
 }
 
+/* What an answer is nothing without, and says nothing of its connection. */
+static void add_more(struct http_head *h, const struct http_head *from)
+{
+	for (unsigned i = 0; i < from->n; i++) {
+		const struct http_field *f = &from->fields[i];
+
+		if (f->id == HTTP_LOCATION || f->id == HTTP_SET_COOKIE ||
+		    f->id == HTTP_CONTENT_TYPE ||
+		    text_is(text_of(f->name, f->name_n), TEXT("www-authenticate")))
+			(void)http_add(h, (enum http_field_id)f->id,
+				       text_of(f->name, f->name_n), http_value(f));
+	}
+}
+
 /* Of a few fields, so that there is room for all of them. */
 static void add_fields(struct http_head *h, struct worker *w, const struct answer *a,
 		       bool has_body, char retry[16])
 {
 	(void)http_add(h, HTTP_DATE, TEXT(""), text_of(http_date(w), HTTP_DATE_LEN));
-	if (has_body)
+	if (a->more)
+		add_more(h, a->more);
+	if (has_body && !a->more)
 		(void)http_add(h, HTTP_CONTENT_TYPE, TEXT(""),
 			       a->type.p ? a->type : TEXT("text/plain; charset=utf-8"));
 	if (a->location.n)

@@ -8,11 +8,13 @@
 
 struct answer {
 	unsigned status;
-	struct text body, type;	      /* p NULL: the status in words */
-	struct text location;	      /* of a redirect; n 0: none */
-	struct text challenge;	      /* of 401 (RFC 9110 11.6.1); n 0: none */
-	unsigned retry_after;	      /* seconds; 0: nothing is said */
-	bool allow;		      /* say which methods there are (405) */
+	struct text body, type; /* p NULL: the status in words */
+	struct text location;	/* of a redirect; n 0: none */
+	struct text challenge;	/* of 401 (RFC 9110 11.6.1); n 0: none */
+	unsigned retry_after;	/* seconds; 0: nothing is said */
+	bool allow;		/* say which methods there are (405) */
+	const struct http_head
+		*more; /* whose answer it is: some of its fields; or NULL */
 	const struct http_cors *cors; /* NULL: nothing is said of origins */
 	struct text origin;	      /* as cors_origin() has it */
 	bool preflight;

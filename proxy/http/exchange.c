@@ -50,6 +50,7 @@ static void exchange_free(struct ev_dead *dead)
 	config_put(x->config);
 	free(x->trailers);
 	free(x->user);
+	exchange_free_inquiry(x->inquiry);
 	free(x);
 }
 
@@ -141,6 +142,7 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 	ev_timer_del(x->worker->loop, &x->timer);
 	if (x->check)
 		auth_forget(x->check);
+	exchange_stop_asking(x);
 	server = exchange_let_go(&x->server);
 	client = exchange_let_go(&x->client);
 	exchange_leave_backend(x);
@@ -363,6 +365,24 @@ static struct exchange *make(struct http_client *c, struct http_end *client,
 		x->method = h->method;
 		x->has_head = true;
 	}
+	return x;
+}
+
+struct exchange *exchange_begin_inner(struct exchange *of, struct http_end *end,
+				      const struct http_head *h, struct route *r)
+{
+	struct exchange *x = make(of->client_of, end, h);
+
+	if (!x)
+		return NULL;
+	config_put(x->config); /* what the other is under, not the newest */
+	x->config = config_get(of->config);
+	x->listener = of->listener;
+	x->request_last = x->request_done = true;
+	x->dial.route = r;
+	x->book = end->book = r->http->book;
+	memcpy(x->id, of->id, sizeof(x->id));
+	exchange_dial(x);
 	return x;
 }
 

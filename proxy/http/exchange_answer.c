@@ -148,6 +148,14 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 	answer(x, &a, reason);
 }
 
+void exchange_answer_as(struct exchange *x, const struct http_head *head,
+			struct text body, enum tg_request reason)
+{
+	struct answer a = { .status = head->status, .body = body, .more = head };
+
+	answer(x, &a, reason);
+}
+
 /* --- a route that answers --- */
 
 static void redirect(struct exchange *x, const struct http_redirect *to)

@@ -7,12 +7,22 @@
 #include "decide/token.h"
 #include "http/exchange_own.h"
 
-static void go_on(struct exchange *x)
+void exchange_admit(struct exchange *x)
 {
 	if (config_answers(x->dial.route))
 		exchange_answer_route(x);
 	else
 		exchange_dial(x);
+}
+
+static void go_on(struct exchange *x)
+{
+	const struct http_forward_auth *f = x->dial.route->http->forward_auth;
+
+	if (f)
+		exchange_ask(x, f);
+	else
+		exchange_admit(x);
 }
 
 static void on_checked(void *arg, bool right)

@@ -94,7 +94,7 @@ static void begin_sending(struct exchange *x)
 	int err;
 
 	texts.n = 0;
-	if (!forward_request(&request, &texts, &head)) {
+	if (!forward_request(&request, &texts, &head) || !exchange_put_said(x, &head)) {
 		exchange_answer(x, 431, TG_REQUEST_REWRITTEN);
 		return;
 	}

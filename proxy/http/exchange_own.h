@@ -25,6 +25,7 @@ struct exchange {
 	struct limits_holds holds;  /* of the route */
 	struct http_head *trailers; /* that came before there was a backend */
 	struct auth_check *check;   /* of a password, that is going on */
+	struct inquiry *inquiry;    /* whether it may go on; or NULL */
 	char *user;		    /* who has shown who he is */
 	struct text own;	    /* of an answer of ours, what is to be put yet */
 	char words[ANSWER_WORDS];
@@ -81,6 +82,13 @@ void exchange_leave_backend(struct exchange *x);
 /* As many bytes as the other end takes; *err: 0, or why it takes none any more. */
 size_t exchange_pass(struct http_end *to, const uint8_t *p, size_t n, int *err);
 
+/*
+ * Another of the same client, for an end that is no connection's, to the backends of that
+ * route; it may be over when this returns.  NULL without memory.
+ */
+struct exchange *exchange_begin_inner(struct exchange *of, struct http_end *end,
+				      const struct http_head *h, struct route *r);
+
 /* --- exchange_answer.c --- */
 
 /* An answer of ours, or, if one has begun, the end of the client's connection. */
@@ -89,6 +97,11 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 /* The route has no backends: it is the answer. */
 void exchange_answer_route(struct exchange *x);
 
+/* What another has answered in place of the backend: its status, some fields, its body.
+ */
+void exchange_answer_as(struct exchange *x, const struct http_head *head,
+			struct text body, enum tg_request reason);
+
 /* As much of our own body as the client takes. */
 void exchange_put_own(struct exchange *x);
 
@@ -96,6 +109,24 @@ void exchange_put_own(struct exchange *x);
 
 /* Who asks shows who he is, if the route wants that; then it goes on. */
 void exchange_authorize(struct exchange *x);
+
+/* Nobody has objected. */
+void exchange_admit(struct exchange *x);
+
+/* --- exchange_ask.c --- */
+
+/*
+ * Ask the backends of another route (`forward_auth`): exchange_admit() or an answer
+ * follows, never from within.
+ */
+void exchange_ask(struct exchange *x, const struct http_forward_auth *f);
+
+/* What they said that the backend is to hear, in place of what the client says of it. */
+bool exchange_put_said(const struct exchange *x, struct http_head *request);
+
+/* It is over, or nobody waits for it; free: for good. */
+void exchange_stop_asking(struct exchange *x);
+void exchange_free_inquiry(struct inquiry *q); /* NULL is fine */
 
 /* --- exchange_back.c --- */
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # What a route of HTTP does for a request but to pass it on: pages of errors, answers from
-# files, CORS, passwords, tokens.
+# files, CORS, passwords, tokens, others who are asked; which backend.
 
 load helpers
 source "$BATS_TEST_DIRNAME/http.bash"
@@ -194,7 +194,7 @@ print(name + ":" + crypt.crypt(word, salt))' "$@"
 }
 
 # token ALG KEY CLAIMS [KID [HEADER]]
-token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "${4:-}" "$3" "${@:5}"; }
+token() { /usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" sign "$1" "$log/$2" "${4:-}" "$3" "${@:5}"; }
 
 @test "jwt: signed by a key of the route, in date, for us; whatever else is refused, and says why" {
 	local now version answer alg key field
@@ -208,7 +208,7 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	head -c 48 /dev/urandom >"$log/secret"
 	openssl pkey -in "$log/rsa" -pubout -out "$log/rsa.pub"
 	cat "$log/rsa.pub" <(openssl pkey -in "$log/ed" -pubout) >"$log/keys.pem"
-	/usr/bin/python3 -B "$ROOT/tests/http/token.py" jwks rsa="$log/rsa" ec="$log/ec" ed="$log/ed" s="$log/secret" >"$log/keys.json"
+	/usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" jwks rsa="$log/rsa" ec="$log/ec" ed="$log/ed" s="$log/secret" >"$log/keys.json"
 	start_origin
 	start_proxy < <(web '    routes:' \
 		"      - { name: api, http: { path: [\"/api/*\"], jwt: { keys: $log/keys.json, issuer: \"https://id.example.org\", audience: api, claims: [\"role=admin\"], leeway: 2s }, request: { set: [\"X-User: \${user}\"] } }, backends: [\"198.51.100.1:3000\"] }" \
@@ -252,7 +252,7 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 		# keys in PEM: RSA and Ed25519
 		equal "200 200 401" "$(by /pem/x "$(token RS256 rsa "{$good}")") $(by /pem/x "$(token EdDSA ed "{$good}")") $(by /pem/x "$(token ES256 ec "{$good}")")" "keys in PEM"
 	done
-	/usr/bin/python3 -B "$ROOT/tests/http/token.py" jwks ec2="$log/ec2" >"$log/keys.json"
+	/usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" jwks ec2="$log/ec2" >"$log/keys.json"
 	within 10 eval '[ "$(by /api/x "$(token ES256 ec2 "{$good}")")" = 200 ]'
 	equal 401 "$(by /api/x "$(token ES256 ec "{$good}")")" "a key that is gone"
 	stop "$origin_pid"
@@ -353,6 +353,77 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	equal 1 "$(ejected)" "ejections, 502 is none of them"
 }
 
+@test "forward_auth: another says whether a request goes on, what else is to be told, and what the client hears" {
+	cat >"$DIR/auth.py" <<-'P'
+		import http.server, sys
+		class H(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+		    def do_GET(self):
+		        h = self.headers
+		        with open(sys.argv[1], "a") as f:
+		            f.write(f"{self.path} {h.get('X-Forwarded-Method')} {h.get('X-Forwarded-Uri')} {h.get('Content-Length')} {h.get('X-Forwarded-For')} {h.get('Host')}\n")
+		        who = h.get("Cookie", "")
+		        if who == "vanish":
+		            self.close_connection = True
+		            return
+		        code, body = (200, b"welcome") if who.startswith("user=") else (302, b"go there") if who == "new" else (403, b"x" * 70000) if who == "large" else (401, b"who are you?")
+		        self.send_response(code)
+		        if code == 200: self.send_header("X-Who", who[5:]); self.send_header("X-Role", "a"); self.send_header("X-Role", "b")
+		        if code == 302: self.send_header("Location", "https://login.example.org/"); self.send_header("Set-Cookie", "state=1")
+		        if code == 401: self.send_header("WWW-Authenticate", "Custom"); self.send_header("X-Secret", "1")
+		        self.send_header("Content-Type", "text/x-auth"); self.send_header("Content-Length", str(len(body))); self.end_headers()
+		        self.wfile.write(body)
+		    def log_message(self, *a): pass
+		http.server.ThreadingHTTPServer.request_queue_size = 1024
+		http.server.ThreadingHTTPServer(("198.51.100.1", 3001), H).serve_forever()
+	P
+	start auth backend /usr/bin/python3 "$DIR/auth.py" "$DIR/auth.seen"
+	within 10 listening backend 3001
+	start_origin
+	start_proxy < <(web '    routes:' \
+		'      - { name: who, http: { internal: true }, backends: ["198.51.100.1:3001"] }' \
+		'      - { name: app, http: { path: ["/app/*"], forward_auth: { route: who, path: "/verify?x", fields: [X-Who, x-role] } }, backends: ["198.51.100.1:3000"] }' \
+		'      - { name: own, http: { path: ["/own"], forward_auth: { route: who }, respond: { body: "in" } } }')
+	start_exporter
+	code() { ask "$1" -o /dev/null -w '%{http_code}' "${@:2}"; }
+	local version answer
+	head -c 3000000 /dev/zero >"$DIR/body"
+	for version in --http1.1 --http2-prior-knowledge; do
+		: >"$DIR/auth.seen"
+		equal "alice a b " "$(ask /app/x?y $version -b user=alice -H 'X-Who: root' -H 'x-role: root' | jq -r '[.fields[] | select(.[0] == ("x-who", "x-role")) | .[1] + " "] | add')" "fields of who was asked, $version"
+		equal 3000000 "$(ask /app/x $version -b user=bob --data-binary "@$DIR/body" | jq .body)" "a body, $version"
+		equal "in" "$(ask /own $version -b user=bob)" "an answer of ours, $version"
+		equal "/verify?x GET /app/x?y None 192.0.2.1 192.0.2.2:8080,/verify?x POST /app/x None 192.0.2.1 192.0.2.2:8080,/own GET /own None 192.0.2.1 192.0.2.2:8080" \
+			"$(paste -sd, "$DIR/auth.seen")" "what was asked, $version"
+		answer=$(head_of /app/x $version)
+		[[ $answer == "HTTP/"*" 401"* ]]
+		has "$answer" 'www-authenticate: Custom' 'content-type: text/x-auth' 'content-length: 12'
+		hasnt "$answer" x-secret
+		equal 'who are you?' "$(ask /app/x $version)" "its body"
+		answer=$(head_of /app/x $version -H 'Cookie: new')
+		[[ $answer == "HTTP/"*" 302"* ]]
+		has "$answer" 'location: https://login.example.org/' 'set-cookie: state=1'
+		equal 401 "$(code /app/x $version -H Expect: --data-binary "@$DIR/body")" "a body of nobody"
+		equal "503 503" "$(code /app/x $version -H 'Cookie: large') $(code /app/x $version -H 'Cookie: vanish')" "an answer that is too large, or none"
+		equal 404 "$(code /verify $version)" "who is asked is found by nobody else"
+	done
+	# many at once, some of whom do not wait
+	run -0 at client h2load -n 3000 -c 10 -m 20 -H 'cookie: user=x' http://192.0.2.2:8080/app/bytes/100
+	[[ $output == *"status codes: 3000 2xx"* ]]
+	start gone client h2load -n 100000 -c 10 -m 20 -H 'cookie: user=x' http://192.0.2.2:8080/app/bytes/100
+	within 10 eval '[ "$(grep -c . "$DIR/auth.seen")" -gt 3500 ]'
+	kill "$gone_pid"
+	wait "$gone_pid" || true
+	equal 200 "$(code /app/x -b user=x)" "afterwards"
+	stop "$auth_pid"
+	equal 503 "$(code /app/x -b user=x)" "without anybody to ask"
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 5
+	fresh_scrape >"$DIR/page"
+	equal 5 "$(http_total tollgate_http_requests_total 'reason="auth_failed"')" "counted"
+}
+
 @test "policies that cannot be meant are refused with the key" {
 	refused() {
 		web '    routes:' "      - { name: app, http: { $1 }, backends: [\"198.51.100.1:3000\"] }" >"$DIR/c.yaml"
@@ -381,6 +452,9 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/token.py" sign "$1" "$log/$2" "$
 	refused 'hash: header' "'header' is not"
 	refused 'hash: "header a b"' "'header a b' is not"
 	refused 'sticky: { cookie: "a b" }' "'a b' is no name of a cookie"
+	refused 'forward_auth: { route: nobody }' "'nobody' is no route of this listener"
+	refused 'forward_auth: { route: app }' "asks another itself"
+	refused 'internal: true' "no 'forward_auth' names it"
 	web '    routes:' '      - { name: app, ejection: { failures: 1, status: [5xx] }, backends: ["198.51.100.1:3000"] }' >"$DIR/c.yaml"
 	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
 	[[ $output == *"'status' is for routes with 'http'"* ]]

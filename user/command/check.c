@@ -63,8 +63,12 @@ static void show_http(const struct route *r)
 {
 	const struct http_route *h = r->http;
 
-	printf(" requests");
-	check_show_conditions(r);
+	if (h->internal) {
+		printf(" asked by forward_auth only");
+	} else {
+		printf(" requests");
+		check_show_conditions(r);
+	}
 	if (h->redirect)
 		printf("; redirected (%u) to %s", h->redirect->status, h->redirect->to);
 	else if (h->respond)

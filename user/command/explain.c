@@ -202,6 +202,8 @@ static void show_route(const struct route *r)
 		printf(", for who is in %s (else 401)", h->basic_auth->file);
 	if (h->jwt)
 		printf(", with a token by a key of %s (else 401, 403)", h->jwt->keys);
+	if (h->forward_auth)
+		printf(", if route %s says so", h->forward_auth->route);
 	if (h->body_bytes)
 		printf(", a body of at most %llu bytes",
 		       (unsigned long long)h->body_bytes);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON Web Tokens and sets of keys, made by openssl(1).
 
-token.py sign ALG KEY [KID] CLAIMS [HEADER]   a token: claims, and more of its header, as JSON
-token.py jwks KID=KEY...                      the public halves as a set of RFC 7517; KEY: PEM,
+jwt_token.py sign ALG KEY [KID] CLAIMS [HEADER]   a token: claims, and more of its header, as JSON
+jwt_token.py jwks KID=KEY...                      the public halves as a set of RFC 7517; KEY: PEM,
                                               or a file of random bytes that is a secret
 """
 import base64
