@@ -78,8 +78,10 @@ static void add_text(struct line *l, const char *key, struct text t, size_t most
 			add(l, "\\%c", c);
 		else if (c < 0x20 || c >= 0x7f)
 			add(l, "\\u%04x", c);
-		else
+		else if (l->n + 1 < sizeof(l->text))
 			l->text[l->n++] = (char)c;
+		else
+			l->full = true;
 	}
 	add(l, "\"");
 }

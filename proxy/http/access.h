@@ -13,7 +13,7 @@
 #include "http/client.h"
 
 #define ACCESS_RING_BYTES (1u << 20) /* a power of two */
-#define ACCESS_LINE_MAX	  8192	     /* all that a line may have, escaped */
+#define ACCESS_LINE_MAX	  12288	     /* all that a line may have, escaped */
 
 /* One writer, one reader. */
 struct access_ring {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,6 +28,7 @@ struct access_log {
 	/* the thread's alone */
 	int fd;	   /* -1: none */
 	bool torn; /* its last line has no end */
+	bool full; /* in this turn it has been waited for once, in vain */
 	char part[PART];
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake, swapped;
@@ -36,22 +38,23 @@ struct access_log {
 };
 
 /* Bytes of what was written; the rest has found no place, and *err says why. */
-static size_t write_some(int fd, const char *p, size_t n, int *err)
+static size_t write_some(struct access_log *a, const char *text, size_t n, int *err)
 {
 	size_t done = 0;
 
 	*err = 0;
 	while (done < n && !*err) {
-		struct pollfd full = { .fd = fd, .events = POLLOUT };
-		ssize_t k = write(fd, p + done, n - done);
+		struct pollfd p = { .fd = a->fd, .events = POLLOUT };
+		ssize_t k = write(a->fd, text + done, n - done);
 
 		if (k >= 0)
 			done += (size_t)k;
-		else if (errno == EAGAIN && poll(&full, 1, FULL_MS) <= 0)
+		else if (errno == EAGAIN && (a->full || poll(&p, 1, FULL_MS) <= 0))
 			*err = EAGAIN;
 		else if (errno != EINTR && errno != EAGAIN)
 			*err = errno;
 	}
+	a->full |= *err == EAGAIN;
 	return done;
 }
 
@@ -71,9 +74,9 @@ static void write_lines(struct access_log *a, const char *p, size_t n)
 	int err = 0;
 
 	if (a->torn)
-		a->torn = write_some(a->fd, "\n", 1, &err) == 0;
+		a->torn = write_some(a, "\n", 1, &err) == 0;
 	if (!a->torn)
-		done = write_some(a->fd, p, n, &err);
+		done = write_some(a, p, n, &err);
 	if (done)
 		a->torn = p[done - 1] != '\n';
 	if (done == n)
@@ -82,32 +85,53 @@ static void write_lines(struct access_log *a, const char *p, size_t n)
 	book_add(&a->proxy->state->access_lost, lines(p + done, n - done));
 }
 
+/* What a ring has now; what comes meanwhile is the next turn's. */
+static void drain_ring(struct access_log *a, struct access_ring *r)
+{
+	uint64_t to = __atomic_load_n(&r->head, __ATOMIC_ACQUIRE);
+	size_t n;
+
+	while (r->tail < to && (n = access_take(r, a->part, sizeof(a->part))) > 0) {
+		if (a->fd >= 0)
+			write_lines(a, a->part, n);
+	}
+}
+
 static void drain(struct access_log *a)
 {
+	a->full = false;
 	for (unsigned i = 0; i < a->proxy->workers_n; i++) {
 		struct access_ring *r = a->rings[i];
 		uint64_t lost = __atomic_load_n(&r->lost, __ATOMIC_RELAXED);
-		size_t n;
 
-		while ((n = access_take(r, a->part, sizeof(a->part))) > 0) {
-			if (a->fd >= 0)
-				write_lines(a, a->part, n);
-		}
+		drain_ring(a, r);
 		if (lost > a->lost[i])
 			book_add(&a->proxy->state->access_lost, lost - a->lost[i]);
 		a->lost[i] = lost;
 	}
 }
 
-/* What there is by now went where it belongs; from here on there.  Under the lock. */
+static bool is_same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/* What there was went where it belongs; from here on there.  Under the lock. */
 static void swap(struct access_log *a)
 {
+	int err;
+
 	if (!a->has_next)
 		return;
+	if (a->torn && write_some(a, "\n", 1, &err) == 1)
+		a->torn = false;
+	a->torn = a->torn && a->next >= 0 && is_same_file(a->fd, a->next);
 	if (a->fd >= 0)
 		close(a->fd);
 	a->fd = a->next;
-	a->torn = false;
 	a->has_next = false;
 	pthread_cond_signal(&a->swapped);
 }
