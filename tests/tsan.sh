@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=$1 sanitized=$2
 shift 2
-[ $# -gt 0 ] || set -- tests/bats/upgrade.bats tests/bats/backends.bats tests/bats/tls.bats tests/bats/http_tls.bats
+[ $# -gt 0 ] || set -- tests/bats/upgrade.bats tests/bats/backends.bats tests/bats/tls.bats tests/bats/http_tls.bats tests/bats/policies.bats
 mix=$build/tsan
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT

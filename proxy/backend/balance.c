@@ -155,6 +155,8 @@ static bool take_wanted(const struct route *r, const struct balance_by *by,
 	const struct backend *b = &r->backends[i];
 
 	return by->wanted && i < r->backend_names_count && !(tried >> i & 1) &&
+	       b->weight &&
+	       (!b->backup || !candidates_of(r, false, false, tried, now_ms)) &&
 	       target_is_up(b->target) && target_has_address(b->target) &&
 	       !target_is_ejected(b->target, now_ms) && target_take(b->target, b->limit);
 }

@@ -35,6 +35,17 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 			    struct route *r);
 int config_check_requests(struct where *w, struct config *c, struct listener *l);
 
+/*
+ * check_fields.c.  A text with variables; a list of "Name: value" or "Name", into *ret,
+ * the caller's to free; those of `request` or `response`.
+ */
+enum check_rule { RULE_HAS, RULE_SETS, RULE_NAMES };
+int config_check_template(struct where *w, struct text t, struct http_template *ret);
+int config_check_fields(struct where *w, const char *key, char *const *texts, unsigned n,
+			enum check_rule kind, struct http_rule **ret);
+int config_check_edits(struct where *w, const char *key, struct http_edits *e);
+void config_warn_of_user(struct where *w, struct config *c, const struct http_route *h);
+
 /* check_policy.c: what is done for a request but to pass it on. */
 int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
 		       unsigned n);

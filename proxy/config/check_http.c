@@ -13,11 +13,6 @@
 #include "config/value.h"
 #include "config/where.h"
 
-static struct text text_of_string(const char *s)
-{
-	return text_of(s, strlen(s));
-}
-
 /* --- a listener --- */
 
 int config_check_http(struct where *w, struct config *c, struct listener *l)
@@ -66,208 +61,7 @@ int config_check_http(struct where *w, struct config *c, struct listener *l)
 	return err;
 }
 
-/* --- texts with variables --- */
-
-static const struct {
-	const char *name;
-	enum http_variable variable;
-} variables[] = {
-	{ "client", VAR_CLIENT }, { "host", VAR_HOST },
-	{ "method", VAR_METHOD }, { "path", VAR_PATH },
-	{ "query", VAR_QUERY },	  { "request_id", VAR_REQUEST_ID },
-	{ "scheme", VAR_SCHEME }, { "uri", VAR_URI },
-	{ "user", VAR_USER },
-};
-
-static bool find_variable(struct text name, uint8_t *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
-		if (text_is(name, text_of_string(variables[i].name))) {
-			*ret = (uint8_t)variables[i].variable;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* What is at the beginning of *rest: a variable, or text up to the next one. */
-static int read_part(struct where *w, struct text *rest, struct http_part *ret)
-{
-	size_t n = 0;
-
-	if (rest->n >= 2 && rest->p[0] == '$' && rest->p[1] == '{') {
-		const char *end = memchr(rest->p, '}', rest->n);
-		struct text name;
-
-		if (!end)
-			return where_wrong(w, "'${' without '}'");
-		name = text_of(rest->p + 2, (size_t)(end - rest->p) - 2);
-		if (!find_variable(name, &ret->variable))
-			return where_wrong(w,
-					   "'${%.*s}' is none of client, host, method, "
-					   "path, query, request_id, scheme, uri, user",
-					   (int)name.n, name.p);
-		rest->n -= (size_t)(end + 1 - rest->p);
-		rest->p = end + 1;
-		return 0;
-	}
-	do {
-		n++;
-	} while (n < rest->n &&
-		 !(rest->p[n] == '$' && n + 1 < rest->n && rest->p[n + 1] == '{'));
-	*ret = (struct http_part){ VAR_TEXT, text_of(rest->p, n) };
-	rest->p += n;
-	rest->n -= n;
-	return 0;
-}
-
-static int read_template(struct where *w, struct text t, struct http_template *ret)
-{
-	if (!http_is_value(t))
-		return where_wrong(w, "has a character that no field may have");
-	while (t.n) {
-		int err;
-
-		if (ret->n == HTTP_TEMPLATE_PARTS)
-			return where_wrong(w, "has more than %d parts",
-					   HTTP_TEMPLATE_PARTS);
-		err = read_part(w, &t, &ret->parts[ret->n++]);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* --- rules about fields --- */
-
-/* In the configuration's own memory: in lower case afterwards. */
-static int read_name(struct where *w, char *text, size_t n, struct http_rule *ret)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (text[i] >= 'A' && text[i] <= 'Z')
-			text[i] |= 0x20;
-	}
-	ret->name = text_of(text, n);
-	ret->id = (uint8_t)http_field_id(text, n);
-	return http_is_token(ret->name)
-		       ? 0
-		       : where_wrong(w, "'%.*s' is no name of a field", (int)n, text);
-}
-
-/* What the gate itself says of the message and the connection. */
-static bool is_ours(uint8_t id)
-{
-	return id == HTTP_CONTENT_LENGTH || id == HTTP_TRANSFER_ENCODING ||
-	       id == HTTP_CONNECTION || id == HTTP_UPGRADE || id == HTTP_KEEP_ALIVE ||
-	       id == HTTP_TE || id == HTTP_PROXY_CONNECTION || id == HTTP_TRAILER;
-}
-
-enum rule_kind { RULE_HAS, RULE_SETS, RULE_NAMES };
-
-/* "Name: value", or "Name" where a value may be missing. */
-static int read_rule(struct where *w, char *text, enum rule_kind kind,
-		     struct http_rule *ret)
-{
-	char *colon = strchr(text, ':');
-	struct text value = text_of_string(colon ? colon + 1 : "");
-	int err;
-
-	if ((!colon && kind == RULE_SETS) || (colon && kind == RULE_NAMES))
-		return where_wrong(w,
-				   kind == RULE_SETS ? "'%s' is not \"Name: value\""
-						     : "'%s' is not the name of a field",
-				   text);
-	err = read_name(w, text, colon ? (size_t)(colon - text) : strlen(text), ret);
-	if (err)
-		return err;
-	if (kind == RULE_HAS && ret->id == HTTP_HOST)
-		return where_wrong(w, "'host' of a request goes to 'host' of 'http'");
-	if (kind != RULE_HAS && is_ours(ret->id))
-		return where_wrong(w, "'%.*s' is the gate's own to say", (int)ret->name.n,
-				   ret->name.p);
-	if (colon)
-		ret->value = text_cut(&value, '\0');
-	return kind == RULE_SETS ? read_template(w, ret->value, &ret->what) : 0;
-}
-
-/* The one field that a request has once, and an answer never. */
-static int check_host(struct where *w, const char *key, const struct http_rule *r,
-		      bool request)
-{
-	const struct http_template *t = &r->what;
-
-	if (r->id != HTTP_HOST)
-		return 0;
-	if (!request || strcmp(key, "set") != 0)
-		return where_wrong(w,
-				   "'host' can be 'set' in a request, and nothing else");
-	if (t->n == 1 && t->parts[0].variable == VAR_TEXT &&
-	    !http_is_authority(t->parts[0].text))
-		return where_wrong(w, "'%.*s' is no HOST or HOST:PORT",
-				   (int)t->parts[0].text.n, t->parts[0].text.p);
-	return t->n ? 0 : where_wrong(w, "'host' has a value");
-}
-
-static int read_rules(struct where *w, const char *key, char *const *texts, unsigned n,
-		      enum rule_kind kind, struct http_rule **ret)
-{
-	*ret = calloc(n ? n : 1, sizeof(**ret));
-	if (!*ret)
-		return -ENOMEM;
-	where_enter_key(w, key);
-	for (unsigned i = 0; i < n; i++) {
-		int err;
-
-		where_enter_index(w, i);
-		err = read_rule(w, texts[i], kind, &(*ret)[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
-	return 0;
-}
-
-static int check_hosts(struct where *w, const char *key, const struct http_rule *rules,
-		       unsigned n, bool request)
-{
-	where_enter_key(w, key);
-	for (unsigned i = 0; i < n; i++) {
-		int err;
-
-		where_enter_index(w, i);
-		err = check_host(w, key, &rules[i], request);
-		if (err)
-			return err;
-		where_leave(w, 1);
-	}
-	where_leave(w, 1);
-	return 0;
-}
-
-static int read_edits(struct where *w, const char *key, struct http_edits *e)
-{
-	bool request = strcmp(key, "request") == 0;
-	int err;
-
-	where_enter_key(w, key);
-	err = read_rules(w, "set", e->set, e->set_count, RULE_SETS, &e->set_rules);
-	if (!err)
-		err = read_rules(w, "add", e->add, e->add_count, RULE_SETS,
-				 &e->add_rules);
-	if (!err)
-		err = read_rules(w, "remove", e->remove, e->remove_count, RULE_NAMES,
-				 &e->remove_rules);
-	if (!err)
-		err = check_hosts(w, "set", e->set_rules, e->set_count, request);
-	if (!err)
-		err = check_hosts(w, "add", e->add_rules, e->add_count, request);
-	if (!err)
-		err = check_hosts(w, "remove", e->remove_rules, e->remove_count, request);
-	if (!err)
-		where_leave(w, 1);
-	return err;
-}
+/* --- queries --- */
 
 /* "name=value" or "name" */
 static int read_queries(struct where *w, struct http_route *h)
@@ -386,7 +180,7 @@ static int check_answer(struct where *w, struct config *c, struct http_route *h)
 					   d->status);
 		where_leave(w, 1);
 		where_enter_key(w, "to");
-		err = read_template(w, text_of_string(d->to), &d->where);
+		err = config_check_template(w, text_of_string(d->to), &d->where);
 		if (err)
 			return err;
 		where_leave(w, 2);
@@ -436,14 +230,14 @@ static int check_rules(struct where *w, struct config *c, struct http_route *h)
 	if (!err)
 		err = check_paths(w, c, h);
 	if (!err)
-		err = read_rules(w, "header", h->header, h->header_count, RULE_HAS,
-				 &h->headers);
+		err = config_check_fields(w, "header", h->header, h->header_count,
+					  RULE_HAS, &h->headers);
 	if (!err)
 		err = read_queries(w, h);
 	if (!err)
-		err = read_edits(w, "request", &h->request);
+		err = config_check_edits(w, "request", &h->request);
 	if (!err)
-		err = read_edits(w, "response", &h->response);
+		err = config_check_edits(w, "response", &h->response);
 	if (!err)
 		err = check_answer(w, c, h);
 	if (!err)
@@ -495,6 +289,47 @@ static int check_unused(struct where *w, const struct route *r)
 	return 0;
 }
 
+/* And what is for those who find it where nobody does. */
+static int check_internal(struct where *w, const struct listener *l,
+			  const struct route *r)
+{
+	const struct http_route *h = r->http;
+	const struct {
+		bool is;
+		const char *key;
+	} keys[] = {
+		{ r->sni_count > 0, "sni" },
+		{ r->from_count > 0, "from" },
+		{ r->priority != 0, "priority" },
+		{ r->client_certificates != NULL, "client_certificates" },
+		{ r->limits.connections || r->limits.per_source || r->limits.per_prefix ||
+			  r->limits.rate_text || r->limits.source_rate_text ||
+			  r->limits.prefix_rate_text,
+		  "limits" },
+		{ h->host_count + h->path_count + h->method_count + h->header_count +
+				  h->query_count >
+			  0,
+		  "host', 'path', 'method', 'header' and 'query" },
+		{ h->body_bytes > 0, "body_bytes" },
+		{ h->cors != NULL, "cors" },
+		{ h->basic_auth != NULL, "basic_auth" },
+		{ h->jwt != NULL, "jwt" },
+		{ h->rate != NULL, "rate" },
+		{ h->client_cert, "client_cert" },
+		{ h->sticky != NULL, "sticky" },
+		{ r == l->fallback_route, "fallback" },
+	};
+
+	for (size_t i = 0; h->internal && i < ARRAY_SIZE(keys); i++) {
+		if (keys[i].is)
+			return where_wrong(w,
+					   "'%s' is for routes that requests find, and "
+					   "route '%s' is internal",
+					   keys[i].key, r->name);
+	}
+	return 0;
+}
+
 int config_check_http_route(struct where *w, struct config *c, const struct listener *l,
 			    struct route *r)
 {
@@ -520,12 +355,16 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 	if (!err)
 		err = value_duration(w, "head_timeout", h->head_timeout, 60000,
 				     &h->head_ms);
+	if (!err)
+		config_warn_of_user(w, c, h);
 	h->pool_max = h->pool ? *h->pool : HTTP_POOL_DEFAULT;
 	if (!err && h->pool && (h->protocol == PROTOCOL_H2 || r->send_proxy))
 		err = where_wrong(w, "'pool' is for backends of HTTP/1.1 without "
 				     "'send_proxy'");
 	if (!err)
 		err = check_unused(w, r);
+	if (!err)
+		err = check_internal(w, l, r);
 	if (!err)
 		err = config_check_policy(w, c, r);
 	if (!err)

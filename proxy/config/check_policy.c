@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a route does of itself: pages of errors, answers, CORS. */
+/*
+ * What a route does of itself: answers and their pages, who may ask, which backend.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +41,7 @@ static const char *type_of(const char *file)
 static int check_body(struct where *w, struct config *c, const char *file, char **type,
 		      struct config_file **ret)
 {
-	if (*type && !http_is_value(text_of(*type, strlen(*type)))) {
+	if (*type && !http_is_value(text_of_string(*type))) {
 		where_enter_key(w, "type");
 		return where_wrong(w, "is no value of a field");
 	}
@@ -61,11 +63,19 @@ static int check_page(struct where *w, struct config *c, struct http_page *p)
 int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
 		       unsigned n)
 {
+	bool all = false;
+
 	where_enter_key(w, "error_pages");
 	for (unsigned i = 0; i < n; i++) {
 		int err;
 
 		where_enter_index(w, i);
+		if (all)
+			where_warn(
+				w, &c->warnings,
+				"no answer can have this page: an earlier one, without "
+				"'status', is for all");
+		all |= !pages[i].status_count;
 		err = check_page(w, c, &pages[i]);
 		if (err)
 			return err;
@@ -116,7 +126,7 @@ static int join(struct where *w, const char *key, char *const *words, unsigned n
 	where_enter_key(w, key);
 	for (unsigned i = 0; i < n; i++) {
 		where_enter_index(w, i);
-		if (!http_is_token(text_of(words[i], strlen(words[i]))))
+		if (!http_is_token(text_of_string(words[i])))
 			return where_wrong(w, "'%s' is no name", words[i]);
 		where_leave(w, 1);
 		size += strlen(words[i]) + 2;
@@ -143,7 +153,18 @@ static bool is_origin(const char *text)
 	host += 3;
 	if (strncmp(host, "*.", 2) == 0)
 		host += 2;
-	return http_is_authority(text_of(host, strlen(host)));
+	return http_is_authority(text_of_string(host));
+}
+
+/* The port that browsers leave out. */
+static bool has_default_port(const char *origin)
+{
+	size_t n = strlen(origin);
+
+	return (strncasecmp(origin, "https:", 6) == 0 && n > 4 &&
+		strcmp(origin + n - 4, ":443") == 0) ||
+	       (strncasecmp(origin, "http:", 5) == 0 && n > 3 &&
+		strcmp(origin + n - 3, ":80") == 0);
 }
 
 static int check_origins(struct where *w, const struct http_cors *o)
@@ -162,9 +183,44 @@ static int check_origins(struct where *w, const struct http_cors *o)
 					   "\"https://*.HOST\", with a port or without, "
 					   "and no path",
 					   o->origins[i]);
+		if (has_default_port(o->origins[i]))
+			return where_wrong(w,
+					   "'%s': browsers say this origin without "
+					   "its port",
+					   o->origins[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
+	return 0;
+}
+
+/* Fetch compares methods by case, and with credentials a star is a name. */
+static int check_lists(struct where *w, const struct http_cors *o)
+{
+	for (unsigned i = 0; i < o->methods_count; i++) {
+		for (const char *p = o->methods[i]; *p; p++) {
+			if (*p >= 'a' && *p <= 'z')
+				return where_wrong(w,
+						   "methods: '%s': browsers compare "
+						   "the case",
+						   o->methods[i]);
+		}
+	}
+	for (unsigned i = 0; o->credentials; i++) {
+		const char *word =
+			i < o->methods_count ? o->methods[i]
+			: i - o->methods_count < o->headers_count
+				? o->headers[i - o->methods_count]
+			: i - o->methods_count - o->headers_count < o->expose_count
+				? o->expose[i - o->methods_count - o->headers_count]
+				: NULL;
+
+		if (!word)
+			break;
+		if (strcmp(word, "*") == 0)
+			return where_wrong(w, "'*' with 'credentials' is a name and no "
+					      "more; name them");
+	}
 	return 0;
 }
 
@@ -177,7 +233,12 @@ static int check_cors(struct where *w, const struct http_route *h, struct http_c
 	if (h->methods && !(h->methods >> HTTP_METHOD_OPTIONS & 1))
 		return where_wrong(w, "asks by OPTIONS first, which 'method' of this "
 				      "route lacks");
+	if (h->header_count)
+		return where_wrong(w, "asks by OPTIONS first, without the fields that "
+				      "'header' of this route wants");
 	err = check_origins(w, o);
+	if (!err)
+		err = check_lists(w, o);
 	if (!err)
 		err = join(w, "methods", o->methods, o->methods_count, &o->methods_text);
 	if (!err)
@@ -199,7 +260,7 @@ static int check_cors(struct where *w, const struct http_route *h, struct http_c
 /* In a quoted-string, as it stands (RFC 9110 5.6.4). */
 static bool is_quotable(const char *text)
 {
-	return http_is_value(text_of(text, strlen(text))) && !strpbrk(text, "\"\\");
+	return http_is_value(text_of_string(text)) && !strpbrk(text, "\"\\");
 }
 
 static int check_basic_auth(struct where *w, struct config *c, struct http_basic_auth *b)
@@ -264,15 +325,13 @@ static int read_fields(struct where *w, struct http_forward_auth *f)
 {
 	where_enter_key(w, "fields");
 	for (unsigned i = 0; i < f->fields_count; i++) {
-		struct text name = text_of(f->fields[i], strlen(f->fields[i]));
+		struct text name = text_of_string(f->fields[i]);
 
 		where_enter_index(w, i);
 		for (char *p = f->fields[i]; *p; p++)
 			*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
 		if (!http_is_token(name) ||
-		    http_field_id(name.p, name.n) == HTTP_CONTENT_LENGTH ||
-		    http_field_id(name.p, name.n) == HTTP_TRANSFER_ENCODING ||
-		    http_field_id(name.p, name.n) == HTTP_CONNECTION ||
+		    http_is_framing(http_field_id(name.p, name.n)) ||
 		    http_field_id(name.p, name.n) == HTTP_HOST)
 			return where_wrong(w,
 					   "'%s' is no name of a field, or of one "
@@ -290,8 +349,7 @@ static int check_forward_auth(struct where *w, struct http_forward_auth *f)
 
 	where_enter_key(w, "forward_auth");
 	where_enter_key(w, "path");
-	if (f->path &&
-	    (f->path[0] != '/' || !http_is_path(text_of(f->path, strlen(f->path)))))
+	if (f->path && (f->path[0] != '/' || !http_is_path(text_of_string(f->path))))
 		return where_wrong(w, "'%s' is not a path", f->path);
 	where_leave(w, 1);
 	err = read_fields(w, f);
@@ -311,11 +369,13 @@ static int find_asked(struct where *w, struct listener *l, struct http_forward_a
 	where_enter_key(w, "route");
 	if (!f->to)
 		return where_wrong(w, "'%s' is no route of this listener", f->route);
-	if (!f->to->http || config_answers(f->to) || f->to->http->forward_auth)
-		return where_wrong(w,
-				   "route '%s' has no backends of HTTP, or asks another "
-				   "itself",
+	if (!f->to->http)
+		return where_wrong(w, "route '%s' has no 'http'", f->route);
+	if (config_answers(f->to))
+		return where_wrong(w, "route '%s' has no backends, it answers itself",
 				   f->route);
+	if (f->to->http->forward_auth)
+		return where_wrong(w, "route '%s' has 'forward_auth', too", f->route);
 	f->to->http->asked = true;
 	where_leave(w, 3);
 	return 0;
@@ -384,7 +444,7 @@ static int check_sticky(struct where *w, const struct route *r, struct http_stic
 
 	where_enter_key(w, "sticky");
 	where_enter_key(w, "cookie");
-	if (!http_is_token(text_of(s->cookie, strlen(s->cookie))))
+	if (!http_is_token(text_of_string(s->cookie)))
 		return where_wrong(w, "'%s' is no name of a cookie", s->cookie);
 	where_leave(w, 1);
 	err = value_duration(w, "max_age", s->max_age, 0, &ms);
@@ -395,35 +455,57 @@ static int check_sticky(struct where *w, const struct route *r, struct http_stic
 	return err;
 }
 
-static int read_hash(struct where *w, struct http_route *h)
+static int read_alike(struct where *w, char *text, bool user, struct http_alike *ret)
 {
-	static const char *const kinds[] = {
-		[HASH_HEADER] = "header",
-		[HASH_COOKIE] = "cookie",
-		[HASH_QUERY] = "query",
+	static const char *const traits[] = {
+		[TRAIT_HEADER] = "header",
+		[TRAIT_COOKIE] = "cookie",
+		[TRAIT_QUERY] = "query",
 	};
-	char *name = strchr(h->hash, ' ');
+	char *name = strchr(text, ' ');
 
-	if (strcmp(h->hash, "path") == 0) {
-		h->hash_kind = HASH_PATH;
+	if (strcmp(text, "path") == 0 || (user && strcmp(text, "user") == 0)) {
+		ret->trait = text[0] == 'p' ? TRAIT_PATH : TRAIT_USER;
 		return 0;
 	}
-	for (unsigned i = HASH_HEADER; name && i < ARRAY_SIZE(kinds); i++) {
-		if (strncmp(h->hash, kinds[i], strlen(kinds[i])) == 0 &&
-		    h->hash + strlen(kinds[i]) == name)
-			h->hash_kind = (enum http_hash)i;
+	for (unsigned i = TRAIT_HEADER; name && i < ARRAY_SIZE(traits); i++) {
+		if (strncmp(text, traits[i], strlen(traits[i])) == 0 &&
+		    text + strlen(traits[i]) == name)
+			ret->trait = (enum http_trait)i;
 	}
-	h->hash_name = name ? text_of(name + 1, strlen(name + 1)) : text_of(NULL, 0);
-	if (!h->hash_kind || !http_is_token(h->hash_name))
+	ret->name = name ? text_of(name + 1, strlen(name + 1)) : text_of(NULL, 0);
+	if (!ret->trait || !http_is_token(ret->name))
 		return where_wrong(w,
 				   "'%s' is not \"header NAME\", \"cookie NAME\", "
-				   "\"query NAME\" or \"path\"",
-				   h->hash);
-	for (char *p = name + 1; h->hash_kind == HASH_HEADER && *p; p++) {
+				   "\"query NAME\"%s or \"path\"",
+				   text, user ? ", \"user\"" : "");
+	for (char *p = name + 1; ret->trait == TRAIT_HEADER && *p; p++) {
 		if (*p >= 'A' && *p <= 'Z')
 			*p = (char)(*p | 0x20);
 	}
+	if (ret->trait == TRAIT_HEADER && text_is(ret->name, TEXT("host")))
+		return where_wrong(w, "requests of one host have that alike: 'host' of "
+				      "'http' makes a route of them");
 	return 0;
+}
+
+static int check_request_rate(struct where *w, const struct http_route *h,
+			      struct http_rate *r)
+{
+	int err;
+
+	where_enter_key(w, "rate");
+	err = value_rate(w, "limit", r->limit, &r->rate);
+	if (err)
+		return err;
+	where_enter_key(w, "by");
+	if (r->by)
+		err = read_alike(w, r->by, true, &r->alike);
+	if (!err && r->alike.trait == TRAIT_USER && !h->basic_auth && !h->jwt)
+		err = where_wrong(w, "nobody says who he is: no 'basic_auth', no 'jwt'");
+	if (!err)
+		where_leave(w, 2);
+	return err;
 }
 
 static int check_hash(struct where *w, struct route *r, struct http_route *h)
@@ -431,10 +513,10 @@ static int check_hash(struct where *w, struct route *r, struct http_route *h)
 	int err;
 
 	where_enter_key(w, "hash");
-	if (r->balance != BALANCE_ROUND_ROBIN)
+	if (r->balance != BALANCE_ROUND_ROBIN && r->balance != BALANCE_SOURCE_HASH)
 		return where_wrong(w, "says which backend, and 'balance' does, too");
 	r->balance = BALANCE_SOURCE_HASH; /* of requests that have none of it */
-	err = read_hash(w, h);
+	err = read_alike(w, h->hash, false, &h->hash_by);
 	if (!err)
 		where_leave(w, 1);
 	return err;
@@ -460,5 +542,7 @@ int config_check_policy(struct where *w, struct config *c, struct route *r)
 		err = check_forward_auth(w, h->forward_auth);
 	if (!err && h->sticky)
 		err = check_sticky(w, r, h->sticky);
+	if (!err && h->rate)
+		err = check_request_rate(w, h, h->rate);
 	return !err && h->hash ? check_hash(w, r, h) : err;
 }

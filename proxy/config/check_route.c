@@ -131,10 +131,9 @@ static int check_http_health(struct where *w, const struct route *r,
 		return where_wrong(w,
 				   "type: http asks by HTTP/1.1 without TLS, which these "
 				   "backends do not speak");
-	if (h->path &&
-	    (h->path[0] != '/' || !http_is_path(text_of(h->path, strlen(h->path)))))
+	if (h->path && (h->path[0] != '/' || !http_is_path(text_of_string(h->path))))
 		return where_wrong(w, "'%s' is not a path", h->path);
-	if (h->name && !http_is_authority(text_of(h->name, strlen(h->name))))
+	if (h->name && !http_is_authority(text_of_string(h->name)))
 		return where_wrong(w, "'%s' is no HOST or HOST:PORT", h->name);
 	return h->status && (h->status < 200 || h->status > 599)
 		       ? where_wrong(w, "%u is outside 200 to 599", h->status)

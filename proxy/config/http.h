@@ -146,8 +146,27 @@ struct http_sticky {
 	char (*fields)[HTTP_STICKY_FIELD]; /* Set-Cookie, but for Secure */
 };
 
-/* `hash` of a route: requests that have the same of it go to the same backend. */
-enum http_hash { HASH_NONE, HASH_HEADER, HASH_COOKIE, HASH_QUERY, HASH_PATH };
+/* What requests may have alike: "header NAME", "cookie NAME", "query NAME", "path". */
+enum http_trait {
+	TRAIT_NONE,
+	TRAIT_HEADER,
+	TRAIT_COOKIE,
+	TRAIT_QUERY,
+	TRAIT_PATH,
+	TRAIT_USER
+};
+struct http_alike {
+	enum http_trait trait;
+	struct text name; /* of a header in lower case */
+};
+
+/* `rate` of a route: how many requests of those that are alike. */
+struct http_rate {
+	char *limit, *by; /* by NULL: of a client's address */
+	/* derived */
+	struct rate rate;
+	struct http_alike alike;
+};
 
 /* `cors` of a route: which pages of other origins may use it (Fetch Standard 3.3). */
 struct http_cors {
@@ -195,7 +214,8 @@ struct http_route {
 	struct http_forward_auth *forward_auth;
 	bool internal; /* no request finds it: it is for others' forward_auth */
 	struct http_sticky *sticky;
-	char *hash; /* "header NAME", "cookie NAME", "query NAME", "path" */
+	char *hash; /* those that are alike go to the same backend */
+	struct http_rate *rate;
 	struct http_page *error_pages; /* before the listener's */
 	unsigned error_pages_count;
 	/* derived */
@@ -204,8 +224,7 @@ struct http_route {
 	uint32_t methods; /* bits of enum http_method; 0: any */
 	struct http_rule *headers, *queries;
 	bool asked; /* by a forward_auth */
-	enum http_hash hash_kind;
-	struct text hash_name; /* of a header in lower case */
+	struct http_alike hash_by;
 	struct pattern **host_patterns, **path_patterns;
 	struct http_book *book;
 	struct proxy_slot *slot;

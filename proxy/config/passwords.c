@@ -8,22 +8,33 @@
 #include "config/files.h"
 #include "config/passwords.h"
 
-/* Kinds of crypt(5) that take an attacker's time; bcrypt, SHA-2, yescrypt, scrypt. */
+/*
+ * Kinds of crypt(5) that take an attacker's time, and how long what is behind the last
+ * `$` is: of bcrypt with its salt.
+ */
 static bool is_kept_well(struct text hash)
 {
-	static const struct text kinds[] = {
-		{ "$2y$", 4 }, { "$2b$", 4 }, { "$2a$", 4 }, { "$5$", 3 },
-		{ "$6$", 3 },  { "$gy$", 4 }, { "$y$", 3 },  { "$7$", 3 },
+	static const struct {
+		struct text kind;
+		size_t n;
+	} kinds[] = {
+		{ { "$2y$", 4 }, 53 }, { { "$2b$", 4 }, 53 }, { { "$2a$", 4 }, 53 },
+		{ { "$5$", 3 }, 43 },  { { "$6$", 3 }, 86 },  { { "$gy$", 4 }, 43 },
+		{ { "$y$", 3 }, 43 },  { { "$7$", 3 }, 43 },
 	};
+	const char *last = memrchr(hash.p, '$', hash.n);
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (hash.n > kinds[i].n && memcmp(hash.p, kinds[i].p, kinds[i].n) == 0)
-			return hash.n <= PASSWORD_HASH_MAX;
+	for (size_t i = 0; last && i < ARRAY_SIZE(kinds); i++) {
+		const struct text *k = &kinds[i].kind;
+
+		if (hash.n > k->n && memcmp(hash.p, k->p, k->n) == 0)
+			return hash.n <= PASSWORD_HASH_MAX &&
+			       (size_t)(hash.p + hash.n - last) - 1 == kinds[i].n;
 	}
 	return false;
 }
 
-static int read_line(struct text line, struct password *ret, char why[128])
+static int read_line(struct text line, struct password *ret, char why[160])
 {
 	struct text rest = line;
 
@@ -31,14 +42,14 @@ static int read_line(struct text line, struct password *ret, char why[128])
 	ret->hash = text_cut(&rest, ':');
 	if (!ret->name.n || ret->name.n > PASSWORD_NAME_MAX ||
 	    !http_is_value(ret->name) || !ret->hash.n) {
-		(void)snprintf(why, 128, "is not \"NAME:HASH\"");
+		(void)snprintf(why, 160, "is not \"NAME:HASH\"");
 		return -EINVAL;
 	}
 	if (is_kept_well(ret->hash))
 		return 0;
-	(void)snprintf(why, 128,
-		       "the password is not hashed by bcrypt, SHA-2, yescrypt or scrypt: "
-		       "htpasswd -B, or mkpasswd");
+	(void)snprintf(why, 160,
+		       "the password is not hashed by bcrypt, SHA-2, yescrypt or scrypt, "
+		       "or the hash is cut: htpasswd -B, or mkpasswd");
 	return -EINVAL;
 }
 
@@ -62,7 +73,7 @@ static int compare(const void *x, const void *y)
 
 /* Every line; *line: the last that was looked at. */
 static int read_lines(struct passwords *p, struct text rest, unsigned *line,
-		      char why[128])
+		      char why[160])
 {
 	for (*line = 1; rest.n; ++*line) {
 		struct text t = text_cut(&rest, '\n');
@@ -80,11 +91,11 @@ static int read_lines(struct passwords *p, struct text rest, unsigned *line,
 	if (p->n)
 		return 0;
 	*line = 1;
-	(void)snprintf(why, 128, "has no \"NAME:HASH\"");
+	(void)snprintf(why, 160, "has no \"NAME:HASH\"");
 	return -EINVAL;
 }
 
-static int sort(struct passwords *p, unsigned *line, char why[128])
+static int sort(struct passwords *p, unsigned *line, char why[160])
 {
 	qsort(p->all, p->n, sizeof(*p->all), compare);
 	for (size_t i = 1; i < p->n; i++) {
@@ -92,14 +103,14 @@ static int sort(struct passwords *p, unsigned *line, char why[128])
 			continue;
 		*line = p->all[i].line > p->all[i - 1].line ? p->all[i].line
 							    : p->all[i - 1].line;
-		(void)snprintf(why, 128, "has a name for the second time");
+		(void)snprintf(why, 160, "has a name for the second time");
 		return -EINVAL;
 	}
 	return 0;
 }
 
 int passwords_read(const struct config_file *f, struct passwords **ret, unsigned *line,
-		   char why[128])
+		   char why[160])
 {
 	struct passwords *p = calloc(1, sizeof(*p));
 	int err;
@@ -124,7 +135,7 @@ int passwords_read(const struct config_file *f, struct passwords **ret, unsigned
 static int read_route(struct http_basic_auth *b, char why[CONFIG_ERROR_MAX])
 {
 	unsigned line;
-	char what[128];
+	char what[160];
 	int err = passwords_read(b->text, &b->passwords, &line, what);
 
 	if (err == -EINVAL)

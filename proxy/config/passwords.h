@@ -28,7 +28,7 @@ struct passwords {
  * line, and in `why` what is wrong with it.
  */
 int passwords_read(const struct config_file *f, struct passwords **ret, unsigned *line,
-		   char why[128]);
+		   char why[160]);
 void passwords_free(struct passwords *p); /* NULL is fine */
 
 /* Those of all routes, of files that were read.  0; or a negative errno and why. */

@@ -36,11 +36,6 @@ struct request_index {
 	struct rule *buckets[];
 };
 
-static struct text text_of_string(const char *s)
-{
-	return text_of(s, s ? strlen(s) : 0);
-}
-
 /* Its own, or those of its TLS. */
 static unsigned hosts_of(const struct route *r)
 {

@@ -44,6 +44,13 @@ static const cyaml_schema_field_t forward_auth_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t rate_fields[] = {
+	CYAML_FIELD_STRING_PTR("limit", CYAML_FLAG_POINTER, struct http_rate, limit, 1,
+			       48),
+	WORD(by, struct http_rate, 256),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t sticky_fields[] = {
 	CYAML_FIELD_STRING_PTR("cookie", CYAML_FLAG_POINTER, struct http_sticky, cookie,
 			       1, 128),
@@ -149,6 +156,8 @@ const cyaml_schema_field_t schema_http_route[] = {
 	CYAML_FIELD_MAPPING_PTR("sticky", CYAML_FLAG_OPTIONAL, struct http_route, sticky,
 				sticky_fields),
 	WORD(hash, struct http_route, 256),
+	CYAML_FIELD_MAPPING_PTR("rate", CYAML_FLAG_OPTIONAL, struct http_route, rate,
+				rate_fields),
 	CYAML_FIELD_MAPPING_PTR("forward_auth", CYAML_FLAG_OPTIONAL, struct http_route,
 				forward_auth, forward_auth_fields),
 	FLAG(internal, struct http_route),

@@ -88,11 +88,8 @@ static int parse_rate(const char *text, struct rate *ret)
 	return 0;
 }
 
-static int check_rate(struct where *w, const char *key, const struct limits *l,
-		      const char *text, struct rate *ret)
+int value_rate(struct where *w, const char *key, const char *text, struct rate *ret)
 {
-	if (!text)
-		return 0;
 	where_enter_key(w, key);
 	if (parse_rate(text, ret) < 0)
 		return where_wrong(
@@ -100,6 +97,18 @@ static int check_rate(struct where *w, const char *key, const struct limits *l,
 			"'%s' is not NUMBER/DURATION, such as 300/1m or 20/1s, or "
 			"NUMBER/DURATION burst NUMBER",
 			text);
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_rate(struct where *w, const char *key, const struct limits *l,
+		      const char *text, struct rate *ret)
+{
+	int err = text ? value_rate(w, key, text, ret) : 0;
+
+	if (err || !text)
+		return err;
+	where_enter_key(w, key);
 	ret->strict = l->strict;
 	if (l->strict && ret->burst != ret->n)
 		return where_wrong(w, "'%s': a strict rate has no burst of its own",

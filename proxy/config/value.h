@@ -34,6 +34,9 @@ int value_pattern(struct where *w, struct config *c, const char *text,
 /* `status`, a list of "404" (as 404) and "4xx" (as 4), into ret[n]. */
 int value_statuses(struct where *w, char *const *texts, unsigned n, uint16_t *ret);
 
+/* "N/DURATION", "N/DURATION burst M". */
+int value_rate(struct where *w, const char *key, const char *text, struct rate *ret);
+
 /* Limits below `limits`, and their rates. */
 int value_limits(struct where *w, struct limits *l);
 

@@ -10,7 +10,7 @@ uint8_t affinity_wanted(const struct route *r, const struct http_head *h)
 	const struct http_sticky *s = r->http->sticky;
 	struct text value;
 
-	if (!s || !http_cookie(h, text_of(s->cookie, strlen(s->cookie)), &value))
+	if (!s || !http_cookie(h, text_of_string(s->cookie), &value))
 		return 0;
 	for (unsigned i = 0; i < r->backend_names_count; i++) {
 		if (text_is(value, text_of(s->values[i], HTTP_STICKY_VALUE)))
@@ -43,29 +43,32 @@ static bool find_query(struct text query, struct text name, struct text *ret)
 	return false;
 }
 
+bool affinity_trait(const struct http_alike *a, const struct http_head *h,
+		    struct text *ret)
+{
+	struct text query;
+
+	switch (a->trait) {
+	case TRAIT_HEADER:
+		return find_header(h, a->name, ret);
+	case TRAIT_COOKIE:
+		return http_cookie(h, a->name, ret);
+	case TRAIT_QUERY:
+		(void)path_split(h->path, &query);
+		return find_query(query, a->name, ret);
+	case TRAIT_PATH:
+		*ret = path_split(h->path, &query);
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool affinity_key(const struct http_route *r, const struct http_head *h, uint32_t *ret)
 {
-	struct text value = TEXT(""), query;
-	bool found = false;
+	struct text value = TEXT("");
+	bool found = affinity_trait(&r->hash_by, h, &value);
 
-	switch (r->hash_kind) {
-	case HASH_HEADER:
-		found = find_header(h, r->hash_name, &value);
-		break;
-	case HASH_COOKIE:
-		found = http_cookie(h, r->hash_name, &value);
-		break;
-	case HASH_QUERY:
-		(void)path_split(h->path, &query);
-		found = find_query(query, r->hash_name, &value);
-		break;
-	case HASH_PATH:
-		value = path_split(h->path, &query);
-		found = true;
-		break;
-	default:
-		break;
-	}
 	*ret = (uint32_t)util_hash(value.p, value.n);
 	return found;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <crypt.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -37,6 +39,8 @@ struct auth_check {
 
 struct auth {
 	struct proxy *proxy;
+	uint64_t secrets[2][2];
+	cpu_set_t cpus; /* all of ours: a worker, who makes the threads, stays on one */
 	pthread_t threads[THREADS_MAX];
 	unsigned threads_n;
 	pthread_mutex_t lock; /* of what follows */
@@ -50,18 +54,17 @@ struct auth {
 
 /* --- what was right --- */
 
-/* Of the file, the name and the password, under a key that nobody outside knows. */
-static struct key make_key(const struct passwords *p, const char *text, size_t n)
+/* Of the file, the name and the password, under keys that nobody outside knows. */
+static struct key make_key(const struct auth *a, const struct passwords *p,
+			   const char *text, size_t n)
 {
-	char all[16 + BYTES_MAX];
+	char all[sizeof(p->mark) + BYTES_MAX];
 	struct key k;
 
-	memcpy(all + 8, &p->mark, 8);
-	memcpy(all + 16, text, n);
-	memset(all, 1, 8);
-	k.a = util_hash(all, 16 + n);
-	memset(all, 2, 8);
-	k.b = util_hash(all, 16 + n);
+	memcpy(all, &p->mark, sizeof(p->mark));
+	memcpy(all + sizeof(p->mark), text, n);
+	k.a = util_hash_keyed(a->secrets[0], all, sizeof(p->mark) + n);
+	k.b = util_hash_keyed(a->secrets[1], all, sizeof(p->mark) + n);
 	explicit_bzero(all, sizeof(all));
 	return k;
 }
@@ -125,6 +128,7 @@ static void *run(void *arg)
 	struct crypt_data *data = calloc(1, sizeof(*data));
 
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+	(void)pthread_setaffinity_np(pthread_self(), sizeof(a->cpus), &a->cpus);
 	pthread_mutex_lock(&a->lock);
 	while (!a->stop && data) {
 		struct auth_check *c;
@@ -182,8 +186,11 @@ struct auth *auth_new(struct proxy *p)
 {
 	struct auth *a = calloc(1, sizeof(*a));
 
-	if (!a)
+	if (!a || getrandom(a->secrets, sizeof(a->secrets), 0) != sizeof(a->secrets)) {
+		free(a);
 		return NULL;
+	}
+	(void)sched_getaffinity(0, sizeof(a->cpus), &a->cpus);
 	a->proxy = p;
 	a->tail = &a->queue;
 	pthread_mutex_init(&a->lock, NULL);
@@ -266,10 +273,9 @@ static bool put(struct auth *a, struct auth_check *c)
 
 /* Of a name that nobody has it takes the time of one that somebody has. */
 static struct auth_check *make(struct auth *a, struct worker *w,
-			       const struct passwords *p, struct text name,
+			       const struct passwords *p, const struct password *who,
 			       const char *password)
 {
-	const struct password *who = passwords_find(p, name);
 	struct text hash = who ? who->hash : p->all[0].hash;
 	struct auth_check *c = calloc(1, sizeof(*c));
 
@@ -295,6 +301,7 @@ enum auth_result auth_basic(struct auth *a, struct worker *w,
 	char text[BYTES_MAX + 1];
 	size_t n = read_credentials(h, text);
 	char *colon = n ? memchr(text, ':', n) : NULL;
+	const struct password *who;
 	struct auth_check *c;
 	struct key key;
 
@@ -305,12 +312,13 @@ enum auth_result auth_basic(struct auth *a, struct worker *w,
 		return AUTH_WRONG;
 	memcpy(name, text, (size_t)(colon - text));
 	name[colon - text] = '\0';
-	key = make_key(b->passwords, text, n);
-	if (is_kept(a, key)) {
+	who = passwords_find(b->passwords, text_of(text, (size_t)(colon - text)));
+	key = make_key(a, b->passwords, text, n);
+	if (who && is_kept(a, key)) {
 		explicit_bzero(text, sizeof(text));
 		return AUTH_FINE;
 	}
-	c = make(a, w, b->passwords, text_of(text, (size_t)(colon - text)), colon + 1);
+	c = make(a, w, b->passwords, who, colon + 1);
 	explicit_bzero(text, sizeof(text));
 	if (c) {
 		c->done = done;

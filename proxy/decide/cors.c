@@ -24,7 +24,7 @@ bool cors_is_preflight(const struct http_head *h)
 /* A pattern with a star has what is below its name, and not that name. */
 static bool is_of(struct text origin, const char *pattern)
 {
-	struct text p = text_of(pattern, strlen(pattern));
+	struct text p = text_of_string(pattern);
 	const char *star = strstr(pattern, "://*.");
 	size_t before, behind;
 
@@ -38,14 +38,23 @@ static bool is_of(struct text origin, const char *pattern)
 			      text_of(p.p + before + 1, behind));
 }
 
+static bool has_any(const struct http_cors *c)
+{
+	for (unsigned i = 0; i < c->origins_count; i++) {
+		if (strcmp(c->origins[i], "*") == 0)
+			return true;
+	}
+	return false;
+}
+
 struct text cors_origin(const struct http_cors *c, const struct http_head *request)
 {
 	int at = -1;
 	const struct http_field *f = http_find(request, HTTP_ORIGIN, &at);
 
+	if (has_any(c)) /* whoever asks: an answer that is kept is for others, too */
+		return TEXT("*");
 	for (unsigned i = 0; f && i < c->origins_count; i++) {
-		if (strcmp(c->origins[i], "*") == 0)
-			return TEXT("*");
 		if (is_of(http_value(f), c->origins[i]))
 			return http_value(f);
 	}
@@ -67,17 +76,7 @@ static void remove_all(struct http_head *h)
 
 static bool add(struct http_head *h, struct text name, const char *value)
 {
-	return !value ||
-	       http_add(h, HTTP_OTHER_FIELD, name, text_of(value, strlen(value)));
-}
-
-static bool has_any(const struct http_cors *c)
-{
-	for (unsigned i = 0; i < c->origins_count; i++) {
-		if (strcmp(c->origins[i], "*") == 0)
-			return true;
-	}
-	return false;
+	return !value || http_add(h, HTTP_OTHER_FIELD, name, text_of_string(value));
 }
 
 static bool put_preflight(const struct http_cors *c, struct http_head *h)

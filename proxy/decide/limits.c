@@ -18,14 +18,14 @@
 #define LOCKS	64
 
 struct key {
-	uint8_t ip[16]; /* all zero for the scope as a whole */
+	uint8_t ip[16]; /* all zero for the scope as a whole; of a text its hash */
 	uint32_t id;
 	uint8_t scope, bits;
 	uint8_t kind; /* a source and a prefix of as many bits are two */
 	uint8_t pad;
 };
 
-enum { KIND_WHOLE, KIND_PREFIX, KIND_SOURCE };
+enum { KIND_WHOLE, KIND_PREFIX, KIND_SOURCE, KIND_TEXT };
 
 #define SOURCE_V6_BITS 64
 
@@ -320,6 +320,43 @@ static enum tg_end take(struct limits_table *t, struct want *w, int64_t now_ms,
 	}
 	pthread_mutex_unlock(lock);
 	return reason;
+}
+
+/* How long until it is not early any more; of a strict rate until a slot is left behind.
+ */
+static int64_t wait_ms(const struct limits_entry *e, const struct rate *r, int64_t now_ms)
+{
+	int64_t burst = r->burst ? r->burst : r->n, ns;
+
+	if (r->strict)
+		return slot_ms(r->ms);
+	ns = e->due_ns - now_ms * NS_PER_MS - (burst - 1) * interval_ns(r);
+	return ns > NS_PER_MS ? (ns + NS_PER_MS - 1) / NS_PER_MS : 1;
+}
+
+int64_t limits_request(struct limits_table *t, uint32_t id, const void *text, size_t n,
+		       const struct rate *r, int64_t now_ms)
+{
+	struct key key = { .id = id, .scope = LIMITS_REQUEST, .kind = KIND_TEXT };
+	const uint64_t other[2] = { t->hash_key[1], t->hash_key[0] };
+	uint64_t hash[2] = { util_hash_keyed(t->hash_key, text, n),
+			     util_hash_keyed(other, text, n) };
+	struct limits_entry *e;
+	int64_t wait = 0;
+	uint32_t bucket;
+
+	memcpy(key.ip, hash, sizeof(key.ip));
+	if (is_full(t) && !is_known(t, &key) && !make_room(t, now_ms))
+		share(t, &key);
+	bucket = bucket_of(t, &key);
+	pthread_mutex_lock(lock_of(t, bucket));
+	e = find(t, &key, bucket, now_ms);
+	if (e && over_rate(e, r, now_ms))
+		wait = wait_ms(e, r, now_ms);
+	else if (e)
+		rate_take(e, r, now_ms);
+	pthread_mutex_unlock(lock_of(t, bucket));
+	return wait; /* without memory nobody is refused */
 }
 
 /* Give back what was counted from number `from` on; as if it had not been, if `undone`.

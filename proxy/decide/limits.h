@@ -18,7 +18,7 @@
 #define LIMITS_ENTRIES_MAX 131072 /* counted at once; beyond it sources share one */
 #define LIMITS_HOLDS_MAX   9
 
-enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE };
+enum limits_scope { LIMITS_PROCESS, LIMITS_LISTENER, LIMITS_ROUTE, LIMITS_REQUEST };
 
 /* What is counted for a connection; zeroed at first. */
 struct limits_holds {
@@ -55,6 +55,14 @@ void limits_count(struct limits_table *t, enum limits_scope scope, uint32_t id,
  * be over: that has counted it.
  */
 void limits_refused(struct limits_table *t, struct limits_holds *holds);
+
+/*
+ * A request of the scope's number `id` that has this text: 0 and counted, or how many
+ * milliseconds it is until the next one would be.  Texts for which there is no entry left
+ * are one.  Thread-safe.
+ */
+int64_t limits_request(struct limits_table *t, uint32_t id, const void *text, size_t n,
+		       const struct rate *r, int64_t now_ms);
 
 /* The connection is over. */
 void limits_release(struct limits_table *t, struct limits_holds *holds);

@@ -72,6 +72,27 @@ static enum token_result judge(const struct http_jwt *t, const struct jwt *j,
 	return has_claims(t, j) ? TOKEN_FINE : TOKEN_REFUSED;
 }
 
+/* As a field can say it, and says nothing else: blanks at its ends would be lost. */
+static bool is_name(const char *who)
+{
+	size_t n = strlen(who);
+
+	return n && n < 256 && http_is_value(text_of(who, n)) &&
+	       !memchr(" \t", who[0], 2) && !memchr(" \t", who[n - 1], 2);
+}
+
+static enum token_result name_user(const struct jwt *j, char **ret)
+{
+	const char *who = jwt_string(j, "sub");
+
+	if (!who)
+		return TOKEN_FINE;
+	if (!is_name(who))
+		return TOKEN_INVALID;
+	*ret = strdup(who);
+	return *ret ? TOKEN_FINE : TOKEN_NO_MEMORY;
+}
+
 enum token_result token_check(const struct http_jwt *t, const struct http_head *h,
 			      int64_t now_s, char **ret_user)
 {
@@ -84,12 +105,8 @@ enum token_result token_check(const struct http_jwt *t, const struct http_head *
 		return TOKEN_MISSING;
 	if (jwt_read(token, &j) == 0)
 		r = judge(t, &j, now_s);
-	if (r == TOKEN_FINE) {
-		const char *who = jwt_string(&j, "sub");
-
-		if (who && http_is_value(text_of(who, strlen(who))))
-			*ret_user = strdup(who);
-	}
+	if (r == TOKEN_FINE)
+		r = name_user(&j, ret_user);
 	jwt_free(&j);
 	return r;
 }

@@ -14,6 +14,7 @@ enum token_result {
 	TOKEN_INVALID, /* no token, not signed by a key of ours, for others */
 	TOKEN_EXPIRED, /* or not valid yet, or for ever */
 	TOKEN_REFUSED, /* it is believed, and is not enough */
+	TOKEN_NO_MEMORY,
 };
 
 /* now_s: of the clock.  *ret_user: its subject, the caller's to free; NULL: none. */

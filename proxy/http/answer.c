@@ -64,7 +64,10 @@ static void add_more(struct http_head *h, const struct http_head *from)
 
 		if (f->id == HTTP_LOCATION || f->id == HTTP_SET_COOKIE ||
 		    f->id == HTTP_CONTENT_TYPE ||
-		    text_is(text_of(f->name, f->name_n), TEXT("www-authenticate")))
+		    text_is(text_of(f->name, f->name_n), TEXT("www-authenticate")) ||
+		    text_is(text_of(f->name, f->name_n), TEXT("cache-control")) ||
+		    text_is(text_of(f->name, f->name_n), TEXT("content-encoding")) ||
+		    text_is(text_of(f->name, f->name_n), TEXT("retry-after")))
 			(void)http_add(h, (enum http_field_id)f->id,
 				       text_of(f->name, f->name_n), http_value(f));
 	}

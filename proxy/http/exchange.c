@@ -140,9 +140,7 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 		  x->status);
 	account(x);
 	ev_timer_del(x->worker->loop, &x->timer);
-	if (x->check)
-		auth_forget(x->check);
-	exchange_stop_asking(x);
+	exchange_stop_waiting_for_word(x);
 	server = exchange_let_go(&x->server);
 	client = exchange_let_go(&x->client);
 	exchange_leave_backend(x);
@@ -224,7 +222,7 @@ static void on_client_last(struct http_end *e, const struct http_head *trailers)
 	int err;
 
 	x->request_done = true;
-	trailers = forward_trailers(trailers, &buf);
+	trailers = forward_trailers(x->dial.route, trailers, &buf);
 	if (x->answers)
 		return;
 	if (!x->server) {
@@ -319,7 +317,9 @@ static void on_timer(struct ev_timer *timer)
 	struct exchange *x = container_of(timer, struct exchange, timer);
 	const struct route *r = x->dial.route;
 
-	if (x->awaited)
+	if (x->check)
+		exchange_answer(x, 503, TG_REQUEST_AUTH_BUSY);
+	else if (x->awaited)
 		exchange_skip(x, TG_END_BACKEND_TIMEOUT);
 	else if (x->dialing)
 		exchange_go_on(x, dial_due(&x->dial, &x->back->conn, &x->client_of->who));
@@ -417,7 +417,9 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		x->book = client->book = v.route->http->book;
 	}
 	forward_id(c->worker, c, h, x->id);
-	if (!v.status && !is_admitted(x))
+	if ((!v.status || v.reason == TG_REQUEST_PREFLIGHT ||
+	     v.reason == TG_REQUEST_ORIGIN) &&
+	    !is_admitted(x))
 		exchange_answer(x, 429, TG_REQUEST_LIMIT);
 	else if (v.status)
 		exchange_answer(x, v.status, v.reason);

@@ -53,6 +53,7 @@ static void answer(struct exchange *x, struct answer *a, enum tg_request reason)
 		return;
 	}
 	forget_server(x);
+	exchange_stop_waiting_for_word(x);
 	x->status = (uint16_t)a->status;
 	x->reason = (uint8_t)reason;
 	x->first_ns = util_now_ns();
@@ -106,7 +107,7 @@ static void use_file(struct answer *a, const struct config_file *f, const char *
 {
 	type = config_page_type(f->path, type);
 	a->body = text_of(f->text, f->len);
-	a->type = text_of(type, strlen(type));
+	a->type = text_of_string(type);
 }
 
 /* RFC 7617 2, RFC 6750 3: how to be let in, or why one was not. */
@@ -117,7 +118,7 @@ static struct text challenge_of(const struct http_route *h, enum tg_request reas
 	case TG_REQUEST_CREDENTIALS:
 		return h->basic_auth ? text_of(h->basic_auth->challenge,
 					       strlen(h->basic_auth->challenge))
-				     : TEXT("Bearer");
+				     : TEXT("Bearer realm=\"restricted\"");
 	case TG_REQUEST_TOKEN:
 		return TEXT("Bearer error=\"invalid_token\"");
 	case TG_REQUEST_TOKEN_EXPIRED:
@@ -133,14 +134,16 @@ static struct text challenge_of(const struct http_route *h, enum tg_request reas
 void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason)
 {
 	struct answer a = { .status = status,
-			    .retry_after = status == 503 || status == 429,
+			    .retry_after = x->retry_after_s
+						   ? x->retry_after_s
+						   : status == 503 || status == 429,
 			    .allow = status == 405,
 			    .preflight = reason == TG_REQUEST_PREFLIGHT };
 	const struct http_page *page = page_of(x, status);
 
 	if (reason == TG_REQUEST_BACKEND_CLOSED || reason == TG_REQUEST_BACKEND_INVALID ||
 	    reason == TG_REQUEST_BACKEND_TIMEOUT)
-		exchange_judge(x, status);
+		exchange_judge(x, 0);
 	if (x->dial.route)
 		a.challenge = challenge_of(x->dial.route->http, reason);
 	if (page)
@@ -185,9 +188,9 @@ void exchange_answer_route(struct exchange *x)
 	a.status = s->status;
 	a.retry_after = s->retry_after_s;
 	if (s->type)
-		a.type = text_of(s->type, strlen(s->type));
+		a.type = text_of_string(s->type);
 	if (s->body)
-		a.body = text_of(s->body, strlen(s->body));
+		a.body = text_of_string(s->body);
 	else if (s->text)
 		use_file(&a, s->text, s->type);
 	answer(x, &a, TG_REQUEST_ANSWERED);

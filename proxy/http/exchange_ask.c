@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "codec/h1.h"
+#include "codec/path.h"
 #include "http/exchange_own.h"
 
 #define BODY_MAX (64u * 1024) /* of an answer that is passed on */
@@ -19,6 +21,7 @@ struct inquiry {
 	struct exchange *of;  /* who waits; NULL: nobody any more */
 	struct exchange *sub; /* that asks; NULL: it is over */
 	struct http_head *head;
+	char uri[H1_TARGET_MAX]; /* that it asks about */
 	uint8_t *body;
 	size_t body_n;
 	bool over, failed;
@@ -39,6 +42,8 @@ static int put_head(struct http_end *e, const struct http_head *h, bool last)
 	if (h->status < 200)
 		return 0;
 	q->head = http_head_dup(h);
+	if (q->head && h->status < 300 && q->of) /* its body is nobody's */
+		ev_task_add(q->of->worker->loop, &q->task);
 	return q->head ? 0 : -ENOMEM;
 }
 
@@ -106,8 +111,11 @@ static const struct http_end_ops ops = { .put_head = put_head,
 static void on_task(struct ev_task *task)
 {
 	struct inquiry *q = container_of(task, struct inquiry, task);
-	struct exchange *x = q->of;
+	struct exchange *x = q->of, *sub = q->sub;
 
+	q->sub = NULL;
+	if (sub && !q->over)
+		exchange_stop(sub, TG_END_DONE);
 	if (q->failed)
 		exchange_answer(x, 503, TG_REQUEST_AUTH_FAILED);
 	else if (q->head->status < 300)
@@ -120,8 +128,8 @@ static void on_task(struct ev_task *task)
 static bool is_wanted(const struct http_forward_auth *f, const struct http_field *field)
 {
 	for (unsigned i = 0; i < f->fields_count; i++) {
-		if (text_is(text_of(field->name, field->name_n),
-			    text_of(f->fields[i], strlen(f->fields[i]))))
+		if (http_is_alike(text_of(field->name, field->name_n),
+				  text_of_string(f->fields[i])))
 			return true;
 	}
 	return false;
@@ -160,11 +168,12 @@ static bool is_left_out(const struct http_field *f)
 		{ "x-forwarded-uri", 15 },
 		{ "x-forwarded-method", 18 },
 		{ "range", 5 },
+		{ "accept-encoding", 15 }, /* an answer may be passed on */
 	};
 	struct text name = text_of(f->name, f->name_n);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (text_is(name, names[i]))
+		if (http_is_alike(name, names[i]))
 			return true;
 	}
 	return f->hop || f->id == HTTP_CONTENT_LENGTH || f->id == HTTP_EXPECT ||
@@ -172,11 +181,35 @@ static bool is_left_out(const struct http_field *f)
 	       (name.n > 8 && memcmp(name.p, "content-", 8) == 0);
 }
 
+/*
+ * What was asked for, with the path as it is routed: who judges it must not be told
+ * another than the backend may get.
+ */
+static struct text uri_of(const struct http_head *h, char buf[H1_TARGET_MAX])
+{
+	struct text query, path = path_split(h->path, &query), normal;
+	char *to;
+
+	if (h->method == HTTP_METHOD_CONNECT && !h->extended)
+		return h->authority;
+	if (!path.n || path.p[0] != '/' || h->path.n > H1_TARGET_MAX ||
+	    !path_normal(path, buf, &normal))
+		return h->path;
+	to = buf + (normal.p - buf) + normal.n;
+	if (query.p && (size_t)(to - buf) + 1 + query.n <= H1_TARGET_MAX) {
+		*to = '?';
+		memcpy(to + 1, query.p, query.n);
+		normal.n += 1 + query.n;
+	}
+	return normal;
+}
+
 /* GET, with what the request says, and what it was. */
 static bool make_head(const struct exchange *x, const struct http_forward_auth *f,
-		      struct http_head *ret)
+		      char buf[H1_TARGET_MAX], struct http_head *ret)
 {
 	const struct http_head *h = &x->head;
+	struct text uri = uri_of(h, buf);
 
 	memset(ret, 0, offsetof(struct http_head, fields));
 	ret->major = 1;
@@ -185,7 +218,7 @@ static bool make_head(const struct exchange *x, const struct http_forward_auth *
 	ret->method_name = TEXT("GET");
 	ret->scheme = h->scheme;
 	ret->authority = h->authority;
-	ret->path = f->path ? text_of(f->path, strlen(f->path)) : h->path;
+	ret->path = f->path ? text_of_string(f->path) : uri.p[0] == '/' ? uri : TEXT("/");
 	ret->protocol = ret->reason = TEXT("");
 	for (unsigned i = 0; i < h->n; i++) {
 		if (!is_left_out(&h->fields[i]))
@@ -193,7 +226,7 @@ static bool make_head(const struct exchange *x, const struct http_forward_auth *
 	}
 	return http_add(ret, HTTP_OTHER_FIELD, TEXT("x-forwarded-method"),
 			h->method_name) &&
-	       http_add(ret, HTTP_OTHER_FIELD, TEXT("x-forwarded-uri"), h->path);
+	       http_add(ret, HTTP_OTHER_FIELD, TEXT("x-forwarded-uri"), uri);
 }
 
 void exchange_ask(struct exchange *x, const struct http_forward_auth *f)
@@ -202,7 +235,7 @@ void exchange_ask(struct exchange *x, const struct http_forward_auth *f)
 	struct http_head head;
 	struct exchange *sub;
 
-	if (!q || !make_head(x, f, &head)) {
+	if (!q || !make_head(x, f, q->uri, &head)) {
 		free(q);
 		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
 		return;

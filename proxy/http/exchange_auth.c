@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who asks. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "config/passwords.h"
+#include "decide/affinity.h"
 #include "decide/token.h"
 #include "http/exchange_own.h"
+
+#define CHECK_MS 20000 /* of a password, when many wait */
 
 void exchange_admit(struct exchange *x)
 {
@@ -15,10 +19,35 @@ void exchange_admit(struct exchange *x)
 		exchange_dial(x);
 }
 
+/* Who asks too often of what the route counts is told when to come back. */
+static bool is_too_often(struct exchange *x, const struct http_rate *r)
+{
+	const struct addr *client = http_client_addr(x->client_of);
+	struct text alike = TEXT("");
+	uint32_t id = (uint32_t)x->listener->id << 16 | x->dial.route->id;
+	int64_t wait;
+
+	if (r->alike.trait == TRAIT_USER && x->user)
+		alike = text_of_string(x->user);
+	else if (!affinity_trait(&r->alike, &x->head, &alike))
+		alike = text_of((const char *)client->ip,
+				addr_is_v4(client->ip) ? 16 : 8);
+	wait = limits_request(x->worker->proxy->limits, id, alike.p, alike.n, &r->rate,
+			      exchange_now_ms(x));
+	if (!wait)
+		return false;
+	x->retry_after_s = (uint32_t)((wait + 999) / 1000);
+	exchange_answer(x, 429, TG_REQUEST_LIMIT);
+	return true;
+}
+
 static void go_on(struct exchange *x)
 {
-	const struct http_forward_auth *f = x->dial.route->http->forward_auth;
+	const struct http_route *h = x->dial.route->http;
+	const struct http_forward_auth *f = h->forward_auth;
 
+	if (h->rate && is_too_often(x, h->rate))
+		return;
 	if (f)
 		exchange_ask(x, f);
 	else
@@ -30,10 +59,22 @@ static void on_checked(void *arg, bool right)
 	struct exchange *x = arg;
 
 	x->check = NULL;
-	if (right)
+	ev_timer_del(x->worker->loop, &x->timer);
+	if (right) {
 		go_on(x);
-	else
-		exchange_answer(x, 401, TG_REQUEST_CREDENTIALS);
+		return;
+	}
+	free(x->user); /* he has not shown that he is */
+	x->user = NULL;
+	exchange_answer(x, 401, TG_REQUEST_CREDENTIALS);
+}
+
+void exchange_stop_waiting_for_word(struct exchange *x)
+{
+	if (x->check)
+		auth_forget(x->check);
+	x->check = NULL;
+	exchange_stop_asking(x);
 }
 
 static void ask_password(struct exchange *x, const struct http_basic_auth *b)
@@ -51,6 +92,7 @@ static void ask_password(struct exchange *x, const struct http_basic_auth *b)
 		go_on(x);
 		break;
 	case AUTH_LATER: /* on_checked() is called */
+		exchange_arm(x, CHECK_MS);
 		break;
 	case AUTH_BUSY:
 		exchange_answer(x, 503, TG_REQUEST_AUTH_BUSY);
@@ -72,6 +114,7 @@ static void ask_token(struct exchange *x, const struct http_jwt *t)
 		[TOKEN_INVALID] = { 401, TG_REQUEST_TOKEN },
 		[TOKEN_EXPIRED] = { 401, TG_REQUEST_TOKEN_EXPIRED },
 		[TOKEN_REFUSED] = { 403, TG_REQUEST_TOKEN_REFUSED },
+		[TOKEN_NO_MEMORY] = { 503, TG_REQUEST_RESOURCES },
 	};
 	enum token_result r = token_check(t, &x->head, time(NULL), &x->user);
 

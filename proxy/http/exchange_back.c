@@ -310,7 +310,7 @@ void exchange_judge(const struct exchange *x, unsigned status)
 
 	if (!e || !e->status_count || !x->asked)
 		return;
-	if (config_has_status(e->codes, e->status_count, status))
+	if (!status || config_has_status(e->codes, e->status_count, status))
 		target_failed(x->dial.backend->target, r->eject_failures, r->eject_ms,
 			      exchange_now_ms(x));
 	else
@@ -402,7 +402,7 @@ static void on_server_last(struct http_end *e, const struct http_head *trailers)
 	int err;
 
 	x->answer_done = true;
-	err = x->client->ops->put_last(x->client, forward_trailers(trailers, &buf));
+	err = x->client->ops->put_last(x->client, forward_trailers(NULL, trailers, &buf));
 	if (x->over)
 		return;
 	if (err < 0) {

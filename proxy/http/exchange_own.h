@@ -36,10 +36,11 @@ struct exchange {
 	struct exchange *next_waiter;
 	uint64_t began_ns, first_ns;
 	int64_t active_ms;
-	uint64_t body_bytes;   /* of the request, so far */
-	uint64_t answer_bytes; /* of the body of the answer, so far */
-	uint16_t status;       /* of the answer */
-	uint8_t reason;	       /* enum tg_request */
+	uint64_t body_bytes;	/* of the request, so far */
+	uint64_t answer_bytes;	/* of the body of the answer, so far */
+	uint32_t retry_after_s; /* of 429; 0: a second */
+	uint16_t status;	/* of the answer */
+	uint8_t reason;		/* enum tg_request */
 	uint8_t retries;
 	uint8_t interim; /* answers before the answer, so far */
 	uint8_t method;
@@ -110,6 +111,9 @@ void exchange_put_own(struct exchange *x);
 /* Who asks shows who he is, if the route wants that; then it goes on. */
 void exchange_authorize(struct exchange *x);
 
+/* What a password, or another, would say is waited for no more. */
+void exchange_stop_waiting_for_word(struct exchange *x);
+
 /* Nobody has objected. */
 void exchange_admit(struct exchange *x);
 
@@ -144,7 +148,7 @@ enum tg_end exchange_failure(const struct exchange *x);
 /* The backend that was chosen will not do, for this reason: another, if there is one. */
 void exchange_skip(struct exchange *x, enum tg_end why);
 
-/* What the backend answered, or what was answered for it, as `ejection` sees it. */
+/* What the backend answered, or 0: nothing, as `ejection` sees it. */
 void exchange_judge(const struct exchange *x, unsigned status);
 
 /* All of the request was passed on: it is the backend's turn. */

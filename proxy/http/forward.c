@@ -93,11 +93,11 @@ static struct text variable(const struct forward_request *r, uint8_t v,
 		(void)path_split(r->head->path, &query);
 		return query.p ? query : TEXT("");
 	case VAR_REQUEST_ID:
-		return text_of(r->id, strlen(r->id));
+		return text_of_string(r->id);
 	case VAR_SCHEME:
 		return scheme_of(r->client);
 	case VAR_USER:
-		return r->user ? text_of(r->user, strlen(r->user)) : TEXT("");
+		return r->user ? text_of_string(r->user) : TEXT("");
 	default:
 		return r->head->path;
 	}
@@ -125,12 +125,13 @@ struct text forward_template(const struct forward_request *r,
 
 /* --- edits of the configuration --- */
 
+/* However it is spelled: what is set is not to be said by somebody else, too. */
 static void remove_named(struct http_head *h, struct text name)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < h->n; i++) {
-		if (!text_is(text_of(h->fields[i].name, h->fields[i].name_n), name))
+		if (!http_is_alike(text_of(h->fields[i].name, h->fields[i].name_n), name))
 			h->fields[n++] = h->fields[i];
 	}
 	h->n = n;
@@ -303,12 +304,12 @@ static bool rewrite(const struct forward_request *r, struct forward_texts *texts
 	if ((!h->strip && !h->prefix && !h->normalize) || r->head->path.p[0] != '/')
 		return true;
 	path = normal_path(r->head, texts, &query);
-	if (h->strip && path_begins(path, text_of(h->strip, strlen(h->strip)))) {
+	if (h->strip && path_begins(path, text_of_string(h->strip))) {
 		path.p += strlen(h->strip);
 		path.n -= strlen(h->strip);
 	}
 	from = texts->n;
-	if (h->prefix && !keep(texts, text_of(h->prefix, strlen(h->prefix))))
+	if (h->prefix && !keep(texts, text_of_string(h->prefix)))
 		return false;
 	if (!path.n && !keep(texts, TEXT("/")))
 		return false;
@@ -350,8 +351,7 @@ static bool add_certificate(const struct forward_request *r, struct http_head *r
 	const struct http_client *c = r->client;
 
 	return !r->route->http->client_cert || !c->certificate ||
-	       http_add(ret, HTTP_CLIENT_CERT, TEXT(""),
-			text_of(c->certificate, strlen(c->certificate)));
+	       http_add(ret, HTTP_CLIENT_CERT, TEXT(""), text_of_string(c->certificate));
 }
 
 bool forward_request(const struct forward_request *r, struct forward_texts *texts,
@@ -371,8 +371,7 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 	       (!r->head->authority.n ||
 		add_if_missing(ret, HTTP_X_FORWARDED_HOST, r->head->authority)) &&
 	       add_if_missing(ret, HTTP_X_FORWARDED_PORT, local_port(c, texts)) &&
-	       http_add(ret, HTTP_X_REQUEST_ID, TEXT(""),
-			text_of(r->id, strlen(r->id))) &&
+	       http_add(ret, HTTP_X_REQUEST_ID, TEXT(""), text_of_string(r->id)) &&
 	       add_certificate(r, ret) && add_via(l, r->head, ret) &&
 	       add_trace(r, texts, ret) && rewrite(r, texts, ret) &&
 	       edit(r, &r->route->http->request, texts, ret);
@@ -418,7 +417,30 @@ bool forward_response(const struct forward_request *r, const struct http_head *f
 
 /* --- trailers --- */
 
-const struct http_head *forward_trailers(const struct http_head *from,
+static bool names(const struct http_rule *rules, unsigned n, struct text name)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (http_is_alike(rules[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+/* Does the gate say what that field is, or that it is not? */
+static bool is_said(const struct http_route *h, struct text name)
+{
+	const struct http_edits *e = &h->request;
+
+	for (unsigned i = 0; h->forward_auth && i < h->forward_auth->fields_count; i++) {
+		if (http_is_alike(text_of_string(h->forward_auth->fields[i]), name))
+			return true;
+	}
+	return names(e->set_rules, e->set_count, name) ||
+	       names(e->remove_rules, e->remove_count, name);
+}
+
+const struct http_head *forward_trailers(const struct route *r,
+					 const struct http_head *from,
 					 struct http_head *buf)
 {
 	if (!from)
@@ -429,7 +451,8 @@ const struct http_head *forward_trailers(const struct http_head *from,
 		const struct http_field *f = &from->fields[i];
 
 		if (!http_is_late(f) && !is_lookalike(f) && f->id != HTTP_EARLY_DATA &&
-		    f->id != HTTP_X_REQUEST_ID)
+		    f->id != HTTP_X_REQUEST_ID &&
+		    !(r && is_said(r->http, text_of(f->name, f->name_n))))
 			buf->fields[buf->n++] = *f;
 	}
 	return buf->n ? buf : NULL;

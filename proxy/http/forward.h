@@ -34,8 +34,12 @@ bool forward_request(const struct forward_request *r, struct forward_texts *text
 bool forward_response(const struct forward_request *r, const struct http_head *response,
 		      struct forward_texts *texts, struct http_head *ret);
 
-/* Without what may not be said that late; in buf, or NULL if nothing is left. */
-const struct http_head *forward_trailers(const struct http_head *from,
+/*
+ * Without what may not be said that late, and of a request to that route (NULL: it is an
+ * answer's) without what the gate says itself; in buf, or NULL if nothing is left.
+ */
+const struct http_head *forward_trailers(const struct route *r,
+					 const struct http_head *from,
 					 struct http_head *buf);
 
 /* The id that a trusted client gave it, else a new one; NUL-terminated. */

@@ -286,6 +286,14 @@ static void cut_short(struct h2 *h, struct h2_stream *s)
 					NGHTTP2_CANCEL);
 }
 
+/* It was answered, and is read no further: nothing was cut off. */
+static void leave(struct h2 *h, const struct h2_stream *s)
+{
+	h->own_resets++;
+	(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
+					NGHTTP2_NO_ERROR);
+}
+
 /*
  * Nothing more comes.  What came wholly is passed on all the same: a client's requests
  * are answered, a backend's answers are taken to their end.
@@ -311,7 +319,9 @@ static void at_end(struct h2 *h, enum tg_end why)
 			e->exchange = NULL;
 		}
 		h2_drop_in(s);
-		if (!h->is_back)
+		if (!h->is_back && s->lingers)
+			leave(h, s);
+		else if (!h->is_back)
 			cut_short(h, s);
 		h2_stream_maybe_free(s);
 	}

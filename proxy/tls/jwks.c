@@ -20,6 +20,9 @@
 #define NUMBER_MAX 1024 /* bytes of a key's number: RSA of 8192 bits */
 #define SECRET_MIN 32	/* RFC 7518 3.2 */
 #define RSA_MIN	   2048 /* RFC 7518 3.3 */
+#define RSA_MAX	   8192 /* as its signatures are read (codec/jwt.h) */
+#define KID_MAX	   128	/* as codec/jwt.h reads it of a token */
+#define TRIES_MAX  8	/* keys that a token is tried with */
 
 enum alg { RS256, ES256, EDDSA, HS256, ALGS };
 
@@ -119,6 +122,20 @@ static bool is(const json_t *o, const char *name, const char *value)
 	return text && strcmp(text, value) == 0;
 }
 
+/* RFC 7517 4.3 */
+static bool may_verify(const json_t *o)
+{
+	const json_t *ops = json_object_get(o, "key_ops"), *op;
+	size_t i;
+
+	json_array_foreach(ops, i, op)
+	{
+		if (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0)
+			return true;
+	}
+	return !ops;
+}
+
 static bool alg_of(const json_t *o, enum alg *ret)
 {
 	if (is(o, "kty", "RSA"))
@@ -132,7 +149,7 @@ static bool alg_of(const json_t *o, enum alg *ret)
 	else
 		return false;
 	return (!json_object_get(o, "alg") || is(o, "alg", alg_names[*ret])) &&
-	       (!json_object_get(o, "use") || is(o, "use", "sig"));
+	       (!json_object_get(o, "use") || is(o, "use", "sig")) && may_verify(o);
 }
 
 static int make_secret(const json_t *o, struct key *k, char why[160])
@@ -178,6 +195,10 @@ static int add_json(struct jwks *s, const json_t *o, char why[160])
 		(void)snprintf(why, 160, "has more than %d keys", JWKS_MAX);
 		return -EINVAL;
 	}
+	if (json_is_string(kid) && json_string_length(kid) >= KID_MAX) {
+		(void)snprintf(why, 160, "the id of a key has %d bytes or more", KID_MAX);
+		return -EINVAL;
+	}
 	k = &s->keys[s->n++];
 	k->alg = alg;
 	if (json_is_string(kid) && !(k->kid = strdup(json_string_value(kid))))
@@ -217,7 +238,7 @@ static bool alg_of_pkey(const EVP_PKEY *k, enum alg *ret)
 	switch (EVP_PKEY_get_base_id(k)) {
 	case EVP_PKEY_RSA:
 		*ret = RS256;
-		return EVP_PKEY_get_bits(k) >= RSA_MIN;
+		return EVP_PKEY_get_bits(k) >= RSA_MIN && EVP_PKEY_get_bits(k) <= RSA_MAX;
 	case EVP_PKEY_ED25519:
 		*ret = EDDSA;
 		return true;
@@ -375,13 +396,14 @@ static bool is_right(const struct key *k, const void *data, size_t n, const uint
 bool jwks_verify(const struct jwks *s, const char *alg, const char *kid, const void *data,
 		 size_t n, const uint8_t *signature, size_t signature_n)
 {
+	unsigned tries = 0;
 	bool right = false;
 
-	for (unsigned i = 0; i < s->n && !right; i++) {
+	for (unsigned i = 0; i < s->n && !right && tries < TRIES_MAX; i++) {
 		const struct key *k = &s->keys[i];
 
 		if (strcmp(alg_names[k->alg], alg) == 0 &&
-		    (!kid[0] || !k->kid || strcmp(k->kid, kid) == 0))
+		    (!kid[0] || !k->kid || strcmp(k->kid, kid) == 0) && ++tries)
 			right = is_right(k, data, n, signature, signature_n);
 	}
 	ERR_clear_error();

@@ -23,7 +23,10 @@ struct jwks;
 int jwks_read(const char *text, size_t len, struct jwks **ret, char why[160]);
 void jwks_free(struct jwks *s); /* NULL is fine */
 
-/* Did one of these keys sign that?  kid: only one of this id, "" any. */
+/*
+ * Did one of these keys sign that?  kid: only one of this id; "": any of the first eight,
+ * as each costs time that is others'.
+ */
 bool jwks_verify(const struct jwks *s, const char *alg, const char *kid, const void *data,
 		 size_t n, const uint8_t *signature, size_t signature_n);
 

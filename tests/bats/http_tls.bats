@@ -81,13 +81,13 @@ get() {
 	start_proxy < <(secure \
 		"      - { name: told, sni: [app.example.org], tls: terminate, client_certificates: { ca: $DIR/root.pem, optional: true }, http: { path: [\"/told/*\"], client_cert: true }, backends: [\"198.51.100.1:3000\"] }" \
 		"      - { name: app, sni: [app.example.org], tls: terminate, client_certificates: { ca: $DIR/root.pem, optional: true }, http: {}, backends: [\"198.51.100.1:3000\"] }")
-	told() { get "$1" -H 'Client-Cert: :Zm9yZ2Vk:' -H 'Client-Cert-Chain: :Zm9yZ2Vk:' "${@:2}" | jq -r '[.fields[] | select(.[0] | startswith("client-cert")) | join("=")] | join(" ")'; }
+	told() { get "$1" -H 'Client-Cert: :Zm9yZ2Vk:' -H 'Client-Cert-Chain: :Zm9yZ2Vk:' "${@:2}" | jq -r '[.path, (.fields[] | select(.[0] | startswith("client-cert")) | join("="))] | join(" ")'; }
 	local want version
 	want="client-cert=:$(openssl x509 -in "$DIR/me.leaf" -outform DER | base64 -w 0):"
 	for version in --http1.1 --http2; do
-		equal "$want" "$(told /told/x $version --cert "$DIR/me.pem" --key "$DIR/me.key")" "with a certificate"
-		equal "" "$(told /told/x $version)" "without"
-		equal "" "$(told /x $version --cert "$DIR/me.pem" --key "$DIR/me.key")" "where it is not wanted"
+		equal "/told/x $want" "$(told /told/x $version --cert "$DIR/me.pem" --key "$DIR/me.key")" "with a certificate"
+		equal "/told/x" "$(told /told/x $version)" "without"
+		equal "/x" "$(told /x $version --cert "$DIR/me.pem" --key "$DIR/me.key")" "where it is not wanted"
 	done
 	sed 's/client_certificates: { ca: [^}]* }, //g' "$DIR/gate.yaml" >"$DIR/c.yaml"
 	run -1 "$BIN/tollgate" check "$DIR/c.yaml"

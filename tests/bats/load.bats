@@ -221,9 +221,15 @@ many() {
 		for i in {1..900}; do echo "      - { name: r$i, http: { path: [/r$i], respond: { status: 204 } } }"; done
 	} >"$DIR/many.yaml"
 	load
+	start_exporter
 	start_proxy <"$DIR/many.yaml"
-	grep -q "requests of 1[0-9]* routes are counted in their listener's row" "$DIR/proxy.log"
-	run -0 at client curl -sS -o /dev/null "http://192.0.2.2:8080/r[1-900]"
+	local without
+	without=$(sed -n "s/.*requests of \([0-9]*\) routes are counted in their listener's row.*/\1/p" "$DIR/proxy.log")
+	[ "$without" -gt 100 ]
+	equal 900 "$(at client curl -sS -w '%{http_code}\n' "http://192.0.2.2:8080/r[1-900]" | grep -c 204)" "answers"
+	within 10 eval '[ "$(fresh_scrape | metric tollgate_http_requests_total)" = 900 ]'
+	equal "$without" "$(fresh_scrape | metric tollgate_http_requests_total 'route=""')" "in the listener's row"
+	stop "$exporter_pid"
 	stop "$proxy_pid"
 	run -0 tollgate audit
 	[[ $output == *"app_http"* ]]

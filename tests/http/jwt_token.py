@@ -42,7 +42,7 @@ def sign(alg, key, data):
         with open(key + ".data", "wb") as f:
             f.write(data)
         return openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", key + ".data")
-    signature = openssl("dgst", "-sha256", "-sign", key, data=data)
+    signature = openssl("dgst", "-sha" + alg[2:], "-sign", key, data=data)
     return raw(signature) if alg == "ES256" else signature
 
 

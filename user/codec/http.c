@@ -347,6 +347,24 @@ void http_remove(struct http_head *h, enum http_field_id id)
 	h->n = n;
 }
 
+bool http_is_alike(struct text a, struct text b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		if ((a.p[i] == '_' ? '-' : a.p[i]) != (b.p[i] == '_' ? '-' : b.p[i]))
+			return false;
+	}
+	return true;
+}
+
+bool http_is_framing(enum http_field_id id)
+{
+	return id == HTTP_CONTENT_LENGTH || id == HTTP_TRANSFER_ENCODING ||
+	       id == HTTP_CONNECTION || id == HTTP_UPGRADE || id == HTTP_KEEP_ALIVE ||
+	       id == HTTP_TE || id == HTTP_PROXY_CONNECTION || id == HTTP_TRAILER;
+}
+
 static bool is_hop(uint8_t id)
 {
 	switch (id) {

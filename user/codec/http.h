@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define HTTP_FIELDS_MAX	 200 /* of a head that is written */
 #define HTTP_FIELDS_READ 184 /* of one that is read: the others are for what is added */
@@ -23,6 +24,11 @@ struct text {
 static inline struct text text_of(const char *p, size_t n)
 {
 	return (struct text){ p, n };
+}
+
+static inline struct text text_of_string(const char *s)
+{
+	return text_of(s, s ? strlen(s) : 0); /* NULL: nothing */
 }
 
 bool text_is(struct text a, struct text b);
@@ -226,6 +232,13 @@ void http_mark_hops(struct http_head *h);
 
 /* Content-Length (RFC 9110 8.6): 1*DIGIT, at most INT64_MAX. */
 enum http_fault http_length(struct text t, uint64_t *ret);
+
+/* Are they one variable of CGI (RFC 3875 4.1.18), which has `_` for `-`?  In lower case.
+ */
+bool http_is_alike(struct text a, struct text b);
+
+/* What says how a message is on its connection, and only who writes it there can say. */
+bool http_is_framing(enum http_field_id id);
 
 /* What a trailer may not say, for it was said before, or should have been; hops marked.
  */

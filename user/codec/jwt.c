@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,9 +108,26 @@ const char *jwt_string(const struct jwt *j, const char *claim)
 
 static bool is(const json_t *v, const char *value)
 {
-	const char *text = json_string_value(v);
+	char number[24];
 
-	return text && strcmp(text, value) == 0;
+	if (json_is_string(v))
+		return strcmp(json_string_value(v), value) == 0;
+	if (json_is_boolean(v))
+		return strcmp(json_is_true(v) ? "true" : "false", value) == 0;
+	(void)snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
+	return json_is_integer(v) && strcmp(number, value) == 0;
+}
+
+static bool has_word(const json_t *v, const char *value)
+{
+	const char *text = json_string_value(v);
+	struct text rest = text ? text_of(text, strlen(text)) : TEXT("");
+
+	while (rest.n) {
+		if (text_is(text_cut(&rest, ' '), text_of(value, strlen(value))))
+			return true;
+	}
+	return false;
 }
 
 bool jwt_has(const struct jwt *j, const char *claim, const char *value)
@@ -117,7 +135,7 @@ bool jwt_has(const struct jwt *j, const char *claim, const char *value)
 	const json_t *v = json_object_get(j->claims, claim), *each;
 	size_t i;
 
-	if (is(v, value))
+	if (is(v, value) || (strcmp(claim, "scope") == 0 && has_word(v, value)))
 		return true;
 	json_array_foreach(v, i, each)
 	{

@@ -39,7 +39,10 @@ int jwt_time(const struct jwt *j, const char *claim, int64_t *ret);
 /* NULL: not there, or no text. */
 const char *jwt_string(const struct jwt *j, const char *claim);
 
-/* Is the claim this text, or a list that has it? */
+/*
+ * Is the claim this text, or a number, true or false that is written so, or a list that
+ * has it; or of `scope` (RFC 8693 4.2), is it one of its words?
+ */
 bool jwt_has(const struct jwt *j, const char *claim, const char *value);
 
 #endif

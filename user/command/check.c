@@ -69,6 +69,17 @@ static void show_http(const struct route *r)
 		printf(" requests");
 		check_show_conditions(r);
 	}
+	if (h->cors)
+		show_list("; for pages of", h->cors->origins, h->cors->origins_count);
+	if (h->basic_auth)
+		printf("; for who is in %s", h->basic_auth->file);
+	if (h->jwt)
+		printf("; with a token by a key of %s", h->jwt->keys);
+	if (h->rate)
+		printf("; at most %s by %s", h->rate->limit,
+		       h->rate->by ? h->rate->by : "the client's address");
+	if (h->forward_auth)
+		printf("; if route %s says so", h->forward_auth->route);
 	if (h->redirect)
 		printf("; redirected (%u) to %s", h->redirect->status, h->redirect->to);
 	else if (h->respond)

@@ -288,7 +288,7 @@ static bool meet(const struct listener *l, const struct asked *a)
 		printf("; the client %s a certificate",
 		       connection->client_certificates->optional ? "may show" : "shows");
 	putchar('\n');
-	return v.route && !v.status;
+	return v.route && (!v.status || v.reason == TG_REQUEST_PREFLIGHT);
 }
 
 static bool is_asked(const struct listener *l, const struct asked *a,

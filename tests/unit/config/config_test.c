@@ -527,12 +527,19 @@ static void who_is_wanted_and_what_is_alike(void)
 	}
 	/* by weight, 3 to 1 to 1 */
 	CHECK(n[0] > 540 && n[0] < 660 && n[1] > 150 && n[2] > 150 && n[3] + n[4] == 0);
-	/* one that drains, and the backup; not what was tried, nor what there is not */
-	for (by.wanted = 4; by.wanted <= 5; by.wanted++) {
-		CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &b));
-		CHECK_INT(by.wanted - 1, b);
-		target_release(r->backends[b].target);
-	}
+	/* one that drains; the backup when all others were tried; nor what there is not
+	 */
+	by.wanted = 5;
+	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &b));
+	CHECK_INT(4, b);
+	target_release(r->backends[b].target);
+	by.wanted = 4;
+	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 0, when, &b));
+	CHECK(b < 3);
+	target_release(r->backends[b].target);
+	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 7, when, &b));
+	CHECK_INT(3, b);
+	target_release(r->backends[b].target);
 	by.wanted = 2;
 	CHECK_INT(BALANCE_CHOSEN, balance_choose(r, &by, 2, when, &b));
 	CHECK(b != 1);

@@ -399,8 +399,36 @@ static void sources_that_were_chosen_for_one_bucket_cost_no_more_than_others(voi
 	done(t[0]);
 }
 
+static void requests_that_are_alike(void)
+{
+	const struct rate r = { .n = 4, .ms = 1000, .burst = 2 };
+	const struct rate strict = { .n = 2, .ms = 700, .burst = 2, .strict = true };
+	struct limits_table *table = limits_new(&full);
+
+	/* one each 250 ms, two at once */
+	CHECK_INT(0, limits_request(table, 1, "a", 1, &r, 10000));
+	CHECK_INT(0, limits_request(table, 1, "a", 1, &r, 10000));
+	CHECK_INT(250, limits_request(table, 1, "a", 1, &r, 10000));
+	CHECK_INT(150, limits_request(table, 1, "a", 1, &r, 10100)); /* was not counted */
+	CHECK_INT(1, limits_request(table, 1, "a", 1, &r, 10249));
+	CHECK_INT(0, limits_request(table, 1, "a", 1, &r, 10250));
+	CHECK_INT(250, limits_request(table, 1, "a", 1, &r, 10250));
+	/* another text, another route, and none at all */
+	CHECK_INT(0, limits_request(table, 1, "b", 1, &r, 10250));
+	CHECK_INT(0, limits_request(table, 2, "a", 1, &r, 10250));
+	CHECK_INT(0, limits_request(table, 1, "", 0, &r, 10250));
+	CHECK_INT(0, limits_request(table, 1, "", 0, &r, 10250));
+	CHECK(limits_request(table, 1, "", 0, &r, 10250) > 0);
+	CHECK_INT(0, limits_request(table, 3, "a", 1, &strict, 10000));
+	CHECK_INT(0, limits_request(table, 3, "a", 1, &strict, 10000));
+	CHECK(limits_request(table, 3, "a", 1, &strict, 10000) > 0);
+	CHECK_INT(0, limits_request(table, 3, "a", 1, &strict, 11000));
+	limits_free(table);
+}
+
 int main(void)
 {
+	RUN(requests_that_are_alike);
 	RUN(who_is_refused_by_one_limit_is_new_to_no_other);
 	RUN(one_prefix_cannot_use_up_the_places_of_others);
 	RUN(addresses_of_one_ipv6_network_are_one_source);

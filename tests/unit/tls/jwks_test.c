@@ -11,6 +11,8 @@
 	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9" \
 	"pc19yb290Ijp0cnVlfQ"
 
+#define GOOD "{\"kty\":\"oct\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}"
+
 static const char keys[] =
 	"{\"keys\":["
 	"{\"kty\":\"oct\",\"kid\":\"h\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-"
@@ -87,7 +89,7 @@ static void what_is_no_set_of_keys(void)
 		"{\"keys\":{}}",
 		"{\"keys\":[]}",
 		"{\"keys\":[1,null]}",
-		"{\"keys\":[],\"keys\":[]}",
+		"{\"keys\":[" GOOD "],\"keys\":[" GOOD "]}",
 		"{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2hvcnQ\"}]}",
 		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
 		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\","
