@@ -17,15 +17,17 @@
 struct jwks;
 
 /*
- * Of a file's text.  0 and *ret; -ENOMEM; or -EINVAL and why.  Keys of kinds that are not
- * known here, or for other uses, are left out (RFC 7517 5), but not all of them.
+ * Of a file's text, on the main thread.  0 and *ret; -ENOMEM; or -EINVAL and why.  Keys
+ * of kinds that are not known here, or for other uses, are left out (RFC 7517 5), but not
+ * all of them.
  */
 int jwks_read(const char *text, size_t len, struct jwks **ret, char why[160]);
 void jwks_free(struct jwks *s); /* NULL is fine */
 
 /*
  * Did one of these keys sign that?  kid: only one of this id; "": any of the first eight,
- * as each costs time that is others'.
+ * as each costs time that is others'.  Signatures that were right are remembered, as long
+ * as the set lives.
  */
 bool jwks_verify(const struct jwks *s, const char *alg, const char *kid, const void *data,
 		 size_t n, const uint8_t *signature, size_t signature_n);
