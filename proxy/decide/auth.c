@@ -9,9 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/log.h"
-#include "base/util.h"
 #include "base/base64.h"
+#include "base/util.h"
 #include "config/passwords.h"
 #include "decide/auth.h"
 

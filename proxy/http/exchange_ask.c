@@ -25,6 +25,7 @@ struct inquiry {
 	uint8_t *body;
 	size_t body_n;
 	bool over, failed;
+	bool decided; /* the request has gone on, or was answered */
 };
 
 static struct inquiry *inquiry_of(struct http_end *e)
@@ -42,7 +43,7 @@ static int put_head(struct http_end *e, const struct http_head *h, bool last)
 	if (h->status < 200)
 		return 0;
 	q->head = http_head_dup(h);
-	if (q->head && h->status < 300 && q->of) /* its body is nobody's */
+	if (q->head && h->status < 300 && q->of) /* its body is waited for by nobody */
 		ev_task_add(q->of->worker->loop, &q->task);
 	return q->head ? 0 : -ENOMEM;
 }
@@ -79,7 +80,7 @@ static void on_over(struct inquiry *q, bool failed)
 	q->over = true;
 	q->sub = NULL;
 	q->failed = failed || !q->head;
-	if (q->of)
+	if (q->of && !q->decided)
 		ev_task_add(q->of->worker->loop, &q->task);
 }
 
@@ -111,17 +112,17 @@ static const struct http_end_ops ops = { .put_head = put_head,
 static void on_task(struct ev_task *task)
 {
 	struct inquiry *q = container_of(task, struct inquiry, task);
-	struct exchange *x = q->of, *sub = q->sub;
+	struct exchange *x = q->of;
 
-	q->sub = NULL;
-	if (sub && !q->over)
-		exchange_stop(sub, TG_END_DONE);
+	q->decided = true;
 	if (q->failed)
 		exchange_answer(x, 503, TG_REQUEST_AUTH_FAILED);
 	else if (q->head->status < 300)
 		exchange_admit(x);
 	else
-		exchange_answer_as(x, q->head, text_of((const char *)q->body, q->body_n),
+		exchange_answer_as(x, q->head,
+				   q->body ? text_of((const char *)q->body, q->body_n)
+					   : TEXT(""),
 				   TG_REQUEST_AUTH_REFUSED);
 }
 

@@ -404,7 +404,7 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" sign "$1" "$log/$2
 		        if who == "vanish":
 		            self.close_connection = True
 		            return
-		        code, body = (200, b"welcome") if who.startswith("user=") else (302, b"go there") if who == "new" else (403, b"x" * 70000) if who == "large" else (401, b"who are you?")
+		        code, body = (200, b"welcome") if who.startswith("user=") else (302, b"go there") if who == "new" else (403, b"x" * 70000) if who == "large" else (410, b"") if who == "bare" else (401, b"who are you?")
 		        self.send_response(code)
 		        if code == 200: self.send_header("X-Who", who[5:]); self.send_header("X-Role", "a"); self.send_header("X-Role", "b")
 		        if code == 302: self.send_header("Location", "https://login.example.org/"); self.send_header("Set-Cookie", "state=1")
@@ -445,6 +445,9 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" sign "$1" "$log/$2
 		[[ $answer == "HTTP/"*" 302"* ]]
 		has "$answer" 'location: https://login.example.org/' 'set-cookie: state=1'
 		equal 401 "$(code /app/x $version -H Expect: --data-binary "@$DIR/body")" "a body of nobody"
+		answer=$(head_of /app/x $version -H 'Cookie: bare')
+		[[ $answer == "HTTP/"*" 410"* ]]
+		has "$answer" 'content-length: 0' 'content-type: text/x-auth'
 		equal "503 503" "$(code /app/x $version -H 'Cookie: large') $(code /app/x $version -H 'Cookie: vanish')" "an answer that is too large, or none"
 		equal 404 "$(code /verify $version)" "who is asked is found by nobody else"
 	done
