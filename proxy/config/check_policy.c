@@ -194,6 +194,15 @@ static int check_origins(struct where *w, const struct http_cors *o)
 	return 0;
 }
 
+static bool has_star(char *const *words, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (strcmp(words[i], "*") == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Fetch compares methods by case, and with credentials a star is a name. */
 static int check_lists(struct where *w, const struct http_cors *o)
 {
@@ -206,21 +215,11 @@ static int check_lists(struct where *w, const struct http_cors *o)
 						   o->methods[i]);
 		}
 	}
-	for (unsigned i = 0; o->credentials; i++) {
-		const char *word =
-			i < o->methods_count ? o->methods[i]
-			: i - o->methods_count < o->headers_count
-				? o->headers[i - o->methods_count]
-			: i - o->methods_count - o->headers_count < o->expose_count
-				? o->expose[i - o->methods_count - o->headers_count]
-				: NULL;
-
-		if (!word)
-			break;
-		if (strcmp(word, "*") == 0)
-			return where_wrong(w, "'*' with 'credentials' is a name and no "
-					      "more; name them");
-	}
+	if (o->credentials && (has_star(o->methods, o->methods_count) ||
+			       has_star(o->headers, o->headers_count) ||
+			       has_star(o->expose, o->expose_count)))
+		return where_wrong(w, "'*' with 'credentials' is a name and no more; "
+				      "name them");
 	return 0;
 }
 
