@@ -19,17 +19,6 @@ uint8_t affinity_wanted(const struct route *r, const struct http_head *h)
 	return 0;
 }
 
-static bool find_header(const struct http_head *h, struct text name, struct text *ret)
-{
-	for (unsigned i = 0; i < h->n; i++) {
-		if (text_is(text_of(h->fields[i].name, h->fields[i].name_n), name)) {
-			*ret = http_value(&h->fields[i]);
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool find_query(struct text query, struct text name, struct text *ret)
 {
 	while (query.n) {
@@ -46,11 +35,15 @@ static bool find_query(struct text query, struct text name, struct text *ret)
 bool affinity_trait(const struct http_alike *a, const struct http_head *h,
 		    struct text *ret)
 {
+	const struct http_field *f;
 	struct text query;
 
 	switch (a->trait) {
 	case TRAIT_HEADER:
-		return find_header(h, a->name, ret);
+		f = http_find_named(h, a->name);
+		if (f)
+			*ret = http_value(f);
+		return f != NULL;
 	case TRAIT_COOKIE:
 		return http_cookie(h, a->name, ret);
 	case TRAIT_QUERY:

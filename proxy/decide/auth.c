@@ -4,12 +4,11 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/kept.h"
 #include "base/util.h"
 #include "config/passwords.h"
 #include "decide/auth.h"
@@ -18,10 +17,6 @@
 #define THREADS_MAX 4
 #define NICE	    10
 
-struct key {
-	uint64_t a, b;
-};
-
 struct auth_check {
 	struct worker_post post; /* first: this is what it is to the worker */
 	struct auth_check *next;
@@ -29,7 +24,7 @@ struct auth_check {
 	struct auth *auth;
 	void (*done)(void *arg, bool right);
 	void *arg; /* NULL: forgotten; atomic, for the threads look, too */
-	struct key key;
+	struct kept_mark mark;
 	bool known; /* there is such a name */
 	bool right;
 	char hash[PASSWORD_HASH_MAX + 1];
@@ -38,7 +33,7 @@ struct auth_check {
 
 struct auth {
 	struct proxy *proxy;
-	uint64_t secrets[2][2];
+	struct kept *kept; /* what was right */
 	cpu_set_t cpus; /* all of ours: a worker, who makes the threads, stays on one */
 	pthread_t threads[THREADS_MAX];
 	unsigned threads_n;
@@ -48,35 +43,15 @@ struct auth {
 	struct auth_check *queue, **tail;
 	unsigned queued;
 	struct auth_check *left; /* that no worker takes any more */
-	struct key kept[AUTH_KEPT];
 };
 
-/* --- what was right --- */
-
-/* Of the file, the name and the password, under keys that nobody outside knows. */
-static struct key make_key(const struct auth *a, const struct passwords *p,
-			   const char *text, size_t n)
+/* Of the file, and of name and password. */
+static struct kept_mark mark_of(const struct auth *a, const struct passwords *p,
+				const char *text, size_t n)
 {
-	char all[sizeof(p->mark) + BYTES_MAX];
-	struct key k;
+	const struct kept_part parts[] = { { &p->mark, sizeof(p->mark) }, { text, n } };
 
-	memcpy(all, &p->mark, sizeof(p->mark));
-	memcpy(all + sizeof(p->mark), text, n);
-	k.a = util_hash_keyed(a->secrets[0], all, sizeof(p->mark) + n);
-	k.b = util_hash_keyed(a->secrets[1], all, sizeof(p->mark) + n);
-	explicit_bzero(all, sizeof(all));
-	return k;
-}
-
-static bool is_kept(struct auth *a, struct key k)
-{
-	const struct key *at = &a->kept[k.a % AUTH_KEPT];
-	bool is;
-
-	pthread_mutex_lock(&a->lock);
-	is = at->a == k.a && at->b == k.b;
-	pthread_mutex_unlock(&a->lock);
-	return is;
+	return kept_mark(a->kept, parts, ARRAY_SIZE(parts));
 }
 
 /* --- the threads --- */
@@ -141,7 +116,7 @@ static void *run(void *arg)
 		compute(c, data);
 		pthread_mutex_lock(&a->lock);
 		if (c->right)
-			a->kept[c->key.a % AUTH_KEPT] = c->key;
+			kept_add(a->kept, c->mark);
 		if (!worker_post(c->worker, &c->post))
 			leave(a, c);
 	}
@@ -185,7 +160,7 @@ struct auth *auth_new(struct proxy *p)
 {
 	struct auth *a = calloc(1, sizeof(*a));
 
-	if (!a || getrandom(a->secrets, sizeof(a->secrets), 0) != sizeof(a->secrets)) {
+	if (!a || !(a->kept = kept_new())) {
 		free(a);
 		return NULL;
 	}
@@ -220,33 +195,19 @@ void auth_free(struct auth *a)
 		explicit_bzero(c, sizeof(*c));
 		free(c);
 	}
+	if (a)
+		kept_free(a->kept);
 	free(a);
 }
 
 /* --- who asks --- */
 
-/* "NAME:PASSWORD" of the field, terminated; its length, or 0. */
+/* "NAME:PASSWORD", terminated; its length, or 0. */
 static size_t read_credentials(const struct http_head *h, char ret[BYTES_MAX + 1])
 {
-	static const char scheme[] = "basic ";
-	const struct http_field *f;
-	struct text t;
-	ssize_t n;
-	int at = -1;
+	struct text t = http_credentials(h, TEXT("basic"));
+	ssize_t n = base64_decode(t.p, t.n, BASE64, (uint8_t *)ret, BYTES_MAX);
 
-	f = http_find(h, HTTP_AUTHORIZATION, &at);
-	if (!f || http_find(h, HTTP_AUTHORIZATION, &at))
-		return 0;
-	t = http_value(f);
-	if (t.n < sizeof(scheme) || strncasecmp(t.p, scheme, sizeof(scheme) - 1) != 0)
-		return 0;
-	t.p += sizeof(scheme) - 1;
-	t.n -= sizeof(scheme) - 1;
-	while (t.n && t.p[0] == ' ') {
-		t.p++;
-		t.n--;
-	}
-	n = base64_decode(t.p, t.n, BASE64, (uint8_t *)ret, BYTES_MAX);
 	if (n <= 0)
 		return 0;
 	ret[n] = '\0';
@@ -302,7 +263,7 @@ enum auth_result auth_basic(struct auth *a, struct worker *w,
 	char *colon = n ? memchr(text, ':', n) : NULL;
 	const struct password *who;
 	struct auth_check *c;
-	struct key key;
+	struct kept_mark mark;
 
 	if (!n)
 		return AUTH_MISSING;
@@ -312,8 +273,8 @@ enum auth_result auth_basic(struct auth *a, struct worker *w,
 	memcpy(name, text, (size_t)(colon - text));
 	name[colon - text] = '\0';
 	who = passwords_find(b->passwords, text_of(text, (size_t)(colon - text)));
-	key = make_key(a, b->passwords, text, n);
-	if (who && is_kept(a, key)) {
+	mark = mark_of(a, b->passwords, text, n);
+	if (who && kept_has(a->kept, mark)) {
 		explicit_bzero(text, sizeof(text));
 		return AUTH_FINE;
 	}
@@ -322,7 +283,7 @@ enum auth_result auth_basic(struct auth *a, struct worker *w,
 	if (c) {
 		c->done = done;
 		c->arg = arg;
-		c->key = key;
+		c->mark = mark;
 	}
 	if (!c || !put(a, c)) {
 		free(c);

@@ -12,7 +12,6 @@
 #include "net/worker.h"
 
 #define AUTH_QUEUE_MAX 256 /* that wait to be computed */
-#define AUTH_KEPT      4096
 
 struct auth;
 struct auth_check;

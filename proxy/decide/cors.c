@@ -4,21 +4,12 @@
 #include "base/util.h"
 #include "decide/cors.h"
 
-static const struct http_field *find_named(const struct http_head *h, struct text name)
-{
-	for (unsigned i = 0; i < h->n; i++) {
-		if (text_is(text_of(h->fields[i].name, h->fields[i].name_n), name))
-			return &h->fields[i];
-	}
-	return NULL;
-}
-
 bool cors_is_preflight(const struct http_head *h)
 {
 	int at = -1;
 
 	return h->method == HTTP_METHOD_OPTIONS && http_find(h, HTTP_ORIGIN, &at) &&
-	       find_named(h, TEXT("access-control-request-method"));
+	       http_find_named(h, TEXT("access-control-request-method"));
 }
 
 /* A pattern with a star has what is below its name, and not that name. */

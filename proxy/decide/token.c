@@ -1,33 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
-#include <strings.h>
 
 #include "codec/jwt.h"
 #include "decide/token.h"
 #include "tls/jwks.h"
-
-/* RFC 6750 2.1; n 0: there is none. */
-static struct text find_token(const struct http_head *h)
-{
-	static const char scheme[] = "bearer ";
-	const struct http_field *f;
-	struct text t;
-	int at = -1;
-
-	f = http_find(h, HTTP_AUTHORIZATION, &at);
-	if (!f || http_find(h, HTTP_AUTHORIZATION, &at))
-		return TEXT("");
-	t = http_value(f);
-	if (t.n < sizeof(scheme) || strncasecmp(t.p, scheme, sizeof(scheme) - 1) != 0)
-		return TEXT("");
-	t.p += sizeof(scheme) - 1;
-	t.n -= sizeof(scheme) - 1;
-	while (t.n && t.p[0] == ' ') {
-		t.p++;
-		t.n--;
-	}
-	return t;
-}
 
 /* RFC 7519 4.1.4, 4.1.5; one without an end is for ever, and nobody can take it back. */
 static bool is_in_date(const struct jwt *j, int64_t leeway_s, int64_t now_s)
@@ -96,7 +72,7 @@ static enum token_result name_user(const struct jwt *j, char **ret)
 enum token_result token_check(const struct http_jwt *t, const struct http_head *h,
 			      int64_t now_s, char **ret_user)
 {
-	struct text token = find_token(h);
+	struct text token = http_credentials(h, TEXT("bearer")); /* RFC 6750 2.1 */
 	enum token_result r = TOKEN_INVALID;
 	struct jwt j;
 

@@ -100,15 +100,6 @@ static struct text field(const struct http_head *h, enum http_field_id id)
 	return f ? http_value(f) : text_of(NULL, 0);
 }
 
-static struct text named(const struct http_head *h, struct text name)
-{
-	for (unsigned i = 0; i < h->n; i++) {
-		if (text_is(text_of(h->fields[i].name, h->fields[i].name_n), name))
-			return http_value(&h->fields[i]);
-	}
-	return text_of(NULL, 0);
-}
-
 static void add_time(struct line *l)
 {
 	struct timespec now;
@@ -123,12 +114,15 @@ static void add_time(struct line *l)
 
 static void add_request(struct line *l, const struct http_head *h)
 {
+	const struct http_field *f = http_find_named(h, TEXT("referer"));
+
 	add_text(l, "method", h->method_name, 32);
 	add_text(l, "host", h->authority, 255);
 	add_text(l, "path", h->path, 1024);
 	add(l, ",\"protocol\":\"HTTP/%u.%u\"", h->major, h->minor);
 	add_text(l, "user_agent", field(h, HTTP_USER_AGENT), 256);
-	add_text(l, "referer", named(h, TEXT("referer")), 256);
+	if (f)
+		add_text(l, "referer", http_value(f), 256);
 	add_text(l, "traceparent", field(h, HTTP_TRACEPARENT), 64);
 }
 

@@ -9,13 +9,12 @@
 #include <openssl/hmac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/base64.h"
+#include "base/kept.h"
 #include "base/util.h"
 #include "tls/jwks.h"
 #include "tls/loading.h"
@@ -25,7 +24,6 @@
 #define RSA_MIN	   2048 /* RFC 7518 3.3 */
 #define RSA_MAX	   8192 /* as its signatures are read (codec/jwt.h) */
 #define KID_MAX	   128	/* as codec/jwt.h reads it of a token */
-#define KEPT	   4096 /* signatures that were right */
 #define TRIES_MAX  8	/* keys that a token is tried with */
 
 enum alg { RS256, ES256, EDDSA, HS256, ALGS };
@@ -47,18 +45,10 @@ struct jwks {
 };
 
 /*
- * Signatures that were right.  A token comes with every request of its bearer, and public
- * keys take up to 0.1 ms.
+ * Signatures that were right, of every set: a token comes with each request of its
+ * bearer, and public keys take up to 0.1 ms.  Made with the first set, for good.
  */
-struct mark {
-	uint64_t a, b;
-};
-
-static struct {
-	pthread_mutex_t lock;
-	uint64_t secrets[2][2]; /* made with the first set */
-	struct mark marks[KEPT];
-} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static struct kept *right_before;
 
 /* --- a key of JSON --- */
 
@@ -318,8 +308,7 @@ static struct jwks *make(void)
 {
 	struct jwks *s = calloc(1, sizeof(*s));
 
-	if (s && !kept.secrets[0][0] &&
-	    getrandom(kept.secrets, sizeof(kept.secrets), 0) != sizeof(kept.secrets)) {
+	if (s && !right_before && !(right_before = kept_new())) {
 		free(s);
 		return NULL;
 	}
@@ -444,53 +433,20 @@ static bool verify(const struct jwks *s, const char *alg, const char *kid,
 	return right;
 }
 
-/* Of all that was asked, under keys that nobody outside knows. */
-static struct mark mark_of(const struct jwks *s, const char *alg, const char *kid,
-			   const void *data, size_t n, const uint8_t *signature,
-			   size_t signature_n)
-{
-	uint64_t hash[2];
-
-	for (int i = 0; i < 2; i++) {
-		const uint64_t *key = kept.secrets[i];
-		const uint64_t parts[] = { s->generation,
-					   util_hash_keyed(key, alg, strlen(alg)),
-					   util_hash_keyed(key, kid, strlen(kid)),
-					   util_hash_keyed(key, data, n),
-					   util_hash_keyed(key, signature, signature_n) };
-
-		hash[i] = util_hash_keyed(key, parts, sizeof(parts));
-	}
-	return (struct mark){ hash[0], hash[1] };
-}
-
-static bool is_kept(struct mark m)
-{
-	const struct mark *at = &kept.marks[m.a % KEPT];
-	bool is;
-
-	pthread_mutex_lock(&kept.lock);
-	is = at->a == m.a && at->b == m.b;
-	pthread_mutex_unlock(&kept.lock);
-	return is;
-}
-
-static void keep(struct mark m)
-{
-	pthread_mutex_lock(&kept.lock);
-	kept.marks[m.a % KEPT] = m;
-	pthread_mutex_unlock(&kept.lock);
-}
-
 bool jwks_verify(const struct jwks *s, const char *alg, const char *kid, const void *data,
 		 size_t n, const uint8_t *signature, size_t signature_n)
 {
-	struct mark m = mark_of(s, alg, kid, data, n, signature, signature_n);
+	const struct kept_part all[] = { { &s->generation, sizeof(s->generation) },
+					 { alg, strlen(alg) },
+					 { kid, strlen(kid) },
+					 { data, n },
+					 { signature, signature_n } };
+	struct kept_mark mark = kept_mark(right_before, all, ARRAY_SIZE(all));
 
-	if (is_kept(m))
+	if (kept_has(right_before, mark))
 		return true;
 	if (!verify(s, alg, kid, data, n, signature, signature_n))
 		return false;
-	keep(m);
+	kept_add(right_before, mark);
 	return true;
 }

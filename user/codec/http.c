@@ -301,6 +301,28 @@ const struct http_field *http_find(const struct http_head *h, enum http_field_id
 	return NULL;
 }
 
+const struct http_field *http_find_named(const struct http_head *h, struct text name)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		if (text_is(text_of(h->fields[i].name, h->fields[i].name_n), name))
+			return &h->fields[i];
+	}
+	return NULL;
+}
+
+struct text http_credentials(const struct http_head *h, struct text scheme)
+{
+	int at = -1;
+	const struct http_field *f = http_find(h, HTTP_AUTHORIZATION, &at);
+	struct text rest, word;
+
+	if (!f || http_find(h, HTTP_AUTHORIZATION, &at))
+		return TEXT("");
+	rest = http_value(f);
+	word = text_cut(&rest, ' ');
+	return text_is_nocase(word, scheme) ? text_cut(&rest, '\0') : TEXT("");
+}
+
 bool http_cookie(const struct http_head *h, struct text name, struct text *ret)
 {
 	const struct http_field *f;

@@ -215,6 +215,15 @@ struct http_head *http_head_dup(const struct http_head *from);
 const struct http_field *http_find(const struct http_head *h, enum http_field_id id,
 				   int *at);
 
+/* The first field of that name, which is in lower case; NULL: there is none. */
+const struct http_field *http_find_named(const struct http_head *h, struct text name);
+
+/*
+ * What Authorization says by this scheme, which is in lower case (RFC 9110 11.4); n 0: it
+ * is not there, twice, or by another.
+ */
+struct text http_credentials(const struct http_head *h, struct text scheme);
+
 /* The first cookie of that name (RFC 6265 5.4).  False: there is none. */
 bool http_cookie(const struct http_head *h, struct text name, struct text *ret);
 

@@ -448,8 +448,32 @@ static void a_copy_has_what_is_used(void)
 	CHECK_INT(0xee, ((uint8_t *)&copy.fields[2])[0]);
 }
 
+static void credentials_of_one_scheme(void)
+{
+	static const struct {
+		const char *said, *are;
+	} all[] = {
+		{ "Basic abc", "abc" }, { "bAsIc   abc", "abc" }, { "basic a b ", "a b" },
+		{ "Basic", "" },	{ "Basic ", "" },	  { "", "" },
+		{ "Bearer abc", "" },	{ "Basicabc", "" },	  { "Basics abc", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct http_head h = { .n = 0 };
+
+		CHECK(!http_credentials(&h, TEXT("basic")).n);
+		CHECK(http_add(&h, HTTP_AUTHORIZATION, TEXT(""),
+			       text_of_string(all[i].said)));
+		CHECK(text_is(http_credentials(&h, TEXT("basic")),
+			      text_of_string(all[i].are)));
+		CHECK(http_add(&h, HTTP_AUTHORIZATION, TEXT(""), TEXT("Basic abc")));
+		CHECK(!http_credentials(&h, TEXT("basic")).n);
+	}
+}
+
 int main(void)
 {
+	RUN(credentials_of_one_scheme);
 	RUN(every_field_is_found_by_its_name);
 	RUN(a_name_that_is_nearly_one_is_another);
 	RUN(every_method_is_found_by_its_name_and_case_counts);
