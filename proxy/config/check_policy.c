@@ -38,13 +38,15 @@ static const char *type_of(const char *file)
 	return "text/plain; charset=utf-8";
 }
 
-static int check_body(struct where *w, struct config *c, const char *file, char **type,
-		      struct config_file **ret)
+/* *ret_mime: `type` if that is said, else by the end of the file's name. */
+static int check_body(struct where *w, struct config *c, const char *file,
+		      const char *type, struct config_file **ret, const char **ret_mime)
 {
-	if (*type && !http_is_value(text_of_string(*type))) {
+	if (type && !http_is_value(text_of_string(type))) {
 		where_enter_key(w, "type");
 		return where_wrong(w, "is no value of a field");
 	}
+	*ret_mime = type ? type : type_of(file ? file : "");
 	if (!file)
 		return 0;
 	*ret = config_file(c, file, HTTP_PAGE_BYTES);
@@ -57,7 +59,7 @@ static int check_page(struct where *w, struct config *c, struct http_page *p)
 
 	if (err)
 		return err;
-	return check_body(w, c, p->file, &p->type, &p->text);
+	return check_body(w, c, p->file, p->type, &p->text, &p->mime);
 }
 
 int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
@@ -85,11 +87,6 @@ int config_check_pages(struct where *w, struct config *c, struct http_page *page
 	return 0;
 }
 
-const char *config_page_type(const char *file, const char *type)
-{
-	return type ? type : type_of(file);
-}
-
 int config_check_respond(struct where *w, struct config *c, struct http_respond *r)
 {
 	int64_t ms;
@@ -108,7 +105,7 @@ int config_check_respond(struct where *w, struct config *c, struct http_respond 
 	err = value_duration(w, "retry_after", r->retry_after, 0, &ms);
 	r->retry_after_s = (uint32_t)((ms + 999) / 1000);
 	if (!err)
-		err = check_body(w, c, r->file, &r->type, &r->text);
+		err = check_body(w, c, r->file, r->type, &r->text, &r->mime);
 	if (!err)
 		where_leave(w, 1);
 	return err;

@@ -87,6 +87,7 @@ struct http_respond {
 	char *retry_after;
 	/* derived */
 	struct config_file *text;
+	const char *mime;	/* of body or file */
 	uint32_t retry_after_s; /* 0: nothing is said */
 };
 
@@ -97,6 +98,7 @@ struct http_page {
 	char *file, *type;
 	/* derived */
 	struct config_file *text;
+	const char *mime;
 	uint16_t codes[CONFIG_STATUSES]; /* as of ejection */
 };
 
@@ -229,9 +231,6 @@ struct http_route {
 	struct http_book *book;
 	struct proxy_slot *slot;
 };
-
-/* What a body from this file is: `type` if that is said, else by the end of its name. */
-const char *config_page_type(const char *file, const char *type);
 
 /* Is this status among them?  Not if there are none. */
 bool config_has_status(const uint16_t *codes, unsigned n, unsigned status);

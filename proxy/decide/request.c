@@ -90,6 +90,30 @@ static bool may_tunnel(const struct http_head *h, const struct route *r)
 	       (!config_answers(r) && h->major == 1 && r->http->protocol == PROTOCOL_H1);
 }
 
+static void say(struct verdict *v, uint16_t status, enum tg_request reason)
+{
+	v->status = status;
+	v->reason = (uint8_t)reason;
+}
+
+/* What its route does not take, or answers before anything else. */
+static void judge(const struct http_head *h, struct verdict *v)
+{
+	const struct http_route *r = v->route->http;
+
+	if (!may_tunnel(h, v->route))
+		say(v, 405, TG_REQUEST_METHOD);
+	else if (h->extended && r->protocol != PROTOCOL_H1)
+		say(v, 501, TG_REQUEST_METHOD);
+	else if (r->cors && cors_is_preflight(h) && cors_origin(r->cors, h).n)
+		say(v, 204, TG_REQUEST_PREFLIGHT);
+	else if (r->cors && cors_is_preflight(h))
+		say(v, 403, TG_REQUEST_ORIGIN);
+	else if (r->body_bytes && h->body == HTTP_BODY_LENGTH &&
+		 h->length > r->body_bytes)
+		say(v, 413, TG_REQUEST_BODY_TOO_LARGE);
+}
+
 void decide_request(const struct listener *l, const struct route *connection,
 		    const struct addr *client, const struct http_head *h,
 		    struct verdict *ret)
@@ -121,20 +145,6 @@ void decide_request(const struct listener *l, const struct route *connection,
 		*ret = answer(404, TG_REQUEST_NO_ROUTE);
 	else if (is_misdirected(l, connection, ret->route, host))
 		*ret = answer(421, TG_REQUEST_MISDIRECTED);
-	else if (!may_tunnel(h, ret->route)) {
-		ret->status = 405;
-		ret->reason = TG_REQUEST_METHOD;
-	} else if (h->extended && ret->route->http->protocol != PROTOCOL_H1) {
-		ret->status = 501;
-		ret->reason = TG_REQUEST_METHOD;
-	} else if (ret->route->http->cors && cors_is_preflight(h)) {
-		bool allowed = cors_origin(ret->route->http->cors, h).n > 0;
-
-		ret->status = allowed ? 204 : 403;
-		ret->reason = allowed ? TG_REQUEST_PREFLIGHT : TG_REQUEST_ORIGIN;
-	} else if (ret->route->http->body_bytes && h->body == HTTP_BODY_LENGTH &&
-		   h->length > ret->route->http->body_bytes) {
-		ret->status = 413;
-		ret->reason = TG_REQUEST_BODY_TOO_LARGE;
-	}
+	else
+		judge(h, ret);
 }

@@ -103,13 +103,6 @@ static const struct http_page *page_of(const struct exchange *x, unsigned status
 	return p ? p : find_page(l->error_pages, l->error_pages_count, status);
 }
 
-static void use_file(struct answer *a, const struct config_file *f, const char *type)
-{
-	type = config_page_type(f->path, type);
-	a->body = text_of(f->text, f->len);
-	a->type = text_of_string(type);
-}
-
 /* RFC 7617 2, RFC 6750 3: how to be let in, or why one was not. */
 static struct text challenge_of(const struct http_route *h, enum tg_request reason)
 {
@@ -146,8 +139,10 @@ void exchange_answer(struct exchange *x, unsigned status, enum tg_request reason
 		exchange_judge(x, 0);
 	if (x->dial.route)
 		a.challenge = challenge_of(x->dial.route->http, reason);
-	if (page)
-		use_file(&a, page->text, page->type);
+	if (page) {
+		a.body = text_of(page->text->text, page->text->len);
+		a.type = text_of_string(page->mime);
+	}
 	answer(x, &a, reason);
 }
 
@@ -187,11 +182,10 @@ void exchange_answer_route(struct exchange *x)
 	}
 	a.status = s->status;
 	a.retry_after = s->retry_after_s;
-	if (s->type)
-		a.type = text_of_string(s->type);
+	a.type = text_of_string(s->mime);
 	if (s->body)
 		a.body = text_of_string(s->body);
 	else if (s->text)
-		use_file(&a, s->text, s->type);
+		a.body = text_of(s->text->text, s->text->len);
 	answer(x, &a, TG_REQUEST_ANSWERED);
 }

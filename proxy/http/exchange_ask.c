@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "codec/h1.h"
 #include "codec/path.h"
 #include "http/exchange_own.h"
 
@@ -21,11 +20,11 @@ struct inquiry {
 	struct exchange *of;  /* who waits; NULL: nobody any more */
 	struct exchange *sub; /* that asks; NULL: it is over */
 	struct http_head *head;
-	char uri[H1_TARGET_MAX]; /* that it asks about */
 	uint8_t *body;
 	size_t body_n;
 	bool over, failed;
 	bool decided; /* the request has gone on, or was answered */
+	char uri[];   /* that it asks about, as large as the target */
 };
 
 static struct inquiry *inquiry_of(struct http_end *e)
@@ -186,18 +185,17 @@ static bool is_left_out(const struct http_field *f)
  * What was asked for, with the path as it is routed: who judges it must not be told
  * another than the backend may get.
  */
-static struct text uri_of(const struct http_head *h, char buf[H1_TARGET_MAX])
+static struct text uri_of(const struct http_head *h, char *buf)
 {
 	struct text query, path = path_split(h->path, &query), normal;
 	char *to;
 
 	if (h->method == HTTP_METHOD_CONNECT && !h->extended)
 		return h->authority;
-	if (!path.n || path.p[0] != '/' || h->path.n > H1_TARGET_MAX ||
-	    !path_normal(path, buf, &normal))
+	if (!path.n || path.p[0] != '/' || !path_normal(path, buf, &normal))
 		return h->path;
-	to = buf + (normal.p - buf) + normal.n;
-	if (query.p && (size_t)(to - buf) + 1 + query.n <= H1_TARGET_MAX) {
+	to = buf + normal.n; /* which is no longer than the path was */
+	if (query.p) {
 		*to = '?';
 		memcpy(to + 1, query.p, query.n);
 		normal.n += 1 + query.n;
@@ -207,7 +205,7 @@ static struct text uri_of(const struct http_head *h, char buf[H1_TARGET_MAX])
 
 /* GET, with what the request says, and what it was. */
 static bool make_head(const struct exchange *x, const struct http_forward_auth *f,
-		      char buf[H1_TARGET_MAX], struct http_head *ret)
+		      char *buf, struct http_head *ret)
 {
 	const struct http_head *h = &x->head;
 	struct text uri = uri_of(h, buf);
@@ -232,7 +230,7 @@ static bool make_head(const struct exchange *x, const struct http_forward_auth *
 
 void exchange_ask(struct exchange *x, const struct http_forward_auth *f)
 {
-	struct inquiry *q = calloc(1, sizeof(*q));
+	struct inquiry *q = calloc(1, sizeof(*q) + x->head.path.n);
 	struct http_head head;
 	struct exchange *sub;
 
