@@ -138,9 +138,9 @@ void exchange_finish(struct exchange *x, enum tg_request reason)
 	x->reason = (uint8_t)reason;
 	log_debug("request %s: %s, status %u", x->id, tg_request_names[reason],
 		  x->status);
+	exchange_stop_waiting_for_word(x);
 	account(x);
 	ev_timer_del(x->worker->loop, &x->timer);
-	exchange_stop_waiting_for_word(x);
 	server = exchange_let_go(&x->server);
 	client = exchange_let_go(&x->client);
 	exchange_leave_backend(x);

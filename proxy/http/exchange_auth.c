@@ -54,6 +54,13 @@ static void go_on(struct exchange *x)
 		exchange_admit(x);
 }
 
+/* He has not shown that he is. */
+static void deny_user(struct exchange *x)
+{
+	free(x->user);
+	x->user = NULL;
+}
+
 static void on_checked(void *arg, bool right)
 {
 	struct exchange *x = arg;
@@ -64,16 +71,17 @@ static void on_checked(void *arg, bool right)
 		go_on(x);
 		return;
 	}
-	free(x->user); /* he has not shown that he is */
-	x->user = NULL;
+	deny_user(x);
 	exchange_answer(x, 401, TG_REQUEST_CREDENTIALS);
 }
 
 void exchange_stop_waiting_for_word(struct exchange *x)
 {
-	if (x->check)
+	if (x->check) {
 		auth_forget(x->check);
-	x->check = NULL;
+		x->check = NULL;
+		deny_user(x);
+	}
 	exchange_stop_asking(x);
 }
 

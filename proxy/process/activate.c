@@ -285,9 +285,9 @@ void daemon_renew(struct daemon *d)
 	char *text = strdup(d->text);
 
 	if (!text)
-		log_error("certificates are not read again: no memory");
+		log_error("certificates and files are not read again: no memory");
 	else if (reload(d, text) == 0)
-		log_info("certificates read again");
+		log_info("certificates and files read again");
 }
 
 int daemon_check_addresses(const struct config *c)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of certificates that change: whoever renews them need not tell us.  What they are
- * (tls/cert_files.h) is compared with what was read when anything happens in their
- * folders (inotify(7)), and every `look_ms` all the same: a folder can be
- * replaced, or be another host's.  fn is called when they have stayed for
+ * Files of a configuration that change, of certificates above all: whoever renews them
+ * need not tell us.  What they are (tls/cert_files.h) is compared with what was read when
+ * anything happens in their folders (inotify(7)), and every `look_ms` all the same: a
+ * folder can be replaced, or be another host's.  fn is called when they have stayed for
  * CERTWATCH_QUIET_MS what they are by now.
  */
 #ifndef PROXY_PROCESS_CERTWATCH_H

@@ -198,21 +198,24 @@ print(name + ":" + crypt.crypt(word, salt))' "$@"
 	within 20 gone "$proxy_pid"
 }
 
-@test "a message that is broken while somebody is asked is answered once, and goes nowhere" {
+@test "a message that is broken while somebody is asked is answered once, and wholly" {
 	log=$(mktemp -d)
 	chmod 755 "$log"
 	hashed alice secret bcrypt >"$log/users"
 	head -c 900000 /dev/zero | tr '\0' x >"$log/page"
-	start_origin
 	start_proxy < <(web "    http: { error_pages: [{ file: $log/page }] }" '    routes:' \
-		"      - { name: closed, http: { basic_auth: { file: $log/users } }, backends: [\"198.51.100.1:3000\"] }")
+		"      - { name: closed, http: { basic_auth: { file: $log/users }, respond: { body: in } } }"
+		echo "workers: 1")
 	# the chunk that is none comes while the hash is computed; the page is read later
-	run -0 at client /usr/bin/python3 -c 'import base64, socket, time
+	run -0 at client /usr/bin/python3 -c 'import base64, socket
 for n in range(5):
     s = socket.create_connection(("192.0.2.2", 8080))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic " + base64.b64encode(b"alice:" + (b"secret" if n % 2 else b"no%d" % n)) + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
-    time.sleep(0.5)  # until the hash is known
+    # passwords are computed one after the other: when this one is known, so is that
+    t = socket.create_connection(("192.0.2.2", 8080))
+    t.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic " + base64.b64encode(b"alice:other%d" % n) + b"\r\n\r\n")
+    assert t.recv(12) == b"HTTP/1.1 401"
     got = b""
     while True:
         part = s.recv(65536)
@@ -220,8 +223,6 @@ for n in range(5):
         got += part
     print(got[:12].decode(), got.count(b"HTTP/1."), len(got.partition(b"\r\n\r\n")[2]))'
 	equal "$(printf 'HTTP/1.1 400 1 900000\n%.0s' {1..5})" "$output" "answers"
-	equal 0 "$(wc -l <"$DIR/origin.seen")" "requests that got there"
-	stop "$origin_pid"
 	within 20 sockets_closed
 	audit_is_clean 5
 }

@@ -140,7 +140,7 @@ source "$BATS_TEST_DIRNAME/tls.bash"
 	s_client -servername app.example.org -sess_in "$DIR/newer" -tls1_2 | grep -q "^Reused"
 	# replaced in its place
 	openssl rand 80 >"$DIR/second"
-	within 5 grep -q "certificates read again" "$DIR/proxy.log"
+	within 5 grep -q "certificates and files read again" "$DIR/proxy.log"
 	s_client -servername app.example.org -sess_in "$DIR/newer" -tls1_2 | grep -q "^New"
 	echo short >"$DIR/second"
 	run -1 "$BIN/tollgate" check "$DIR/gate.yaml"
@@ -284,7 +284,7 @@ start_reencrypt() {
 	# a session is resumed without a word, until somebody else is trusted
 	s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^Reused"
 	cp "$DIR/stranger.pem" "$DIR/trusted.pem"
-	within 10 grep -q "certificates read again" "$DIR/proxy.log"
+	within 10 grep -q "certificates and files read again" "$DIR/proxy.log"
 	shows tls1_3 stranger
 	! s_client -servername app.example.org -sess_in "$DIR/session" -tls1_2 | grep -q "^Reused" || false
 	within 5 refused_is client_certificate_missing 3
@@ -355,7 +355,7 @@ start_reencrypt() {
 	cp "$DIR/renewed.key" "$DIR/app.key" # for a moment it does not fit
 	cp "$DIR/renewed.pem" "$DIR/app.pem"
 	within 5 served renewed
-	grep -q "certificates read again" "$DIR/proxy.log"
+	grep -q "certificates and files read again" "$DIR/proxy.log"
 	! tollgate status --json | grep -q other-name || false
 	equal 0 "$(fresh_scrape | grep -c 'route="other-name"' || :)" "rows of what is not in force"
 	# replaced, as a renewal does it
@@ -436,7 +436,7 @@ start_reencrypt() {
 	cat "$DIR/both.pem" "$DIR/both.key" >"$DIR/all/both.pem"
 	within 5 served both.example.org both
 	mkdir "$DIR/all/late"
-	within 5 grep -q "certificates read again" "$DIR/proxy.log"
+	within 5 grep -q "certificates and files read again" "$DIR/proxy.log"
 	issue late "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:late.example.org"
 	cp "$DIR/late.pem" "$DIR/all/late/fullchain.pem"
 	cp "$DIR/late.key" "$DIR/all/late/privkey.pem"
@@ -536,7 +536,7 @@ staple() {
 	shows me
 	shows you
 	revokes me
-	within 10 grep -q "certificates read again" "$DIR/proxy.log"
+	within 10 grep -q "certificates and files read again" "$DIR/proxy.log"
 	! shows me || false
 	shows you
 	within 5 refused_is client_not_trusted 1
@@ -556,7 +556,7 @@ staple() {
 	# of an issuer that has no list nobody is trusted
 	sed -n '/BEGIN/,/END/p;/END/q' "$DIR/crl" >"$DIR/half"
 	mv "$DIR/half" "$DIR/crl"
-	within 10 eval '[ "$(grep -c "certificates read again" "$DIR/proxy.log")" = 2 ]'
+	within 10 eval '[ "$(grep -c "certificates and files read again" "$DIR/proxy.log")" = 2 ]'
 	! shows you || false
 	within 5 refused_is client_not_trusted 4
 	sed -i "s#crl: $DIR/crl#depth: 0#" "$DIR/gate.yaml"

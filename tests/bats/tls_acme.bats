@@ -50,7 +50,7 @@ issued() {
 		return 1
 	}
 	issued www.example.org
-	grep -q "certificates read again" "$DIR/proxy.log"
+	grep -q "certificates and files read again" "$DIR/proxy.log"
 	# by whoever looked first, and by the authority, for both names
 	[ "$(refused acme_challenge)" -ge 4 ]
 	# when no challenge is open the protocol is not spoken
