@@ -16,8 +16,12 @@ struct outcome serve_begin(struct session *s,
 					       .hops = s->dial.hops },
 				   .config = s->config,
 				   .over = over };
+	/* known from now on, or its bytes would wait for its end */
+	const struct conn_name name = { .listener = s->listener->id,
+					.leg = TG_LEG_DOWNSTREAM };
 	struct opening *opening = s->opening;
 
+	conn_label(&s->tunnel.down, &name);
 	if (s->tunnel.down.layer)
 		o.client.route = s->dial.route;
 	connect_announce(s, &o.client.who, &o.client.header);
