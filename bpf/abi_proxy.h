@@ -251,7 +251,8 @@ struct proxy_ends {
 	X(TOKEN_EXPIRED, "token_expired")         \
 	X(TOKEN_REFUSED, "token_refused")         \
 	X(AUTH_REFUSED, "auth_refused")           \
-	X(AUTH_FAILED, "auth_failed")
+	X(AUTH_FAILED, "auth_failed")             \
+	X(BACKEND_TLS, "backend_tls")
 
 #define TG_REQUEST_PLACES 96
 

@@ -378,7 +378,7 @@ struct outcome dial_ready(struct dial *d, struct conn *up, const struct announce
 		return failed(d, up, who, err);
 	if (announce_write(who, d->route, up) < 0)
 		return outcome_over(TG_END_BACKEND_RESET, true);
-	if (d->route->tls == TLS_REENCRYPT)
+	if (d->route->tls_to_backends)
 		return begin_tls(d, up, who);
 	works(d);
 	return outcome_next();

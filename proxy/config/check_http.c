@@ -258,6 +258,7 @@ static int check_unused(struct where *w, const struct route *r)
 		{ r->queue != NULL, "queue" },
 		{ r->ejection != NULL, "ejection" },
 		{ r->send_proxy != 0, "send_proxy" },
+		{ r->backend_tls != NULL, "backend_tls" },
 		{ r->source != NULL, "source" },
 		{ r->retries != NULL, "retries" },
 		{ r->slow_start != NULL, "slow_start" },

@@ -119,18 +119,22 @@ static int check_backends(struct where *w, struct route *r)
 		   : turns_make(r->backends, r->backend_names_count, true, &r->turns[1]);
 }
 
-/* A request of HTTP/1.1, without TLS. */
-static int check_http_health(struct where *w, const struct route *r,
-			     const struct health *h)
+/* What is for one type does nothing with another. */
+static int check_health_keys(struct where *w, const struct health *h)
 {
-	if (h->type != CHECK_HTTP)
-		return h->path || h->status
-			       ? where_wrong(w, "'path' and 'status' are for type: http")
-			       : 0;
-	if (r->tls == TLS_REENCRYPT || (r->http && r->http->protocol != PROTOCOL_H1))
-		return where_wrong(w,
-				   "type: http asks by HTTP/1.1 without TLS, which these "
-				   "backends do not speak");
+	if (h->type != CHECK_HTTP && (h->path || h->status || h->body))
+		return where_wrong(w, "'path', 'status' and 'body' are for type: http");
+	if (h->type != CHECK_GRPC && h->service)
+		return where_wrong(w, "'service' is for type: grpc");
+	if (h->type == CHECK_TCP && h->name)
+		return where_wrong(w, "'name' is for the other types than tcp");
+	return 0;
+}
+
+static int check_http_health(struct where *w, const struct health *h)
+{
+	if (h->type != CHECK_HTTP && h->type != CHECK_GRPC)
+		return 0;
 	if (h->path && (h->path[0] != '/' || !http_is_path(text_of_string(h->path))))
 		return where_wrong(w, "'%s' is not a path", h->path);
 	if (h->name && !http_is_authority(text_of_string(h->name)))
@@ -140,7 +144,7 @@ static int check_http_health(struct where *w, const struct route *r,
 		       : 0;
 }
 
-static int check_health(struct where *w, const struct route *r, struct health *h)
+static int check_health(struct where *w, struct health *h)
 {
 	int err;
 
@@ -149,7 +153,9 @@ static int check_health(struct where *w, const struct route *r, struct health *h
 	h->rise = h->rise ? h->rise : 2;
 	h->fall = h->fall ? h->fall : 3;
 	where_enter_key(w, "health");
-	err = check_http_health(w, r, h);
+	err = check_health_keys(w, h);
+	if (!err)
+		err = check_http_health(w, h);
 	if (!err)
 		err = value_duration(w, "interval", h->interval, 2000, &h->interval_ms);
 	if (!err)
@@ -212,7 +218,7 @@ static int check_upstream(struct where *w, struct route *r)
 	if (!err)
 		err = check_source(w, r);
 	if (!err)
-		err = check_health(w, r, r->health);
+		err = check_health(w, r->health);
 	if (!err)
 		err = check_queue(w, r->queue);
 	if (!err)
@@ -256,9 +262,10 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 	bool only = r->min_version || r->ciphers || r->groups || r->client_certificates;
 
 	r->min_tls = 12;
-	if (r->backend_tls && r->tls != TLS_REENCRYPT) {
+	if (r->backend_tls && !r->tls_to_backends) {
 		where_enter_key(w, "backend_tls");
-		return where_wrong(w, "is for routes with tls: reencrypt");
+		return where_wrong(w, "is for routes with tls: reencrypt, and for those "
+				      "of listeners without TLS");
 	}
 	if (r->tls == TLS_PASSTHROUGH && !only)
 		return 0;
@@ -283,11 +290,21 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 	return check_clients(w, r->client_certificates);
 }
 
+/* Anew where TLS from the client has ended, or for the first time. */
+static bool begins_tls(const struct listener *l, const struct route *r)
+{
+	bool is_plain = !l->tls || (r->http && r->http->internal);
+
+	return r->tls == TLS_REENCRYPT ||
+	       (r->backend_tls && r->tls == TLS_PASSTHROUGH && is_plain);
+}
+
 static int check_route(struct where *w, struct config *c, const struct listener *l,
 		       struct route *r)
 {
 	int err;
 
+	r->tls_to_backends = begins_tls(l, r);
 	err = value_name(w, r->name);
 	if (!err)
 		err = value_names(w, c, "sni", r->sni, r->sni_count, &r->patterns);

@@ -50,7 +50,7 @@ enum config_balance {
 	BALANCE_RANDOM
 };
 
-enum config_check { CHECK_TCP, CHECK_TLS, CHECK_HTTP };
+enum config_check { CHECK_TCP, CHECK_TLS, CHECK_HTTP, CHECK_GRPC };
 
 /* How a hello that names no route of ours is answered. */
 enum config_refuse { REFUSE_RESET, REFUSE_ALERT };
@@ -108,6 +108,8 @@ struct health {
 	char *name;	     /* in the hello of a TLS check, Host of one of HTTP */
 	char *path;	     /* of HTTP; NULL: / */
 	uint32_t status;     /* of HTTP, that it must be; 0: 200 to 399 */
+	char *body;	     /* of HTTP, what it must have in it; NULL: anything */
+	char *service;	     /* of gRPC; NULL: the server as a whole */
 	int64_t interval_ms, timeout_ms;
 };
 
@@ -168,7 +170,7 @@ struct route {
 	enum config_tls tls;
 	char *min_version;		 /* of TLS that is terminated; NULL: 1.2 */
 	char *ciphers, *groups;		 /* OpenSSL's lists; NULL: the defaults */
-	struct backend_tls *backend_tls; /* NULL: the defaults */
+	struct backend_tls *backend_tls; /* NULL: the defaults, or no TLS */
 	struct client_certificates *client_certificates; /* NULL: not asked for */
 	enum config_send send_proxy;
 	enum config_keep_alive keep_alive;
@@ -182,6 +184,7 @@ struct route {
 	char *source;	   /* address that connections to its backends come from */
 	uint32_t *retries; /* NULL: CONFIG_RETRIES */
 	/* derived */
+	bool tls_to_backends;	      /* and `trust` says whom */
 	unsigned min_tls;	      /* 12 or 13 */
 	const char *const *protocols; /* that TLS which ends here may choose from ... */
 	unsigned protocols_count;     /* ... in that order */

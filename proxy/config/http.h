@@ -235,6 +235,12 @@ struct http_route {
 /* Is this status among them?  Not if there are none. */
 bool config_has_status(const uint16_t *codes, unsigned n, unsigned status);
 
+/* What its backends speak, as ALPN has it (RFC 7301 6). */
+static inline const char *config_protocol(const struct http_route *h)
+{
+	return h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1";
+}
+
 /* Is every request of the route answered here? */
 bool config_answers(const struct route *r);
 

@@ -54,6 +54,7 @@ static const cyaml_strval_t check_values[] = {
 	{ "tcp", CHECK_TCP },
 	{ "tls", CHECK_TLS },
 	{ "http", CHECK_HTTP },
+	{ "grpc", CHECK_GRPC },
 };
 
 static const cyaml_schema_field_t health_fields[] = {
@@ -68,6 +69,8 @@ static const cyaml_schema_field_t health_fields[] = {
 	CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct health, path, 1, 512),
 	CYAML_FIELD_UINT("status", CYAML_FLAG_OPTIONAL, struct health, status),
+	WORD(body, struct health, 1024),
+	WORD(service, struct health, CONFIG_NAME_MAX),
 	CYAML_FIELD_END,
 };
 

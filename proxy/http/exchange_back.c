@@ -35,6 +35,10 @@ static void dial_failed(struct exchange *x, enum tg_end reason)
 	case TG_END_BACKEND_TIMEOUT:
 		exchange_answer(x, 504, TG_REQUEST_BACKEND_CONNECT);
 		return;
+	case TG_END_BACKEND_TLS:
+	case TG_END_BACKEND_TRUST:
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_TLS);
+		return;
 	default:
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_CONNECT);
 	}

@@ -297,7 +297,7 @@ static int load_route(struct config *c, const struct listener *ls, struct route 
 		      char *why)
 {
 	struct loading l = { .config = c, .listener = ls, .why = why };
-	int err = r->tls == TLS_REENCRYPT ? trust_load_backends(&l, r) : 0;
+	int err = r->tls_to_backends ? trust_load_backends(&l, r) : 0;
 
 	if (!err && r->client_certificates)
 		err = trust_load_clients(&l, r);

@@ -93,3 +93,15 @@ uint16_t peer_group(struct ssl_st *ssl)
 		return nid & TLSEXT_nid_unknown ? (uint16_t)(nid & 0xffff) : 0xffff;
 	}
 }
+
+int peer_offer(struct ssl_st *ssl, struct text protocol)
+{
+	unsigned char list[256];
+
+	if (protocol.n >= sizeof(list))
+		return -ENOMEM;
+	list[0] = (unsigned char)protocol.n;
+	memcpy(list + 1, protocol.p, protocol.n);
+	return SSL_set_alpn_protos(ssl, list, (unsigned)protocol.n + 1) == 0 ? 0
+									     : -ENOMEM;
+}

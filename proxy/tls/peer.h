@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "config/http.h"
 
 struct ssl_st;
 
@@ -16,6 +17,10 @@ struct ssl_st;
  * "" this address (RFC 9110 4.3.5).  0; -EACCES: neither is there, or it is no name.
  */
 int peer_must_be(struct ssl_st *ssl, const char *name, const struct addr *addr);
+
+/* To a backend, before the handshake: the one protocol there is to choose (RFC 7301).
+ * 0 or -ENOMEM. */
+int peer_offer(struct ssl_st *ssl, struct text protocol);
 
 /*
  * Of a client, after it: false if it showed none, or none that was verified; else true

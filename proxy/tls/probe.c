@@ -23,8 +23,8 @@ static int keep_none(SSL *ssl, SSL_SESSION *session)
 	return 0;
 }
 
-int tls_probe_new(struct worker *w, const struct stream_target *t, int fd,
-		  struct tls_probe **ret)
+int tls_probe_new(struct worker *w, const struct stream_target *t, struct text protocol,
+		  int fd, struct tls_probe **ret)
 {
 	SSL_CTX *ctx = context_to(w, t->route->trust, keep_none);
 	struct tls_probe *p = ctx ? calloc(1, sizeof(*p)) : NULL;
@@ -38,6 +38,8 @@ int tls_probe_new(struct worker *w, const struct stream_target *t, int fd,
 		err = -ENOMEM;
 	else if (!t->route->trust->insecure && t->name[0])
 		err = peer_must_be(p->ssl, t->name, t->addr);
+	if (!err && protocol.n)
+		err = peer_offer(p->ssl, protocol);
 	if (err) {
 		tls_probe_free(p);
 		return err;
@@ -73,6 +75,36 @@ int tls_probe_step(struct tls_probe *p, bool *writes, const char **why)
 	*why = why_not(p->ssl);
 	ERR_clear_error();
 	return -EPROTO;
+}
+
+/* Of SSL_read(3) or SSL_write(3) that did not do all. */
+static ssize_t result(const struct tls_probe *p, int n, bool *writes)
+{
+	int err = SSL_get_error(p->ssl, n);
+
+	ERR_clear_error();
+	*writes = err == SSL_ERROR_WANT_WRITE;
+	if (*writes || err == SSL_ERROR_WANT_READ)
+		return -EAGAIN;
+	return err == SSL_ERROR_ZERO_RETURN ? 0 : -EPROTO;
+}
+
+ssize_t tls_probe_write(struct tls_probe *p, const void *buf, size_t n, bool *writes)
+{
+	int k;
+
+	ERR_clear_error();
+	k = SSL_write(p->ssl, buf, (int)n);
+	return k > 0 ? k : result(p, k, writes);
+}
+
+ssize_t tls_probe_read(struct tls_probe *p, void *buf, size_t n, bool *writes)
+{
+	int k;
+
+	ERR_clear_error();
+	k = SSL_read(p->ssl, buf, (int)n);
+	return k > 0 ? k : result(p, k, writes);
 }
 
 void tls_probe_free(struct tls_probe *p)

@@ -419,21 +419,13 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 static int offer_protocol(SSL *ssl, const struct route *r, const struct conn *client)
 {
 	const unsigned char *name = NULL;
-	unsigned char list[256];
 	unsigned n = 0;
 
-	if (r->http) {
-		name = (const unsigned char *)(r->http->protocol == PROTOCOL_H2
-						       ? "h2"
-						       : "http/1.1");
-		n = (unsigned)strlen((const char *)name);
-	} else if (client && client->layer)
+	if (r->http)
+		return peer_offer(ssl, text_of_string(config_protocol(r->http)));
+	if (client && client->layer)
 		SSL_get0_alpn_selected(stream_of(client)->ssl, &name, &n);
-	if (!n)
-		return 0;
-	list[0] = (unsigned char)n;
-	memcpy(list + 1, name, n);
-	return SSL_set_alpn_protos(ssl, list, n + 1) == 0 ? 0 : -ENOMEM;
+	return n ? peer_offer(ssl, text_of((const char *)name, n)) : 0;
 }
 
 static int set_target(struct conn *c, SSL *ssl, const struct stream_target *t)

@@ -115,6 +115,77 @@ get() {
 	equal "/h2/x 2.0 tollgate" "$(asked /h2/x)" "by TLS and HTTP/2 to the backend"
 }
 
+@test "TLS to backends from a listener without: requests by both versions, connections, and every byte of it" {
+	start_origin
+	local to="backend_tls: { ca: $DIR/root.pem, name: app.example.org, sni: app.example.org }, backends: [\"192.0.2.2:8443\"]"
+	start_proxy < <(secure "$app" \
+		'  - name: plain' '    address: "192.0.2.2:8080"' '    routes:' \
+		"      - { name: one, http: { request: { set: [\"Host: app.example.org\"] } }, $to }" \
+		"      - { name: two, http: { path: [\"/h2/*\"], protocol: h2, request: { set: [\"Host: app.example.org\"] } }, $to }" \
+		'  - name: stream' '    address: "192.0.2.2:8081"' '    routes:' "      - { name: bytes, $to }" \
+		'  - name: distrusts' '    address: "192.0.2.2:8082"' '    routes:' \
+		'      - { name: none, http: {}, backend_tls: {}, backends: ["192.0.2.2:8443"] }')
+	start_exporter
+	plain() { at client curl -sS --max-time 20 "http://192.0.2.2:$1" "${@:2}"; }
+	equal "https /x" "$(plain 8080/x | jq -r '[(.fields[] | select(.[0] == "x-forwarded-proto") | .[1]), .path] | join(" ")')" "by HTTP/1.1 over TLS"
+	equal /h2/x "$(plain 8080/h2/x | jq -r .path)" "by HTTP/2 over TLS"
+	equal 3000000 "$(plain 8081/bytes/3000000 -H 'Host: app.example.org' | wc -c)" "a connection"
+	head -c 3000000 /dev/urandom >"$DIR/body"
+	equal "$(sha256sum <"$DIR/body" | cut -d' ' -f1)" "$(plain 8081/up -H 'Host: app.example.org' --data-binary "@$DIR/body" | jq -r .sha256)" "up"
+	equal 502 "$(plain 8082/ -o /dev/null -w '%{http_code}')" "one that is not trusted"
+	within 5 eval 'at gate curl -fsS http://127.0.0.1:9980/metrics >"$DIR/page"; [ "$(http_total tollgate_http_requests_total "reason=\"backend_tls\"")" = 1 ]'
+	run tollgate explain "$DIR/gate.yaml" http://192.0.2.2:8080/h2/x
+	[[ $output == *'route two'*' by h2 over TLS'* ]]
+	audit_is_clean 6
+	sed 's/tls: terminate, http: {}/tls: terminate, backend_tls: {}, http: {}/' "$DIR/gate.yaml" >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"backend_tls: is for routes with tls: reencrypt, and for those of listeners without TLS"* ]]
+}
+
+@test "health by HTTP within TLS, by HTTP/2, by its body, and by gRPC: who is up, and who is not" {
+	start grpc backend /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" serve 198.51.100.1:3001
+	start_origin
+	within 10 listening backend 3001
+	local to="backend_tls: { ca: $DIR/root.pem, name: app.example.org, sni: app.example.org }, backends: [\"192.0.2.2:8443\"]"
+	local often="interval: 100ms, rise: 1, fall: 1, timeout: 500ms" n=0 lines=() route
+	# checked NAME HTTP HEALTH REST: a route that is asked for as /NAME/x
+	checked() { lines+=("      - { name: $1, http: { path: [\"/$1/*\"]$2 }, health: { $often, $3 }, $4 }"); }
+	local plain='backends: ["198.51.100.1:3000"]' grpc='backends: ["198.51.100.1:3001"]'
+	checked tls "" "type: http, path: /status/204, name: app.example.org" "$to"
+	checked tls-not "" "type: http, path: /status/500, name: app.example.org" "$to"
+	checked h2 ", protocol: h2" "type: http, path: /x, body: '\"path\": \"/x\"', name: 'app.example.org:8443'" "$to"
+	checked h2-not ", protocol: h2" "type: http, path: /x, body: nothing of it, name: app.example.org" "$to"
+	checked body "" "type: http, path: /chunks/9, body: '345'" "$plain"
+	checked body-not "" "type: http, path: /chunks/9, body: '9'" "$plain"
+	checked closed "" "type: http, path: /until-close/99, body: ab" "$plain"
+	checked cut-not "" "type: http, path: /drop/500, body: zz" "$plain"
+	checked interim "" "type: http, path: /early/3, body: late" "$plain"
+	checked grpc ", protocol: h2" "type: grpc" "$grpc"
+	checked service ", protocol: h2" "type: grpc, service: test.Echo" "$grpc"
+	checked down-not ", protocol: h2" "type: grpc, service: test.Down" "$grpc"
+	checked unknown-not ", protocol: h2" "type: grpc, service: test.Unknown" "$grpc"
+	checked other-not "" "type: grpc" "$plain"
+	checked hello "" "type: tls, name: app.example.org" "$to"
+	start_proxy < <(secure "$app" '  - name: plain' '    address: "192.0.2.2:8080"' '    routes:' "${lines[@]}")
+	start_exporter
+	# what each was found to be, three times at least, and never anything else
+	checks() { http_total "tollgate_backend_checks_$2_total" "route=\"$1\""; }
+	found() {
+		at gate curl -fsS http://127.0.0.1:9980/metrics >"$DIR/page"
+		[ "$(checks "$1" "$2")" -ge 3 ]
+	}
+	for route in tls h2 body closed interim grpc service hello tls-not h2-not body-not cut-not down-not unknown-not other-not; do
+		case $route in
+		*-not) within 10 found "$route" failed && equal 0 "$(checks "$route" passed)" "$route" ;;
+		*) within 10 found "$route" passed && equal 0 "$(checks "$route" failed)" "$route" ;;
+		esac
+		n=$((n + 1))
+	done
+	equal 503 "$(at client curl -sS --max-time 20 -o /dev/null -w '%{http_code}' http://192.0.2.2:8080/tls-not/x)" "of one that is down"
+	equal 200 "$(at client curl -sS --max-time 20 -o /dev/null -w '%{http_code}' http://192.0.2.2:8080/body/x)" "of one that is up"
+	equal 15 "$n" "routes that were looked at"
+}
+
 @test "requests of random shape through TLS: every byte in its place" {
 	local seed=$RANDOM i pid
 	echo "# seed $seed" >&3
@@ -142,6 +213,53 @@ hammered() {
 		cat "$DIR/$1.log"
 		return 1
 	}
+}
+
+@test "the books agree while connections live: idle ones, and requests that are under way" {
+	start_origin
+	start_proxy < <(secure "$app" '  - name: plain' '    address: "192.0.2.2:8080"' '    routes:' "${app/sni: *terminate, /}")
+	# one of each kind is kept: plain, TLS, h2 over both
+	start kept client /usr/bin/python3 -c 'import socket, ssl, sys, time
+import h2.connection
+kept = []
+for port, protocol in ((8080, ""), (8443, "http/1.1"), (8080, "h2"), (8443, "h2")):
+    s = socket.create_connection(("192.0.2.2", port))
+    if port == 8443:
+        context = ssl.create_default_context(cafile=sys.argv[1])
+        context.set_alpn_protocols([protocol])
+        s = context.wrap_socket(s, server_hostname="app.example.org")
+    if protocol == "h2":
+        c = h2.connection.H2Connection()
+        c.initiate_connection()
+        c.send_headers(1, [(":method", "GET"), (":path", "/bytes/1000"), (":scheme", "http"), (":authority", "app.example.org")], True)
+        s.sendall(c.data_to_send())
+    else:
+        s.sendall(b"GET /bytes/1000 HTTP/1.1\r\nhost: app.example.org\r\n\r\n")
+    got = 0
+    while got < 1000:
+        got += len(s.recv(9999))
+    kept.append(s)
+print("kept", flush=True)
+time.sleep(60)' "$DIR/root.pem"
+	within 10 grep -q kept "$DIR/kept.log"
+	audit_is_clean 4 # what TLS took, and each connection on the wire, are compared at its end
+	# of the connections of both listeners every byte is known, while they live
+	equal "2 2" "$(tollgate audit --json | jq -r '[.checks[] | select(.check == "proxy_tcp" and (.what | endswith("- downstream")) and .tcp_rx > 0 and .tcp_rx == .proxy_rx and .connections_compared == 0)] | "\(length) \([.[] | select(.tcp_tx == .proxy_tx)] | length)"')" "rows of live connections"
+	equal 4 "$(tollgate flows --json | jq '[.[] | select(.leg == "downstream" and .state == "ESTABLISHED")] | length')" "live ones in flows"
+	local i
+	hammer one 4
+	start plain client h2load -D 4 -c 4 --h1 http://192.0.2.2:8080/bytes/3000
+	mix mix1 8080 400 "$RANDOM"
+	for ((i = 0; i < 12; i++)); do
+		run tollgate audit --json
+		jq -e '.verdict != "differs" and ([.checks[] | select(.check == "proxy_tcp") | .tcp_rx] | add) > 0' <<<"$output" >/dev/null || {
+			tollgate audit
+			return 1
+		}
+	done
+	hammered one
+	hammered plain
+	mixed mix1
 }
 
 @test "reloads under requests of h1 and h2: none fails, and all are of the new configuration" {

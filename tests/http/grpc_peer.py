@@ -43,6 +43,16 @@ def both(requests, context):
         yield message
 
 
+def health(request, context):
+    """grpc.health.v1.Health/Check, of the server as a whole and of two services."""
+    service = request[2:].decode()
+    if service in ("", SERVICE):
+        return b"\x08\x01"  # SERVING
+    if service == "test.Down":
+        return b"\x08\x02"  # NOT_SERVING
+    context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+
+
 def serve(address):
     server = grpc.server(futures.ThreadPoolExecutor(64),
                          options=[("grpc.max_receive_message_length", -1),
@@ -54,7 +64,10 @@ def serve(address):
         "Up": grpc.stream_unary_rpc_method_handler(up),
         "Both": grpc.stream_stream_rpc_method_handler(both),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    check = {"Check": grpc.unary_unary_rpc_method_handler(health)}
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE, handlers),
+         grpc.method_handlers_generic_handler("grpc.health.v1.Health", check)))
     if not server.add_insecure_port(address):
         sys.exit("cannot listen")
     server.start()

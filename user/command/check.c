@@ -85,7 +85,7 @@ static void show_http(const struct route *r)
 	else if (h->respond)
 		printf("; answered here (%u)", h->respond->status);
 	else
-		printf("; by %s", h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1");
+		printf("; by %s", config_protocol(h));
 }
 
 /* What is said of a route stands behind ':', and behind ';' each time after that. */
@@ -122,6 +122,9 @@ static void show_connections(const struct route *r, bool *said)
 		       r->min_tls == 13 ? "1.3" : "1.2",
 		       r->groups ? r->groups : certs_groups(),
 		       r->tls == TLS_REENCRYPT ? ", and begins anew to the backend" : "");
+	} else if (r->tls_to_backends) {
+		separate(said);
+		printf(" over TLS to the backend");
 	}
 }
 

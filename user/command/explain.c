@@ -191,8 +191,8 @@ static void show_route(const struct route *r)
 		printf("answered %u", h->respond->status);
 	} else {
 		show_backends(r);
-		printf(" by %s%s", h->protocol == PROTOCOL_H2 ? "h2" : "http/1.1",
-		       r->tls == TLS_REENCRYPT ? " over TLS" : "");
+		printf(" by %s%s", config_protocol(h),
+		       r->tls_to_backends ? " over TLS" : "");
 	}
 	if (h->strip)
 		printf(", without %s", h->strip);
