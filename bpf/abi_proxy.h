@@ -252,7 +252,9 @@ struct proxy_ends {
 	X(TOKEN_REFUSED, "token_refused")         \
 	X(AUTH_REFUSED, "auth_refused")           \
 	X(AUTH_FAILED, "auth_failed")             \
-	X(BACKEND_TLS, "backend_tls")
+	X(BACKEND_TLS, "backend_tls")             \
+	X(EARLY_DATA, "early_data")               \
+	X(RETRY_BUDGET, "retry_budget")
 
 #define TG_REQUEST_PLACES 96
 

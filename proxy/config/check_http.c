@@ -9,6 +9,7 @@
 #include "codec/path.h"
 #include "config/check.h"
 #include "config/http.h"
+#include "config/identity.h"
 #include "config/pattern.h"
 #include "config/value.h"
 #include "config/where.h"
@@ -235,6 +236,9 @@ static int check_rules(struct where *w, struct config *c, struct http_route *h)
 	if (!err)
 		err = read_queries(w, h);
 	if (!err)
+		err = identity_read(w, c, h->certificate, h->certificate_count,
+				    &h->identities);
+	if (!err)
 		err = config_check_edits(w, "request", &h->request);
 	if (!err)
 		err = config_check_edits(w, "response", &h->response);
@@ -271,6 +275,7 @@ static int check_unused(struct where *w, const struct route *r)
 		{ h->hash != NULL, "hash" },
 		{ h->pool != NULL, "pool" },
 		{ h->head_timeout != NULL, "head_timeout" },
+		{ h->retry_budget != NULL, "retry_budget" },
 		{ h->request.set_count + h->request.add_count + h->request.remove_count >
 			  0,
 		  "request" },
@@ -308,9 +313,10 @@ static int check_internal(struct where *w, const struct listener *l,
 			  r->limits.prefix_rate_text,
 		  "limits" },
 		{ h->host_count + h->path_count + h->method_count + h->header_count +
-				  h->query_count >
+				  h->query_count + h->certificate_count >
 			  0,
-		  "host', 'path', 'method', 'header' and 'query" },
+		  "host', 'path', 'method', 'header', 'query' and 'certificate" },
+		{ h->early_data != EARLY_PASS, "early_data" },
 		{ h->body_bytes > 0, "body_bytes" },
 		{ h->cors != NULL, "cors" },
 		{ h->basic_auth != NULL, "basic_auth" },
@@ -359,6 +365,10 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 	if (!err)
 		config_warn_of_user(w, c, h);
 	h->pool_max = h->pool ? *h->pool : HTTP_POOL_DEFAULT;
+	h->budget = h->retry_budget ? *h->retry_budget : HTTP_BUDGET;
+	if (!err && h->budget > 100)
+		err = where_wrong(w, "retry_budget: %u is more than 100 in 100",
+				  h->budget);
 	if (!err && h->pool && (h->protocol == PROTOCOL_H2 || r->send_proxy))
 		err = where_wrong(w, "'pool' is for backends of HTTP/1.1 without "
 				     "'send_proxy'");
@@ -398,6 +408,11 @@ int config_check_requests(struct where *w, struct config *c, struct listener *l)
 
 	if (!l->serves)
 		return 0;
+	for (unsigned i = 0; i < l->routes_count; i++) {
+		const struct http_route *h = l->routes[i].http;
+
+		l->http->asks_identity |= h && h->certificate_count;
+	}
 	err = request_index_build(l, &l->http->index, &second);
 	if (err == -E2BIG)
 		return where_wrong(w,

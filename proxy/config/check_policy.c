@@ -528,6 +528,9 @@ int config_check_policy(struct where *w, struct config *c, struct route *r)
 	if (!err && h->client_cert && !r->client_certificates)
 		err = where_wrong(w, "'client_cert' is for routes with "
 				     "'client_certificates'");
+	if (!err && h->certificate_count && !r->client_certificates)
+		err = where_wrong(w, "'certificate' is for routes with "
+				     "'client_certificates'");
 	if (!err && h->basic_auth && h->jwt)
 		err = where_wrong(w, "has both 'basic_auth' and 'jwt'");
 	if (!err && h->jwt)

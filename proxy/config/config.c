@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/files.h"
 #include "config/http.h"
+#include "config/identity.h"
 #include "config/match.h"
 #include "config/passwords.h"
 #include "config/pattern.h"
@@ -30,6 +31,7 @@ static void http_free_derived(struct http_route *h)
 {
 	patterns_free(h->host_patterns, h->host_count);
 	patterns_free(h->path_patterns, h->path_count);
+	identity_rules_free(h->identities, h->certificate_count);
 	free(h->headers);
 	free(h->queries);
 	edits_free(&h->request);

@@ -12,18 +12,22 @@
 #define HTTP_RULES_MAX	    16384 /* hosts times paths, of all routes of a listener */
 #define HTTP_POOL_DEFAULT   1024  /* idle connections to a backend that a worker keeps */
 #define HTTP_TEMPLATE_PARTS 16
+#define HTTP_BUDGET	    20 /* requests in 100 may be sent again */
 
 #define HTTP_PAGE_BYTES	    (1u << 20)
 #define HTTP_KEYS_BYTES	    (256u * 1024)
 
 struct config_file;
 struct http_book;
+struct identity;
+struct identity_rule;
 struct jwks;
 struct passwords;
 struct pattern;
 
 enum config_underscores { UNDERSCORES_PASS, UNDERSCORES_DROP, UNDERSCORES_REFUSE };
 enum config_protocol { PROTOCOL_H1, PROTOCOL_H2 };
+enum config_early { EARLY_PASS, EARLY_SAFE, EARLY_REFUSE };
 
 /* `http` of a listener. */
 struct http_listener {
@@ -36,6 +40,7 @@ struct http_listener {
 	bool via;			     /* is written */
 	bool forwarded;			     /* RFC 7239, beside X-Forwarded-... */
 	bool traceparent;		     /* is made where a request has none */
+	bool asks_identity;		     /* derived: a route has `certificate` */
 	struct http_page *error_pages;
 	unsigned error_pages_count;
 	char *head_timeout, *body_timeout, *keep_alive_timeout;
@@ -197,19 +202,22 @@ struct http_edits {
 
 /* `http` of a route. */
 struct http_route {
-	char **host, **path, **method, **header, **query;
+	char **host, **path, **method, **header, **query, **certificate;
 	unsigned host_count, path_count, method_count, header_count, query_count;
+	unsigned certificate_count;
 	enum config_protocol protocol; /* to its backends */
 	struct http_redirect *redirect;
 	struct http_respond *respond;
 	struct http_edits request, response;
-	char *strip;	     /* this prefix of the path goes */
-	char *prefix;	     /* and this one comes */
-	bool normalize;	     /* the path is sent on in normal form */
-	uint32_t *pool;	     /* idle connections a worker keeps to each backend */
-	bool client_cert;    /* who the client is goes on (RFC 9440) */
-	char *head_timeout;  /* of the backend's answer */
-	uint64_t body_bytes; /* largest body of a request; 0: no limit */
+	char *strip;	  /* this prefix of the path goes */
+	char *prefix;	  /* and this one comes */
+	bool normalize;	  /* the path is sent on in normal form */
+	uint32_t *pool;	  /* idle connections a worker keeps to each backend */
+	bool client_cert; /* who the client is goes on (RFC 9440) */
+	enum config_early early_data; /* of requests that say so (RFC 8470) */
+	uint32_t *retry_budget; /* parts in 100 of its requests; NULL: HTTP_BUDGET */
+	char *head_timeout;	/* of the backend's answer */
+	uint64_t body_bytes;	/* largest body of a request; 0: no limit */
 	struct http_cors *cors;
 	struct http_basic_auth *basic_auth;
 	struct http_jwt *jwt;
@@ -225,7 +233,10 @@ struct http_route {
 	unsigned pool_max;
 	uint32_t methods; /* bits of enum http_method; 0: any */
 	struct http_rule *headers, *queries;
-	bool asked; /* by a forward_auth */
+	struct identity_rule *identities; /* certificate_count of them */
+	unsigned budget;		  /* parts in 100 */
+	int64_t credit, floor;		  /* of its retries; see http/budget.c */
+	bool asked;			  /* by a forward_auth */
 	struct http_alike hash_by;
 	struct pattern **host_patterns, **path_patterns;
 	struct http_book *book;
@@ -253,6 +264,7 @@ struct request_facts {
 	struct text path; /* in normal form (codec/path.h), without query */
 	struct text query;
 	const struct addr *client;
+	const struct identity *who; /* by its certificate; NULL: it showed none */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "codec/path.h"
 #include "config/http.h"
+#include "config/identity.h"
 #include "config/pattern.h"
 
 /* How specific a host is; a suffix counts SUFFIX and its length. */
@@ -130,7 +131,7 @@ static unsigned conditions(const struct route *r)
 	const struct http_route *h = r->http;
 
 	return (h->method_count > 0) + h->header_count + h->query_count +
-	       (r->from_count > 0);
+	       (r->from_count > 0) + (h->certificate_count > 0);
 }
 
 static size_t rules_of(const struct route *r)
@@ -241,21 +242,26 @@ static bool has_source(const struct route *r, const struct addr *client)
 	return r->from_count == 0;
 }
 
-static bool others_fit(const struct route *r, const struct request_facts *f)
+/* 1, 0, or < 0 if nobody knows */
+static int others_fit(const struct route *r, const struct request_facts *f)
 {
 	const struct http_route *h = r->http;
 
 	if (h->methods && !(h->methods & 1u << f->head->method))
-		return false;
+		return 0;
 	for (unsigned i = 0; i < h->header_count; i++) {
 		if (!has_header(f->head, &h->headers[i]))
-			return false;
+			return 0;
 	}
 	for (unsigned i = 0; i < h->query_count; i++) {
 		if (!has_query(f->query, &h->queries[i]))
-			return false;
+			return 0;
 	}
-	return has_source(r, f->client);
+	if (!has_source(r, f->client))
+		return 0;
+	return h->certificate_count
+		       ? identity_fits(h->identities, h->certificate_count, f->who)
+		       : 1;
 }
 
 /* 1, 0, or < 0 if nobody knows */
@@ -283,7 +289,7 @@ static int matches(const struct rule *r, const struct request_facts *f)
 		match = pattern_matches(r->host_pattern, f->host.p, f->host.n);
 	if (match > 0)
 		match = path_matches(r, f->path);
-	return match > 0 && !others_fit(r->route, f) ? 0 : match;
+	return match > 0 ? others_fit(r->route, f) : match;
 }
 
 struct choice {

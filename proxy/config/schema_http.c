@@ -80,6 +80,12 @@ static const cyaml_strval_t protocol_values[] = {
 	{ "h2", PROTOCOL_H2 },
 };
 
+static const cyaml_strval_t early_values[] = {
+	{ "pass", EARLY_PASS },
+	{ "safe", EARLY_SAFE },
+	{ "refuse", EARLY_REFUSE },
+};
+
 const cyaml_schema_field_t schema_http_listener[] = {
 	LIST(trusted, struct http_listener, 256),
 	NUMBER(head_bytes, struct http_listener),
@@ -128,6 +134,7 @@ const cyaml_schema_field_t schema_http_route[] = {
 	LIST(method, struct http_route, 16),
 	LIST(header, struct http_route, 32),
 	LIST(query, struct http_route, 32),
+	LIST(certificate, struct http_route, 64),
 	CYAML_FIELD_ENUM("protocol", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
 			 struct http_route, protocol, protocol_values,
 			 CYAML_ARRAY_LEN(protocol_values)),
@@ -143,6 +150,11 @@ const cyaml_schema_field_t schema_http_route[] = {
 	WORD(prefix, struct http_route, 1024),
 	FLAG(normalize, struct http_route),
 	FLAG(client_cert, struct http_route),
+	CYAML_FIELD_ENUM("early_data", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
+			 struct http_route, early_data, early_values,
+			 CYAML_ARRAY_LEN(early_values)),
+	CYAML_FIELD_UINT_PTR("retry_budget", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct http_route, retry_budget),
 	CYAML_FIELD_UINT_PTR("pool", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct http_route, pool),
 	DURATION(head_timeout, struct http_route),

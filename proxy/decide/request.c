@@ -90,6 +90,20 @@ static bool may_tunnel(const struct http_head *h, const struct route *r)
 	       (!config_answers(r) && h->major == 1 && r->http->protocol == PROTOCOL_H1);
 }
 
+/*
+ * RFC 8470 5.1: one that an intermediary before us had in TLS's early data, and that may
+ * be another's, sent again; whatever the field says (5.1: its value is "1").
+ */
+static bool is_too_early(const struct http_head *h, const struct http_route *r)
+{
+	int at = -1;
+
+	if (r->early_data == EARLY_PASS ||
+	    (r->early_data == EARLY_SAFE && http_is_safe(h->method)))
+		return false;
+	return http_find(h, HTTP_EARLY_DATA, &at) != NULL;
+}
+
 static void say(struct verdict *v, uint16_t status, enum tg_request reason)
 {
 	v->status = status;
@@ -101,7 +115,9 @@ static void judge(const struct http_head *h, struct verdict *v)
 {
 	const struct http_route *r = v->route->http;
 
-	if (!may_tunnel(h, v->route))
+	if (is_too_early(h, r))
+		say(v, 425, TG_REQUEST_EARLY_DATA);
+	else if (!may_tunnel(h, v->route))
 		say(v, 405, TG_REQUEST_METHOD);
 	else if (h->extended && r->protocol != PROTOCOL_H1)
 		say(v, 501, TG_REQUEST_METHOD);
@@ -114,12 +130,11 @@ static void judge(const struct http_head *h, struct verdict *v)
 		say(v, 413, TG_REQUEST_BODY_TOO_LARGE);
 }
 
-void decide_request(const struct listener *l, const struct route *connection,
-		    const struct addr *client, const struct http_head *h,
-		    struct verdict *ret)
+void decide_request(const struct listener *l, const struct asker *a,
+		    const struct http_head *h, struct verdict *ret)
 {
 	char host[HOST_MAX + 1], normal[H1_TARGET_MAX];
-	struct request_facts f = { .head = h, .client = client };
+	struct request_facts f = { .head = h, .client = a->client, .who = a->who };
 	bool undecided;
 
 	if ((h->method == HTTP_METHOD_CONNECT || h->method == HTTP_METHOD_TRACE) &&
@@ -143,7 +158,7 @@ void decide_request(const struct listener *l, const struct route *connection,
 		*ret = answer(400, TG_REQUEST_EXPRESSION);
 	else if (!ret->route)
 		*ret = answer(404, TG_REQUEST_NO_ROUTE);
-	else if (is_misdirected(l, connection, ret->route, host))
+	else if (is_misdirected(l, a->connection, ret->route, host))
 		*ret = answer(421, TG_REQUEST_MISDIRECTED);
 	else
 		judge(h, ret);

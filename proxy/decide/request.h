@@ -14,13 +14,16 @@ struct verdict {
 	uint8_t reason;	     /* enum tg_request, of that */
 };
 
-/*
- * client: the real one.  connection: the route that the client's TLS was agreed on by;
- * NULL without TLS, or where that says nothing.
- */
-void decide_request(const struct listener *l, const struct route *connection,
-		    const struct addr *client, const struct http_head *h,
-		    struct verdict *ret);
+/* Who asks. */
+struct asker {
+	const struct addr *client; /* the real one */
+	/* which its TLS was agreed on by; NULL without TLS, or where that says nothing */
+	const struct route *connection;
+	const struct identity *who; /* by its certificate; NULL: it showed none */
+};
+
+void decide_request(const struct listener *l, const struct asker *a,
+		    const struct http_head *h, struct verdict *ret);
 
 /* Would TLS for these two routes be agreed on alike? */
 bool decide_same_policy(const struct route *a, const struct route *b);

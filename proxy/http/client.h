@@ -19,6 +19,7 @@ struct http_client {
 	unsigned requests;
 	char *certificate; /* Client-Cert (RFC 9440 2.2), made when it is wanted; or NULL
 			    */
+	struct identity *identity; /* where a route asks for it; or NULL */
 	uint8_t why; /* enum tg_end that we end its connection for; DONE: none yet */
 };
 

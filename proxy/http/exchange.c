@@ -403,6 +403,9 @@ static bool is_admitted(struct exchange *x)
 void exchange_begin(struct http_client *c, struct http_end *client,
 		    const struct http_head *h, bool last)
 {
+	const struct asker asker = { .client = http_client_addr(c),
+				     .connection = c->route,
+				     .who = c->identity };
 	struct exchange *x = make(c, client, h);
 	struct verdict v;
 
@@ -411,7 +414,7 @@ void exchange_begin(struct http_client *c, struct http_end *client,
 		return;
 	}
 	x->request_last = x->request_done = last;
-	decide_request(c->listener, c->route, http_client_addr(c), h, &v);
+	decide_request(c->listener, &asker, h, &v);
 	if (v.route) {
 		x->dial.route = v.route;
 		x->book = client->book = v.route->http->book;

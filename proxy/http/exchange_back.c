@@ -4,8 +4,8 @@
 #include <sys/random.h>
 
 #include "backend/target.h"
-#include "backend/target.h"
 #include "decide/affinity.h"
+#include "http/budget.h"
 #include "http/exchange_own.h"
 #include "net/worker.h"
 
@@ -258,6 +258,8 @@ void exchange_dial(struct exchange *x)
 		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
 		return;
 	}
+	if (!x->retries)
+		budget_earn(x->dial.route->http);
 	x->dialing = true;
 	x->reused = false;
 	x->dial.hops = x->client_of->hops;
@@ -456,12 +458,14 @@ static void on_server_gone(struct http_end *e, enum tg_end why, bool unseen)
 
 	(void)exchange_let_go(&x->server);
 	x->back = NULL; /* it drops itself */
-	if (may_repeat(x, why, unseen))
-		again_fresh(x);
-	else
+	if (!may_repeat(x, why, unseen))
 		exchange_answer(x, 502,
 				x->answer_begun ? TG_REQUEST_BACKEND_TRUNCATED
 						: TG_REQUEST_BACKEND_CLOSED);
+	else if (!budget_spend(x->dial.route->http, exchange_now_ms(x)))
+		exchange_answer(x, 502, TG_REQUEST_RETRY_BUDGET);
+	else
+		again_fresh(x);
 }
 
 static const struct http_user server_user = { .head = on_server_head,

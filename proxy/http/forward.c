@@ -176,7 +176,6 @@ static bool is_dropped(const struct http_field *f, bool trusted)
 	switch (f->id) {
 	case HTTP_CLIENT_CERT:
 	case HTTP_CLIENT_CERT_CHAIN:
-	case HTTP_EARLY_DATA:
 	case HTTP_X_FORWARDED_FOR: /* written anew, as is the id */
 	case HTTP_X_REQUEST_ID:
 		return true;

@@ -311,6 +311,7 @@ static void front_free(struct ev_dead *dead)
 
 	config_put(f->config);
 	free(f->client.certificate);
+	free(f->client.identity);
 	free(f);
 }
 
@@ -352,6 +353,8 @@ struct front *front_open(const struct front_options *o)
 	f->client.who.header = o->client.who.header ? &f->client.header : NULL;
 	f->client.trusted = http_client_is_trusted(&f->client);
 	f->client.certificate = certificate_of(&f->client);
+	if (f->client.listener->http->asks_identity)
+		f->client.identity = stream_identity(f->client.conn);
 	f->config = config_get(o->config);
 	f->over = o->over;
 	f->timer.fn = on_timer;
@@ -368,9 +371,7 @@ struct front *front_open(const struct front_options *o)
 		account_begin(l->book, false);
 		return f;
 	}
-	config_put(f->config);
-	free(f->client.certificate);
-	free(f);
+	front_free(&f->dead);
 	return NULL;
 }
 

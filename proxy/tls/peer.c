@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "config/identity.h"
 #include "tls/peer.h"
 
 int peer_must_be(SSL *ssl, const char *name, const struct addr *addr)
@@ -56,6 +59,84 @@ bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap)
 		return false;
 	common_name(x, ret, cap);
 	return true;
+}
+
+/* --- all that names it --- */
+
+#define NAMES_MAX   64
+#define NAMES_BYTES 8192
+
+struct names {
+	unsigned n;
+	size_t used;
+	struct text texts[NAMES_MAX]; /* in bytes */
+	char bytes[NAMES_BYTES];
+};
+
+/* What could be read in two ways, and what does not fit, is no name. */
+static void add_name(struct names *to, const void *p, size_t n)
+{
+	if (!n || memchr(p, 0, n) || to->n == NAMES_MAX || n > NAMES_BYTES - to->used)
+		return;
+	memcpy(to->bytes + to->used, p, n);
+	to->texts[to->n++] = text_of(to->bytes + to->used, n);
+	to->used += n;
+}
+
+static void add_alternatives(struct names *to, const X509 *x)
+{
+	GENERAL_NAMES *all = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+		int type;
+		const ASN1_STRING *s =
+			GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all, i), &type);
+
+		if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_URI)
+			add_name(to, ASN1_STRING_get0_data(s),
+				 (size_t)ASN1_STRING_length(s));
+	}
+	GENERAL_NAMES_free(all);
+	ERR_clear_error();
+}
+
+/* The texts move with it. */
+static struct identity *identity_of(const struct names *from)
+{
+	size_t head = sizeof(struct identity) + from->n * sizeof(struct text);
+	struct identity *ret = malloc(head + from->used);
+	char *bytes = (char *)ret + head;
+
+	if (!ret)
+		return NULL;
+	memcpy(bytes, from->bytes, from->used);
+	ret->n = from->n;
+	for (unsigned i = 0; i < from->n; i++)
+		ret->names[i] = text_of(bytes + (from->texts[i].p - from->bytes),
+					from->texts[i].n);
+	return ret;
+}
+
+struct identity *peer_identity(const struct ssl_st *ssl)
+{
+	const X509 *x = SSL_get0_peer_certificate(ssl);
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	struct identity *ret;
+	struct names names;
+	char common[256];
+	unsigned n;
+
+	if (!peer_name(ssl, common, sizeof(common)) ||
+	    !X509_digest(x, EVP_sha256(), digest, &n))
+		return NULL;
+	names.n = 0;
+	names.used = 0;
+	add_name(&names, common, strlen(common));
+	add_alternatives(&names, x);
+	ret = identity_of(&names);
+	for (unsigned i = 0; ret && i < n; i++)
+		(void)snprintf(ret->sha256 + 2 * i, 3, "%02x", digest[i]);
+	return ret;
 }
 
 size_t peer_der(const struct ssl_st *ssl, uint8_t **ret)

@@ -79,6 +79,9 @@ bool stream_client(const struct conn *c, struct stream_client *ret);
  */
 size_t stream_certificate(const struct conn *c, uint8_t **ret);
 
+/* Who that is, the caller's to free; NULL: it showed none, or no memory. */
+struct identity *stream_identity(const struct conn *c);
+
 /* 0x0303 of 1.2, 0x0304 of 1.3, when it is known; 0 of a conn without a layer. */
 uint16_t stream_version(const struct conn *c);
 

@@ -44,6 +44,13 @@ bool stream_client(const struct conn *c, struct stream_client *ret)
 	return true;
 }
 
+struct identity *stream_identity(const struct conn *c)
+{
+	const struct stream *s = c->layer ? stream_of(c) : NULL;
+
+	return s && s->route->clients ? peer_identity(s->ssl) : NULL;
+}
+
 size_t stream_certificate(const struct conn *c, uint8_t **ret)
 {
 	const struct stream *s = c->layer ? stream_of(c) : NULL;

@@ -94,6 +94,55 @@ get() {
 	[[ $output == *"'client_cert' is for routes with 'client_certificates'"* ]]
 }
 
+@test "routes by the client's certificate: by names of all kinds, by digest, any, none" {
+	issue me "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:me.example.org,email:me@example.org,URI:spiffe://example.org/me"
+	issue you "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:you.clients.example.org"
+	issue evil "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:evil.clients.example.org"
+	local digest mutual routes=() version
+	digest=$(openssl x509 -in "$DIR/me.leaf" -noout -fingerprint -sha256 | sed 's/.*=//')
+	mutual="sni: [app.example.org], tls: terminate, client_certificates: { ca: $DIR/root.pem, optional: true }"
+	# for NAME CONDITION...: that route, at /NAME
+	for_() { routes+=("      - { name: $1, $mutual, http: { path: [/$1], certificate: [${*:2}], respond: { status: 200, body: $1 } } }"); }
+	for_ common '"name ME"'
+	for_ dns '"name me.example.org"'
+	for_ mail '"name me@example.org"'
+	for_ uri '"name spiffe://example.org/me"'
+	for_ below '"name *.clients.example.org"'
+	for_ pattern "'name ~m[e]|y.*ts[.]example[.]org'"
+	for_ digest "\"sha256 $digest\""
+	for_ any '"any"'
+	for_ none '"none"'
+	for_ several '"name nobody", "none", "name you"'
+	start_proxy < <(secure "${routes[@]}" \
+		"      - { name: evil, $mutual, priority: 1, http: { certificate: [name evil], respond: { status: 403, body: evil } } }" \
+		"      - { name: rest, $mutual, http: { respond: { status: 403, body: no } } }")
+	# as WHO PATH...: what each of them answers
+	as() {
+		local path who=$1
+		for path in "${@:2}"; do
+			if [ "$who" = nobody ]; then get "/$path" $version; else get "/$path" $version --cert "$DIR/$who.pem" --key "$DIR/$who.key"; fi
+			echo -n ' '
+		done
+	}
+	for version in --http1.1 --http2; do
+		equal "common dns mail uri no pattern digest any no no " "$(as me common dns mail uri below pattern digest any none several)" "me, $version"
+		equal "no no no no below pattern no any no several " "$(as you common dns mail uri below pattern digest any none several)" "you, $version"
+		equal "no no no no no no no no none several " "$(as nobody common dns mail uri below pattern digest any none several)" "nobody, $version"
+		equal "evil evil evil " "$(as evil below any none)" "who is kept out, $version"
+	done
+	# explain, and what is refused
+	explained() { tollgate explain "$DIR/gate.yaml" https://app.example.org/"$1" "${@:2}" || :; }
+	[[ $(explained below --certificate you.clients.example.org) == *"route below for host app.example.org, path /below, certificate name *.clients.example.org: answered 200"* ]]
+	[[ $(explained digest --certificate "$(tr -d : <<<"${digest,,}")") == *"route digest "* ]]
+	[[ $(explained any) == *"route rest "* ]]
+	sed "s/certificate: \[name evil\]/certificate: [evil]/" "$DIR/gate.yaml" >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"certificate[0]: 'evil' is not \"any\", \"none\", \"name NAME\" or \"sha256 DIGEST\" (64 hex digits)"* ]]
+	sed 's/client_certificates: { ca: [^}]* }, //g' "$DIR/gate.yaml" >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check "$DIR/c.yaml"
+	[[ $output == *"'certificate' is for routes with 'client_certificates'"* ]]
+}
+
 @test "to backends by TLS: h2 and http/1.1 by what the route says; gRPC through TLS on both sides" {
 	# through the gate once more: a backend that speaks TLS, and says by what it was asked
 	local behind="backend_tls: { ca: $DIR/root.pem, sni: app.example.org, name: app.example.org }, backends: [\"192.0.2.2:9443\"]"

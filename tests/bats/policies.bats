@@ -552,3 +552,47 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" sign "$1" "$log/$2
 	refused 'error_pages: [{ file: /nowhere/page }]' "/nowhere/page: cannot be read"
 	refused 'error_pages: [{ file: /dev/zero }]' "has more than 1048576 bytes"
 }
+
+@test "a budget of retries: what may be sent again is, in proportion; the rest says so" {
+	start origin backend /usr/bin/python3 "$ROOT/tests/http/origin.py" 198.51.100.1:3000 "$DIR/origin.seen" --once
+	within 10 listening backend 3000
+	route() { echo "      - { name: $1, http: { path: [\"/$1/*\"]${2:+, retry_budget: $2} }, backends: [\"198.51.100.1:3000\"] }"; }
+	start_proxy < <(printf 'workers: 1\n'; web '    routes:' "$(route none 0)" "$(route some)" "$(route all 100)")
+	start_exporter
+	# codes ROUTE: each connection to the backend answers once: every second request finds one that ends
+	codes() { at client curl -sS --max-time 60 -o /dev/null -w '%{http_code}\n' "http://192.0.2.2:8080/$1/[1-200]" | sort | uniq -c | awk '{ printf "%s%s %s", sep, $2, $1; sep = ", " }'; }
+	equal "200 100, 502 100" "$(codes none)" "without a budget"
+	equal "200 200" "$(codes all)" "with all"
+	local some
+	some=$(codes some)
+	fresh_scrape >"$DIR/page"
+	denied() { http_total tollgate_http_requests_total "route=\"$1\"" 'reason="retry_budget"'; }
+	equal 100 "$(denied none)" "that were not sent again"
+	equal 0 "$(denied all)" "of all"
+	equal "200 $((200 - $(denied some))), 502 $(denied some)" "$some" "of some"
+	[ "$(denied some)" -ge 20 ] && [ "$(denied some)" -le 80 ] || { echo "$some" && false; }
+	# nothing but what may be is sent again, whatever the budget
+	equal "200 100, 502 100" "$(at client curl -sS --max-time 60 -d x -o /dev/null -w '%{http_code}\n' "http://192.0.2.2:8080/all/[1-200]" | sort | uniq -c | awk '{ printf "%s%s %s", sep, $2, $1; sep = ", " }')" "POST"
+	run -1 "$BIN/tollgate" check <(web '    routes:' "$(route much 101)")
+	[[ $output == *"retry_budget: 101 is more than 100 in 100"* ]]
+}
+
+@test "early data: what another had in it goes on, or is answered 425, by route and method" {
+	start_origin
+	early() { echo "      - { name: $1, http: { path: [\"/$1/*\"], early_data: $2 }, backends: [\"198.51.100.1:3000\"] }"; }
+	start_proxy < <(web '    routes:' "$(early pass pass)" "$(early safe safe)" "$(early none refuse)")
+	code() { ask "$@" -o /dev/null -w '%{http_code}'; }
+	local version
+	for version in --http1.1 --http2-prior-knowledge; do
+		equal 200 "$(code /pass/x $version -H 'Early-Data: 1' -d x)" "passed, $version"
+		equal 1 "$(ask /pass/x $version -H 'Early-Data: 1' | jq -r '.fields[] | select(.[0] == "early-data") | .[1]')" "the field, $version"
+		equal 200 "$(code /safe/x $version -H 'Early-Data: 1')" "a safe one, $version"
+		equal 425 "$(code /safe/x $version -H 'Early-Data: 1' -d x)" "one that is not, $version"
+		equal 425 "$(code /none/x $version -H 'Early-Data: 1')" "none is taken, $version"
+		equal 425 "$(code /none/x $version -H 'Early-Data: what')" "whatever it says, $version"
+		equal 200 "$(code /none/x $version -d x)" "without the field, $version"
+	done
+	run tollgate explain "$DIR/gate.yaml" http://192.0.2.2:8080/none/x --header 'Early-Data: 1'
+	[[ $output == *"425, early_data, by route none"* ]]
+	! grep -q '"path": "/none/x", "fields": \[\["early-data' "$DIR/origin.seen"
+}

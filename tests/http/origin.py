@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A backend for tests of HTTP: what it answers is in the path, what it saw in the answer.
 
-origin.py ADDRESS:PORT LOG [--fickle]   one line of JSON a request that it has seen wholly;
-                                        fickle: one connection in ten ends behind an answer
+origin.py ADDRESS:PORT LOG [--fickle] [--once]
+                                        one line of JSON a request that it has seen wholly;
+                                        fickle: one connection in ten ends behind an answer;
+                                        once: a connection's second request is not answered
 
   /bytes/N /chunks/N /until-close/N    N bytes of a pattern, framed so
   /status/N                            that status, with a short body where it may have one
@@ -30,6 +32,7 @@ from reading import Gone, Reader
 LOG = open(sys.argv[2], "a", buffering=1, encoding="utf-8")
 LOCK = threading.Lock()
 FICKLE = "--fickle" in sys.argv
+ONCE = "--once" in sys.argv
 
 
 def pattern(n):
@@ -166,6 +169,9 @@ def serve_one(sock, r, port):
     with LOCK:
         LOG.write(json.dumps(seen) + "\n")
     respond(sock, r, method, path, fields, seen)
+    if ONCE:
+        r.line()
+        raise Gone
     if FICKLE and random.random() < 0.1:
         time.sleep(random.random() / 1000)  # it may be used again by then
         raise Gone

@@ -56,6 +56,7 @@ void check_show_conditions(const struct route *r)
 	show_list(", method", h->method, h->method_count);
 	show_list(", field", h->header, h->header_count);
 	show_list(", query", h->query, h->query_count);
+	show_list(", certificate", h->certificate, h->certificate_count);
 }
 
 /* What becomes of its requests. */

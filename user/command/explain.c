@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tollgate explain: what a request would meet. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "codec/hello.h"
 #include "command/check.h"
 #include "command/explain.h"
+#include "config/identity.h"
 #include "config/match.h"
 #include "decide/request.h"
 #include "tls/certs.h"
@@ -34,6 +36,7 @@ struct asked {
 	struct http_head head;
 	struct hello hello;
 	struct addr client;
+	struct identity *who; /* NULL: without a certificate */
 };
 
 /* --- the request --- */
@@ -272,13 +275,15 @@ static bool fits(const struct listener *l, const struct asked *a)
 static bool meet(const struct listener *l, const struct asked *a)
 {
 	const struct route *connection = NULL;
+	struct asker asker = { .client = &a->client, .who = a->who };
 	struct verdict v;
 	bool found = false;
 
 	printf("listener %s: ", l->name);
 	if ((l->tls && !meet_tls(l, a, &connection, &found)) || !fits(l, a))
 		return found;
-	decide_request(l, connection, &a->client, &a->head, &v);
+	asker.connection = connection;
+	decide_request(l, &asker, &a->head, &v);
 	if (v.status)
 		printf("%u, %s%s", v.status, tg_request_names[v.reason],
 		       v.route ? ", by " : "");
@@ -307,6 +312,20 @@ static bool asks_who(const struct listener *l)
 	return false;
 }
 
+/* As if it had shown one of that name, or with that digest. */
+static struct identity *identity_of(const char *name)
+{
+	struct identity *who = calloc(1, sizeof(*who) + sizeof(struct text));
+
+	if (!who)
+		return NULL;
+	who->n = 1;
+	who->names[0] = text_of_string(name);
+	if (strlen(name) == IDENTITY_DIGEST_HEX)
+		memcpy(who->sha256, name, IDENTITY_DIGEST_HEX);
+	return who;
+}
+
 int explain_show(const struct config *c, const char *url, const struct options *o)
 {
 	static struct asked a;
@@ -315,6 +334,10 @@ int explain_show(const struct config *c, const char *url, const struct options *
 
 	if (err)
 		return err;
+	if (o->certificate && !(a.who = identity_of(o->certificate))) {
+		log_error("explain: no memory");
+		return EXIT_BAD;
+	}
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		const struct listener *l = &c->listeners[i];
 
@@ -324,6 +347,7 @@ int explain_show(const struct config *c, const char *url, const struct options *
 		unknown |= !o->flows.by_ip && asks_who(l);
 		found |= meet(l, &a);
 	}
+	free(a.who);
 	if (unknown)
 		log_warn("explain: who asks is not known (--address): routes with 'from' "
 			 "were passed over");

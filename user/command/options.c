@@ -82,6 +82,7 @@ static void usage(FILE *out) /* lint: table */
 		"explain:\n"
 		"      --method NAME, --header 'NAME: VALUE'   of the request (GET, none)\n"
 		"      --address IP       who asks; --listener NAME only at this one\n"
+		"      --certificate NAME, or its SHA-256: as if the client had shown it\n"
 		"\n"
 		"Exit: 0 fine, 1 bad news, 2 wrong usage, 3 not loaded or no permission,\n"
 		"4 incomplete: what could be compared agrees, but something is missing.\n",
@@ -123,7 +124,8 @@ enum {
 	OPT_OFFSET,
 	OPT_SINCE,
 	OPT_METHOD,
-	OPT_HEADER
+	OPT_HEADER,
+	OPT_CERTIFICATE
 };
 
 static const struct option long_options[] = {
@@ -162,6 +164,7 @@ static const struct option long_options[] = {
 	{ "since", required_argument, NULL, OPT_SINCE },
 	{ "method", required_argument, NULL, OPT_METHOD },
 	{ "header", required_argument, NULL, OPT_HEADER },
+	{ "certificate", required_argument, NULL, OPT_CERTIFICATE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -399,6 +402,9 @@ static int parse_option(struct options *o, int opt)
 		return 0;
 	case OPT_METHOD:
 		o->method = optarg;
+		return 0;
+	case OPT_CERTIFICATE:
+		o->certificate = optarg;
 		return 0;
 	case OPT_HEADER:
 		return parse_header(o);

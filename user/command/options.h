@@ -28,7 +28,8 @@ struct options {
 	bool upgrade;
 	bool rows;
 	const char *accept;
-	const char *method; /* of explain */
+	const char *method;	 /* of explain */
+	const char *certificate; /* a name or a digest of it; explain */
 	const char *headers[OPTIONS_HEADERS_MAX];
 	unsigned headers_n;
 	const char *config;  /* of load: what shall fit */
