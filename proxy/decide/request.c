@@ -119,8 +119,6 @@ static void judge(const struct http_head *h, struct verdict *v)
 		say(v, 425, TG_REQUEST_EARLY_DATA);
 	else if (!may_tunnel(h, v->route))
 		say(v, 405, TG_REQUEST_METHOD);
-	else if (h->extended && r->protocol != PROTOCOL_H1)
-		say(v, 501, TG_REQUEST_METHOD);
 	else if (r->cors && cors_is_preflight(h) && cors_origin(r->cors, h).n)
 		say(v, 204, TG_REQUEST_PREFLIGHT);
 	else if (r->cors && cors_is_preflight(h))

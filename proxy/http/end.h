@@ -32,7 +32,8 @@ struct http_end;
 struct http_end_ops {
 	/*
 	 * A whole head; any number of 1xx before the last.  `last`: no body follows.  0,
-	 * -EMSGSIZE if it is too large to be sent, or another negative errno.
+	 * -EMSGSIZE if it is too large to be sent, -EOPNOTSUPP if it asks for what the
+	 * peer does not do, or another negative errno.
 	 */
 	int (*put_head)(struct http_end *e, const struct http_head *h, bool last);
 	/* > 0 bytes taken; -EAGAIN: room() will say when; or another negative errno. */

@@ -84,6 +84,8 @@ static void refuse_head(struct exchange *x, int err)
 		exchange_answer(x, 431, TG_REQUEST_REWRITTEN);
 	else if (err == -ENOMEM)
 		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+	else if (err == -EOPNOTSUPP)
+		exchange_answer(x, 501, TG_REQUEST_METHOD);
 	else
 		exchange_answer(x, 502, TG_REQUEST_BACKEND_CLOSED);
 }
@@ -430,8 +432,11 @@ static void on_server_invalid(struct http_end *e, enum http_fault f)
 {
 	struct exchange *x = e->exchange;
 
-	(void)f;
-	exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
+	if (f ==
+	    HTTP_FAULT_UPGRADE_INVALID) /* it takes no WebSocket, as it has said now */
+		refuse_head(x, -EOPNOTSUPP);
+	else
+		exchange_answer(x, 502, TG_REQUEST_BACKEND_INVALID);
 }
 
 /* RFC 9110 9.2.2, 9112 9.3.1: it was closed while nobody looked, and has seen nothing. */

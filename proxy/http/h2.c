@@ -95,6 +95,9 @@ static void stream_free(struct h2_stream *s)
 		free(s->items);
 	free(s->kept_text);
 	free(s->trailers);
+	if (s->upgrade)
+		free(s->upgrade->waits);
+	free(s->upgrade);
 	free(s->in);
 	free(s);
 	if (!h->over)

@@ -66,6 +66,7 @@ struct h2 {
 	uint16_t fields_max;
 	uint8_t why; /* enum tg_end, when it is over */
 	bool is_back : 1;
+	bool settled : 1;  /* the peer's SETTINGS have come */
 	bool draining : 1; /* a shutdown was announced */
 	bool closing : 1;  /* GOAWAY was sent: over when its streams are */
 	bool over : 1;

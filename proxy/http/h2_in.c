@@ -349,6 +349,40 @@ static enum http_fault extend(struct http_head *head, bool last)
 	return HTTP_FINE;
 }
 
+/* The message has ended; its trailers are said when its body was taken. */
+static void tell_last(struct h2_stream *s)
+{
+	struct http_head trailers = { .n = 0 };
+	struct http_end *e = &s->end;
+
+	if (!s->in_done || s->in_n || s->last_told || !e->exchange)
+		return;
+	s->last_told = true;
+	if (s->has_trailers && make_head(s, &trailers) != HTTP_FINE)
+		trailers.n = 0;
+	e->user->last(e, trailers.n ? &trailers : NULL);
+}
+
+/* A backend of HTTP/2 has agreed to WebSocket: as one of HTTP/1.1 would have said it. */
+static void tell_upgraded(struct h2_stream *s, struct http_head *head)
+{
+	bool was = s->busy;
+
+	head->status = 101;
+	head->body = HTTP_BODY_NONE;
+	head->has_length = false;
+	head->upgrade = true;
+	head->protocol = TEXT("websocket");
+	(void)http_add(head, HTTP_SEC_WEBSOCKET_ACCEPT, TEXT(""),
+		       text_of(s->upgrade->accept, WEBSOCKET_ACCEPT_LEN));
+	s->head_in = true;
+	s->busy = true;
+	s->end.user->head(&s->end, head, false);
+	tell_last(s); /* it may have ended with this */
+	s->busy = was;
+	h2_stream_maybe_free(s);
+}
+
 /* A whole head of a message. */
 static void tell_head(struct h2_stream *s, bool last)
 {
@@ -366,6 +400,10 @@ static void tell_head(struct h2_stream *s, bool last)
 		s->end.user->invalid(&s->end, f);
 		return;
 	}
+	if (s->upgrade && head.status >= 200 && head.status < 300) {
+		tell_upgraded(s, &head);
+		return;
+	}
 	s->head_in = s->h2->is_back ? head.status >= 200 : true;
 	if (!s->h2->is_back)
 		s->asked = head.method;
@@ -376,20 +414,6 @@ static void tell_head(struct h2_stream *s, bool last)
 	if (last)
 		s->last_told = true;
 	s->end.user->head(&s->end, &head, last);
-}
-
-/* The message has ended; its trailers are said when its body was taken. */
-static void tell_last(struct h2_stream *s)
-{
-	struct http_head trailers = { .n = 0 };
-	struct http_end *e = &s->end;
-
-	if (!s->in_done || s->in_n || s->last_told || !e->exchange)
-		return;
-	s->last_told = true;
-	if (s->has_trailers && make_head(s, &trailers) != HTTP_FINE)
-		trailers.n = 0;
-	e->user->last(e, trailers.n ? &trailers : NULL);
 }
 
 static void on_trailers(struct h2_stream *s)
@@ -537,6 +561,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 	}
 	if (f->hd.type == NGHTTP2_GOAWAY && h->is_back)
 		h->closing = true;
+	if (f->hd.type == NGHTTP2_SETTINGS && h->is_back && !h->settled) {
+		h->settled = true; /* the first of a peer's are no ACK (RFC 9113 3.4) */
+		h2_upgrades_go(h);
+	}
 	if (!s)
 		return 0;
 	if (f->hd.type == NGHTTP2_HEADERS) {

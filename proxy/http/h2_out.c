@@ -184,6 +184,85 @@ static int put_raised(struct h2_stream *s, const struct http_head *from)
 	return 0;
 }
 
+/* --- WebSocket to a backend (RFC 8441 4) --- */
+
+static bool is_upgrade(const struct http_head *h)
+{
+	const struct http_field *f;
+	int at = -1;
+
+	f = h->upgrade ? http_find(h, HTTP_SEC_WEBSOCKET_KEY, &at) : NULL;
+	return f && f->value_n == WEBSOCKET_KEY_LEN &&
+	       text_is_nocase(h->protocol, TEXT("websocket"));
+}
+
+/* RFC 8441 3: nobody is asked who has not said that he takes it. */
+static int submit_upgrade(struct h2_stream *s, const struct http_head *from)
+{
+	nghttp2_session *session = s->h2->session;
+	nghttp2_data_provider provider = { .source = { .ptr = s },
+					   .read_callback = read_data };
+	struct http_head head;
+	struct nvs v;
+
+	if (!nghttp2_session_get_remote_settings(
+		    session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL))
+		return -EOPNOTSUPP;
+	http_head_copy(&head, from);
+	head.method = HTTP_METHOD_CONNECT;
+	head.method_name = TEXT("CONNECT");
+	head.protocol = TEXT("websocket");
+	http_remove(&head, HTTP_SEC_WEBSOCKET_KEY);
+	make_nvs(&v, &head, s->h2->conn->layer != NULL);
+	s->id = nghttp2_submit_request(session, NULL, v.all, v.n, &provider, s);
+	s->closed = s->id < 0;
+	h2_again(s->h2);
+	return s->id >= 0 ? 0 : s->id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPIPE;
+}
+
+static int put_upgrade(struct h2_stream *s, const struct http_head *head)
+{
+	char key[WEBSOCKET_KEY_LEN + 1] = "";
+	int at = -1;
+
+	s->upgrade = calloc(1, sizeof(*s->upgrade));
+	if (!s->upgrade)
+		return -ENOMEM;
+	memcpy(key, http_find(head, HTTP_SEC_WEBSOCKET_KEY, &at)->value,
+	       WEBSOCKET_KEY_LEN);
+	websocket_accept(key, s->upgrade->accept);
+	s->asked = HTTP_METHOD_CONNECT;
+	s->out_head = true;
+	if (s->h2->settled)
+		return submit_upgrade(s, head);
+	s->upgrade->waits = http_head_dup(head);
+	return s->upgrade->waits ? 0 : -ENOMEM;
+}
+
+static struct h2_stream *next_upgrade(const struct h2 *h)
+{
+	struct h2_stream *s = h->streams;
+
+	while (s && !(s->upgrade && s->upgrade->waits))
+		s = s->next;
+	return s;
+}
+
+void h2_upgrades_go(struct h2 *h)
+{
+	struct h2_stream *s;
+
+	while ((s = next_upgrade(h))) {
+		struct http_head *head = s->upgrade->waits;
+		int err = submit_upgrade(s, head);
+
+		s->upgrade->waits = NULL;
+		free(head);
+		if (err && s->end.exchange)
+			s->end.user->invalid(&s->end, HTTP_FAULT_UPGRADE_INVALID);
+	}
+}
+
 static int put_head(struct http_end *e, const struct http_head *head, bool last)
 {
 	struct h2_stream *s = h2_stream_of(e);
@@ -197,6 +276,8 @@ static int put_head(struct http_end *e, const struct http_head *head, bool last)
 		return -EPIPE;
 	if (head->status == 101)
 		return put_raised(s, head);
+	if (h->is_back && is_upgrade(head))
+		return put_upgrade(s, head);
 	make_nvs(&v, head, h->conn->layer != NULL);
 	if (h->is_back) {
 		s->asked = head->method;

@@ -6,6 +6,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/util.h"
+#include "codec/websocket.h"
 #include "http/h2.h"
 #include "net/pool.h"
 #include "net/worker.h"
@@ -29,6 +30,12 @@ struct h2_item {
 	bool secret;
 };
 
+/* WebSocket to a backend (RFC 8441), which the others know as HTTP/1.1 has it. */
+struct h2_upgrade {
+	char accept[WEBSOCKET_ACCEPT_LEN + 1]; /* to the key that does not go */
+	struct http_head *waits; /* until it is known whether the backend takes it */
+};
+
 struct h2_stream {
 	struct http_end end;
 	struct h2 *h2;
@@ -47,6 +54,7 @@ struct h2_stream {
 	uint32_t in_at, in_n, in_cap;
 	struct pool_buffer *out;    /* of what goes, what no frame has */
 	struct http_head *trailers; /* to go when the body has; malloc */
+	struct h2_upgrade *upgrade; /* malloc, or NULL */
 	uint8_t asked;		    /* enum http_method */
 	bool too_large : 1;
 	bool head_in : 1; /* a whole head that is no 1xx */
@@ -112,6 +120,9 @@ void h2_drop_in(struct h2_stream *s);
 
 extern const struct http_end_ops h2_ops;
 int h2_callbacks_out(nghttp2_session_callbacks *c);
+
+/* The backend's SETTINGS are known: what waited for them goes, or does not. */
+void h2_upgrades_go(struct h2 *h);
 
 /* Give frames to the sender.  0, -EAGAIN or another negative errno. */
 int h2_send(struct h2 *h);

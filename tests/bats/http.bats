@@ -368,7 +368,7 @@ resident() { sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$proxy_pid/
 	[ "$after" -lt 65536 ]
 }
 
-@test "WebSocket through the gate: python3-websockets on both sides, messages and pings, either side closes" {
+@test "WebSocket through the gate: python3-websockets on both sides, by both versions to clients and backends, either side closes" {
 	start socket backend /usr/bin/python3 -c 'import asyncio, websockets
 async def echo(ws, path=None):
     async for message in ws:
@@ -378,11 +378,18 @@ async def main():
     async with websockets.serve(echo, "198.51.100.1", 3000, max_size=None): await asyncio.Future()
 asyncio.run(main())'
 	within 10 listening backend 3000
-	start_proxy < <(web '    routes:' "$app")
+	start old backend /usr/bin/python3 "$ROOT/tests/http/h2_back.py" 198.51.100.1:3001 # takes no extended CONNECT
+	within 10 listening backend 3001
+	start_proxy < <(web '    routes:' "$app" '  - { name: two, address: "192.0.2.2:8081", routes: [' \
+		'      { name: two, http: { protocol: h2 }, backends: ["192.0.2.2:8080"] },' \
+		'      { name: old, http: { path: [/old], protocol: h2 }, backends: ["198.51.100.1:3001"] } ] }')
 	start_exporter
-	run -0 at client timeout 60 /usr/bin/python3 -c 'import asyncio, websockets
+	local port
+	for port in 8080 8081; do
+		run -0 at client timeout 60 /usr/bin/python3 -c 'import asyncio, sys, websockets
+at = "ws://192.0.2.2:" + sys.argv[1]
 async def main():
-    async with websockets.connect("ws://192.0.2.2:8080/chat", max_size=None) as ws:
+    async with websockets.connect(at + "/chat", max_size=None) as ws:
         for n in (0, 1, 125, 126, 65535, 65536, 1000000):
             await ws.send("x" * n)
             assert await ws.recv() == "x" * n
@@ -390,13 +397,22 @@ async def main():
         await ws.send("bye")
         try: await ws.recv()
         except websockets.ConnectionClosed as e: print(e.code, e.reason)
-    async with websockets.connect("ws://192.0.2.2:8080/") as ws: await ws.send("a"); assert await ws.recv() == "a"
-asyncio.run(main())'
-	[[ $output == *"4001 done"* ]]
-	run -0 at client timeout 60 /usr/bin/python3 "$ROOT/tests/http/ws_h2.py" 192.0.2.2:8080
-	equal "status 200 echoed ended True" "$(tr '\n' ' ' <<<"$output" | sed 's/ $//')" "by HTTP/2"
+    async with websockets.connect(at + "/") as ws: await ws.send("a"); assert await ws.recv() == "a"
+asyncio.run(main())' "$port"
+		[[ $output == *"4001 done"* ]]
+		run -0 at client timeout 60 /usr/bin/python3 "$ROOT/tests/http/ws_h2.py" "192.0.2.2:$port"
+		equal "status 200 echoed ended True" "$(tr '\n' ' ' <<<"$output" | sed 's/ $//')" "by HTTP/2"
+	done
+	# a backend that does not take it, asked before and after it has said so; the rest goes on
+	for port in 1 2; do
+		equal 501 "$(at client curl -sS --max-time 9 -o /dev/null -w '%{http_code}' -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+			-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' http://192.0.2.2:8081/old)" "time $port"
+	done
+	equal 200 "$(at client curl -sS --max-time 9 -o /dev/null -w '%{http_code}' http://192.0.2.2:8081/old)" "another request"
 	fresh_scrape >"$DIR/page"
-	equal 3 "$(http_total tollgate_http_upgrades_total)" "connections that became another protocol's"
+	equal "3 6" "$(http_total tollgate_http_upgrades_total 'listener="two"') $(http_total tollgate_http_upgrades_total 'listener="web"')" "requests that became another protocol's"
+	stop "$old_pid"
+	stop "$proxy_pid" # with it the connection between the two
 	within 10 sockets_closed
 	audit_is_clean 5
 }
