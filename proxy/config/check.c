@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "config/access.h"
 #include "config/check.h"
 #include "config/value.h"
 #include "config/where.h"
@@ -227,6 +228,8 @@ int config_check(struct where *w, struct config *c)
 		err = check_dns(w, c->dns);
 	if (!err)
 		err = config_check_acme(w, c);
+	if (!err)
+		err = config_check_access(w, c->access_log);
 	where_enter_key(w, "listeners");
 	for (unsigned i = 0; !err && i < c->listeners_count; i++) {
 		where_enter_index(w, i);

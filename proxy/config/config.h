@@ -154,6 +154,7 @@ struct client_certificates {
 	bool optional;
 };
 
+struct access_settings;
 struct trust; /* tls/certs.h */
 
 struct route {
@@ -300,9 +301,9 @@ struct config {
 	struct limits limits; /* of the whole process */
 	struct timeouts timeouts;
 	struct dns *dns;
-	struct acme *acme;  /* NULL: the defaults */
-	char *access_log;   /* file of requests; NULL: none */
-	char **ticket_keys; /* files of 80 bytes, that a fleet shares */
+	struct acme *acme;		    /* NULL: the defaults */
+	struct access_settings *access_log; /* config/access.h; NULL: none */
+	char **ticket_keys;		    /* files of 80 bytes, that a fleet shares */
 	unsigned ticket_keys_count;
 	struct listener *listeners;
 	unsigned listeners_count;

@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/access.h"
 #include "config/http.h"
 #include "config/schema.h"
 #include "config/schema_own.h"
 
-#define RULES_MAX  96
+#define RULES_MAX  128
 #define RULE_WORDS 96
 
 static const cyaml_strval_t send_proxy_values[] = {
@@ -274,6 +275,17 @@ static const cyaml_schema_field_t dns_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t access_fields[] = {
+	CYAML_FIELD_STRING_PTR("file", CYAML_FLAG_POINTER, struct access_settings, file,
+			       1, 4000),
+	WORD(format, struct access_settings, 2048),
+	NUMBER(sample, struct access_settings),
+	NUMBER(max_bytes, struct access_settings),
+	CYAML_FIELD_UINT_PTR("keep", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct access_settings, keep),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct config, user, 1, 32),
@@ -288,7 +300,8 @@ static const cyaml_schema_field_t config_fields[] = {
 				dns_fields),
 	CYAML_FIELD_MAPPING_PTR("acme", CYAML_FLAG_OPTIONAL, struct config, acme,
 				acme_fields),
-	WORD(access_log, struct config, 4000),
+	CYAML_FIELD_MAPPING_PTR("access_log", CYAML_FLAG_OPTIONAL, struct config,
+				access_log, access_fields),
 	CYAML_FIELD_SEQUENCE("ticket_keys", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			     struct config, ticket_keys, &schema_string, 1,
 			     CONFIG_TICKET_KEYS_MAX),
@@ -345,13 +358,33 @@ static struct where_rule rules[RULES_MAX];
 static char rule_words[RULES_MAX][RULE_WORDS];
 static size_t rules_n;
 
+/* Those of an enumeration; the keys of a mapping, as many as there is room for. */
+static const char *put_words(char buf[RULE_WORDS], const cyaml_schema_value_t *v)
+{
+	const cyaml_schema_field_t *f =
+		v->type == CYAML_MAPPING ? v->mapping.fields : NULL;
+	size_t at = 0;
+
+	for (uint32_t i = 0; f ? f[i].key != NULL : i < v->enumeration.count; i++) {
+		const char *word = f ? f[i].key : v->enumeration.strings[i].str;
+
+		if (at + strlen(word) + sizeof(", , ...") > RULE_WORDS) {
+			(void)snprintf(buf + at, RULE_WORDS - at, ", ...");
+			return buf;
+		}
+		at += (size_t)snprintf(buf + at, RULE_WORDS - at, "%s%s", i ? ", " : "",
+				       word);
+	}
+	return buf;
+}
+
 static void add_rule(const cyaml_schema_field_t *field, const char *in, void *arg)
 {
 	const cyaml_schema_value_t *v = &field->value;
-	size_t at = 0;
 
 	(void)arg;
-	if (v->type != CYAML_SEQUENCE && v->type != CYAML_ENUM)
+	if (v->type != CYAML_SEQUENCE && v->type != CYAML_ENUM &&
+	    v->type != CYAML_MAPPING)
 		return;
 	for (size_t i = 0; i < rules_n; i++) {
 		if (strcmp(rules[i].key, field->key) == 0 && strcmp(rules[i].in, in) == 0)
@@ -359,14 +392,11 @@ static void add_rule(const cyaml_schema_field_t *field, const char *in, void *ar
 	}
 	if (rules_n == RULES_MAX)
 		return; /* the schema speaks, less plainly */
-	rules[rules_n] = (struct where_rule){ .in = in, .key = field->key };
-	for (uint32_t i = 0; v->type == CYAML_ENUM && i < v->enumeration.count; i++) {
-		at += (size_t)snprintf(rule_words[rules_n] + at, RULE_WORDS - at, "%s%s",
-				       i ? ", " : "", v->enumeration.strings[i].str);
-		if (at >= RULE_WORDS)
-			return;
-		rules[rules_n].words = rule_words[rules_n];
-	}
+	rules[rules_n] = (struct where_rule){ .in = in,
+					      .key = field->key,
+					      .is_mapping = v->type == CYAML_MAPPING };
+	if (v->type != CYAML_SEQUENCE)
+		rules[rules_n].words = put_words(rule_words[rules_n], v);
 	rules_n++;
 }
 

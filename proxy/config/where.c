@@ -360,6 +360,15 @@ static int check_value(struct where *w, const struct where_rule *rule,
 	unsigned column = (unsigned)value->start_mark.column + 1;
 	const char *text = scalar(value);
 
+	if (rule->is_mapping) {
+		if (!text || !text[0] || strcmp(text, "~") == 0)
+			return 0; /* nothing at all is the schema's to judge */
+		return where_wrong_at(
+			w, line, column,
+			"%s: '%.60s' is no value for it: it has keys of its "
+			"own (%s)",
+			rule->key, text, rule->words);
+	}
 	if (rule->words) {
 		if (!text || has_word(rule->words, text))
 			return 0;

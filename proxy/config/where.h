@@ -49,12 +49,13 @@ struct where_rule {
 	const char *in; /* the key of the mapping that has it; "": the document */
 	const char *key;
 	const char *words; /* those there are, a comma between; NULL: it is a list */
+	bool is_mapping;   /* and they are its keys, or the first of them */
 };
 
 /*
  * What goes wrong in the text itself: no YAML, tabs, what should be quoted, a second
- * document, aliases, a key that is there twice, one value for a list, an empty list, a
- * word that is none of those there are.  0, or -EINVAL with w->err.
+ * document, aliases, a key that is there twice, one value for a list or a mapping, an
+ * empty list, a word that is none of those there are.  0, or -EINVAL with w->err.
  */
 int where_scan(struct where *w, const struct where_rule *rules, size_t n);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The access log: a line of JSON for each request that is over, made by its worker in a
- * ring of its own, from which another thread writes (process/access_log.c).  A ring that
- * is full loses lines, counted, and never keeps a worker waiting.
+ * The access log: a line for each request that is over, of JSON or in a format of the
+ * configuration's (config/access.h), made by its worker in a ring of its own, from which
+ * another thread writes (process/access_log.c).  A ring that is full loses lines,
+ * counted, and never keeps a worker waiting.
  */
 #ifndef PROXY_HTTP_ACCESS_H
 #define PROXY_HTTP_ACCESS_H
@@ -10,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/access.h"
 #include "http/client.h"
 
 #define ACCESS_RING_BYTES (1u << 20) /* a power of two */
@@ -25,6 +27,7 @@ struct access_ring {
 
 /* What is told of a request. */
 struct access {
+	const struct access_settings *settings; /* NULL: JSON, of all */
 	const struct http_client *client;
 	const struct route *route;     /* NULL: none */
 	const struct backend *backend; /* NULL: none was asked */
@@ -33,6 +36,7 @@ struct access {
 	const char *user; /* NULL: nobody has shown who he is */
 	unsigned status;  /* 0: no answer */
 	unsigned retries;
+	uint32_t sample; /* it stands for so many; 0: for itself */
 	bool reused;
 	uint64_t rx_body_bytes, tx_body_bytes; /* of the client's, as far as known */
 	uint64_t duration_us, first_byte_us;

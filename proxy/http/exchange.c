@@ -59,9 +59,33 @@ static uint64_t micros(uint64_t from_ns, uint64_t to_ns)
 	return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 1;
 }
 
+/* It went as it should. */
+static bool is_ordinary(const struct exchange *x)
+{
+	switch (x->reason) {
+	case TG_REQUEST_DONE:
+	case TG_REQUEST_ANSWERED:
+	case TG_REQUEST_REDIRECTED:
+	case TG_REQUEST_PREFLIGHT:
+		return x->status && x->status < 400;
+	default:
+		return false;
+	}
+}
+
+/* Of those, one in so many stands for them all; 0: for itself. */
+static bool is_logged(const struct exchange *x, uint32_t *ret)
+{
+	const struct access_settings *s = x->config->access_log;
+
+	*ret = s && s->sample > 1 && is_ordinary(x) ? s->sample : 0;
+	return !*ret || x->worker->http->ordinary++ % *ret == 0;
+}
+
 static void write_log(const struct exchange *x, struct access_ring *log)
 {
-	const struct access a = {
+	struct access a = {
+		.settings = x->config->access_log,
 		.client = x->client_of,
 		.route = x->dial.route,
 		.backend = x->asked ? x->dial.backend : NULL,
@@ -78,7 +102,8 @@ static void write_log(const struct exchange *x, struct access_ring *log)
 		.first_byte_us = x->first_ns ? micros(x->began_ns, x->first_ns) : 0,
 	};
 
-	access_write(log, &a);
+	if (is_logged(x, &a.sample))
+		access_write(log, &a);
 }
 
 static void account(const struct exchange *x)

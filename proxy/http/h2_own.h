@@ -106,6 +106,23 @@ void h2_count(struct h2 *h, const uint8_t *p, size_t n);
 /* The last frame was counted as a whole when it began, and came in part. */
 void h2_settle_last(struct h2 *h);
 
+/* --- h2_head.c --- */
+
+/* Room for n more bytes of a stream's text; false without memory.  Where they begin. */
+bool h2_text_grow(struct h2_stream *s, size_t n);
+uint32_t h2_text_keep(struct h2_stream *s, const uint8_t *p, size_t n);
+
+/* The fields that have come, as a head, whose texts are the stream's. */
+enum http_fault h2_make_head(struct h2_stream *s, struct http_head *head);
+enum http_fault h2_check_request(const struct http_head *h);
+
+/* A request's; an answer's, true if that was all of it. */
+void h2_set_body(struct http_head *head, bool last);
+bool h2_set_answer(const struct h2_stream *s, struct http_head *head, bool last);
+
+/* Extended CONNECT, as a client of HTTP/1.1 would have asked (RFC 8441 5). */
+enum http_fault h2_extend(struct http_head *head, bool last);
+
 /* --- h2_in.c --- */
 
 int h2_callbacks_in(nghttp2_session_callbacks *c);

@@ -23,6 +23,7 @@ struct http_worker {
 	unsigned idle_n;
 	struct back *opening;	  /* of HTTP/2, that are dialed */
 	struct back *all;	  /* with a socket or without */
+	uint32_t ordinary;	  /* requests that the log may leave out, so far */
 	struct access_ring *log;  /* NULL: none; set by another thread */
 	struct pool_buffer *bulk; /* HTTP_BULK_BYTES, for one read at a time */
 	struct ev_timer sweep;

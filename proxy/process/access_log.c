@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +21,14 @@
 #define SWAP_MS 1000 /* how long a new file waits for the old one's last lines */
 #define PART	65536
 
+/* Where lines go. */
+struct access_file {
+	int fd;			  /* -1: nowhere */
+	char *path;		  /* malloc */
+	uint64_t size, max_bytes; /* max_bytes 0: it grows for ever */
+	unsigned keep;
+};
+
 struct access_log {
 	struct proxy *proxy;
 	struct access_ring **rings; /* one a worker */
@@ -26,7 +36,7 @@ struct access_log {
 	pthread_t thread;
 	bool started;
 	/* the thread's alone */
-	int fd;	   /* -1: none */
+	struct access_file file;
 	bool torn; /* its last line has no end */
 	bool full; /* in this turn it has been waited for once, in vain */
 	char part[PART];
@@ -34,8 +44,16 @@ struct access_log {
 	pthread_cond_t wake, swapped;
 	bool stop;
 	bool has_next;
-	int next;
+	struct access_file next;
 };
+
+static void close_file(struct access_file *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f->path);
+	*f = (struct access_file){ .fd = -1 };
+}
 
 /* Bytes of what was written; the rest has found no place, and *err says why. */
 static size_t write_some(struct access_log *a, const char *text, size_t n, int *err)
@@ -44,8 +62,8 @@ static size_t write_some(struct access_log *a, const char *text, size_t n, int *
 
 	*err = 0;
 	while (done < n && !*err) {
-		struct pollfd p = { .fd = a->fd, .events = POLLOUT };
-		ssize_t k = write(a->fd, text + done, n - done);
+		struct pollfd p = { .fd = a->file.fd, .events = POLLOUT };
+		ssize_t k = write(a->file.fd, text + done, n - done);
 
 		if (k >= 0)
 			done += (size_t)k;
@@ -55,6 +73,7 @@ static size_t write_some(struct access_log *a, const char *text, size_t n, int *
 			*err = errno;
 	}
 	a->full |= *err == EAGAIN;
+	a->file.size += done;
 	return done;
 }
 
@@ -85,6 +104,56 @@ static void write_lines(struct access_log *a, const char *p, size_t n)
 	book_add(&a->proxy->state->access_lost, lines(p + done, n - done));
 }
 
+/* --- a file that is large enough --- */
+
+static int open_path(const char *path)
+{
+	int fd = open(path,
+		      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		      0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* FILE.1 becomes FILE.2, and so on; what was FILE.keep is gone. */
+static int shift(const struct access_file *f)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	for (unsigned i = f->keep; i-- > 0;) {
+		int n = snprintf(to, sizeof(to), "%s.%u", f->path, i + 1);
+		int m = i ? snprintf(from, sizeof(from), "%s.%u", f->path, i)
+			  : snprintf(from, sizeof(from), "%s", f->path);
+
+		if (n >= PATH_MAX || m >= PATH_MAX)
+			return -ENAMETOOLONG;
+		if (rename(from, to) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Between two lines.  Where it cannot be done the file goes on, and it is tried later. */
+static void put_aside(struct access_log *a)
+{
+	struct access_file *f = &a->file;
+	int fd = -1, err;
+
+	if (!f->max_bytes || f->size < f->max_bytes || a->torn)
+		return;
+	f->size = 0;
+	err = shift(f);
+	if (!err)
+		fd = open_path(f->path);
+	if (err || fd < 0) {
+		log_limited(LOG_WARN, "the access log %s cannot be put aside: %s",
+			    f->path, strerror(err ? -err : -fd));
+		return;
+	}
+	close(f->fd);
+	f->fd = fd;
+}
+
 /* What a ring has now; what comes meanwhile is the next turn's. */
 static void drain_ring(struct access_log *a, struct access_ring *r)
 {
@@ -92,8 +161,10 @@ static void drain_ring(struct access_log *a, struct access_ring *r)
 	size_t n;
 
 	while (r->tail < to && (n = access_take(r, a->part, sizeof(a->part))) > 0) {
-		if (a->fd >= 0)
-			write_lines(a, a->part, n);
+		if (a->file.fd < 0)
+			continue;
+		write_lines(a, a->part, n);
+		put_aside(a);
 	}
 }
 
@@ -128,10 +199,10 @@ static void swap(struct access_log *a)
 		return;
 	if (a->torn && write_some(a, "\n", 1, &err) == 1)
 		a->torn = false;
-	a->torn = a->torn && a->next >= 0 && is_same_file(a->fd, a->next);
-	if (a->fd >= 0)
-		close(a->fd);
-	a->fd = a->next;
+	a->torn = a->torn && a->next.fd >= 0 && is_same_file(a->file.fd, a->next.fd);
+	close_file(&a->file);
+	a->file = a->next;
+	a->next = (struct access_file){ .fd = -1 };
 	a->has_next = false;
 	pthread_cond_signal(&a->swapped);
 }
@@ -176,7 +247,7 @@ struct access_log *access_log_new(struct proxy *p)
 	if (!a)
 		return NULL;
 	a->proxy = p;
-	a->fd = -1;
+	a->file.fd = a->next.fd = -1;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -207,15 +278,14 @@ static int begin(struct access_log *a)
 }
 
 /* To the thread; it is the file in use when this is over, or soon. */
-static void hand_over(struct access_log *a, int fd)
+static void hand_over(struct access_log *a, struct access_file *f)
 {
 	struct timespec until = in_ms(SWAP_MS);
 	int err = 0;
 
 	pthread_mutex_lock(&a->lock);
-	if (a->has_next && a->next >= 0)
-		close(a->next);
-	a->next = fd;
+	close_file(&a->next);
+	a->next = *f;
 	a->has_next = true;
 	pthread_cond_signal(&a->wake);
 	while (a->has_next && !err)
@@ -223,28 +293,44 @@ static void hand_over(struct access_log *a, int fd)
 	pthread_mutex_unlock(&a->lock);
 }
 
-int access_log_open(struct access_log *a, const char *path)
+/* Only what is a file of its own can be put aside. */
+static int open_file(const struct access_settings *s, struct access_file *ret)
 {
-	int fd = -1, err = 0;
+	struct stat st;
+	int fd = open_path(s->file);
 
-	if (path) {
-		fd = open(path,
-			  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
-				  O_NONBLOCK,
-			  0640);
-		if (fd < 0)
-			return -errno;
-		err = a->started ? 0 : begin(a);
+	if (fd < 0)
+		return fd;
+	*ret = (struct access_file){ .fd = fd,
+				     .path = strdup(s->file),
+				     .keep = s->keep_n };
+	if (!ret->path) {
+		close_file(ret);
+		return -ENOMEM;
 	}
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		ret->size = (uint64_t)st.st_size;
+		ret->max_bytes = s->max_bytes;
+	}
+	return 0;
+}
+
+int access_log_open(struct access_log *a, const struct access_settings *s)
+{
+	struct access_file f = { .fd = -1 };
+	int err = s ? open_file(s, &f) : 0;
+
+	if (!err && s && !a->started)
+		err = begin(a);
 	if (err) {
-		close(fd);
+		close_file(&f);
 		return err;
 	}
 	if (a->started)
-		hand_over(a, fd);
+		hand_over(a, &f);
 	for (unsigned i = 0; i < a->proxy->workers_n; i++)
-		__atomic_store_n(&a->proxy->workers[i].http->log,
-				 path ? a->rings[i] : NULL, __ATOMIC_RELEASE);
+		__atomic_store_n(&a->proxy->workers[i].http->log, s ? a->rings[i] : NULL,
+				 __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -259,10 +345,8 @@ void access_log_free(struct access_log *a)
 		pthread_mutex_unlock(&a->lock);
 		pthread_join(a->thread, NULL);
 	}
-	if (a->fd >= 0)
-		close(a->fd);
-	if (a->has_next && a->next >= 0)
-		close(a->next);
+	close_file(&a->file);
+	close_file(&a->next);
 	for (unsigned i = 0; a->rings && i < a->proxy->workers_n; i++)
 		free(a->rings[i]);
 	free(a->rings);

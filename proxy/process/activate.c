@@ -164,7 +164,7 @@ static int open_log(struct daemon *d, const struct config *c)
 			     err,
 			     "access_log %s: cannot be opened by user %s; its folder, or "
 			     "the file, must be his",
-			     c->access_log, c->user)
+			     c->access_log->file, c->user)
 		   : 0;
 }
 

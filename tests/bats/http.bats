@@ -247,7 +247,7 @@ except ConnectionError: pass'
 	start_proxy < <(
 		web '    http: { traceparent: true, via: true, forwarded: true }' '    routes:' '      - { name: api, http: { host: [api.example.org], path: ["/v1/*"], strip: /v1 }, backends: ["198.51.100.1:3000"] }' \
 			'      - { name: old, http: { path: ["/old/*"], redirect: { to: "https://${host}${uri}" } } }'
-		echo "access_log: $log/access.json"
+		echo "access_log: { file: $log/access.json }"
 		echo "workers: 1"
 	)
 	ask /v1/bytes/100 -H 'Host: api.example.org' -A 'a "name"' -o /dev/null
@@ -291,13 +291,78 @@ except ConnectionError: pass'
 	[ "$output" = 'listener web: 400, path' ]
 }
 
+@test "the access log in formats of the user's, one in so many of those that went well, put aside when it is large" {
+	start_origin
+	log=$(mktemp -d)
+	chmod 777 "$log"
+	configure() { # LINE...: of access_log
+		web '    routes:' '      - { name: api, http: { path: ["/api/*"], strip: /api }, backends: ["198.51.100.1:3000"] }' \
+			'      - { name: old, http: { path: ["/old/*"], redirect: { to: "https://${host}${uri}" } } }'
+		printf '%s\n' 'workers: 1' 'access_log:' "$@"
+	}
+	# written AGAIN...: the configuration is another
+	written() { kill -HUP "$proxy_pid" && within 10 eval '[ "$(grep -c "read again" "$DIR/proxy.log")" = '"$1"' ]'; }
+	start_proxy < <(configure "  file: $log/a" '  format: combined')
+	ask '/api/bytes/10?x=1' -A 'an "agent" \ ü' -e http://a.example.org/ -o /dev/null
+	ask /none -o /dev/null -A '' --http2-prior-knowledge
+	raw 'GARBAGE\r\n\r\n' >/dev/null
+	within 10 eval '[ "$(wc -l <"$log/a")" = 3 ]'
+	local day
+	day='[0-9][0-9]/[A-Z][a-z][a-z]/20[0-9][0-9]:[0-9:]{8} [+]0000'
+	line() { sed -n "$1p" "$log/a"; }
+	grep -qE "^192\.0\.2\.1 - - \[$day\] \"GET /api/bytes/10\?x=1 HTTP/1\.1\" 200 10 \"http://a\.example\.org/\" \"an .x22agent.x22 .x5c .xc3.xbc\"\$" <<<"$(line 1)" || { line 1 && false; }
+	grep -qE "\"GET /none HTTP/2\.0\" 404 [0-9]+ \"-\" \"-\"\$" <<<"$(line 2)" || { line 2 && false; }
+	grep -qE "^192\.0\.2\.1 - - \[$day\] \"-\" 400 [0-9]+ \"-\" \"-\"\$" <<<"$(line 3)" || { line 3 && false; }
+
+	# a text of one's own
+	configure "  file: $log/b" "  format: '\${method} \${host} \${client_port} \${header X-Of-Mine}|\${header none} \${tls} \${reused} \${reason}; \${route}'" >"$DIR/gate.yaml"
+	written 1
+	ask /api/x -H 'X-Of-Mine: mine' --local-port 40001-40009 -o /dev/null
+	within 10 grep -qxE 'GET 192[.]0[.]2[.]2:8080 4000[0-9] mine[|]- false (true|false) done; api' "$log/b"
+
+	# one in ten of those that went well, all of the others
+	configure "  file: $log/c" '  sample: 10' >"$DIR/gate.yaml"
+	written 2
+	at client curl -sS "http://192.0.2.2:8080/api/bytes/[1-60]" "http://192.0.2.2:8080/old/[1-40]" "http://192.0.2.2:8080/none/[1-20]" >"$DIR/answers"
+	within 10 eval '[ "$(wc -l <"$log/c")" = 30 ]'
+	equal "100 20" "$(jq -sr '"\([.[] | select(.status < 400) | .sample] | add) \([.[] | select(.status == 404 and .sample == null)] | length)"' "$log/c")" "what they stand for"
+
+	# put aside at 64 KiB, four files at most; no line is lost or torn
+	configure "  file: $log/d" '  max_bytes: 65536' '  keep: 100' >"$DIR/gate.yaml"
+	written 3
+	run -0 at client h2load -n 2000 -c 10 -m 10 http://192.0.2.2:8080/old/x
+	within 10 eval '[ "$(cat "$log"/d* | wc -l)" = 2000 ]'
+	equal 2000 "$(cat "$log"/d* | jq -r .path | grep -cx /old/x)" "whole lines"
+	[ "$(find "$log" -name 'd.*' | wc -l)" -ge 4 ]
+	[ "$(stat -c %s "$log"/d.* | sort -n | head -1)" -ge 65536 ] && [ "$(stat -c %s "$log"/d.* | sort -n | tail -1)" -lt 140000 ]
+	configure "  file: $log/d" '  max_bytes: 65536' '  keep: 2' >"$DIR/gate.yaml"
+	written 4
+	run -0 at client h2load -n 2000 -c 10 -m 10 http://192.0.2.2:8080/old/x
+	within 10 test -e "$log/d.2"
+	# where it cannot be put aside it goes on, and that is said
+	chmod 755 "$log"
+	run -0 at client h2load -n 1000 -c 10 -m 10 http://192.0.2.2:8080/old/x
+	within 10 grep -q "the access log $log/d cannot be put aside: Permission denied" "$DIR/proxy.log"
+
+	wrong() { # MESSAGE LINE...
+		run -1 "$BIN/tollgate" check <(configure "  file: $log/x" "${@:2}")
+		[[ $output == *"access_log$1"* ]] || { echo "$output" && false; }
+	}
+	wrong ".format: '\${nobody}' is no field of the access log" "  format: '\${nobody}'"
+	wrong ".format: '\${' without '}'" "  format: '\${path'"
+	wrong ": max_bytes: 9 is less than 65536" "  max_bytes: 9"
+	wrong ": 'keep' is for a log with 'max_bytes'" "  keep: 3"
+	run -1 "$BIN/tollgate" check <(web '    routes:' "$app" && echo "access_log: $log/x")
+	echo "$output"
+}
+
 @test "an access log that cannot be written: lines are lost and counted, requests and reloads are not held up" {
 	start_origin
 	start_exporter
 	log=$(mktemp -d)
 	chmod 777 "$log"
 	lost() { fresh_scrape | metric tollgate_http_log_lost_total; }
-	start_proxy < <(web '    routes:' "$app" && echo "access_log: /dev/full")
+	start_proxy < <(web '    routes:' "$app" && echo "access_log: { file: /dev/full }")
 	at client curl -sS -o /dev/null "http://192.0.2.2:8080/bytes/[1-20]"
 	within 10 eval '[ "$(lost)" = 20 ]'
 	# a pipe that nobody reads is refused, and all stays as it was

@@ -132,7 +132,7 @@ print(name + ":" + crypt.crypt(word, salt))' "$@"
 	start_proxy < <(web '    routes:' \
 		"      - { name: closed, http: { path: [\"/closed/*\"], basic_auth: { file: $log/users, realm: \"the back door\" }, cors: { origins: [\"https://a.example.org\"] }, request: { set: [\"X-User: \${user}\"], remove: [authorization] } }, backends: [\"198.51.100.1:3000\"] }" \
 		"      - { name: own, http: { path: [/own], basic_auth: { file: $log/users }, respond: { body: \"for \" } } }" "$app"
-		echo "access_log: $log/access.json"
+		echo "access_log: { file: $log/access.json }"
 		echo "workers: 1")
 	code() { ask "$1" -o /dev/null -w '%{http_code}' "${@:2}"; }
 	local version answer

@@ -95,6 +95,10 @@ static const struct wrong wrong_cases[] = {
 	{ "send_proxy: v2", "backend_tls: { insecure: true }",
 	  "backend_tls: is for routes with tls: reencrypt" },
 	{ "timeouts:", "timeouts: { handshake: 0s }\ntimeouts:", "x.yaml:" },
+	{ "timeouts:", "access_log: /x\ntimeouts:",
+	  "access_log: '/x' is no value for it: it has keys of its own (file, format" },
+	{ "timeouts:", "access_log: { file: /x, max_bytes: 1 }\ntimeouts:",
+	  "access_log: max_bytes: 1 is less than 65536" },
 	{ "    routes:\n", "    routes: [\n", "x.yaml:" },
 };
 
