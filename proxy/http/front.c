@@ -10,28 +10,34 @@
 #include "http/front.h"
 #include "http/h1.h"
 #include "http/h2.h"
+#include "http/worker.h"
 #include "net/worker.h"
 #include "tls/stream.h"
 
 #define LINGER_MS 1000 /* for what a client sends that nobody wants */
 #define WATCH_MS  500  /* how late a deadline of h2 may be */
+#define YOUNG_MS  100  /* what it says may be on its way */
+#define LOOKS_MAX 64   /* of the oldest, for one that does nothing */
 #define NOTICE_MS 500  /* between the two words of a drain (RFC 9113 6.8) */
 
 struct front {
 	struct ev_dead dead;
 	struct http_client client;
 	void (*over)(struct conn *c, struct outcome o);
-	struct ev_timer timer; /* of what comes between exchanges */
-	struct ev_timer watch; /* of h2 */
+	struct ev_timer timer;	     /* of what comes between exchanges */
+	struct ev_timer watch;	     /* of h2 */
+	struct front *older, *newer; /* of those that may be idle */
 	struct config *config; /* a reference: the one its next request comes under */
 	union {
 		struct h1 h1;
 		struct h2 h2;
 	};
 	int64_t head_ms; /* a head began to come */
+	int64_t idle_ms; /* it was listed */
 	bool is_h2 : 1;
 	bool closed : 1;
 	bool draining : 1;
+	bool listed : 1;
 };
 
 static const struct http_listener *settings(const struct front *f)
@@ -47,6 +53,40 @@ static int64_t now_ms(const struct front *f)
 static void arm(struct front *f, int64_t ms)
 {
 	ev_timer_set(f->client.worker->loop, &f->timer, ms);
+}
+
+/* --- who may be idle, the oldest first --- */
+
+static void unlist(struct front *f)
+{
+	struct http_worker *w = f->client.worker->http;
+
+	if (!f->listed)
+		return;
+	f->listed = false;
+	*(f->older ? &f->older->newer : &w->oldest) = f->newer;
+	*(f->newer ? &f->newer->older : &w->newest) = f->older;
+}
+
+/* It waits from now on; that it does something again is seen when somebody looks. */
+static void list(struct front *f)
+{
+	struct http_worker *w = f->client.worker->http;
+
+	unlist(f);
+	f->listed = true;
+	f->older = w->newest;
+	f->newer = NULL;
+	*(f->older ? &f->older->newer : &w->oldest) = f;
+	w->newest = f;
+	f->idle_ms = now_ms(f);
+}
+
+/* Something is under way, or not all of the last answer has gone. */
+static bool is_busy(const struct front *f)
+{
+	return conn_held(f->client.conn) ||
+	       (f->is_h2 ? f->h2.streams_n > 0 : f->h1.end.exchange != NULL);
 }
 
 /* --- requests --- */
@@ -146,10 +186,12 @@ static void on_ended(struct h2 *h)
 
 	if (h->streams_n || f->closed)
 		return;
-	if (f->draining)
+	if (f->draining) {
 		h2_drain(h);
-	else
-		arm(f, settings(f)->keep_alive_ms);
+		return;
+	}
+	arm(f, settings(f)->keep_alive_ms);
+	list(f);
 }
 
 static void on_h2_over(struct h2 *h, enum tg_end why, bool reset)
@@ -202,10 +244,29 @@ static void on_idle(struct h1 *h)
 	struct front *f = container_of(h, struct front, h1);
 
 	h->end.user = &h1_user;
-	if (f->draining)
+	if (f->draining) {
 		h1_drain(h);
-	else
-		arm(f, settings(f)->keep_alive_ms);
+		return;
+	}
+	arm(f, settings(f)->keep_alive_ms);
+	list(f);
+}
+
+bool front_evict(struct worker *w)
+{
+	for (int i = 0; i < LOOKS_MAX && w->http->oldest; i++) {
+		struct front *f = w->http->oldest;
+
+		if (!is_busy(f) && now_ms(f) - f->idle_ms < YOUNG_MS)
+			return false;
+		unlist(f);
+		if (is_busy(f))
+			continue;
+		f->client.why = TG_END_HTTP_EVICTED;
+		over(f, TG_END_HTTP_EVICTED, false);
+		return true;
+	}
+	return false;
 }
 
 /* It was no h1: its first bytes are h2's by prior knowledge (RFC 9113 3.3). */
@@ -379,6 +440,7 @@ void front_begin(struct front *f)
 {
 	f->head_ms = now_ms(f);
 	arm(f, settings(f)->head_ms);
+	list(f);
 	f->client.conn->readable = true; /* what came with the handshake, too */
 	front_event(f);
 }
@@ -429,6 +491,7 @@ void front_close(struct front *f, enum tg_end why)
 	if (f->closed)
 		return;
 	f->closed = true;
+	unlist(f);
 	ev_timer_del(f->client.worker->loop, &f->timer);
 	ev_timer_del(f->client.worker->loop, &f->watch);
 	if (f->is_h2) {

@@ -38,6 +38,10 @@ void front_event(struct front *f);
 /* Take no new request, end after the one under way. */
 void front_drain(struct front *f);
 
+/* Descriptors are short: end one that is between requests, the one for the longest time
+ * first.  False: there is none. */
+bool front_evict(struct worker *w);
+
 /* Its exchange ends for this reason; the conn stays open. */
 void front_close(struct front *f, enum tg_end why);
 

@@ -163,7 +163,9 @@ enum http_fault h2_make_head(struct h2_stream *s, struct http_head *head)
 	}
 	if (fault)
 		return fault;
-	http_mark_hops(head);
+	fault = http_mark_hops(head);
+	if (fault)
+		return fault;
 	http_remove(head, HTTP_HOST);
 	http_remove(head, HTTP_CONTENT_LENGTH);
 	join_crumbs(s, head);

@@ -13,6 +13,7 @@
 struct access_ring;
 struct back;
 struct conn;
+struct front;
 struct sender;
 
 struct http_worker {
@@ -21,11 +22,12 @@ struct http_worker {
 	struct back *idle[HTTP_BACK_CHAINS]; /* connections to backends, by backend */
 	unsigned idle_of[HTTP_BACK_CHAINS];  /* how many there are in each */
 	unsigned idle_n;
-	struct back *opening;	  /* of HTTP/2, that are dialed */
-	struct back *all;	  /* with a socket or without */
-	uint32_t ordinary;	  /* requests that the log may leave out, so far */
-	struct access_ring *log;  /* NULL: none; set by another thread */
-	struct pool_buffer *bulk; /* HTTP_BULK_BYTES, for one read at a time */
+	struct back *opening;	       /* of HTTP/2, that are dialed */
+	struct front *oldest, *newest; /* clients that may be idle; front.c's */
+	struct back *all;	       /* with a socket or without */
+	uint32_t ordinary;	       /* requests that the log may leave out, so far */
+	struct access_ring *log;       /* NULL: none; set by another thread */
+	struct pool_buffer *bulk;      /* HTTP_BULK_BYTES, for one read at a time */
 	struct ev_timer sweep;
 	struct worker *worker;
 	int64_t date_at; /* the second that `date` is of */

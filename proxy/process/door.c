@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "http/front.h"
 #include "http/worker.h"
 #include "net/sock.h"
 #include "process/door.h"
@@ -127,11 +128,17 @@ static bool is_connection_error(int err)
 	}
 }
 
+/* Of what does nothing, what costs least: kept for later, not begun, between requests. */
+static bool make_room(struct worker *w)
+{
+	return http_make_room(w) || openings_evict(w) || front_evict(w);
+}
+
 void door_look(struct worker *w)
 {
 	if (!w->door->paused)
 		return;
-	if (is_full(w) && !http_make_room(w) && !openings_evict(w))
+	if (is_full(w) && !make_room(w))
 		pause_for_a_moment(w);
 	else
 		resume(w);
@@ -150,7 +157,7 @@ static int accept_one(struct acceptor *a)
 	socklen_t len = sizeof(ss);
 	int fd;
 
-	if (is_full(w) && !a->closing && !http_make_room(w) && !openings_evict(w)) {
+	if (is_full(w) && !a->closing && !make_room(w)) {
 		pause_for_a_moment(w);
 		return -EMFILE;
 	}

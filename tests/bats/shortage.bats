@@ -132,6 +132,52 @@ two_listeners() {
 	equal "one $(stat -c %s "$DIR/hello")" "$(awk '{ printf "%s%s", sep, $1; sep = " " }' "$DIR/slow.log")" "answer"
 }
 
+@test "clients of HTTP that keep connections, or begin heads, and do nothing give way to others, the oldest first" {
+	start_limited 1024 <<-Y
+		listeners:
+		  - name: web
+		    address: "192.0.2.2:8080"
+		    http: { head_timeout: 60s, keep_alive_timeout: 60s }
+		    routes: [{ name: app, http: { respond: { status: 200, body: here } } }]
+	Y
+	start_exporter
+	# 1,600 of them, every third in the middle of a head, every third by HTTP/2; the last is asked again
+	start kept client prlimit --nofile=4096 /usr/bin/python3 -c '
+import socket, sys, time
+import h2.connection
+held = []
+for i in range(1600):
+    s = socket.create_connection(("192.0.2.2", 8080), timeout=10)
+    if i % 3 == 1:
+        s.sendall(b"GET / HTTP/1.1\r\nhost: a\r\nx-slow:")
+    elif i % 3 == 2:
+        c = h2.connection.H2Connection()
+        c.initiate_connection()
+        c.send_headers(1, [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")], True)
+        s.sendall(c.data_to_send())
+        assert s.recv(999)
+    else:
+        s.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert b"here" in s.recv(999)
+    held.append(s)
+    if i > 900:
+        time.sleep(0.002)  # 100 ms are young
+print("kept", flush=True)
+s.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+print("again", b"here" in s.recv(999), flush=True)
+time.sleep(60)'
+	within 40 grep -q again "$DIR/kept.log"
+	grep -q 'again True' "$DIR/kept.log"
+	equal herehere "$(at client curl -sS --max-time 3 'http://192.0.2.2:8080/[1-2]')" "others"
+	local evicted
+	evicted=$(fresh_scrape | metric tollgate_ended_total 'reason="idle_evicted"')
+	echo "# $evicted gave way" >&3
+	[ "$evicted" -ge 400 ]
+	stop "$kept_pid"
+	within 10 sockets_closed
+	audit_is_clean 3
+}
+
 @test "the memory of hellos has a bound, and small ones get through beside large ones" {
 	start_backend one 3001
 	two_listeners 20000

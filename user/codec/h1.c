@@ -364,7 +364,9 @@ static enum http_fault read_meaning(struct http_head *h)
 		h->body = h->length ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
 	met.upgrade = met.upgrade && h->upgrade && h->minor > 0;
 	h->upgrade = met.upgrade && h->protocol.n && !h->several;
-	http_mark_hops(h);
+	fault = http_mark_hops(h);
+	if (fault)
+		return fault;
 	http_remove(h, HTTP_HOST);
 	http_remove(h, HTTP_CONTENT_LENGTH);
 	http_remove(h, HTTP_TRANSFER_ENCODING);
@@ -411,9 +413,10 @@ enum http_fault h1_read_trailers(uint8_t *buf, size_t n, unsigned fields_max,
 
 	clear(ret);
 	fault = read_fields(&c, fields_max, ret);
+	if (!fault)
+		fault = http_mark_hops(ret);
 	if (fault)
 		return fault;
-	http_mark_hops(ret);
 	for (unsigned i = 0; i < ret->n; i++) {
 		if (http_is_late(&ret->fields[i]))
 			return HTTP_FAULT_TRAILER;

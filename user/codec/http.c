@@ -436,8 +436,10 @@ static void nominate(struct http_head *h, struct text name)
 	}
 }
 
-void http_mark_hops(struct http_head *h)
+enum http_fault http_mark_hops(struct http_head *h)
 {
+	unsigned names = 0;
+
 	for (unsigned i = 0; i < h->n; i++)
 		h->fields[i].hop = is_hop(h->fields[i].id);
 	for (unsigned i = 0; i < h->n; i++) {
@@ -446,11 +448,16 @@ void http_mark_hops(struct http_head *h)
 		while (h->fields[i].id == HTTP_CONNECTION && rest.n) {
 			struct text name = text_cut(&rest, ',');
 
-			if (name.n && !text_is_nocase(name, TEXT("close")) &&
-			    !text_is_nocase(name, TEXT("keep-alive")))
-				nominate(h, name);
+			if (!name.n || text_is_nocase(name, TEXT("close")) ||
+			    text_is_nocase(name, TEXT("keep-alive")))
+				continue;
+			/* each costs a look at all fields */
+			if (++names > HTTP_NOMINATED_MAX)
+				return HTTP_FAULT_FIELDS_TOO_MANY;
+			nominate(h, name);
 		}
 	}
+	return HTTP_FINE;
 }
 
 enum http_fault http_length(struct text t, uint64_t *ret)

@@ -235,9 +235,11 @@ void http_remove(struct http_head *h, enum http_field_id id);
 /*
  * Marks what is of one connection only: the fields RFC 9110 7.6.1 names, and those that
  * Connection nominates, but for what a nomination would only hide from who is behind us
- * (Host, Cookie, X-Forwarded-...).
+ * (Host, Cookie, X-Forwarded-...).  FINE, or FIELDS_TOO_MANY: it nominates more than
+ * HTTP_NOMINATED_MAX.
  */
-void http_mark_hops(struct http_head *h);
+#define HTTP_NOMINATED_MAX 64
+enum http_fault http_mark_hops(struct http_head *h);
 
 /* Content-Length (RFC 9110 8.6): 1*DIGIT, at most INT64_MAX. */
 enum http_fault http_length(struct text t, uint64_t *ret);

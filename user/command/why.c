@@ -179,6 +179,10 @@ static const struct {
 	  "too many frames of HTTP/2 that cost the gate more than the client: resets, "
 	  "pings, settings, empty ones",
 	  "look at the client; an attack, or a library with a fault" },
+	{ TG_END_HTTP_EVICTED,
+	  "it was between two requests, or in a head that did not come, and its descriptor "
+	  "was needed for another client",
+	  "more descriptors (ulimit -n), or a shorter http.keep_alive_timeout" },
 };
 
 /* The place in the table; -1 if it is no reason of ours. */

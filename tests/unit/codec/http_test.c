@@ -349,7 +349,7 @@ static void fields_of_one_connection_are_marked(void)
 	add("accept", "x");
 	add("trailer", "x");
 	add("x", "y");
-	http_mark_hops(&head);
+	CHECK_INT(HTTP_FINE, http_mark_hops(&head));
 	for (size_t i = 0; i < COUNT(hops); i++)
 		CHECK(is_hop(hops[i]));
 	CHECK(!is_hop("accept") && !is_hop("trailer"));
@@ -368,13 +368,30 @@ static void what_connection_names_is_of_the_connection(void)
 	add("x-d", "5");
 	add("close", "6");
 	add("accept", "x-d"); /* only Connection nominates */
-	http_mark_hops(&head);
+	CHECK_INT(HTTP_FINE, http_mark_hops(&head));
 	CHECK(is_hop("x-a") && is_hop("x-b") && is_hop("x-c"));
 	CHECK(head.fields[3].hop);
 	CHECK(!is_hop("x-d") && !is_hop("close"));
 	head.fields[1].value_n = 0; /* marks are of this reading, not of the last */
-	http_mark_hops(&head);
+	CHECK_INT(HTTP_FINE, http_mark_hops(&head));
 	CHECK(!is_hop("x-a") && !is_hop("x-b") && is_hop("x-c"));
+}
+
+static void who_nominates_too_many_is_refused(void)
+{
+	static char names[8 * (HTTP_NOMINATED_MAX + 2)];
+
+	for (int more = 0; more < 2; more++) {
+		names[0] = '\0';
+		for (int i = 0; i < HTTP_NOMINATED_MAX + more; i++)
+			(void)snprintf(names + strlen(names),
+				       sizeof(names) - strlen(names), "%sx%d",
+				       i ? "," : "close, ", i);
+		head.n = 0;
+		add("connection", names);
+		CHECK_INT(more ? HTTP_FAULT_FIELDS_TOO_MANY : HTTP_FINE,
+			  http_mark_hops(&head));
+	}
 }
 
 static void what_others_rely_on_cannot_be_nominated_away(void)
@@ -397,7 +414,7 @@ static void what_others_rely_on_cannot_be_nominated_away(void)
 		head.n = 0;
 		add("connection", kept[i]);
 		add(kept[i], "x");
-		http_mark_hops(&head);
+		CHECK_INT(HTTP_FINE, http_mark_hops(&head));
 		CHECK(is_hop("connection") && !is_hop(kept[i]));
 		if (t_failed)
 			printf("# case: %s\n", kept[i]);
@@ -490,6 +507,7 @@ int main(void)
 	RUN(texts_are_equal_by_all_their_bytes);
 	RUN(fields_of_one_connection_are_marked);
 	RUN(what_connection_names_is_of_the_connection);
+	RUN(who_nominates_too_many_is_refused);
 	RUN(what_others_rely_on_cannot_be_nominated_away);
 	RUN(fields_are_found_added_and_removed);
 	RUN(a_known_field_is_added_by_its_own_name);
