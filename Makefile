@@ -154,6 +154,22 @@ build/fuzz/tls/stream_fuzz: tests/fuzz/tls/stream_fuzz.c $(wildcard tests/unit/n
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(LIBS)
 
+# all that serves HTTP: from archives of its own, built once
+FUZZ_SAN := fuzzer-no-link,address,undefined
+FUZZ_FLOORS := session http backend decide tls net config book codec base
+FUZZ_LIBRARIES := $(foreach f,$(FUZZ_FLOORS),build/san-fuzzer-no-link-address-undefined/lib/$(f).a)
+ifeq ($(SAN),)
+$(FUZZ_LIBRARIES) &: $(wildcard proxy/*/*.[ch] user/book/*.[ch] user/codec/*.[ch] user/base/*.[ch] bpf/*.h)
+	$(Q)$(MAKE) --no-print-directory SAN=$(FUZZ_SAN) CC=$(CLANG) WARN=-w $(FUZZ_LIBRARIES)
+	@touch $(FUZZ_LIBRARIES)
+endif
+
+build/fuzz/http/%: tests/fuzz/http/%.c $(wildcard tests/unit/*/stage.h) $(FUZZ_LIBRARIES)
+	@mkdir -p $(@D)
+	@echo "  FUZZ    $<"
+	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $@ $< $(FUZZ_LIBRARIES) $(LIBS)
+
 build/fuzz/%: tests/fuzz/%.c $(CODECS)
 	@mkdir -p $(@D)
 	@echo "  FUZZ    $<"

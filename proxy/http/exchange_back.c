@@ -462,8 +462,10 @@ static void on_server_gone(struct http_end *e, enum tg_end why, bool unseen)
 	struct exchange *x = e->exchange;
 
 	(void)exchange_let_go(&x->server);
-	x->back = NULL; /* it drops itself */
-	if (!may_repeat(x, why, unseen))
+	x->back = NULL;		     /* it drops itself */
+	if (why == TG_END_RESOURCES) /* that is no fault of its */
+		exchange_answer(x, 503, TG_REQUEST_RESOURCES);
+	else if (!may_repeat(x, why, unseen))
 		exchange_answer(x, 502,
 				x->answer_begun ? TG_REQUEST_BACKEND_TRUNCATED
 						: TG_REQUEST_BACKEND_CLOSED);

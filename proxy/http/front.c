@@ -274,16 +274,18 @@ static void change(struct front *f)
 {
 	struct pool *pool = &f->client.worker->pool;
 	struct pool_buffer *in = f->h1.in;
+	int err;
 
 	f->h1.in = NULL;
 	h1_close(&f->h1);
-	if (become_h2(f) < 0) {
-		pool_buffer_put(pool, in);
-		over(f, TG_END_RESOURCES, true);
-		return;
-	}
-	h2_feed(&f->h2, in->data + in->start, in->end - in->start);
+	err = become_h2(f);
+	if (err)
+		h2_lose(&f->h2, in->end - in->start);
+	else
+		h2_feed(&f->h2, in->data + in->start, in->end - in->start);
 	pool_buffer_put(pool, in);
+	if (err)
+		over(f, TG_END_RESOURCES, true);
 }
 
 static void on_h1_over(struct h1 *h, enum tg_end why, bool reset)

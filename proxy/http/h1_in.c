@@ -67,6 +67,16 @@ static struct pool_buffer *keep(struct pool *pool, const uint8_t *p, size_t n)
 	return b;
 }
 
+/* What cannot be kept was read all the same, and is in no message. */
+static int keep_as_in(struct h1 *h, const uint8_t *p, size_t n)
+{
+	h->in = keep(h1_pool(h), p, n);
+	if (h->in)
+		return 0;
+	h->unread += n;
+	return -ENOMEM;
+}
+
 /* A body that comes faster than a buffer at a time. */
 static ssize_t read_bulk(struct h1 *h)
 {
@@ -90,8 +100,7 @@ static int leave_bulk(struct h1 *h)
 
 	if (h->in != b)
 		return 0;
-	h->in = keep(h1_pool(h), b->data + b->start, b->end - b->start);
-	return h->in ? 0 : -ENOMEM;
+	return keep_as_in(h, b->data + b->start, b->end - b->start);
 }
 
 /* More into `in`: > 0, 0 at the end, or a negative errno. */
@@ -111,8 +120,8 @@ static ssize_t read_more(struct h1 *h)
 		h->bulk = n == READ_BYTES;
 		if (n <= 0)
 			return n;
-		h->in = keep(pool, p, (size_t)n);
-		return h->in ? n : -ENOMEM;
+		err = keep_as_in(h, p, (size_t)n);
+		return err ? err : n;
 	}
 	err = make_room(h, h->head_max);
 	if (err)

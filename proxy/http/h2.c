@@ -63,6 +63,7 @@ void h2_tell_bytes(struct h2_stream *s)
 	/* of a frame that still comes it is not known what it will be */
 	uint64_t coming = s->h2->data_of == s->id ? s->h2->data_left : 0;
 
+	h2_leave_frame(s, false);
 	s->end.bytes[TG_RX].framing -= coming;
 	account_bytes(book, s->h2->is_back, &s->end);
 	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
@@ -79,8 +80,9 @@ static void stream_free(struct h2_stream *s)
 {
 	struct h2 *h = s->h2;
 
-	if (h->data_of == s->id) /* the rest of its frame stays framing */
+	if (h->data_of == s->id)
 		h->data_of = 0;
+	h2_leave_frame(s, true);
 	h2_tell_bytes(s);
 	unlist(s);
 	*s->prev = s->next;
@@ -409,6 +411,12 @@ void h2_feed(struct h2 *h, const uint8_t *first, size_t n)
 	feed(h, first, n);
 	h->working = false;
 	h2_again(h);
+}
+
+void h2_lose(struct h2 *h, size_t n)
+{
+	h->fed = n;
+	h->silent = 1; /* nghttp2 never heard of them */
 }
 
 void h2_event(struct h2 *h)

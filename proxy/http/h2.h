@@ -96,6 +96,9 @@ void h2_end_stalled(struct h2 *h, int64_t ms);
 void h2_event(struct h2 *h);
 void h2_feed(struct h2 *h, const uint8_t *first, size_t n);
 
+/* h2_open() has failed, and so many bytes were read for it: they are `unread`. */
+void h2_lose(struct h2 *h, size_t n);
+
 /* A stream to a backend, for one request; NULL without memory. */
 struct http_end *h2_use(struct h2 *h, struct exchange *x, const struct http_user *user);
 

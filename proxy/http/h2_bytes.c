@@ -65,25 +65,52 @@ void h2_scan(struct h2 *h, const uint8_t *p, size_t n)
 	}
 }
 
+/* Whose the frame is that is being read. */
+static int32_t stream_being_read(const struct h2 *h)
+{
+	const uint8_t *p = h->rx_header;
+
+	return (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
+			 (uint32_t)p[7] << 8 | p[8]);
+}
+
+/* What of it has not come is not the stream's.  False: it never was. */
+static bool take_rest(struct h2_stream *s)
+{
+	struct h2 *h = s->h2;
+	struct http_bytes *b = &s->end.bytes[TG_RX];
+	bool is_data = h->rx_header[3] == NGHTTP2_DATA;
+	uint64_t *of = is_data ? &b->framing : &b->head;
+
+	if (*of < h->rx_left)
+		return false;
+	*of -= h->rx_left;
+	return true;
+}
+
+void h2_leave_frame(struct h2_stream *s, bool also_data)
+{
+	struct h2 *h = s->h2;
+
+	if (!h->rx_left || stream_being_read(h) != s->id ||
+	    (h->rx_header[3] == NGHTTP2_DATA && !also_data))
+		return;
+	if (take_rest(s))
+		h->own[TG_RX] += h->rx_left;
+}
+
 /* It was counted as a whole when it began, and came in part. */
 void h2_settle_last(struct h2 *h)
 {
-	const uint8_t *p = h->rx_header;
-	int32_t id = (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
-			       (uint32_t)p[7] << 8 | p[8]);
 	struct h2_stream *s = h->streams;
-	struct http_bytes *b;
 
 	if (!h->rx_left)
 		return;
-	while (s && s->id != id)
+	while (s && s->id != stream_being_read(h))
 		s = s->next;
-	b = s ? &s->end.bytes[TG_RX] : NULL;
-	if (b && p[3] == NGHTTP2_DATA && b->framing >= h->rx_left)
-		b->framing -= h->rx_left;
-	else if (b && p[3] != NGHTTP2_DATA && b->head >= h->rx_left)
-		b->head -= h->rx_left;
-	else if (h->own[TG_RX] >= h->rx_left) /* behind an error nothing was counted */
+	if (s && take_rest(s))
+		return;
+	if (h->own[TG_RX] >= h->rx_left) /* behind an error nothing was counted */
 		h->own[TG_RX] -= h->rx_left;
 }
 

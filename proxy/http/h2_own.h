@@ -103,6 +103,12 @@ void h2_tell_bytes(struct h2_stream *s);
 void h2_scan(struct h2 *h, const uint8_t *p, size_t n);
 void h2_count(struct h2 *h, const uint8_t *p, size_t n);
 
+/*
+ * The stream's bytes are told, or it ends, while a frame of it is being read, which was
+ * counted as a whole: the rest is the connection's own.  DATA only of one that ends.
+ */
+void h2_leave_frame(struct h2_stream *s, bool also_data);
+
 /* The last frame was counted as a whole when it began, and came in part. */
 void h2_settle_last(struct h2 *h);
 

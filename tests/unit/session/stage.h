@@ -42,7 +42,7 @@ static void stage_slots(struct listener *l, struct route *r, struct backend *b, 
 /* The proxy, and a client that has connected to its first listener.  PORT in the text is
  * that of st.listening.
  */
-static void stage_up(const char *text)
+static __attribute__((unused)) void stage_up(const char *text)
 {
 	char yaml[2048], why[CONFIG_ERROR_MAX];
 	unsigned port, backends = 0;
@@ -83,7 +83,7 @@ static void stage_up(const char *text)
 	st.s->client = st.s->peer;
 }
 
-static void stage_down(void)
+static __attribute__((unused)) void stage_down(void)
 {
 	session_end(st.s, TG_END_DRAINED, true);
 	worker_join(&st.worker);
