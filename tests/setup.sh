@@ -57,6 +57,11 @@ check=(
 	libnss3-tools:/usr/bin/tstclnt
 	python3:/usr/bin/python3
 	python3-grpcio:/usr/lib/python3/dist-packages/grpc/__init__.py
+	wrk:/usr/bin/wrk
+	apache2-bin:/usr/sbin/apache2
+	nodejs:/usr/bin/node
+	node-ws:/usr/share/nodejs/ws/package.json
+	chromium:/usr/bin/chromium
 	python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py
 	python3-h2:/usr/lib/python3/dist-packages/h2/__init__.py
 	nghttp2-client:/usr/bin/h2load

@@ -28,6 +28,15 @@ struct exchange;
 struct http_book;
 struct http_end;
 
+/*
+ * Of a request that was answered before all of it had come (RFC 9112 9.6, RFC 9113 8.1)
+ * the rest is read and thrown away for a while: many clients hear no answer while they
+ * still send.  It ends with so many bytes, without a byte for so long, or in any case.
+ */
+#define HTTP_WASTE_MAX	    (16u << 20)
+#define HTTP_LINGER_MS	    1000
+#define HTTP_LINGER_MOST_MS 30000
+
 /* What an exchange asks of an end. */
 struct http_end_ops {
 	/*

@@ -14,11 +14,10 @@
 #include "net/worker.h"
 #include "tls/stream.h"
 
-#define LINGER_MS 1000 /* for what a client sends that nobody wants */
-#define WATCH_MS  500  /* how late a deadline of h2 may be */
-#define YOUNG_MS  100  /* what it says may be on its way */
-#define LOOKS_MAX 64   /* of the oldest, for one that does nothing */
-#define NOTICE_MS 500  /* between the two words of a drain (RFC 9113 6.8) */
+#define WATCH_MS  500 /* how late a deadline of h2 may be */
+#define YOUNG_MS  100 /* what it says may be on its way */
+#define LOOKS_MAX 64  /* of the oldest, for one that does nothing */
+#define NOTICE_MS 500 /* between the two words of a drain (RFC 9113 6.8) */
 
 struct front {
 	struct ev_dead dead;
@@ -32,8 +31,9 @@ struct front {
 		struct h1 h1;
 		struct h2 h2;
 	};
-	int64_t head_ms; /* a head began to come */
+	int64_t head_ms; /* a head began to come, or what nobody wants */
 	int64_t idle_ms; /* it was listed */
+	uint64_t wasted; /* that h1 had thrown away when it was looked at */
 	bool is_h2 : 1;
 	bool closed : 1;
 	bool draining : 1;
@@ -300,7 +300,11 @@ static void on_h1_over(struct h1 *h, enum tg_end why, bool reset)
 
 static void on_lingers(struct h1 *h)
 {
-	arm(container_of(h, struct front, h1), LINGER_MS);
+	struct front *f = container_of(h, struct front, h1);
+
+	f->head_ms = now_ms(f);
+	f->wasted = h->wasted;
+	arm(f, HTTP_LINGER_MS);
 }
 
 static const struct h1_owner h1_owner = { .idle = on_idle,
@@ -321,7 +325,7 @@ static void h2_due(struct front *f)
 		f->client.why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
 						   : TG_END_HTTP_HEAD_TIMEOUT;
 		h2_drain(h);
-		arm(f, LINGER_MS);
+		arm(f, HTTP_LINGER_MS);
 	}
 }
 
@@ -334,7 +338,10 @@ static void h1_due(struct front *f)
 	struct h1 *h = &f->h1;
 	int64_t waited = now_ms(f) - f->head_ms;
 
-	if (h->lingering) {
+	if (h->lingering && h->wasted != f->wasted && waited < HTTP_LINGER_MOST_MS) {
+		f->wasted = h->wasted;
+		arm(f, HTTP_LINGER_MS);
+	} else if (h->lingering) {
 		over(f, TG_END_DONE, false);
 	} else if (h->closing) {
 		return; /* until all is sent, or the kernel says that it is stuck */

@@ -122,7 +122,7 @@ void h1_try_close(struct h1 *h)
 	if (h->in_state == H1_IN_RAW)
 		return; /* the other direction goes on */
 	/* what comes still would make the answer be lost by a RST */
-	if (!h->is_back && !h->asked_close && !c->ended && h->wasted < H1_WASTE_MAX) {
+	if (!h->is_back && !h->asked_close && !c->ended && h->wasted < HTTP_WASTE_MAX) {
 		if (h->in_state != H1_IN_WASTE)
 			h->in_state = H1_IN_WASTE;
 		if (!h->lingering)

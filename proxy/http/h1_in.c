@@ -455,7 +455,7 @@ static bool may_read(const struct h1 *h)
 {
 	return !h->over && !h->held && !h->clogged && h->conn->readable &&
 	       h->in_state != H1_IN_DONE &&
-	       !(h->in_state == H1_IN_WASTE && h->wasted >= H1_WASTE_MAX);
+	       !(h->in_state == H1_IN_WASTE && h->wasted >= HTTP_WASTE_MAX);
 }
 
 static void read_failed(struct h1 *h, ssize_t n)

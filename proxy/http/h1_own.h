@@ -8,8 +8,6 @@
 #include "net/pool.h"
 #include "net/worker.h"
 
-#define H1_WASTE_MAX (256 * 1024) /* of a body that nobody wants */
-
 static inline struct pool *h1_pool(const struct h1 *h)
 {
 	return &h->conn->worker->pool;

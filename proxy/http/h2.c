@@ -437,12 +437,12 @@ void h2_event(struct h2 *h)
 	work(h);
 }
 
-/*
- * RFC 9113 8.1: of a request that was answered before all of it has come, the rest is not
- * wanted.  That is said when its sender has had the time to read the answer: some throw
- * it away when a reset comes with it.
- */
-#define LINGER_MS 1000
+/* RFC 9113 8.1: its rest is not wanted, which is said when it has had its time. */
+static bool lingers_on(const struct h2_stream *s, int64_t now)
+{
+	return now - s->moved_ms < HTTP_LINGER_MS &&
+	       now - s->lingers_ms < HTTP_LINGER_MOST_MS;
+}
 
 void h2_end_stalled(struct h2 *h, int64_t ms)
 {
@@ -450,7 +450,7 @@ void h2_end_stalled(struct h2 *h, int64_t ms)
 
 	for (struct h2_stream *s = h->streams; s; s = s->next) {
 		if (s->closed || (!s->out && !s->lingers) ||
-		    now - s->moved_ms < (s->lingers ? LINGER_MS : ms))
+		    (s->lingers ? lingers_on(s, now) : now - s->moved_ms < ms))
 			continue;
 		h->own_resets++;
 		(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,

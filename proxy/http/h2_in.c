@@ -229,12 +229,16 @@ static bool store(struct h2_stream *s, const uint8_t *p, size_t n)
 	return true;
 }
 
-/* The window of a stream that lingers stays what it is, which ends what still comes. */
+/* The window of a stream that has lingered enough stays what it is. */
 static void consumed(struct h2_stream *s, size_t n)
 {
 	nghttp2_session *session = s->h2->session;
 
-	if (n && session && s->lingers)
+	if (s->lingers) {
+		s->wasted += (uint32_t)n;
+		s->moved_ms = ev_now_ms(s->h2->conn->worker->loop);
+	}
+	if (n && session && s->lingers && s->wasted >= HTTP_WASTE_MAX)
 		(void)nghttp2_session_consume_connection(session, n);
 	else if (n && session)
 		(void)nghttp2_session_consume(session, s->id, n);

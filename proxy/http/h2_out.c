@@ -428,7 +428,7 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *arg)
 	s->out_done = true;
 	if (!h->is_back && !s->in_done) {
 		s->lingers = true; /* h2_end_stalled() ends it */
-		s->moved_ms = ev_now_ms(h->conn->worker->loop);
+		s->moved_ms = s->lingers_ms = ev_now_ms(h->conn->worker->loop);
 	}
 	return 0;
 }

@@ -43,9 +43,11 @@ struct h2_stream {
 	struct h2_stream *next_roomy, *next_hungry;
 	int32_t id;
 	/* the head that comes, or came: kept until the exchange is over */
-	char *text;	  /* own_text, or malloc */
-	char *kept_text;  /* of the head, while trailers come; or NULL */
-	int64_t moved_ms; /* a byte of the body went, or began to wait */
+	char *text;	    /* own_text, or malloc */
+	char *kept_text;    /* of the head, while trailers come; or NULL */
+	int64_t moved_ms;   /* a byte of the body went, or began to wait; or lingers */
+	int64_t lingers_ms; /* it began to */
+	uint32_t wasted;    /* bytes, since then */
 	struct h2_item *items;
 	uint32_t text_n, text_cap, items_n, items_cap;
 	uint32_t list_bytes; /* RFC 9113 6.5.2: 32 a field, and the texts */

@@ -344,6 +344,81 @@ time.sleep(60)' "$DIR/root.pem"
 	audit_is_clean 6
 }
 
+# start_web NAME PORT: nginx on that port of the backend's side, one process that can be killed
+start_web() {
+	mkdir -p "$DIR/$1.d"
+	cat >"$DIR/$1.conf" <<-N
+		master_process off; daemon off; pid $DIR/$1.d/pid; error_log $DIR/$1.d/log;
+		events { worker_connections 1000; }
+		http { access_log off; client_body_temp_path $DIR/$1.d; proxy_temp_path $DIR/$1.d; fastcgi_temp_path $DIR/$1.d; uwsgi_temp_path $DIR/$1.d; scgi_temp_path $DIR/$1.d;
+		    keepalive_requests 1000000; server { listen 198.51.100.1:$2; location / { return 200 "here"; } } }
+	N
+	start "$1" backend "$ROOT/build/tools/usr/sbin/nginx" -p "$DIR/$1.d" -c "$DIR/$1.conf" -e "$DIR/$1.d/log"
+	within 10 listening backend "$2"
+}
+
+@test "reloads, a new certificate, an upgrade and a backend that is killed, under requests of h1, h2 and gRPC: what could be saved is" {
+	local i peer load
+	start_web one 3000
+	start_web two 3002
+	for i in 1 3; do start "grpc$i" backend /usr/bin/python3 "$ROOT/tests/http/grpc_peer.py" serve "198.51.100.1:300$i"; done
+	within 10 listening backend 3001
+	within 10 listening backend 3003
+	start_exporter
+	local web='      - { name: app, sni: [app.example.org], tls: terminate, http: {}, backends: ["198.51.100.1:3000", "198.51.100.1:3002"] }'
+	local grpc='      - { name: grpc, sni: [app.example.org], tls: terminate, http: { path: ["/test.Echo/*"], protocol: h2 }, backends: ["198.51.100.1:3001", "198.51.100.1:3003"] }'
+	start_proxy < <(secure "$web" "$grpc")
+	at client sh -c 'echo "192.0.2.2 app.example.org"' >"$DIR/hosts"
+	start h1 client unshare -m sh -c "mount --bind '$DIR/hosts' /etc/hosts && exec wrk -t1 -c8 -d14 --timeout 10 https://app.example.org:8443/x"
+	start h2 client /usr/bin/python3 "$ROOT/tests/http/steady.py" h2 192.0.2.2:8443 "$DIR/root.pem" app.example.org 13 400 /x
+	start calls client /usr/bin/python3 "$ROOT/tests/http/steady.py" grpc 192.0.2.2:8443 "$DIR/root.pem" app.example.org 13 300
+	within 10 eval '[ "$(at gate curl -fsS http://127.0.0.1:9980/metrics | metric tollgate_http_requests_total route=\"grpc\")" -gt 100 ]'
+	# a route more each time, and a certificate of another key
+	for i in 1 2 3; do
+		issue app "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:app.example.org"
+		secure "$web" "$grpc" "      - { name: more$i, sni: [app.example.org], tls: terminate, http: { path: [/more$i], respond: { status: 200, body: more$i } } }" >"$DIR/gate.yaml"
+		kill -HUP "$proxy_pid"
+		within 10 eval "[ \"\$(get /more$i)\" = more$i ]"
+	done
+	succeed next
+	within 10 is_ready next
+	within 15 gone "$proxy_pid"
+	# one of each two backends, in the middle of requests; later they are back
+	kill -KILL "$one_pid" "$grpc1_pid"
+	within 5 gone "$one_pid"
+	i=$(date +%s)
+	within 10 eval '[ "$(date +%s)" -ge $((i + 2)) ]'
+	start_web one 3000
+	for load in h1 h2 calls; do
+		kill -0 "$(eval "echo \$${load}_pid")" # they have met all of it
+	done
+	for load in h1 h2 calls; do
+		peer=${load}_pid
+		wait "${!peer}"
+		sed "s/^/# $load: /" "$DIR/$load.log" >&3
+	done
+	fresh_scrape >"$DIR/page"
+	local none=0 lost gone
+	# HTTP/1.1: wrk names what failed, or says nothing of it
+	grep -q 'requests in' "$DIR/h1.log"
+	lost=$(sed -n 's/.*Non-2xx or 3xx responses: //p' "$DIR/h1.log")
+	! grep -q 'Socket errors' "$DIR/h1.log"
+	# HTTP/2: every one that was sent has an answer
+	tail -1 "$DIR/h2.log" | jq -e '.sent > 1000 and (.cut // 0) == 0 and (.unanswered // 0) == 0 and .connections >= 2'
+	none=$(tail -1 "$DIR/h2.log" | jq '[to_entries[] | select(.key | startswith("failed")) | .value] | add // 0')
+	# what failed is counted under its reason, and is no more than what the killed backend had
+	gone=$(http_total tollgate_http_requests_total 'route="app"' 'reason="backend_closed"')
+	equal "$((${lost:-0} + none))" "$gone" "failures that a backend's end explains"
+	equal 0 "$(http_total tollgate_http_requests_total 'route="app"' 'reason="backend_connect"')" "connections that failed"
+	[ "$gone" -le 8 ]
+	# gRPC: a call that the killed server had is nobody's to repeat, and says so; all others are answered
+	tail -1 "$DIR/calls.log" | jq -e '.sent > 500 and .answered >= .sent - 4'
+	audit_is_clean 6 || {
+		within 20 sockets_closed
+		audit_is_clean 6
+	}
+}
+
 @test "SIGTERM: the answer that is under way comes, with connection: close, and idle clients are let go" {
 	start_origin
 	start_proxy < <(secure "$app")
