@@ -38,6 +38,19 @@ static bool find_field(struct text name, struct access_part *ret)
 	return http_is_token(ret->text);
 }
 
+/* What a head says by other means, and has no field of. */
+static bool is_no_field(struct text name)
+{
+	static const struct text all[] = { TEXT("host"), TEXT("content-length"),
+					   TEXT("transfer-encoding") };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (text_is_nocase(name, all[i]))
+			return true;
+	}
+	return false;
+}
+
 /* In the configuration's own memory. */
 static void lower(struct text t)
 {
@@ -64,6 +77,12 @@ static int read_part(struct where *w, struct text *rest, struct access_part *ret
 					   "'${%.*s}' is no field of the access log, nor "
 					   "\"header NAME\"",
 					   (int)name.n, name.p);
+		if (ret->field == ACCESS_HEADER && is_no_field(ret->text))
+			return where_wrong(
+				w,
+				"'%.*s' is how a body or a host is said: there "
+				"are ${host}, ${request_body_bytes}",
+				(int)ret->text.n, ret->text.p);
 		if (ret->field == ACCESS_HEADER)
 			lower(ret->text);
 		end++;

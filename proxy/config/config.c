@@ -130,6 +130,11 @@ struct config *config_get(struct config *c)
 	return c;
 }
 
+void config_get_more(struct config *c, unsigned n)
+{
+	__atomic_fetch_add(&c->refs, n, __ATOMIC_RELAXED);
+}
+
 void config_put(struct config *c)
 {
 	if (c && __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) == 0)

@@ -353,6 +353,7 @@ bool config_same_listener(const struct listener *a, const struct listener *b);
 struct route *config_route(const struct listener *l, uint16_t id);
 
 struct config *config_get(struct config *c);
+void config_get_more(struct config *c, unsigned n); /* so many at once */
 void config_put(struct config *c); /* NULL is fine; the last reference frees */
 
 #endif

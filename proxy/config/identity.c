@@ -10,20 +10,24 @@
 
 /* --- what is wanted --- */
 
-/* Lower case; colons between, as openssl prints it, go. */
-static bool read_digest(char *s)
+bool identity_read_digest(char *s)
 {
+	size_t digits = 0;
 	char *to = s;
 
 	for (const char *p = s; *p; p++) {
-		if (*p == ':')
-			continue;
-		if (!strchr("0123456789abcdefABCDEF", *p))
+		if (*p != ':' && !strchr("0123456789abcdefABCDEF", *p))
 			return false;
-		*to++ = *p >= 'A' && *p <= 'F' ? (char)(*p | 0x20) : *p;
+		digits += *p != ':';
+	}
+	if (digits != IDENTITY_DIGEST_HEX)
+		return false;
+	for (const char *p = s; *p; p++) {
+		if (*p != ':')
+			*to++ = *p >= 'A' && *p <= 'F' ? (char)(*p | 0x20) : *p;
 	}
 	*to = '\0';
-	return strlen(s) == IDENTITY_DIGEST_HEX;
+	return true;
 }
 
 static int read_name(struct where *w, struct config *c, char *name,
@@ -47,7 +51,7 @@ static int read_rule(struct where *w, struct config *c, char *text,
 		ret->kind = IDENTITY_NONE;
 	} else if (strncmp(text, "name ", 5) == 0) {
 		return read_name(w, c, text + 5, ret);
-	} else if (strncmp(text, "sha256 ", 7) == 0 && read_digest(text + 7)) {
+	} else if (strncmp(text, "sha256 ", 7) == 0 && identity_read_digest(text + 7)) {
 		ret->kind = IDENTITY_DIGEST;
 		ret->text = text_of_string(text + 7);
 	} else {
@@ -88,15 +92,16 @@ void identity_rules_free(struct identity_rule *rules, unsigned n)
 
 /* --- who it is --- */
 
-static int name_fits(const struct identity_rule *r, struct text name)
+/* A suffix is of hosts: what ends alike in an address of mail or a URI is none. */
+static int name_fits(const struct identity_rule *r, const struct identity_name *who)
 {
-	struct text end = name;
+	struct text name = who->text, end;
 
 	if (r->pattern)
 		return pattern_matches(r->pattern, name.p, name.n);
 	if (r->text.p[0] != '.')
 		return text_is_nocase(r->text, name);
-	if (name.n <= r->text.n)
+	if (name.n <= r->text.n || !who->is_host)
 		return 0;
 	end = text_of(name.p + name.n - r->text.n, r->text.n);
 	return text_is_nocase(r->text, end);
@@ -107,7 +112,7 @@ static int has_name(const struct identity_rule *r, const struct identity *who)
 	int fits = 0;
 
 	for (unsigned i = 0; i < who->n && !fits; i++)
-		fits = name_fits(r, who->names[i]);
+		fits = name_fits(r, &who->names[i]);
 	return fits;
 }
 

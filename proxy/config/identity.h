@@ -16,7 +16,10 @@ struct where;
 struct identity {
 	char sha256[IDENTITY_DIGEST_HEX + 1]; /* of the certificate in DER, lower case */
 	unsigned n;
-	struct text names[]; /* common name; DNS, email, URI of subjectAltName */
+	struct identity_name {
+		struct text text;
+		bool is_host; /* a common name without @, / or :, or a DNS name */
+	} names[];	      /* common name; DNS, email, URI of subjectAltName */
 };
 
 /* One of `certificate` of a route. */
@@ -34,6 +37,10 @@ struct identity_rule {
  */
 int identity_read(struct where *w, struct config *c, char *const *texts, unsigned n,
 		  struct identity_rule **ret);
+
+/* 64 hex digits, in place to lower case without colons; false, and as it was: it is none.
+ */
+bool identity_read_digest(char *s);
 void identity_rules_free(struct identity_rule *rules, unsigned n);
 
 /*

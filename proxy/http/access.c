@@ -263,14 +263,10 @@ static void put_string(struct line *l, const char *s)
 
 static void put_number(struct line *l, uint64_t n)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char digits[TEXT_NUMBER];
+	struct text t = text_number(digits, n);
 
-	do {
-		digits[--at] = (char)('0' + n % 10);
-		n /= 10;
-	} while (n);
-	put_bytes(l, digits + at, sizeof(digits) - at);
+	put_bytes(l, t.p, t.n);
 }
 
 /* Hex, behind "\u00" of JSON or "\x". */

@@ -109,7 +109,7 @@ static void back_free(struct ev_dead *dead)
 {
 	struct back *b = container_of(dead, struct back, dead);
 
-	config_put(b->config);
+	worker_release(b->conn.worker, b->config);
 	free(b);
 }
 
@@ -238,7 +238,7 @@ struct back *back_new(struct worker *w, struct config *c, struct listener *l,
 	if (!b)
 		return NULL;
 	b->dead.free = back_free;
-	b->config = config_get(c);
+	b->config = worker_hold(w, c);
 	b->listener = l;
 	b->route = r;
 	b->dialer = x;

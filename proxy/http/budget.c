@@ -15,8 +15,8 @@ static bool is_free(struct http_route *r, int64_t now_ms)
 	int64_t second = now_ms / 1000 + 1, had, next;
 
 	had = __atomic_load_n(&r->floor, __ATOMIC_RELAXED);
-	do {
-		if (had >> 8 != second)
+	do { /* of a worker whose turn is older the time does not go back */
+		if (had >> 8 < second)
 			next = second << 8 | 1;
 		else if ((had & 0xff) < BUDGET_FLOOR)
 			next = had + 1;
@@ -29,10 +29,14 @@ static bool is_free(struct http_route *r, int64_t now_ms)
 
 bool budget_spend(struct http_route *r, int64_t now_ms)
 {
+	int64_t had = __atomic_load_n(&r->credit, __ATOMIC_RELAXED);
+
 	if (!r->budget)
 		return false;
-	if (__atomic_fetch_sub(&r->credit, COST, __ATOMIC_RELAXED) >= COST)
-		return true;
-	__atomic_fetch_add(&r->credit, COST, __ATOMIC_RELAXED);
+	while (had >= COST) {
+		if (__atomic_compare_exchange_n(&r->credit, &had, had - COST, true,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return true;
+	}
 	return is_free(r, now_ms);
 }

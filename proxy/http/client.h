@@ -3,6 +3,8 @@
 #ifndef PROXY_HTTP_CLIENT_H
 #define PROXY_HTTP_CLIENT_H
 
+#include <arpa/inet.h>
+
 #include "backend/announce.h"
 #include "config/http.h"
 
@@ -15,7 +17,9 @@ struct http_client {
 	struct announce who;	   /* for PROXY headers; conn, peer, client */
 	struct pp_info header;	   /* that `who` points to */
 	uint8_t hops;
-	bool trusted; /* its X-Forwarded-... are kept */
+	bool trusted;			/* its X-Forwarded-... are kept */
+	char address[INET6_ADDRSTRLEN]; /* the real one's, without port; made when it is
+					   opened */
 	unsigned requests;
 	char *certificate; /* Client-Cert (RFC 9440 2.2), made when it is wanted; or NULL
 			    */

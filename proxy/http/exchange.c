@@ -13,6 +13,8 @@
 #include "http/worker.h"
 #include "net/worker.h"
 
+#define SMALL_FIELDS 24
+
 static const struct http_user client_user;
 
 int64_t exchange_now_ms(const struct exchange *x)
@@ -47,11 +49,14 @@ static void exchange_free(struct ev_dead *dead)
 	struct exchange *x = container_of(dead, struct exchange, dead);
 
 	limits_release(x->worker->proxy->limits, &x->holds);
-	config_put(x->config);
+	worker_release(x->worker, x->config);
 	free(x->trailers);
 	free(x->user);
 	exchange_free_inquiry(x->inquiry);
-	free(x);
+	if (x->is_small && x->worker->http)
+		spare_give(&x->worker->http->exchanges, x);
+	else
+		free(x);
 }
 
 static uint64_t micros(uint64_t from_ns, uint64_t to_ns)
@@ -360,20 +365,35 @@ static void on_timer(struct ev_timer *timer)
 
 /* --- the beginning --- */
 
-static struct exchange *make(struct http_client *c, struct http_end *client,
-			     const struct http_head *h)
+/* Of most heads it is one size; but for its head it is cleared. */
+static struct exchange *allocate(struct worker *w, unsigned fields)
 {
-	struct exchange *x = malloc(offsetof(struct exchange, head) +
-				    offsetof(struct http_head, fields) +
-				    (h ? h->n : 0) * sizeof(struct http_field));
+	bool is_small = fields <= SMALL_FIELDS;
+	size_t n = is_small ? SMALL_FIELDS : fields;
+	size_t size = offsetof(struct exchange, head) +
+		      offsetof(struct http_head, fields) + n * sizeof(struct http_field);
+	struct exchange *x;
 
+	w->http->exchanges.size = is_small ? size : w->http->exchanges.size;
+	x = is_small ? spare_take(&w->http->exchanges) : malloc(size);
 	if (!x)
 		return NULL;
 	memset(x, 0, offsetof(struct exchange, head));
+	x->is_small = is_small;
+	return x;
+}
+
+static struct exchange *make(struct http_client *c, struct http_end *client,
+			     const struct http_head *h)
+{
+	struct exchange *x = allocate(c->worker, h ? h->n : 0);
+
+	if (!x)
+		return NULL;
 	x->dead.free = exchange_free;
 	x->client_of = c;
 	x->worker = c->worker;
-	x->config = config_get(c->config);
+	x->config = worker_hold(c->worker, c->config);
 	x->listener = c->listener;
 	x->client = client;
 	x->book = c->listener->http->book;
@@ -400,8 +420,8 @@ struct exchange *exchange_begin_inner(struct exchange *of, struct http_end *end,
 
 	if (!x)
 		return NULL;
-	config_put(x->config); /* what the other is under, not the newest */
-	x->config = config_get(of->config);
+	worker_release(x->worker, x->config); /* the other's, not the newest */
+	x->config = worker_hold(x->worker, of->config);
 	x->listener = of->listener;
 	x->request_last = x->request_done = true;
 	x->dial.route = r;

@@ -46,17 +46,6 @@ __attribute__((format(printf, 2, 3))) static struct text print(struct forward_te
 	return kept(t, from);
 }
 
-static struct text address(const struct addr *a, struct forward_texts *t)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (addr_is_v4(a->ip))
-		(void)inet_ntop(AF_INET, a->ip + 12, text, sizeof(text));
-	else
-		(void)inet_ntop(AF_INET6, a->ip, text, sizeof(text));
-	return print(t, "%s", text);
-}
-
 static struct text scheme_of(const struct http_client *c)
 {
 	return c->who.conn->layer ? TEXT("https") : TEXT("http");
@@ -74,14 +63,13 @@ static struct text normal_path(const struct http_head *h, struct forward_texts *
 	return normal;
 }
 
-static struct text variable(const struct forward_request *r, uint8_t v,
-			    struct forward_texts *t)
+static struct text variable(const struct forward_request *r, uint8_t v)
 {
 	struct text query, path;
 
 	switch (v) {
 	case VAR_CLIENT:
-		return address(http_client_addr(r->client), t);
+		return text_of_string(r->client->address);
 	case VAR_HOST:
 		return http_host(r->head->authority);
 	case VAR_METHOD:
@@ -114,7 +102,7 @@ struct text forward_template(const struct forward_request *r,
 	for (unsigned i = 0; i < t->n; i++)
 		parts[i] = t->parts[i].variable == VAR_TEXT
 				   ? t->parts[i].text
-				   : variable(r, t->parts[i].variable, texts);
+				   : variable(r, t->parts[i].variable);
 	from = texts->n;
 	for (unsigned i = 0; i < t->n; i++) {
 		if (!parts[i].p || !keep(texts, parts[i]))
@@ -250,8 +238,12 @@ static bool add_forwarded_for(const struct forward_request *r, struct text clien
 		if (!keep(texts, http_value(f)) || !keep(texts, TEXT(", ")))
 			return false;
 	}
-	return keep(texts, client) &&
-	       http_add(ret, HTTP_X_FORWARDED_FOR, TEXT(""), kept(texts, from));
+	if (texts->n > from) {
+		if (!keep(texts, client))
+			return false;
+		client = kept(texts, from);
+	}
+	return http_add(ret, HTTP_X_FORWARDED_FOR, TEXT(""), client);
 }
 
 /* RFC 7239 */
@@ -271,9 +263,13 @@ static bool add_forwarded(const struct forward_request *r, struct text client,
 
 static struct text local_port(const struct http_client *c, struct forward_texts *texts)
 {
-	struct addr a = c->listener->addr;
+	char digits[TEXT_NUMBER];
+	size_t from = texts->n;
 
-	return c->listener->path ? text_of(NULL, 0) : print(texts, "%u", ntohs(a.port));
+	if (c->listener->path ||
+	    !keep(texts, text_number(digits, ntohs(c->listener->addr.port))))
+		return text_of(NULL, 0);
+	return kept(texts, from);
 }
 
 static bool add_client(const struct forward_request *r, struct forward_texts *texts,
@@ -284,8 +280,8 @@ static bool add_client(const struct forward_request *r, struct forward_texts *te
 
 	if (c->listener->path && !c->header.known)
 		return true; /* nobody knows where it comes from */
-	client = address(http_client_addr(c), texts);
-	if (!client.p || !add_forwarded_for(r, client, texts, ret))
+	client = text_of_string(c->address);
+	if (!add_forwarded_for(r, client, texts, ret))
 		return false;
 	if (c->listener->http->forwarded && !add_forwarded(r, client, texts, ret))
 		return false;

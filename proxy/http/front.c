@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/util.h"
 #include "codec/digest.h"
@@ -82,11 +83,20 @@ static void list(struct front *f)
 	f->idle_ms = now_ms(f);
 }
 
-/* Something is under way, or not all of the last answer has gone. */
+/* Something is under way, or not all of the last answer has gone, or been heard. */
 static bool is_busy(const struct front *f)
 {
-	return conn_held(f->client.conn) ||
-	       (f->is_h2 ? f->h2.streams_n > 0 : f->h1.end.exchange != NULL);
+	if (conn_held(f->client.conn))
+		return true;
+	return f->is_h2 ? f->h2.streams_n > 0 : f->h1.end.exchange || f->h1.lingering;
+}
+
+/* It has said something that nobody has read yet: a close would be a reset. */
+static bool has_said(const struct front *f)
+{
+	char byte;
+
+	return recv(f->client.conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /* --- requests --- */
@@ -101,6 +111,14 @@ static bool same_connection(const struct front *f, struct listener *l, struct ro
 	return !was || (*ret && (*ret)->http && decide_same_policy(was, *ret));
 }
 
+/* Who its certificate says it is, if a route asks for that.  0 or -ENOMEM. */
+static int identify(struct front *f, const struct listener *l)
+{
+	if (!l->http->asks_identity || f->client.identity)
+		return 0;
+	return stream_identity(f->client.conn, &f->client.identity);
+}
+
 /* Each request comes under the configuration that is in force; false: no other may. */
 static bool refresh(struct front *f)
 {
@@ -111,10 +129,10 @@ static bool refresh(struct front *f)
 	if (now == f->config)
 		return true;
 	l = config_listener(now, f->client.listener->id);
-	if (!l || !l->serves || !same_connection(f, l, &r))
+	if (!l || !l->serves || !same_connection(f, l, &r) || identify(f, l) < 0)
 		return false;
-	config_put(f->config);
-	f->config = config_get(now);
+	worker_release(f->client.worker, f->config);
+	f->config = worker_hold(f->client.worker, now);
 	f->client.config = now;
 	f->client.listener = l;
 	f->client.who.listener = l;
@@ -260,8 +278,8 @@ bool front_evict(struct worker *w)
 		if (!is_busy(f) && now_ms(f) - f->idle_ms < YOUNG_MS)
 			return false;
 		unlist(f);
-		if (is_busy(f))
-			continue;
+		if (is_busy(f) || has_said(f))
+			continue; /* it comes back when it idles again */
 		f->client.why = TG_END_HTTP_EVICTED;
 		over(f, TG_END_HTTP_EVICTED, false);
 		return true;
@@ -379,7 +397,7 @@ static void front_free(struct ev_dead *dead)
 {
 	struct front *f = container_of(dead, struct front, dead);
 
-	config_put(f->config);
+	worker_release(f->client.worker, f->config);
 	free(f->client.certificate);
 	free(f->client.identity);
 	free(f);
@@ -410,6 +428,16 @@ static char *certificate_of(const struct http_client *c)
 	return ret;
 }
 
+/* Each of its requests tells it. */
+static void write_address(struct http_client *c)
+{
+	const struct addr *a = http_client_addr(c);
+	bool v4 = addr_is_v4(a->ip);
+
+	(void)inet_ntop(v4 ? AF_INET : AF_INET6, a->ip + (v4 ? 12 : 0), c->address,
+			sizeof(c->address));
+}
+
 struct front *front_open(const struct front_options *o)
 {
 	struct front *f = calloc(1, sizeof(*f));
@@ -422,13 +450,15 @@ struct front *front_open(const struct front_options *o)
 	f->client = o->client;
 	f->client.who.header = o->client.who.header ? &f->client.header : NULL;
 	f->client.trusted = http_client_is_trusted(&f->client);
+	write_address(&f->client);
 	f->client.certificate = certificate_of(&f->client);
-	if (f->client.listener->http->asks_identity)
-		f->client.identity = stream_identity(f->client.conn);
-	f->config = config_get(o->config);
+	f->config = worker_hold(f->client.worker, o->config);
 	f->over = o->over;
 	f->timer.fn = on_timer;
 	l = settings(f);
+	err = identify(f, f->client.listener);
+	if (err)
+		goto fail; /* who it is would be taken for nobody */
 	if (speaks_h2(f->client.conn)) {
 		err = become_h2(f);
 	} else {
@@ -441,6 +471,7 @@ struct front *front_open(const struct front_options *o)
 		account_begin(l->book, false);
 		return f;
 	}
+fail:
 	front_free(&f->dead);
 	return NULL;
 }

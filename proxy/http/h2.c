@@ -7,6 +7,7 @@
 
 #include "http/account.h"
 #include "http/h2_own.h"
+#include "http/worker.h"
 
 #define ROUNDS_MAX 8
 #define DEBT_MAX                                                               \
@@ -17,8 +18,11 @@
 
 struct h2_stream *h2_stream_new(struct h2 *h)
 {
-	struct h2_stream *s = malloc(sizeof(*s));
+	struct spare *spare = &h->conn->worker->http->streams;
+	struct h2_stream *s;
 
+	spare->size = sizeof(*s);
+	s = spare_take(spare);
 	if (!s)
 		return NULL;
 	memset(s, 0, offsetof(struct h2_stream, own_items));
@@ -56,32 +60,14 @@ static void unlist(struct h2_stream *s)
 	}
 }
 
-/* What it carried so far, to the row it is of. */
-void h2_tell_bytes(struct h2_stream *s)
-{
-	struct http_book *book = s->end.book ? s->end.book : s->h2->book;
-	/* of a frame that still comes it is not known what it will be */
-	uint64_t coming = s->h2->data_of == s->id ? s->h2->data_left : 0;
-
-	h2_leave_frame(s, false);
-	s->end.bytes[TG_RX].framing -= coming;
-	account_bytes(book, s->h2->is_back, &s->end);
-	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
-		const struct http_bytes *b = &s->end.bytes[dir];
-
-		s->h2->told[dir] += b->head + b->body + b->framing;
-		s->end.bytes[dir] = (struct http_bytes){ 0 };
-	}
-	s->end.bytes[TG_RX].framing = coming;
-	s->end.book = NULL; /* what comes still is the connection's */
-}
-
 static void stream_free(struct h2_stream *s)
 {
 	struct h2 *h = s->h2;
 
-	if (h->data_of == s->id)
+	if (h->data_of == s->id) {
 		h->data_of = 0;
+		h->data_left = 0;
+	}
 	h2_leave_frame(s, true);
 	h2_tell_bytes(s);
 	unlist(s);
@@ -101,7 +87,7 @@ static void stream_free(struct h2_stream *s)
 		free(s->upgrade->waits);
 	free(s->upgrade);
 	free(s->in);
-	free(s);
+	spare_give(&h->conn->worker->http->streams, s);
 	if (!h->over)
 		h->owner->ended(h);
 }
@@ -258,9 +244,9 @@ static void give_up(struct h2 *h, enum tg_end why)
 
 static void feed(struct h2 *h, const uint8_t *p, size_t n)
 {
+	size_t tail = h2_scan(h, p, n);
 	ssize_t r;
 
-	h2_scan(h, p, n);
 	if (h->broken) /* nghttp2 is not to be asked any more */
 		return;
 	if (h->oversized) {
@@ -268,9 +254,14 @@ static void feed(struct h2 *h, const uint8_t *p, size_t n)
 		give_up(h, TG_END_HTTP_INVALID);
 		return;
 	}
-	r = nghttp2_session_mem_recv(h->session, p, n);
-	if (r >= 0 && (size_t)r == n)
-		return;
+	h->ahead = true;
+	r = nghttp2_session_mem_recv(h->session, p, n - tail);
+	h->ahead = false;
+	if (r >= 0 && (size_t)r == n - tail) {
+		r = tail ? nghttp2_session_mem_recv(h->session, p + n - tail, tail) : 0;
+		if (r >= 0 && (size_t)r == tail)
+			return;
+	}
 	h->broken = true;
 	if (r == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
 		h2_over(h, TG_END_HTTP_INVALID, true);
@@ -449,9 +440,10 @@ void h2_end_stalled(struct h2 *h, int64_t ms)
 	int64_t now = ev_now_ms(h->conn->worker->loop);
 
 	for (struct h2_stream *s = h->streams; s; s = s->next) {
-		if (s->closed || (!s->out && !s->lingers) ||
+		if (s->closed || s->reset_asked || (!s->out && !s->lingers) ||
 		    (s->lingers ? lingers_on(s, now) : now - s->moved_ms < ms))
 			continue;
+		s->reset_asked = true;
 		h->own_resets++;
 		(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
 						s->lingers ? NGHTTP2_NO_ERROR

@@ -62,6 +62,7 @@ struct h2 {
 	uint32_t rx_left; /* of the frame that is being read */
 	uint8_t tx_header[9], tx_header_n;
 	uint8_t rx_header[9], rx_header_n;
+	bool rx_begun; /* nghttp2 has, with that frame */
 	uint8_t magic; /* bytes of the preface that came */
 	uint16_t fields_max;
 	uint8_t why; /* enum tg_end, when it is over */
@@ -72,6 +73,7 @@ struct h2 {
 	bool over : 1;
 	bool reset : 1;
 	bool working : 1;
+	bool ahead : 1; /* frames before the one that is being read are looked at */
 	bool eof : 1;
 	bool flood : 1;
 	bool broken : 1;    /* what came is no HTTP/2 */

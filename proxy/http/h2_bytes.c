@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "http/account.h"
 #include "http/h2_own.h"
 
 /* --- what comes --- */
@@ -32,10 +33,26 @@ static void begin_frame(struct h2 *h)
 		end_frame(h);
 }
 
-/* Where frames end, whatever nghttp2 made of them: how much of the last is missing. */
-void h2_scan(struct h2 *h, const uint8_t *p, size_t n)
+/* n bytes are a header's, or the first of them; true: it is whole. */
+static bool scan_header(struct h2 *h, const uint8_t *p, size_t n)
 {
-	size_t k = 0;
+	memcpy(h->rx_header + h->rx_header_n, p, n);
+	h->rx_header_n = (uint8_t)(h->rx_header_n + n);
+	if (h->rx_header_n < 9)
+		return false;
+	h->rx_header_n = 0;
+	h->silent++;
+	h->rx_begun = false;
+	h->rx_left = (uint32_t)h->rx_header[0] << 16 | (uint32_t)h->rx_header[1] << 8 |
+		     h->rx_header[2];
+	begin_frame(h);
+	return true;
+}
+
+size_t h2_scan(struct h2 *h, const uint8_t *p, size_t n)
+{
+	size_t k = 0, tail = 0;
+	bool is_new = false; /* the frame that is being read */
 
 	h->fed += n;
 	if (!h->is_back && h->magic < H2_PREFACE_N) {
@@ -48,41 +65,41 @@ void h2_scan(struct h2 *h, const uint8_t *p, size_t n)
 		if (h->rx_left) {
 			k = n < h->rx_left ? n : h->rx_left;
 			h->rx_left -= (uint32_t)k;
+			tail += k;
 			if (!h->rx_left)
 				end_frame(h);
 			continue;
 		}
 		k = 9u - h->rx_header_n < n ? 9u - h->rx_header_n : n;
-		memcpy(h->rx_header + h->rx_header_n, p, k);
-		h->rx_header_n = (uint8_t)(h->rx_header_n + k);
-		if (h->rx_header_n < 9)
-			continue;
-		h->rx_header_n = 0;
-		h->silent++;
-		h->rx_left = (uint32_t)h->rx_header[0] << 16 |
-			     (uint32_t)h->rx_header[1] << 8 | h->rx_header[2];
-		begin_frame(h);
+		is_new = scan_header(h, p, k);
+		tail = k;
 	}
+	return is_new && h->rx_left ? tail : 0;
 }
 
-/* Whose the frame is that is being read. */
-static int32_t stream_being_read(const struct h2 *h)
+/* Whose the frame is with this header. */
+static int32_t stream_of(const uint8_t header[9])
 {
-	const uint8_t *p = h->rx_header;
+	const uint8_t *p = header + 5;
 
-	return (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
-			 (uint32_t)p[7] << 8 | p[8]);
+	return (int32_t)((uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 |
+			 (uint32_t)p[2] << 8 | p[3]);
 }
 
-/* What of it has not come is not the stream's.  False: it never was. */
+/*
+ * What of the frame that is being read has not come is not the stream's.  False: it never
+ * was: nghttp2 has not begun with it, or it is none of those that are a stream's.
+ */
 static bool take_rest(struct h2_stream *s)
 {
 	struct h2 *h = s->h2;
 	struct http_bytes *b = &s->end.bytes[TG_RX];
-	bool is_data = h->rx_header[3] == NGHTTP2_DATA;
-	uint64_t *of = is_data ? &b->framing : &b->head;
+	uint8_t type = h->rx_header[3];
+	uint64_t *of = type == NGHTTP2_DATA ? &b->framing : &b->head;
 
-	if (*of < h->rx_left)
+	if (!h->rx_begun || *of < h->rx_left ||
+	    (type != NGHTTP2_DATA && type != NGHTTP2_HEADERS &&
+	     type != NGHTTP2_CONTINUATION))
 		return false;
 	*of -= h->rx_left;
 	return true;
@@ -92,7 +109,7 @@ void h2_leave_frame(struct h2_stream *s, bool also_data)
 {
 	struct h2 *h = s->h2;
 
-	if (!h->rx_left || stream_being_read(h) != s->id ||
+	if (!h->rx_left || stream_of(h->rx_header) != s->id ||
 	    (h->rx_header[3] == NGHTTP2_DATA && !also_data))
 		return;
 	if (take_rest(s))
@@ -106,12 +123,33 @@ void h2_settle_last(struct h2 *h)
 
 	if (!h->rx_left)
 		return;
-	while (s && s->id != stream_being_read(h))
+	while (s && s->id != stream_of(h->rx_header))
 		s = s->next;
-	if (s && take_rest(s))
-		return;
-	if (h->own[TG_RX] >= h->rx_left) /* behind an error nothing was counted */
+	if (!(s && take_rest(s)) &&
+	    h->own[TG_RX] >= h->rx_left) /* behind an error nothing was counted */
 		h->own[TG_RX] -= h->rx_left;
+	h->rx_left = 0;
+}
+
+/* What it carried so far, to the row it is of. */
+void h2_tell_bytes(struct h2_stream *s)
+{
+	struct http_book *book = s->end.book ? s->end.book : s->h2->book;
+	/* of a frame that still comes it is not known what it will be */
+	bool is_read = s->id && s->h2->data_of == s->id;
+	uint64_t coming = is_read ? s->h2->data_left : 0;
+
+	h2_leave_frame(s, false);
+	s->end.bytes[TG_RX].framing -= coming;
+	account_bytes(book, s->h2->is_back, &s->end);
+	for (int dir = 0; dir < TG_DIR_MAX; dir++) {
+		const struct http_bytes *b = &s->end.bytes[dir];
+
+		s->h2->told[dir] += b->head + b->body + b->framing;
+		s->end.bytes[dir] = (struct http_bytes){ 0 };
+	}
+	s->end.bytes[TG_RX].framing = coming;
+	s->end.book = NULL; /* what comes still is the connection's */
 }
 
 /* --- what goes --- */
@@ -121,8 +159,7 @@ static void begin_sent(struct h2 *h)
 {
 	const uint8_t *p = h->tx_header;
 	uint32_t len = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
-	int32_t id = (int32_t)((uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 |
-			       (uint32_t)p[7] << 8 | p[8]);
+	int32_t id = stream_of(p);
 	struct h2_stream *s =
 		id ? nghttp2_session_get_stream_user_data(h->session, id) : NULL;
 

@@ -25,6 +25,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 	struct http_bytes *b = s ? &s->end.bytes[TG_RX] : NULL;
 
 	h->silent--;
+	h->rx_begun = !h->ahead;
 	h->data_left = 0;
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
@@ -154,6 +155,7 @@ static void tell_upgraded(struct h2_stream *s, struct http_head *head)
 	head->has_length = false;
 	head->upgrade = true;
 	head->protocol = TEXT("websocket");
+	http_remove(head, HTTP_SEC_WEBSOCKET_ACCEPT); /* it had no key to answer */
 	(void)http_add(head, HTTP_SEC_WEBSOCKET_ACCEPT, TEXT(""),
 		       text_of(s->upgrade->accept, WEBSOCKET_ACCEPT_LEN));
 	s->head_in = true;

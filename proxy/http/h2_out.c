@@ -15,7 +15,7 @@
 struct nvs {
 	nghttp2_nv all[NV_MAX];
 	size_t n;
-	char status[4], length[24];
+	char status[TEXT_NUMBER], length[TEXT_NUMBER];
 };
 
 static void add(struct nvs *v, struct text name, struct text value, bool secret)
@@ -48,8 +48,7 @@ static void add_fields(struct nvs *v, const struct http_head *h)
 static void add_start(struct nvs *v, const struct http_head *h, bool tls)
 {
 	if (h->status) {
-		(void)snprintf(v->status, sizeof(v->status), "%u", h->status % 1000u);
-		add(v, TEXT(":status"), text_of(v->status, 3), false);
+		add(v, TEXT(":status"), text_number(v->status, h->status), false);
 		return;
 	}
 	add(v, TEXT(":method"), h->method_name, false);
@@ -68,12 +67,8 @@ static void make_nvs(struct nvs *v, const struct http_head *h, bool tls)
 	v->n = 0;
 	add_start(v, h, tls);
 	add_fields(v, h);
-	if (h->has_length) {
-		int n = snprintf(v->length, sizeof(v->length), "%llu",
-				 (unsigned long long)h->length);
-
-		add(v, TEXT("content-length"), text_of(v->length, (size_t)n), false);
-	}
+	if (h->has_length)
+		add(v, TEXT("content-length"), text_number(v->length, h->length), false);
 	if (!h->status && h->trailers)
 		add(v, TEXT("te"), TEXT("trailers"), false);
 }
@@ -191,7 +186,10 @@ static bool is_upgrade(const struct http_head *h)
 	const struct http_field *f;
 	int at = -1;
 
-	f = h->upgrade ? http_find(h, HTTP_SEC_WEBSOCKET_KEY, &at) : NULL;
+	/* RFC 6455 4.1 */
+	f = h->upgrade && h->method == HTTP_METHOD_GET
+		    ? http_find(h, HTTP_SEC_WEBSOCKET_KEY, &at)
+		    : NULL;
 	return f && f->value_n == WEBSOCKET_KEY_LEN &&
 	       text_is_nocase(h->protocol, TEXT("websocket"));
 }
@@ -248,6 +246,21 @@ static struct h2_stream *next_upgrade(const struct h2 *h)
 	return s;
 }
 
+/* It did not go: the backend takes none, we have no memory, the connection no streams. */
+static void upgrade_failed(struct h2_stream *s, int err)
+{
+	struct http_end *e = &s->end;
+
+	if (err == -EOPNOTSUPP) {
+		e->user->invalid(e, HTTP_FAULT_UPGRADE_INVALID);
+		return;
+	}
+	e->user->gone(e, err == -ENOMEM ? TG_END_RESOURCES : TG_END_BACKEND_REFUSED,
+		      true);
+	e->exchange = NULL;
+	h2_stream_maybe_free(s);
+}
+
 void h2_upgrades_go(struct h2 *h)
 {
 	struct h2_stream *s;
@@ -259,7 +272,7 @@ void h2_upgrades_go(struct h2 *h)
 		s->upgrade->waits = NULL;
 		free(head);
 		if (err && s->end.exchange)
-			s->end.user->invalid(&s->end, HTTP_FAULT_UPGRADE_INVALID);
+			upgrade_failed(s, err);
 	}
 }
 

@@ -73,6 +73,7 @@ struct h2_stream {
 	bool deferred : 1;  /* nghttp2 waits for bytes */
 	bool lingers : 1;   /* all was sent, and not all has come: nobody wants it */
 	bool closed : 1;    /* nghttp2 knows it no more */
+	bool reset_asked : 1;
 	bool raised : 1;
 	struct h2_item own_items[H2_ITEMS];
 	char own_text[H2_TEXT];
@@ -97,12 +98,19 @@ void h2_over(struct h2 *h, enum tg_end why, bool reset);
 /* Something that costs us more than it costs the peer: false if that is too much. */
 bool h2_may(struct h2 *h, int64_t cost_ms);
 
-void h2_tell_bytes(struct h2_stream *s);
-
 /* --- h2_bytes.c --- */
 
-/* n bytes have come, or go: nghttp2's frames but those of bodies. */
-void h2_scan(struct h2 *h, const uint8_t *p, size_t n);
+/* What it carried so far, to the row it is of. */
+void h2_tell_bytes(struct h2_stream *s);
+
+/*
+ * n bytes have come: where frames end, whatever nghttp2 makes of them.  How many of the
+ * last bytes are of a frame that began with them and is not whole: nghttp2 is to have
+ * them after the others, so that it is known of which frame it speaks (rx_begun).
+ */
+size_t h2_scan(struct h2 *h, const uint8_t *p, size_t n);
+
+/* n bytes go: nghttp2's frames but those of bodies. */
 void h2_count(struct h2 *h, const uint8_t *p, size_t n);
 
 /*

@@ -162,6 +162,37 @@ int worker_open(struct worker *w, struct proxy *p)
 	return err ? log_errno(err, "cannot set up a worker") : 0;
 }
 
+struct config *worker_hold(struct worker *w, struct config *c)
+{
+	if (c != w->config)
+		return config_get(c);
+	w->held++;
+	return c;
+}
+
+void worker_release(struct worker *w, struct config *c)
+{
+	if (c == w->config)
+		w->held--;
+	else
+		config_put(c);
+}
+
+/* What was counted here are references of their own from now on. */
+static void leave_config(struct worker *w)
+{
+	if (w->config)
+		config_get_more(w->config, w->held);
+	w->held = 0;
+	config_put(w->config);
+}
+
+void worker_change_config(struct worker *w, struct config *c)
+{
+	leave_config(w);
+	w->config = c;
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -220,6 +251,6 @@ void worker_close(struct worker *w)
 	ev_loop_close(w->loop);
 	if (w->inbox_fd >= 0)
 		close(w->inbox_fd);
-	config_put(w->config);
+	leave_config(w);
 	pthread_mutex_destroy(&w->inbox_lock);
 }

@@ -61,6 +61,7 @@ struct worker {
 	struct ev_loop *loop;
 	struct pool pool;
 	struct config *config; /* a reference; the one new connections come under */
+	unsigned held;	       /* by worker_hold(), of that one */
 	/* each of the file it is named after, which alone knows what is in it */
 	struct tls_worker *tls;	   /* tls/context.c */
 	struct places *places;	   /* backend/ */
@@ -94,6 +95,16 @@ struct worker {
 /* Ready to start.  0 or -errno, logged, as of worker_start(); worker_close() in any case.
  */
 int worker_open(struct worker *w, struct proxy *p);
+
+/*
+ * On the worker's thread: a reference to a configuration, and its end.  Of the one in
+ * force it is only counted here: one cache line of all workers less for each request.
+ */
+struct config *worker_hold(struct worker *w, struct config *c);
+void worker_release(struct worker *w, struct config *c);
+
+/* Another comes into force, a reference to which is the worker's now. */
+void worker_change_config(struct worker *w, struct config *c);
 
 /* cpu: where it runs, or -1 for the scheduler to decide. */
 int worker_start(struct worker *w, int cpu);

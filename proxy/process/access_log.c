@@ -133,6 +133,38 @@ static int shift(const struct access_file *f)
 	return 0;
 }
 
+/* The file behind its name is another by now: it was put aside by somebody else. */
+static bool is_elsewhere(const struct access_file *f)
+{
+	struct stat own, named;
+
+	return fstat(f->fd, &own) < 0 || stat(f->path, &named) < 0 ||
+	       own.st_dev != named.st_dev || own.st_ino != named.st_ino;
+}
+
+/* The new one is there before the old ones move: nothing is lost by a shortage. */
+static int replace(const struct access_file *f, int *ret)
+{
+	char fresh[PATH_MAX];
+	int err, fd;
+
+	if (snprintf(fresh, sizeof(fresh), "%s.new", f->path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	fd = open_path(fresh);
+	if (fd < 0)
+		return fd;
+	err = shift(f);
+	if (!err && rename(fresh, f->path) < 0)
+		err = -errno;
+	if (err) {
+		(void)unlink(fresh);
+		close(fd);
+		return err;
+	}
+	*ret = fd;
+	return 0;
+}
+
 /* Between two lines.  Where it cannot be done the file goes on, and it is tried later. */
 static void put_aside(struct access_log *a)
 {
@@ -142,12 +174,15 @@ static void put_aside(struct access_log *a)
 	if (!f->max_bytes || f->size < f->max_bytes || a->torn)
 		return;
 	f->size = 0;
-	err = shift(f);
-	if (!err)
+	if (is_elsewhere(f)) {
 		fd = open_path(f->path);
-	if (err || fd < 0) {
+		err = fd < 0 ? fd : 0;
+	} else {
+		err = replace(f, &fd);
+	}
+	if (err) {
 		log_limited(LOG_WARN, "the access log %s cannot be put aside: %s",
-			    f->path, strerror(err ? -err : -fd));
+			    f->path, strerror(-err));
 		return;
 	}
 	close(f->fd);

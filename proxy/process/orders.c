@@ -37,15 +37,13 @@ struct configuration {
 static void run_configuration(struct worker *w, struct worker_post *post)
 {
 	struct configuration *m = container_of(post, struct configuration, post);
-	struct config *old = w->config;
 
 	door_configure(w, m->config, m->fds);
-	w->config = m->config;
+	worker_change_config(w, m->config);
 	context_forget(w);
 	http_forget(w);
 	w->recount = w->sessions;
 	ev_task_add(w->loop, &w->orders->recount);
-	config_put(old);
 	free(m);
 }
 

@@ -27,7 +27,7 @@ static void session_free(struct ev_dead *dead)
 
 	opening_free(s);
 	free(s->heard);
-	config_put(s->config);
+	worker_release(session_worker(s), s->config);
 	free(s);
 }
 
@@ -311,7 +311,7 @@ void session_link(struct session *s, struct worker *w, struct listener *l, int d
 	struct tunnel *t = &s->tunnel;
 
 	s->dead.free = session_free;
-	s->config = config_get(w->config);
+	s->config = worker_hold(w, w->config);
 	s->listener = l;
 	s->timer.fn = on_timer;
 	s->dial.waiter.take = on_place;

@@ -69,17 +69,19 @@ bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap)
 struct names {
 	unsigned n;
 	size_t used;
-	struct text texts[NAMES_MAX]; /* in bytes */
+	struct identity_name all[NAMES_MAX]; /* in bytes */
 	char bytes[NAMES_BYTES];
 };
 
 /* What could be read in two ways, and what does not fit, is no name. */
-static void add_name(struct names *to, const void *p, size_t n)
+static void add_name(struct names *to, const void *p, size_t n, bool is_host)
 {
 	if (!n || memchr(p, 0, n) || to->n == NAMES_MAX || n > NAMES_BYTES - to->used)
 		return;
 	memcpy(to->bytes + to->used, p, n);
-	to->texts[to->n++] = text_of(to->bytes + to->used, n);
+	to->all[to->n++] =
+		(struct identity_name){ .text = text_of(to->bytes + to->used, n),
+					.is_host = is_host };
 	to->used += n;
 }
 
@@ -94,7 +96,7 @@ static void add_alternatives(struct names *to, const X509 *x)
 
 		if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_URI)
 			add_name(to, ASN1_STRING_get0_data(s),
-				 (size_t)ASN1_STRING_length(s));
+				 (size_t)ASN1_STRING_length(s), type == GEN_DNS);
 	}
 	GENERAL_NAMES_free(all);
 	ERR_clear_error();
@@ -103,7 +105,7 @@ static void add_alternatives(struct names *to, const X509 *x)
 /* The texts move with it. */
 static struct identity *identity_of(const struct names *from)
 {
-	size_t head = sizeof(struct identity) + from->n * sizeof(struct text);
+	size_t head = sizeof(struct identity) + from->n * sizeof(struct identity_name);
 	struct identity *ret = malloc(head + from->used);
 	char *bytes = (char *)ret + head;
 
@@ -112,31 +114,35 @@ static struct identity *identity_of(const struct names *from)
 	memcpy(bytes, from->bytes, from->used);
 	ret->n = from->n;
 	for (unsigned i = 0; i < from->n; i++)
-		ret->names[i] = text_of(bytes + (from->texts[i].p - from->bytes),
-					from->texts[i].n);
+		ret->names[i] = (struct identity_name){
+			.text = text_of(bytes + (from->all[i].text.p - from->bytes),
+					from->all[i].text.n),
+			.is_host = from->all[i].is_host
+		};
 	return ret;
 }
 
-struct identity *peer_identity(const struct ssl_st *ssl)
+int peer_identity(const struct ssl_st *ssl, struct identity **ret)
 {
 	const X509 *x = SSL_get0_peer_certificate(ssl);
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	struct identity *ret;
 	struct names names;
 	char common[256];
 	unsigned n;
 
-	if (!peer_name(ssl, common, sizeof(common)) ||
-	    !X509_digest(x, EVP_sha256(), digest, &n))
-		return NULL;
+	*ret = NULL;
+	if (!peer_name(ssl, common, sizeof(common)))
+		return 0;
+	if (!X509_digest(x, EVP_sha256(), digest, &n))
+		return -ENOMEM;
 	names.n = 0;
 	names.used = 0;
-	add_name(&names, common, strlen(common));
+	add_name(&names, common, strlen(common), !strpbrk(common, "@/:"));
 	add_alternatives(&names, x);
-	ret = identity_of(&names);
-	for (unsigned i = 0; ret && i < n; i++)
-		(void)snprintf(ret->sha256 + 2 * i, 3, "%02x", digest[i]);
-	return ret;
+	*ret = identity_of(&names);
+	for (unsigned i = 0; *ret && i < n; i++)
+		(void)snprintf((*ret)->sha256 + 2 * i, 3, "%02x", digest[i]);
+	return *ret ? 0 : -ENOMEM;
 }
 
 size_t peer_der(const struct ssl_st *ssl, uint8_t **ret)

@@ -28,8 +28,9 @@ int peer_offer(struct ssl_st *ssl, struct text protocol);
  */
 bool peer_name(const struct ssl_st *ssl, char *ret, size_t cap);
 
-/* Who that is (config/identity.h), the caller's to free; NULL: as above, or no memory. */
-struct identity *peer_identity(const struct ssl_st *ssl);
+/* Who that is (config/identity.h), the caller's to free; NULL: it showed none.  0 or
+ * -ENOMEM. */
+int peer_identity(const struct ssl_st *ssl, struct identity **ret);
 
 /* That certificate in DER, the caller's to free; its length, 0: none, or no memory. */
 size_t peer_der(const struct ssl_st *ssl, uint8_t **ret);

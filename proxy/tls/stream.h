@@ -17,6 +17,8 @@
 #include "net/conn.h"
 #include "tls/certs.h"
 
+struct identity;
+
 /* How one is opened; all of it the caller's, for the layer's life, but `head`. */
 struct stream_options {
 	const struct certs *certs;
@@ -79,8 +81,8 @@ bool stream_client(const struct conn *c, struct stream_client *ret);
  */
 size_t stream_certificate(const struct conn *c, uint8_t **ret);
 
-/* Who that is, the caller's to free; NULL: it showed none, or no memory. */
-struct identity *stream_identity(const struct conn *c);
+/* Who that is, the caller's to free; NULL: it showed none.  0 or -ENOMEM. */
+int stream_identity(const struct conn *c, struct identity **ret);
 
 /* 0x0303 of 1.2, 0x0304 of 1.3, when it is known; 0 of a conn without a layer. */
 uint16_t stream_version(const struct conn *c);

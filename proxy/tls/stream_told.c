@@ -44,11 +44,12 @@ bool stream_client(const struct conn *c, struct stream_client *ret)
 	return true;
 }
 
-struct identity *stream_identity(const struct conn *c)
+int stream_identity(const struct conn *c, struct identity **ret)
 {
 	const struct stream *s = c->layer ? stream_of(c) : NULL;
 
-	return s && s->route->clients ? peer_identity(s->ssl) : NULL;
+	*ret = NULL;
+	return s && s->route->clients ? peer_identity(s->ssl, ret) : 0;
 }
 
 size_t stream_certificate(const struct conn *c, uint8_t **ret)

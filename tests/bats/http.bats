@@ -352,8 +352,9 @@ except ConnectionError: pass'
 	wrong ".format: '\${' without '}'" "  format: '\${path'"
 	wrong ": max_bytes: 9 is less than 65536" "  max_bytes: 9"
 	wrong ": 'keep' is for a log with 'max_bytes'" "  keep: 3"
+	wrong ".format: 'Host' is how a body or a host is said" "  format: '\${header Host}'"
 	run -1 "$BIN/tollgate" check <(web '    routes:' "$app" && echo "access_log: $log/x")
-	echo "$output"
+	[[ $output == *"access_log: '$log/x' is no value for it: it has keys of its own (file, format, sample, max_bytes, keep)"* ]]
 }
 
 @test "an access log that cannot be written: lines are lost and counted, requests and reloads are not held up" {

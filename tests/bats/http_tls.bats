@@ -369,9 +369,9 @@ start_web() {
 	local grpc='      - { name: grpc, sni: [app.example.org], tls: terminate, http: { path: ["/test.Echo/*"], protocol: h2 }, backends: ["198.51.100.1:3001", "198.51.100.1:3003"] }'
 	start_proxy < <(secure "$web" "$grpc")
 	at client sh -c 'echo "192.0.2.2 app.example.org"' >"$DIR/hosts"
-	start h1 client unshare -m sh -c "mount --bind '$DIR/hosts' /etc/hosts && exec wrk -t1 -c8 -d14 --timeout 10 https://app.example.org:8443/x"
-	start h2 client /usr/bin/python3 "$ROOT/tests/http/steady.py" h2 192.0.2.2:8443 "$DIR/root.pem" app.example.org 13 400 /x
-	start calls client /usr/bin/python3 "$ROOT/tests/http/steady.py" grpc 192.0.2.2:8443 "$DIR/root.pem" app.example.org 13 300
+	start h1 client unshare -m sh -c "mount --bind '$DIR/hosts' /etc/hosts && exec wrk -t1 -c8 -d20 --timeout 10 https://app.example.org:8443/x"
+	start h2 client /usr/bin/python3 "$ROOT/tests/http/steady.py" h2 192.0.2.2:8443 "$DIR/root.pem" app.example.org 19 400 /x
+	start calls client /usr/bin/python3 "$ROOT/tests/http/steady.py" grpc 192.0.2.2:8443 "$DIR/root.pem" app.example.org 19 300
 	within 10 eval '[ "$(at gate curl -fsS http://127.0.0.1:9980/metrics | metric tollgate_http_requests_total route=\"grpc\")" -gt 100 ]'
 	# a route more each time, and a certificate of another key
 	for i in 1 2 3; do

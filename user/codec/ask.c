@@ -86,8 +86,8 @@ static void drop(struct ask *a, size_t n)
 	a->looked = 0;
 }
 
-/* MORE: it is not there yet, or was an interim one; DONE: a->head_in. */
-static enum ask_step read_head(struct ask *a)
+/* DONE: one is there, and a->head_in if it is no interim one. */
+static enum ask_step read_one_head(struct ask *a)
 {
 	struct http_head head;
 	size_t n = h1_end(a->in, a->in_n, &a->looked);
@@ -104,7 +104,17 @@ static enum ask_step read_head(struct ask *a)
 		a->head_in = true;
 	}
 	drop(a, n);
-	return a->head_in ? ASK_DONE : read_head(a);
+	return ASK_DONE;
+}
+
+static enum ask_step read_head(struct ask *a)
+{
+	enum ask_step s;
+
+	do {
+		s = read_one_head(a);
+	} while (s == ASK_DONE && !a->head_in);
+	return s;
 }
 
 static enum ask_step read_body(struct ask *a)

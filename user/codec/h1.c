@@ -487,8 +487,7 @@ static void put_fields(struct writer_of_text *w, const struct http_head *h)
 
 static void put_start(struct writer_of_text *w, const struct http_head *h)
 {
-	char status[32];
-	int n;
+	char digits[TEXT_NUMBER];
 
 	if (!h->status) {
 		put(w, h->method_name);
@@ -498,28 +497,18 @@ static void put_start(struct writer_of_text *w, const struct http_head *h)
 		put_field(w, TEXT("host"), h->authority);
 		return;
 	}
-	n = snprintf(status, sizeof(status), "HTTP/1.1 %u ", h->status);
-	put(w, text_of(status, (size_t)n));
+	put(w, TEXT("HTTP/1.1 "));
+	put(w, text_number(digits, h->status));
+	put(w, TEXT(" "));
 	put(w, h->reason);
 	put(w, TEXT("\r\n"));
-}
-
-static void put_number(struct writer_of_text *w, uint64_t v)
-{
-	char digits[24];
-	size_t at = sizeof(digits);
-
-	do {
-		digits[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	put_field(w, TEXT("content-length"), text_of(digits + at, sizeof(digits) - at));
 }
 
 size_t h1_write(uint8_t *buf, size_t cap, const struct http_head *h,
 		struct text connection)
 {
 	struct writer_of_text w = { buf, buf + cap, false };
+	char digits[TEXT_NUMBER];
 
 	if (!h->status && !h->authority.n)
 		return 0; /* RFC 9112 3.2: whoever sends it on says whose it is */
@@ -528,7 +517,7 @@ size_t h1_write(uint8_t *buf, size_t cap, const struct http_head *h,
 	if (h->body == HTTP_BODY_CHUNKED)
 		put_field(&w, TEXT("transfer-encoding"), TEXT("chunked"));
 	else if (h->has_length)
-		put_number(&w, h->length);
+		put_field(&w, TEXT("content-length"), text_number(digits, h->length));
 	if (connection.n)
 		put_field(&w, TEXT("connection"), connection);
 	put(&w, TEXT("\r\n"));

@@ -8,6 +8,17 @@
 
 #define DIGITS_MAX 19 /* of a length */
 
+struct text text_number(char buf[TEXT_NUMBER], uint64_t n)
+{
+	size_t at = TEXT_NUMBER;
+
+	do {
+		buf[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n);
+	return text_of(buf + at, TEXT_NUMBER - at);
+}
+
 bool text_is(struct text a, struct text b)
 {
 	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
@@ -414,6 +425,7 @@ static bool is_kept(uint8_t id)
 	case HTTP_AUTHORIZATION:
 	case HTTP_CONTENT_LENGTH:
 	case HTTP_CONTENT_TYPE:
+	case HTTP_EARLY_DATA: /* RFC 8470 5.1 */
 	case HTTP_FORWARDED:
 	case HTTP_X_FORWARDED_FOR:
 	case HTTP_X_FORWARDED_HOST:

@@ -31,6 +31,10 @@ static inline struct text text_of_string(const char *s)
 	return text_of(s, s ? strlen(s) : 0); /* NULL: nothing */
 }
 
+/* Decimal, into the end of buf. */
+#define TEXT_NUMBER 20
+struct text text_number(char buf[TEXT_NUMBER], uint64_t n);
+
 bool text_is(struct text a, struct text b);
 bool text_is_nocase(struct text a, struct text b);
 

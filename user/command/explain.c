@@ -315,21 +315,24 @@ static bool asks_who(const struct listener *l)
 /* As if it had shown one of that name, or with that digest. */
 static struct identity *identity_of(const char *name)
 {
-	struct identity *who = calloc(1, sizeof(*who) + sizeof(struct text));
+	struct identity *who = calloc(1, sizeof(*who) + sizeof(struct identity_name));
+	char digest[3 * IDENTITY_DIGEST_HEX];
 
 	if (!who)
 		return NULL;
 	who->n = 1;
-	who->names[0] = text_of_string(name);
-	if (strlen(name) == IDENTITY_DIGEST_HEX)
-		memcpy(who->sha256, name, IDENTITY_DIGEST_HEX);
+	who->names[0].text = text_of_string(name);
+	who->names[0].is_host = !strpbrk(name, "@/:");
+	(void)snprintf(digest, sizeof(digest), "%s", name);
+	if (identity_read_digest(digest))
+		memcpy(who->sha256, digest, IDENTITY_DIGEST_HEX);
 	return who;
 }
 
 int explain_show(const struct config *c, const char *url, const struct options *o)
 {
 	static struct asked a;
-	bool listened = false, found = false, unknown = false;
+	bool listened = false, found = false, unknown = false, nameless = false;
 	int err = read_request(url, o, &a);
 
 	if (err)
@@ -345,9 +348,12 @@ int explain_show(const struct config *c, const char *url, const struct options *
 			continue;
 		listened = true;
 		unknown |= !o->flows.by_ip && asks_who(l);
+		nameless |= !o->certificate && l->http->asks_identity;
 		found |= meet(l, &a);
 	}
 	free(a.who);
+	if (nameless)
+		log_warn("explain: as if no certificate were shown (--certificate)");
 	if (unknown)
 		log_warn("explain: who asks is not known (--address): routes with 'from' "
 			 "were passed over");
