@@ -29,7 +29,7 @@ void spare_give(struct spare *s, void *p)
 {
 	void **next = p;
 
-	if (s->n >= KEPT_MAX) {
+	if (s->n + 1 > KEPT_MAX) {
 		free(p);
 		return;
 	}
