@@ -13,8 +13,6 @@
 #include "http/worker.h"
 #include "net/worker.h"
 
-#define SMALL_FIELDS 24
-
 static const struct http_user client_user;
 
 int64_t exchange_now_ms(const struct exchange *x)
@@ -53,10 +51,7 @@ static void exchange_free(struct ev_dead *dead)
 	free(x->trailers);
 	free(x->user);
 	exchange_free_inquiry(x->inquiry);
-	if (x->is_small && x->worker->http)
-		spare_give(&x->worker->http->exchanges, x);
-	else
-		free(x);
+	free(x);
 }
 
 static uint64_t micros(uint64_t from_ns, uint64_t to_ns)
@@ -365,31 +360,16 @@ static void on_timer(struct ev_timer *timer)
 
 /* --- the beginning --- */
 
-/* Of most heads it is one size; but for its head it is cleared. */
-static struct exchange *allocate(struct worker *w, unsigned fields)
-{
-	bool is_small = fields <= SMALL_FIELDS;
-	size_t n = is_small ? SMALL_FIELDS : fields;
-	size_t size = offsetof(struct exchange, head) +
-		      offsetof(struct http_head, fields) + n * sizeof(struct http_field);
-	struct exchange *x;
-
-	w->http->exchanges.size = is_small ? size : w->http->exchanges.size;
-	x = is_small ? spare_take(&w->http->exchanges) : malloc(size);
-	if (!x)
-		return NULL;
-	memset(x, 0, offsetof(struct exchange, head));
-	x->is_small = is_small;
-	return x;
-}
-
 static struct exchange *make(struct http_client *c, struct http_end *client,
 			     const struct http_head *h)
 {
-	struct exchange *x = allocate(c->worker, h ? h->n : 0);
+	struct exchange *x = malloc(offsetof(struct exchange, head) +
+				    offsetof(struct http_head, fields) +
+				    (h ? h->n : 0) * sizeof(struct http_field));
 
 	if (!x)
 		return NULL;
+	memset(x, 0, offsetof(struct exchange, head));
 	x->dead.free = exchange_free;
 	x->client_of = c;
 	x->worker = c->worker;

@@ -58,8 +58,7 @@ struct exchange {
 	bool held : 1; /* the backend has not taken all of what came */
 	bool over : 1;
 	bool has_head : 1;
-	bool is_small : 1; /* it is of the worker's spare ones */
-	bool answers : 1;  /* with an answer of ours */
+	bool answers : 1; /* with an answer of ours */
 	char id[FORWARD_ID_MAX + 1];
 	char key[WEBSOCKET_KEY_LEN + 1]; /* of a WebSocket that came by HTTP/2 */
 	struct http_head head;		 /* so much of it as is used; last */

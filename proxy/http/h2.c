@@ -7,7 +7,6 @@
 
 #include "http/account.h"
 #include "http/h2_own.h"
-#include "http/worker.h"
 
 #define ROUNDS_MAX 8
 #define DEBT_MAX                                                               \
@@ -18,11 +17,8 @@
 
 struct h2_stream *h2_stream_new(struct h2 *h)
 {
-	struct spare *spare = &h->conn->worker->http->streams;
-	struct h2_stream *s;
+	struct h2_stream *s = malloc(sizeof(*s));
 
-	spare->size = sizeof(*s);
-	s = spare_take(spare);
 	if (!s)
 		return NULL;
 	memset(s, 0, offsetof(struct h2_stream, own_items));
@@ -87,7 +83,7 @@ static void stream_free(struct h2_stream *s)
 		free(s->upgrade->waits);
 	free(s->upgrade);
 	free(s->in);
-	spare_give(&h->conn->worker->http->streams, s);
+	free(s);
 	if (!h->over)
 		h->owner->ended(h);
 }

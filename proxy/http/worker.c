@@ -125,11 +125,8 @@ void http_close(struct worker *w)
 {
 	if (w->http)
 		(void)back_end_idle(w, is_every, NULL, UINT32_MAX);
-	if (w->http) {
+	if (w->http)
 		free(w->http->bulk);
-		spare_free(&w->http->streams);
-		spare_free(&w->http->exchanges);
-	}
 	free(w->http);
 	w->http = NULL;
 }

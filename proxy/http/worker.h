@@ -4,7 +4,6 @@
 #define PROXY_HTTP_WORKER_H
 
 #include "base/ev.h"
-#include "base/spare.h"
 #include "net/worker.h"
 
 #define HTTP_DATE_LEN	 29
@@ -30,7 +29,6 @@ struct http_worker {
 	struct access_ring *log;       /* NULL: none; set by another thread */
 	struct pool_buffer *bulk;      /* HTTP_BULK_BYTES, for one read at a time */
 	struct ev_timer sweep;
-	struct spare streams, exchanges; /* h2.c's, exchange.c's, who set the size */
 	struct worker *worker;
 	int64_t date_at; /* the second that `date` is of */
 	char date[HTTP_DATE_LEN + 1];
