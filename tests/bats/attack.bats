@@ -124,7 +124,8 @@ wire_is_right() {
 	tollgate audit --json >"$DIR/audit" || :
 	equal 100 "$(tollgate status --json | jq .payload.rx_payload_bytes)" "bytes of the socket"
 	wire_is_right
-	[ "$(compared .arrived_in_lost_fragments)" -gt 0 ] && [ "$(compared .arrived_in_lost_fragments)" -le 100 ]
+	[ "$(compared .arrived_in_lost_fragments)" -gt 0 ]
+	[ "$(compared .arrived_in_lost_fragments)" -le 100 ]
 }
 
 # --- K7: a frame that crosses two watched devices ---

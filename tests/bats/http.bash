@@ -7,6 +7,7 @@ export PYTHONDONTWRITEBYTECODE=1 # nothing is left in the tree
 
 setup() {
 	stage_up
+	! declare -F make_certificates >/dev/null || make_certificates # of tls.bash, where it was read before
 	load --device front --device back
 }
 teardown() {

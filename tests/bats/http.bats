@@ -334,7 +334,8 @@ except ConnectionError: pass'
 	within 10 eval '[ "$(cat "$log"/d* | wc -l)" = 2000 ]'
 	equal 2000 "$(cat "$log"/d* | jq -r .path | grep -cx /old/x)" "whole lines"
 	[ "$(find "$log" -name 'd.*' | wc -l)" -ge 4 ]
-	[ "$(stat -c %s "$log"/d.* | sort -n | head -1)" -ge 65536 ] && [ "$(stat -c %s "$log"/d.* | sort -n | tail -1)" -lt 140000 ]
+	[ "$(stat -c %s "$log"/d.* | sort -n | head -1)" -ge 65536 ]
+	[ "$(stat -c %s "$log"/d.* | sort -n | tail -1)" -lt 140000 ]
 	configure "  file: $log/d" '  max_bytes: 65536' '  keep: 2' >"$DIR/gate.yaml"
 	written 4
 	run -0 at client h2load -n 2000 -c 10 -m 10 http://192.0.2.2:8080/old/x

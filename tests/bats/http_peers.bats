@@ -6,11 +6,6 @@
 load helpers
 source "$BATS_TEST_DIRNAME/tls.bash"
 source "$BATS_TEST_DIRNAME/http.bash"
-setup() {
-	stage_up
-	make_certificates
-	load --device front --device back
-}
 export NODE_PATH=/usr/share/nodejs
 NODE_PEER=$ROOT/tests/http/node_peer.js
 

@@ -65,5 +65,6 @@ finds() {
 	plant user/base/planted.c '/* nothing */'
 	find "$DIR"/{proxy,user,nft,bpf} -name '*.[ch]' -delete
 	run "$DIR/tests/lint/arrows.sh"
-	[ "$status" = 1 ] && [[ $output == *"hardly an include"* && $output == *"hardly a call"* ]]
+	[ "$status" = 1 ]
+	[[ $output == *"hardly an include"* && $output == *"hardly a call"* ]]
 }

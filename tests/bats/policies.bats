@@ -596,5 +596,6 @@ token() { /usr/bin/python3 -B "$ROOT/tests/http/jwt_token.py" sign "$1" "$log/$2
 	done
 	run tollgate explain "$DIR/gate.yaml" http://192.0.2.2:8080/none/x --header 'Early-Data: 1'
 	[[ $output == *"425, early_data, by route none"* ]]
-	! grep -q '"path": "/none/x", "fields": \[\["early-data' "$DIR/origin.seen"
+	# none of them has come to the backend of that route
+	jq -se 'map(select(.path == "/none/x")) | length == 2 and all(.[]; all(.fields[]; .[0] != "early-data"))' "$DIR/origin.seen"
 }

@@ -703,7 +703,7 @@ named() {
 		umount -l /sys/fs/bpf 2>/dev/null
 		mountpoint -q /sys/fs/bpf && exit 90
 		"$0" load "$@" && exit 91
-		! mountpoint -q /sys/fs/bpf
+		! mountpoint -q /sys/fs/bpf || exit 92
 	S
 	for why in "--cgroup /nonexistent" "--cgroup $CGROUP --device nosuch0"; do
 		# shellcheck disable=SC2086 # two or four words

@@ -69,7 +69,8 @@ source "$BATS_TEST_DIRNAME/tls.bash"
 	equal $((each * 2)) "$(page tollgate_tls_handshake_seconds_count)" "handshakes that were timed"
 	local seconds
 	seconds=$(page tollgate_tls_handshake_seconds_sum)
-	[ "$seconds" -gt 0 ] && [ "$seconds" -lt $((each / 5)) ]
+	[ "$seconds" -gt 0 ]
+	[ "$seconds" -lt $((each / 5)) ]
 }
 
 @test "what clients measured of application and socket is what the gate has counted" {
@@ -177,7 +178,8 @@ start_reencrypt() {
 	gone=$(metric tollgate_app_bytes_total 'listener="web"' 'leg="downstream"' 'direction="tx"' <"$DIR/page")
 	lost=$(metric tollgate_proxy_undelivered_bytes_total 'listener="web"' 'leg="upstream"' <"$DIR/page")
 	echo "# said $said, gone on $gone, undelivered $lost" >&3
-	[ "$gone" -le "$said" ] && [ $((said - gone)) -le "$lost" ]
+	[ "$gone" -le "$said" ]
+	[ $((said - gone)) -le "$lost" ]
 }
 
 @test "a backend that is not trusted is refused by that name, and a client certificate is shown where it is asked for" {
