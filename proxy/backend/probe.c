@@ -239,10 +239,8 @@ static int make_tls(struct probe *p)
 	}
 	t.sni = b && b->sni ? b->sni : name;
 	t.name = b && b->name ? b->name : t.sni;
-	if (asks(r))
+	if (asks(r) || r->http)
 		protocol = is_by_h2(r) ? TEXT("h2") : TEXT("http/1.1");
-	else if (r->http)
-		protocol = text_of_string(config_protocol(r->http));
 	if (err)
 		context_close(w);
 	return err ? err : tls_probe_new(w, &t, protocol, p->fd, &p->tls);

@@ -165,28 +165,41 @@ static int replace(const struct access_file *f, int *ret)
 	return 0;
 }
 
+/* To the file that has the name now, however large that is. */
+static int follow_name(struct access_file *f)
+{
+	int fd = open_path(f->path);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	close(f->fd);
+	f->fd = fd;
+	f->size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	return 0;
+}
+
 /* Between two lines.  Where it cannot be done the file goes on, and it is tried later. */
 static void put_aside(struct access_log *a)
 {
 	struct access_file *f = &a->file;
-	int fd = -1, err;
+	int fd, err;
 
 	if (!f->max_bytes || f->size < f->max_bytes || a->torn)
 		return;
 	f->size = 0;
 	if (is_elsewhere(f)) {
-		fd = open_path(f->path);
-		err = fd < 0 ? fd : 0;
+		err = follow_name(f);
 	} else {
 		err = replace(f, &fd);
+		if (!err) {
+			close(f->fd);
+			f->fd = fd;
+		}
 	}
-	if (err) {
+	if (err)
 		log_limited(LOG_WARN, "the access log %s cannot be put aside: %s",
 			    f->path, strerror(-err));
-		return;
-	}
-	close(f->fd);
-	f->fd = fd;
 }
 
 /* What a ring has now; what comes meanwhile is the next turn's. */
@@ -239,6 +252,9 @@ static void swap(struct access_log *a)
 	a->file = a->next;
 	a->next = (struct access_file){ .fd = -1 };
 	a->has_next = false;
+	/* it may have been put aside since it was opened; else it goes on where it is */
+	if (a->file.max_bytes && is_elsewhere(&a->file))
+		(void)follow_name(&a->file);
 	pthread_cond_signal(&a->swapped);
 }
 
