@@ -48,20 +48,9 @@ cat >"$DIR/haproxy.cfg" <<-H
 	    server app 198.51.100.1:3000
 H
 cat >"$DIR/nginx.conf" <<-N
-	worker_processes auto;
-	worker_rlimit_nofile 20000;
-	error_log $DIR/nginx.err warn;
-	pid $DIR/nginx.pid;
-	daemon off;
-	events { worker_connections 9000; }
+	$(nginx_begins nginx auto 9000)
 	http {
-	    access_log off;
-	    client_body_temp_path $DIR/body;
-	    proxy_temp_path $DIR/proxy;
-	    fastcgi_temp_path $DIR/fastcgi;
-	    uwsgi_temp_path $DIR/uwsgi;
-	    scgi_temp_path $DIR/scgi;
-	    keepalive_requests 100000000;
+	    $(nginx_http nginx)
 	    upstream app { server 198.51.100.1:3000; keepalive 1024; keepalive_requests 100000000; }
 	    proxy_http_version 1.1;
 	    proxy_set_header Connection "";
@@ -76,21 +65,10 @@ N
 mkdir -p "$DIR/root"
 head -c 1000000 /dev/zero >"$DIR/root/large"
 cat >"$DIR/origin.conf" <<-N
-	worker_processes 1;
-	worker_rlimit_nofile 20000;
-	error_log $DIR/origin.err warn;
-	pid $DIR/origin.pid;
-	daemon off;
-	events { worker_connections 9000; }
+	$(nginx_begins origin 1 9000)
 	http {
-	    access_log off;
-	    client_body_temp_path $DIR/body2;
-	    proxy_temp_path $DIR/proxy2;
-	    fastcgi_temp_path $DIR/fastcgi2;
-	    uwsgi_temp_path $DIR/uwsgi2;
-	    scgi_temp_path $DIR/scgi2;
+	    $(nginx_http origin)
 	    sendfile on;
-	    keepalive_requests 100000000;
 	    server { listen 198.51.100.1:3000; root $DIR/root;
 	        location = /small { return 200 "$(printf 'x%.0s' $(seq 128))"; } }
 	}

@@ -15,6 +15,17 @@ done
 OUT=$BIN/bench
 mkdir -p "$OUT"
 rows=${ROWS:-.}
+# nginx_begins NAME WORKERS CONNECTIONS: the configuration of one, up to its first block
+nginx_begins() {
+	printf '%s\n' "worker_processes $2;" "worker_rlimit_nofile 20000;" "error_log $DIR/$1.err warn;" "pid $DIR/$1.pid;" "daemon off;" \
+		"events { worker_connections $3; }"
+}
+# nginx_http NAME: what all of them say in `http`
+nginx_http() {
+	local what
+	printf '%s\n' "access_log off;" "keepalive_requests 100000000;"
+	for what in client_body proxy fastcgi uwsgi scgi; do echo "${what}_temp_path $DIR/$1.$what;"; done
+}
 want() { [[ $1 =~ $rows ]]; } # ROW
 
 # every connection leaves TIME_WAIT behind, and ports run out (see README.md)

@@ -23,15 +23,9 @@ head -c 32 /dev/urandom >"$DIR/secret"
 /usr/bin/python3 -B tests/http/jwt_token.py jwks rsa="$DIR/rsa" ec="$DIR/ec" ed="$DIR/ed" s="$DIR/secret" >"$DIR/keys"
 token() { /usr/bin/python3 -B tests/http/jwt_token.py sign "$1" "$DIR/$2" "$3" "{\"sub\":\"alice\",\"exp\":$(($(date +%s) + 3600))}"; }
 cat >"$DIR/origin.conf" <<-N
-	worker_processes 1;
-	error_log $DIR/origin.err warn;
-	pid $DIR/origin.pid;
-	daemon off;
-	events { worker_connections 4096; }
+	$(nginx_begins origin 1 4096)
 	http {
-	    access_log off;
-	    client_body_temp_path $DIR/b; proxy_temp_path $DIR/p; fastcgi_temp_path $DIR/f; uwsgi_temp_path $DIR/u; scgi_temp_path $DIR/s;
-	    keepalive_requests 100000000;
+	    $(nginx_http origin)
 	    server { listen 198.51.100.1:3000; location / { return 200 "small"; } }
 	}
 N

@@ -52,12 +52,7 @@ cat >"$DIR/haproxy.cfg" <<-H
 H
 cat >"$DIR/nginx.conf" <<-N
 	load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-	worker_processes auto;
-	worker_rlimit_nofile 20000;
-	error_log $DIR/nginx.err warn;
-	pid $DIR/nginx.pid;
-	daemon off;
-	events { worker_connections 19000; }
+	$(nginx_begins nginx auto 19000)
 	stream {
 	    map \$ssl_preread_server_name \$sni { app.example 198.51.100.1:3001; }
 	    server { listen 192.0.2.2:5002 reuseport; proxy_pass 198.51.100.1:5201; proxy_timeout 1h; }

@@ -48,12 +48,7 @@ cat >"$DIR/haproxy.cfg" <<-H
 H
 cat >"$DIR/nginx.conf" <<-N
 	load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-	worker_processes auto;
-	worker_rlimit_nofile 20000;
-	error_log $DIR/nginx.err warn;
-	pid $DIR/nginx.pid;
-	daemon off;
-	events { worker_connections 19000; }
+	$(nginx_begins nginx auto 19000)
 	stream {
 	    ssl_protocols TLSv1.2 TLSv1.3;
 	    ssl_session_cache off;
