@@ -64,6 +64,8 @@ check=(
 	chromium:/usr/bin/chromium
 	python3-websockets:/usr/lib/python3/dist-packages/websockets/__init__.py
 	python3-h2:/usr/lib/python3/dist-packages/h2/__init__.py
+	python3-jsonschema:/usr/lib/python3/dist-packages/jsonschema/__init__.py
+	python3-yaml:/usr/lib/python3/dist-packages/yaml/__init__.py
 	nghttp2-client:/usr/bin/h2load
 )
 # shellcheck disable=SC2034

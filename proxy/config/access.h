@@ -73,7 +73,7 @@ struct access_settings {
 	unsigned keep_n;
 };
 
-/* 0, -EINVAL with w->err; NULL is fine. */
+/* 0, or -EINVAL with what is wrong told; NULL is fine. */
 int config_check_access(struct where *w, struct access_settings *a);
 
 #endif

@@ -19,8 +19,7 @@ static int check_trusted(struct where *w, struct listener *l)
 		return 0;
 	where_enter_key(w, "proxy_protocol");
 	err = value_prefixes(w, "from", p->from, p->from_count, &l->trusted);
-	if (!err)
-		where_leave(w, 1);
+	where_leave(w, 1);
 	return err;
 }
 
@@ -43,6 +42,61 @@ static int check_listener_name(struct where *w, const char *name)
 	return 0;
 }
 
+/* "::1:443", which is an address itself, or might be one and a port. */
+static bool lacks_brackets(const char *text, char host[64], const char **ret_port)
+{
+	const char *colon = strrchr(text, ':');
+	uint64_t port;
+	uint8_t ip[16];
+	size_t n = colon ? (size_t)(colon - text) : 0;
+
+	if (!n || text[0] == '[' || n >= 64 ||
+	    util_parse_u64(colon + 1, 65535, &port) < 0)
+		return false;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	*ret_port = colon;
+	return strchr(host, ':') && addr_parse_ip(host, ip) == 0;
+}
+
+/* What everybody writes once. */
+static int wrong_address(struct where *w, const char *text)
+{
+	const char *number = text + strspn(text, ":"), *port;
+	char host[64];
+	uint8_t ip[16];
+	uint64_t n;
+
+	if (util_parse_u64(number, 65535, &n) == 0)
+		return where_wrong(w,
+				   "'%s' is a port alone: for all addresses write "
+				   "\"[::]:%s\", for this host only \"127.0.0.1:%s\"",
+				   text, number, number);
+	if (lacks_brackets(text, host, &port))
+		return where_wrong(w, "'%s': an IPv6 address is in brackets: \"[%s]%s\"",
+				   text, host, port);
+	if (addr_parse_ip(text, ip) == 0)
+		return where_wrong(w, "'%s' has no port: \"%s%s%s:PORT\"", text,
+				   strchr(text, ':') ? "[" : "", text,
+				   strchr(text, ':') ? "]" : "");
+	if (strstr(text, "://"))
+		return where_wrong(
+			w, "'%s' is a URL: write the address and the port alone", text);
+	port = strrchr(text, ':');
+	if (port && util_parse_u64(port + 1, UINT64_MAX, &n) == 0 && n > 65535)
+		return where_wrong(w, "'%s': a port is at most 65535", text);
+	if (strncmp(text, "*:", 2) == 0)
+		return where_wrong(w, "'%s': for all addresses write \"[::]%s\"", text,
+				   text + 1);
+	if (strncasecmp(text, "localhost:", 10) == 0)
+		return where_wrong(w, "'%s': write \"127.0.0.1%s\" or \"[::1]%s\"", text,
+				   text + 9, text + 9);
+	return where_wrong(w,
+			   "'%s' is not ADDRESS:PORT or [V6ADDRESS]:PORT (names are not "
+			   "looked up here); for all addresses write 0.0.0.0 or [::]",
+			   text);
+}
+
 static int check_tcp(struct where *w, struct listener *l)
 {
 	if (strchr(l->address, '%'))
@@ -51,11 +105,7 @@ static int check_tcp(struct where *w, struct listener *l)
 				   "[::] or on an address that needs none",
 				   l->address);
 	if (addr_parse(l->address, &l->addr) < 0)
-		return where_wrong(
-			w,
-			"'%s' is not ADDRESS:PORT or [V6ADDRESS]:PORT; for all "
-			"addresses write 0.0.0.0 or [::]",
-			l->address);
+		return wrong_address(w, l->address);
 	if (!l->addr.port)
 		return where_wrong(w,
 				   "'%s': port 0 is any port, and nobody would know "
@@ -103,16 +153,29 @@ static int check_unix(struct where *w, struct listener *l)
 		       : where_wrong(w, "'%s' is not a mode such as 660", l->mode);
 }
 
-static int check_listener(struct where *w, struct config *c, unsigned index)
+static int check_name(struct where *w, const struct config *c, unsigned index)
 {
-	struct listener *l = &c->listeners[index];
-	int err;
+	const struct listener *l = &c->listeners[index];
+	int err = value_name(w, l->name);
 
-	err = value_name(w, l->name);
 	if (!err)
 		err = check_listener_name(w, l->name);
 	if (err)
 		return err;
+	where_enter_key(w, "name");
+	for (unsigned i = 0; i < index; i++) {
+		if (strcmp(c->listeners[i].name, l->name) == 0)
+			return where_wrong(w, "a second listener '%s'", l->name);
+	}
+	where_leave(w, 1);
+	return 0;
+}
+
+static int check_address(struct where *w, const struct config *c, unsigned index)
+{
+	struct listener *l = &c->listeners[index];
+	int err;
+
 	where_enter_key(w, "address");
 	err = strncmp(l->address, "unix:", 5) == 0 ? check_unix(w, l) : check_tcp(w, l);
 	if (err)
@@ -124,18 +187,20 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 					   l->address, c->listeners[i].name);
 	}
 	where_leave(w, 1);
-	where_enter_key(w, "name");
-	for (unsigned i = 0; i < index; i++) {
-		if (strcmp(c->listeners[i].name, l->name) == 0)
-			return where_wrong(w, "a second listener '%s'", l->name);
-	}
-	where_leave(w, 1);
-	err = value_limits(w, &l->limits);
-	if (!err)
-		err = check_trusted(w, l);
-	if (!err)
-		err = config_check_certificates(w, c, l);
-	return err ? err : config_check_routes(w, c, l);
+	return 0;
+}
+
+static int check_listener(struct where *w, struct config *c, unsigned index)
+{
+	struct listener *l = &c->listeners[index];
+	unsigned at = w->depth;
+	int err = where_also(w, at, 0, check_name(w, c, index));
+
+	err = where_also(w, at, err, check_address(w, c, index));
+	err = where_also(w, at, err, value_limits(w, &l->limits));
+	err = where_also(w, at, err, check_trusted(w, l));
+	err = where_also(w, at, err, config_check_certificates(w, c, l));
+	return where_also(w, at, err, config_check_routes(w, c, l));
 }
 
 static int check_timeouts(struct where *w, struct timeouts *t)
@@ -155,18 +220,22 @@ static int check_timeouts(struct where *w, struct timeouts *t)
 		{ "stuck", t->stuck, &t->stuck_ms, 300000 },
 		{ "keepalive", t->keepalive, &t->keepalive_ms, 60000 },
 	};
+	unsigned at = w->depth + 1;
 	int err = 0;
 
 	t->idle_factor = t->idle_factor ? t->idle_factor : 6;
 	where_enter_key(w, "timeouts");
-	for (size_t i = 0; i < ARRAY_SIZE(all) && !err; i++)
-		err = value_duration(w, all[i].key, all[i].text, all[i].def, all[i].ret);
-	if (!err && t->zombies && strcmp(t->zombies, "0s") == 0)
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		err = where_also(w, at, err,
+				 value_duration(w, all[i].key, all[i].text, all[i].def,
+						all[i].ret));
+	if (t->zombies && strcmp(t->zombies, "0s") == 0)
 		t->zombies_ms = 0; /* never */
-	else if (!err)
-		err = value_duration(w, "zombies", t->zombies, 60000, &t->zombies_ms);
-	if (!err)
-		where_leave(w, 1);
+	else
+		err = where_also(
+			w, at, err,
+			value_duration(w, "zombies", t->zombies, 60000, &t->zombies_ms));
+	where_leave(w, 1);
 	return err;
 }
 
@@ -190,17 +259,36 @@ static void set_timeouts(struct config *c)
 static int check_dns(struct where *w, const struct dns *d)
 {
 	struct addr a;
+	int err = 0;
 
 	where_enter_key(w, "dns");
 	where_enter_key(w, "servers");
 	for (unsigned i = 0; d && i < d->servers_count; i++) {
 		where_enter_index(w, i);
 		if (addr_parse(d->servers[i], &a) < 0)
-			return where_wrong(w, "'%s' is not ADDRESS:PORT", d->servers[i]);
+			err = where_wrong(w, "'%s' is not ADDRESS:PORT", d->servers[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 2);
-	return 0;
+	return err;
+}
+
+static int check_process(struct where *w, struct config *c)
+{
+	int err = 0;
+
+	if (!c->hello_bytes)
+		c->hello_bytes = 65536;
+	where_enter_key(w, "hello_bytes");
+	if (c->hello_bytes < 512 || c->hello_bytes > CONFIG_HELLO_MAX)
+		err = where_wrong(w, "%u is outside 512 to %u", c->hello_bytes,
+				  CONFIG_HELLO_MAX);
+	where_leave(w, 1);
+	where_enter_key(w, "workers");
+	if (c->workers > 256)
+		err = where_wrong(w, "%u is more than 256", c->workers);
+	where_leave(w, 1);
+	return err;
 }
 
 int config_check(struct where *w, struct config *c)
@@ -209,35 +297,18 @@ int config_check(struct where *w, struct config *c)
 
 	if (!c->user && !(c->user = strdup("nobody")))
 		return -ENOMEM;
-	if (!c->hello_bytes)
-		c->hello_bytes = 65536;
-	where_enter_key(w, "hello_bytes");
-	if (c->hello_bytes < 512 || c->hello_bytes > CONFIG_HELLO_MAX)
-		return where_wrong(w, "%u is outside 512 to %u", c->hello_bytes,
-				   CONFIG_HELLO_MAX);
-	where_leave(w, 1);
-	where_enter_key(w, "workers");
-	if (c->workers > 256)
-		return where_wrong(w, "%u is more than 256", c->workers);
-	where_leave(w, 1);
-	err = check_timeouts(w, &c->timeouts);
+	err = check_process(w, c);
+	err = where_also(w, 0, err, check_timeouts(w, &c->timeouts));
 	set_timeouts(c);
-	if (!err)
-		err = value_limits(w, &c->limits);
-	if (!err)
-		err = check_dns(w, c->dns);
-	if (!err)
-		err = config_check_acme(w, c);
-	if (!err)
-		err = config_check_access(w, c->access_log);
+	err = where_also(w, 0, err, value_limits(w, &c->limits));
+	err = where_also(w, 0, err, check_dns(w, c->dns));
+	err = where_also(w, 0, err, config_check_acme(w, c));
+	err = where_also(w, 0, err, config_check_access(w, c->access_log));
 	where_enter_key(w, "listeners");
-	for (unsigned i = 0; !err && i < c->listeners_count; i++) {
+	for (unsigned i = 0; err != -ENOMEM && i < c->listeners_count; i++) {
 		where_enter_index(w, i);
-		err = check_listener(w, c, i);
-		if (!err)
-			where_leave(w, 1);
+		err = where_also(w, 1, err, check_listener(w, c, i));
 	}
-	if (!err)
-		where_leave(w, 1);
+	where_leave(w, 1);
 	return err ? err : config_check_own(w, c);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a schema cannot say, and the derived forms.  Each leaves `w` as it was on success;
- * 0, -EINVAL with w->err, or -ENOMEM.
+ * What a schema cannot say, and the derived forms.  Each tells all that it finds, and
+ * leaves `w` as it was on success; 0, -EINVAL, or -ENOMEM.
  */
 #ifndef PROXY_CONFIG_CHECK_H
 #define PROXY_CONFIG_CHECK_H

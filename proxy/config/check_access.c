@@ -130,16 +130,15 @@ int config_check_access(struct where *w, struct access_settings *a)
 	if (!a)
 		return 0;
 	where_enter_key(w, "access_log");
-	err = read_format(w, a);
+	err = where_also(w, w->depth, 0, read_format(w, a));
 	a->keep_n = a->keep ? *a->keep : ACCESS_KEEP;
-	if (!err && a->max_bytes && a->max_bytes < ACCESS_MAX_BYTES)
+	if (a->max_bytes && a->max_bytes < ACCESS_MAX_BYTES)
 		err = where_wrong(w, "max_bytes: %llu is less than %u",
 				  (unsigned long long)a->max_bytes, ACCESS_MAX_BYTES);
-	if (!err && (a->keep_n < 1 || a->keep_n > 1000))
+	if (a->keep_n < 1 || a->keep_n > 1000)
 		err = where_wrong(w, "keep: %u is outside 1 to 1000", a->keep_n);
-	if (!err && a->keep && !a->max_bytes)
+	if (a->keep && !a->max_bytes)
 		err = where_wrong(w, "'keep' is for a log with 'max_bytes'");
-	if (!err)
-		where_leave(w, 1);
+	where_leave(w, 1);
 	return err;
 }

@@ -50,19 +50,21 @@ static bool is_plain(const char *text, const char *more)
 
 static int check_names(struct where *w, const struct certificate *c)
 {
+	int err = 0;
+
 	where_enter_key(w, "acme");
 	for (unsigned i = 0; i < c->acme_count; i++) {
 		where_enter_index(w, i);
 		if (!is_host(c->acme[i]))
-			return where_wrong(w,
-					   "'%s' is no name in lower case, such as "
-					   "www.example.org; wildcards cannot be had "
-					   "by a challenge to the gate",
-					   c->acme[i]);
+			err = where_wrong(w,
+					  "'%s' is no name in lower case, such as "
+					  "www.example.org; wildcards cannot be had "
+					  "by a challenge to the gate",
+					  c->acme[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 /* One of the three. */
@@ -140,27 +142,30 @@ static int check_first(struct where *w, const struct config *c,
 	return 0;
 }
 
+static int check_entry(struct where *w, const struct config *c, struct listener *l,
+		       struct certificate *one)
+{
+	int err = check_certificate(w, one);
+
+	if (err || !one->acme)
+		return err;
+	one->state = c->acme && c->acme->state ? c->acme->state : CONFIG_ACME_STATE;
+	err = check_first(w, c, one);
+	return err ? err : make_route(l);
+}
+
 int config_check_certificates(struct where *w, const struct config *c, struct listener *l)
 {
+	unsigned at = w->depth + 1;
+	int err = 0;
+
 	where_enter_key(w, "certificates");
 	for (unsigned i = 0; i < l->certificates_count; i++) {
-		struct certificate *one = &l->certificates[i];
-		int err;
-
 		where_enter_index(w, i);
-		err = check_certificate(w, one);
-		if (!err && one->acme) {
-			one->state = c->acme && c->acme->state ? c->acme->state
-							       : CONFIG_ACME_STATE;
-			err = check_first(w, c, one);
-			err = err ? err : make_route(l);
-		}
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at, err, check_entry(w, c, l, &l->certificates[i]));
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 int config_check_acme(struct where *w, const struct config *c)
@@ -174,6 +179,7 @@ int config_check_acme(struct where *w, const struct config *c)
 		  "a mail address" },
 		{ "ca", c->acme ? c->acme->ca : NULL, "/._-", "an absolute path" },
 	};
+	int err = 0;
 
 	where_enter_key(w, "acme");
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
@@ -185,10 +191,10 @@ int config_check_acme(struct where *w, const struct config *c)
 		if (!is_plain(all[i].text, all[i].more) ||
 		    (is_path && all[i].text[0] != '/') ||
 		    (i == 1 && strncmp(all[i].text, "https://", 8) != 0))
-			return where_wrong(w, "'%s' is not %s of letters, digits and %s",
-					   all[i].text, all[i].is, all[i].more);
+			err = where_wrong(w, "'%s' is not %s of letters, digits and %s",
+					  all[i].text, all[i].is, all[i].more);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }

@@ -168,54 +168,51 @@ void config_warn_of_user(struct where *w, struct config *c, const struct http_ro
 int config_check_fields(struct where *w, const char *key, char *const *texts, unsigned n,
 			enum check_rule kind, struct http_rule **ret)
 {
+	unsigned at = w->depth + 1;
+	int err = 0;
+
 	*ret = calloc(n ? n : 1, sizeof(**ret));
 	if (!*ret)
 		return -ENOMEM;
 	where_enter_key(w, key);
 	for (unsigned i = 0; i < n; i++) {
-		int err;
-
 		where_enter_index(w, i);
-		err = read_rule(w, texts[i], kind, &(*ret)[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at, err, read_rule(w, texts[i], kind, &(*ret)[i]));
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 static int check_hosts(struct where *w, const char *key, const struct http_rule *rules,
 		       unsigned n, bool request)
 {
+	unsigned at = w->depth + 1;
+	int err = 0;
+
 	where_enter_key(w, key);
 	for (unsigned i = 0; i < n; i++) {
-		int err;
-
 		where_enter_index(w, i);
-		err = check_host(w, key, &rules[i], request);
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at, err, check_host(w, key, &rules[i], request));
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 int config_check_edits(struct where *w, const char *key, struct http_edits *e)
 {
 	bool request = strcmp(key, "request") == 0;
+	unsigned at = w->depth + 1;
 	int err;
 
 	where_enter_key(w, key);
 	err = config_check_fields(w, "set", e->set, e->set_count, RULE_SETS,
 				  &e->set_rules);
-	if (!err)
-		err = config_check_fields(w, "add", e->add, e->add_count, RULE_SETS,
-					  &e->add_rules);
-	if (!err)
-		err = config_check_fields(w, "remove", e->remove, e->remove_count,
-					  RULE_NAMES, &e->remove_rules);
+	err = where_also(w, at, err,
+			 config_check_fields(w, "add", e->add, e->add_count, RULE_SETS,
+					     &e->add_rules));
+	err = where_also(w, at, err,
+			 config_check_fields(w, "remove", e->remove, e->remove_count,
+					     RULE_NAMES, &e->remove_rules));
 	if (!err)
 		err = check_hosts(w, "set", e->set_rules, e->set_count, request);
 	if (!err)

@@ -19,7 +19,8 @@
 int config_check_http(struct where *w, struct config *c, struct listener *l)
 {
 	struct http_listener *h;
-	int err;
+	unsigned at;
+	int err = 0;
 
 	if (!l->serves) {
 		where_enter_key(w, "http");
@@ -35,30 +36,31 @@ int config_check_http(struct where *w, struct config *c, struct listener *l)
 	h->head_bytes = h->head_bytes ? h->head_bytes : HTTP_HEAD_BYTES;
 	h->fields = h->fields ? h->fields : HTTP_FIELDS_DEFAULT;
 	where_enter_key(w, "http");
+	at = w->depth;
 	where_enter_key(w, "head_bytes");
 	if (h->head_bytes < 1024 || h->head_bytes > HTTP_HEAD_BYTES_MAX)
-		return where_wrong(w, "%u is outside 1024 to %u", h->head_bytes,
-				   HTTP_HEAD_BYTES_MAX);
+		err = where_wrong(w, "%u is outside 1024 to %u", h->head_bytes,
+				  HTTP_HEAD_BYTES_MAX);
 	where_leave(w, 1);
 	where_enter_key(w, "fields");
 	if (h->fields > HTTP_FIELDS_READ)
-		return where_wrong(w, "%u is more than %d", h->fields, HTTP_FIELDS_READ);
+		err = where_wrong(w, "%u is more than %d", h->fields, HTTP_FIELDS_READ);
 	where_leave(w, 1);
-	err = value_prefixes(w, "trusted", h->trusted, h->trusted_count,
-			     &h->trusted_prefixes);
-	if (!err)
-		err = value_duration(w, "head_timeout", h->head_timeout, 10000,
-				     &h->head_ms);
-	if (!err)
-		err = value_duration(w, "body_timeout", h->body_timeout, 30000,
-				     &h->body_ms);
-	if (!err)
-		err = value_duration(w, "keep_alive_timeout", h->keep_alive_timeout,
-				     60000, &h->keep_alive_ms);
-	if (!err)
-		err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
-	if (!err)
-		where_leave(w, 1);
+	err = where_also(w, at, err,
+			 value_prefixes(w, "trusted", h->trusted, h->trusted_count,
+					&h->trusted_prefixes));
+	err = where_also(
+		w, at, err,
+		value_duration(w, "head_timeout", h->head_timeout, 10000, &h->head_ms));
+	err = where_also(
+		w, at, err,
+		value_duration(w, "body_timeout", h->body_timeout, 30000, &h->body_ms));
+	err = where_also(w, at, err,
+			 value_duration(w, "keep_alive_timeout", h->keep_alive_timeout,
+					60000, &h->keep_alive_ms));
+	err = where_also(w, at, err,
+			 config_check_pages(w, c, h->error_pages, h->error_pages_count));
+	where_leave(w, 1);
 	return err;
 }
 
@@ -67,9 +69,12 @@ int config_check_http(struct where *w, struct config *c, struct listener *l)
 /* "name=value" or "name" */
 static int read_queries(struct where *w, struct http_route *h)
 {
+	int err = 0;
+
 	h->queries = calloc(h->query_count ? h->query_count : 1, sizeof(*h->queries));
 	if (!h->queries)
 		return -ENOMEM;
+	where_enter_key(w, "query");
 	for (unsigned i = 0; i < h->query_count; i++) {
 		struct text value = text_of_string(h->query[i]);
 		bool has = memchr(value.p, '=', value.n) != NULL;
@@ -79,33 +84,36 @@ static int read_queries(struct where *w, struct http_route *h)
 			h->queries[i].value = value;
 		if (h->queries[i].name.n)
 			continue;
-		where_enter_key(w, "query");
 		where_enter_index(w, i);
-		return where_wrong(w, "'%s' is not \"name\" or \"name=value\"",
-				   h->query[i]);
+		err = where_wrong(w, "'%s' is not \"name\" or \"name=value\"",
+				  h->query[i]);
+		where_leave(w, 1);
 	}
-	return 0;
+	where_leave(w, 1);
+	return err;
 }
 
 /* --- what a request must be --- */
 
 static int read_methods(struct where *w, struct http_route *h)
 {
+	int err = 0;
+
 	where_enter_key(w, "method");
 	for (unsigned i = 0; i < h->method_count; i++) {
 		enum http_method m = http_method(text_of_string(h->method[i]));
 
 		where_enter_index(w, i);
 		if (!m)
-			return where_wrong(w,
-					   "'%s' is not GET, HEAD, POST, PUT, DELETE, "
-					   "PATCH, OPTIONS, CONNECT or TRACE",
-					   h->method[i]);
+			err = where_wrong(w,
+					  "'%s' is not GET, HEAD, POST, PUT, DELETE, "
+					  "PATCH, OPTIONS, CONNECT or TRACE, in capitals",
+					  h->method[i]);
 		h->methods |= 1u << m;
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 static int check_path(struct where *w, const char *path)
@@ -141,24 +149,24 @@ static int check_path(struct where *w, const char *path)
 
 static int check_paths(struct where *w, struct config *c, struct http_route *h)
 {
+	unsigned at = w->depth + 1;
+	int err = 0;
+
 	h->path_patterns =
 		calloc(h->path_count ? h->path_count : 1, sizeof(struct pattern *));
 	if (!h->path_patterns)
 		return -ENOMEM;
 	where_enter_key(w, "path");
 	for (unsigned i = 0; i < h->path_count; i++) {
-		int err;
-
 		where_enter_index(w, i);
-		err = h->path[i][0] == '~'
-			      ? value_pattern(w, c, h->path[i], &h->path_patterns[i])
-			      : check_path(w, h->path[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(
+			w, at, err,
+			h->path[i][0] == '~'
+				? value_pattern(w, c, h->path[i], &h->path_patterns[i])
+				: check_path(w, h->path[i]));
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 /* --- what becomes of it --- */
@@ -226,27 +234,22 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 
 static int check_rules(struct where *w, struct config *c, struct http_route *h)
 {
+	unsigned at = w->depth;
 	int err = read_methods(w, h);
 
-	if (!err)
-		err = check_paths(w, c, h);
-	if (!err)
-		err = config_check_fields(w, "header", h->header, h->header_count,
-					  RULE_HAS, &h->headers);
-	if (!err)
-		err = read_queries(w, h);
-	if (!err)
-		err = identity_read(w, c, h->certificate, h->certificate_count,
-				    &h->identities);
-	if (!err)
-		err = config_check_edits(w, "request", &h->request);
-	if (!err)
-		err = config_check_edits(w, "response", &h->response);
-	if (!err)
-		err = check_answer(w, c, h);
-	if (!err)
-		err = check_prefix(w, "strip", h->strip);
-	return err ? err : check_prefix(w, "prefix", h->prefix);
+	err = where_also(w, at, err, check_paths(w, c, h));
+	err = where_also(w, at, err,
+			 config_check_fields(w, "header", h->header, h->header_count,
+					     RULE_HAS, &h->headers));
+	err = where_also(w, at, err, read_queries(w, h));
+	err = where_also(w, at, err,
+			 identity_read(w, c, h->certificate, h->certificate_count,
+				       &h->identities));
+	err = where_also(w, at, err, config_check_edits(w, "request", &h->request));
+	err = where_also(w, at, err, config_check_edits(w, "response", &h->response));
+	err = where_also(w, at, err, check_answer(w, c, h));
+	err = where_also(w, at, err, check_prefix(w, "strip", h->strip));
+	return where_also(w, at, err, check_prefix(w, "prefix", h->prefix));
 }
 
 /* What is for backends does nothing where the route itself is the answer. */
@@ -341,6 +344,7 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 			    struct route *r)
 {
 	struct http_route *h = r->http;
+	unsigned at;
 	int err;
 
 	if (!h && l->serves && !l->tls)
@@ -353,33 +357,29 @@ int config_check_http_route(struct where *w, struct config *c, const struct list
 	if (!h)
 		return 0;
 	where_enter_key(w, "http");
+	at = w->depth;
 	err = check_tls(w, l, r);
-	if (!err)
-		err = value_names(w, c, "host", h->host, h->host_count,
-				  &h->host_patterns);
-	if (!err)
-		err = check_rules(w, c, h);
-	if (!err)
-		err = value_duration(w, "head_timeout", h->head_timeout, 60000,
-				     &h->head_ms);
+	err = where_also(
+		w, at, err,
+		value_names(w, c, "host", h->host, h->host_count, &h->host_patterns));
+	err = where_also(w, at, err, check_rules(w, c, h));
+	err = where_also(
+		w, at, err,
+		value_duration(w, "head_timeout", h->head_timeout, 60000, &h->head_ms));
 	if (!err)
 		config_warn_of_user(w, c, h);
 	h->pool_max = h->pool ? *h->pool : HTTP_POOL_DEFAULT;
 	h->budget = h->retry_budget ? *h->retry_budget : HTTP_BUDGET;
-	if (!err && h->budget > 100)
+	if (h->budget > 100)
 		err = where_wrong(w, "retry_budget: %u is more than 100 in 100",
 				  h->budget);
-	if (!err && h->pool && (h->protocol == PROTOCOL_H2 || r->send_proxy))
+	if (h->pool && (h->protocol == PROTOCOL_H2 || r->send_proxy))
 		err = where_wrong(w, "'pool' is for backends of HTTP/1.1 without "
 				     "'send_proxy'");
-	if (!err)
-		err = check_unused(w, r);
-	if (!err)
-		err = check_internal(w, l, r);
-	if (!err)
-		err = config_check_policy(w, c, r);
-	if (!err)
-		where_leave(w, 1);
+	err = where_also(w, at, err, check_unused(w, r));
+	err = where_also(w, at, err, check_internal(w, l, r));
+	err = where_also(w, at, err, config_check_policy(w, c, r));
+	where_leave(w, 1);
 	return err;
 }
 

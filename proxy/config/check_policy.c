@@ -65,12 +65,12 @@ static int check_page(struct where *w, struct config *c, struct http_page *p)
 int config_check_pages(struct where *w, struct config *c, struct http_page *pages,
 		       unsigned n)
 {
+	unsigned at = w->depth + 1;
 	bool all = false;
+	int err = 0;
 
 	where_enter_key(w, "error_pages");
 	for (unsigned i = 0; i < n; i++) {
-		int err;
-
 		where_enter_index(w, i);
 		if (all)
 			where_warn(
@@ -78,13 +78,10 @@ int config_check_pages(struct where *w, struct config *c, struct http_page *page
 				"no answer can have this page: an earlier one, without "
 				"'status', is for all");
 		all |= !pages[i].status_count;
-		err = check_page(w, c, &pages[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at, err, check_page(w, c, &pages[i]));
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 int config_check_respond(struct where *w, struct config *c, struct http_respond *r)
@@ -118,17 +115,20 @@ static int join(struct where *w, const char *key, char *const *words, unsigned n
 		char **ret)
 {
 	size_t size = 1, at = 0;
+	int err = 0;
 
 	*ret = NULL;
 	where_enter_key(w, key);
 	for (unsigned i = 0; i < n; i++) {
 		where_enter_index(w, i);
 		if (!http_is_token(text_of_string(words[i])))
-			return where_wrong(w, "'%s' is no name", words[i]);
+			err = where_wrong(w, "'%s' is no name", words[i]);
 		where_leave(w, 1);
 		size += strlen(words[i]) + 2;
 	}
 	where_leave(w, 1);
+	if (err)
+		return err;
 	*ret = n ? malloc(size) : NULL;
 	if (n && !*ret)
 		return -ENOMEM;
@@ -166,29 +166,31 @@ static bool has_default_port(const char *origin)
 
 static int check_origins(struct where *w, const struct http_cors *o)
 {
+	int err = 0;
+
 	where_enter_key(w, "origins");
 	for (unsigned i = 0; i < o->origins_count; i++) {
 		bool any = strcmp(o->origins[i], "*") == 0;
 
 		where_enter_index(w, i);
 		if (any && o->credentials)
-			return where_wrong(w, "'*' with 'credentials': any page could "
-					      "act for its reader; name the origins");
-		if (!any && !is_origin(o->origins[i]))
-			return where_wrong(w,
-					   "'%s' is not '*', \"https://HOST\" or "
-					   "\"https://*.HOST\", with a port or without, "
-					   "and no path",
-					   o->origins[i]);
-		if (has_default_port(o->origins[i]))
-			return where_wrong(w,
-					   "'%s': browsers say this origin without "
-					   "its port",
-					   o->origins[i]);
+			err = where_wrong(w, "'*' with 'credentials': any page could "
+					     "act for its reader; name the origins");
+		else if (!any && !is_origin(o->origins[i]))
+			err = where_wrong(w,
+					  "'%s' is not '*', \"https://HOST\" or "
+					  "\"https://*.HOST\", with a port or without, "
+					  "and no path",
+					  o->origins[i]);
+		else if (has_default_port(o->origins[i]))
+			err = where_wrong(w,
+					  "'%s': browsers say this origin without "
+					  "its port",
+					  o->origins[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 static bool has_star(char *const *words, unsigned n)
@@ -222,27 +224,28 @@ static int check_lists(struct where *w, const struct http_cors *o)
 
 static int check_cors(struct where *w, const struct http_route *h, struct http_cors *o)
 {
+	unsigned at = w->depth + 1;
 	int64_t ms;
-	int err;
+	int err = 0;
 
 	where_enter_key(w, "cors");
 	if (h->methods && !(h->methods >> HTTP_METHOD_OPTIONS & 1))
-		return where_wrong(w, "asks by OPTIONS first, which 'method' of this "
-				      "route lacks");
+		err = where_wrong(w, "asks by OPTIONS first, which 'method' of this "
+				     "route lacks");
 	if (h->header_count)
-		return where_wrong(w, "asks by OPTIONS first, without the fields that "
-				      "'header' of this route wants");
-	err = check_origins(w, o);
-	if (!err)
-		err = check_lists(w, o);
-	if (!err)
-		err = join(w, "methods", o->methods, o->methods_count, &o->methods_text);
-	if (!err)
-		err = join(w, "headers", o->headers, o->headers_count, &o->headers_text);
-	if (!err)
-		err = join(w, "expose", o->expose, o->expose_count, &o->expose_text);
-	if (!err)
-		err = value_duration(w, "max_age", o->max_age, 5000, &ms);
+		err = where_wrong(w, "asks by OPTIONS first, without the fields that "
+				     "'header' of this route wants");
+	err = where_also(w, at, err, check_origins(w, o));
+	err = where_also(w, at, err, check_lists(w, o));
+	err = where_also(
+		w, at, err,
+		join(w, "methods", o->methods, o->methods_count, &o->methods_text));
+	err = where_also(
+		w, at, err,
+		join(w, "headers", o->headers, o->headers_count, &o->headers_text));
+	err = where_also(w, at, err,
+			 join(w, "expose", o->expose, o->expose_count, &o->expose_text));
+	err = where_also(w, at, err, value_duration(w, "max_age", o->max_age, 5000, &ms));
 	if (err)
 		return err;
 	(void)snprintf(o->max_age_text, sizeof(o->max_age_text), "%lld",
@@ -280,6 +283,8 @@ static int check_basic_auth(struct where *w, struct config *c, struct http_basic
 /* "name=value", cut in two where it stands. */
 static int read_claims(struct where *w, struct http_jwt *t)
 {
+	int err = 0;
+
 	t->wanted = calloc(t->claims_count ? t->claims_count : 1, sizeof(*t->wanted));
 	if (!t->wanted)
 		return -ENOMEM;
@@ -288,14 +293,16 @@ static int read_claims(struct where *w, struct http_jwt *t)
 		char *equals = strchr(t->claims[i], '=');
 
 		where_enter_index(w, i);
-		if (!equals || equals == t->claims[i])
-			return where_wrong(w, "'%s' is not \"name=value\"", t->claims[i]);
-		*equals = '\0';
-		t->wanted[i] = (struct http_claim){ t->claims[i], equals + 1 };
+		if (!equals || equals == t->claims[i]) {
+			err = where_wrong(w, "'%s' is not \"name=value\"", t->claims[i]);
+		} else {
+			*equals = '\0';
+			t->wanted[i] = (struct http_claim){ t->claims[i], equals + 1 };
+		}
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
@@ -305,8 +312,8 @@ static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
 
 	where_enter_key(w, "jwt");
 	err = read_claims(w, t);
-	if (!err)
-		err = value_duration(w, "leeway", t->leeway, 30000, &ms);
+	err = where_also(w, w->depth, err,
+			 value_duration(w, "leeway", t->leeway, 30000, &ms));
 	if (err)
 		return err;
 	t->leeway_s = ms / 1000;
@@ -319,6 +326,8 @@ static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
 
 static int read_fields(struct where *w, struct http_forward_auth *f)
 {
+	int err = 0;
+
 	where_enter_key(w, "fields");
 	for (unsigned i = 0; i < f->fields_count; i++) {
 		struct text name = text_of_string(f->fields[i]);
@@ -329,14 +338,14 @@ static int read_fields(struct where *w, struct http_forward_auth *f)
 		if (!http_is_token(name) ||
 		    http_is_framing(http_field_id(name.p, name.n)) ||
 		    http_field_id(name.p, name.n) == HTTP_HOST)
-			return where_wrong(w,
-					   "'%s' is no name of a field, or of one "
-					   "that is the gate's own to say",
-					   f->fields[i]);
+			err = where_wrong(w,
+					  "'%s' is no name of a field, or of one "
+					  "that is the gate's own to say",
+					  f->fields[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 static int check_forward_auth(struct where *w, struct http_forward_auth *f)
@@ -379,29 +388,28 @@ static int find_asked(struct where *w, struct listener *l, struct http_forward_a
 
 int config_check_askers(struct where *w, struct listener *l)
 {
+	unsigned at = w->depth + 1;
 	int err = 0;
 
 	where_enter_key(w, "routes");
-	for (unsigned i = 0; i < l->routes_count && !err; i++) {
+	for (unsigned i = 0; i < l->routes_count; i++) {
 		struct http_route *h = l->routes[i].http;
 
 		where_enter_index(w, i);
-		if (h && h->forward_auth)
-			err = find_asked(w, l, h->forward_auth);
-		if (!err)
-			where_leave(w, 1);
+		err = where_also(w, at, err,
+				 h && h->forward_auth ? find_asked(w, l, h->forward_auth)
+						      : 0);
 	}
 	for (unsigned i = 0; i < l->routes_count && !err; i++) {
 		const struct http_route *h = l->routes[i].http;
 
 		where_enter_index(w, i);
 		if (h && h->internal && !h->asked)
-			return where_wrong(w, "is 'internal', and no 'forward_auth' "
-					      "names it");
+			err = where_wrong(w, "is 'internal', and no 'forward_auth' "
+					     "names it");
 		where_leave(w, 1);
 	}
-	if (!err)
-		where_leave(w, 1);
+	where_leave(w, 1);
 	return err;
 }
 
@@ -518,30 +526,38 @@ static int check_hash(struct where *w, struct route *r, struct http_route *h)
 	return err;
 }
 
+/* What needs another key, or does not go with it. */
+static int check_pairs(struct where *w, const struct route *r)
+{
+	const struct http_route *h = r->http;
+	int err = 0;
+
+	if (h->client_cert && !r->client_certificates)
+		err = where_wrong(w, "'client_cert' is for routes with "
+				     "'client_certificates'");
+	if (h->certificate_count && !r->client_certificates)
+		err = where_wrong(w, "'certificate' is for routes with "
+				     "'client_certificates'");
+	if (h->basic_auth && h->jwt)
+		err = where_wrong(w, "has both 'basic_auth' and 'jwt'");
+	return err;
+}
+
 int config_check_policy(struct where *w, struct config *c, struct route *r)
 {
 	struct http_route *h = r->http;
+	unsigned at = w->depth;
 	int err = config_check_pages(w, c, h->error_pages, h->error_pages_count);
 
-	if (!err && h->cors)
-		err = check_cors(w, h, h->cors);
-	if (!err && h->client_cert && !r->client_certificates)
-		err = where_wrong(w, "'client_cert' is for routes with "
-				     "'client_certificates'");
-	if (!err && h->certificate_count && !r->client_certificates)
-		err = where_wrong(w, "'certificate' is for routes with "
-				     "'client_certificates'");
-	if (!err && h->basic_auth && h->jwt)
-		err = where_wrong(w, "has both 'basic_auth' and 'jwt'");
-	if (!err && h->jwt)
-		err = check_jwt(w, c, h->jwt);
-	if (!err && h->basic_auth)
-		err = check_basic_auth(w, c, h->basic_auth);
-	if (!err && h->forward_auth)
-		err = check_forward_auth(w, h->forward_auth);
-	if (!err && h->sticky)
-		err = check_sticky(w, r, h->sticky);
-	if (!err && h->rate)
-		err = check_request_rate(w, h, h->rate);
-	return !err && h->hash ? check_hash(w, r, h) : err;
+	err = where_also(w, at, err, check_pairs(w, r));
+	err = where_also(w, at, err, h->cors ? check_cors(w, h, h->cors) : 0);
+	err = where_also(w, at, err, h->jwt ? check_jwt(w, c, h->jwt) : 0);
+	err = where_also(w, at, err,
+			 h->basic_auth ? check_basic_auth(w, c, h->basic_auth) : 0);
+	err = where_also(w, at, err,
+			 h->forward_auth ? check_forward_auth(w, h->forward_auth) : 0);
+	if (h->sticky && r->backends)
+		err = where_also(w, at, err, check_sticky(w, r, h->sticky));
+	err = where_also(w, at, err, h->rate ? check_request_rate(w, h, h->rate) : 0);
+	return where_also(w, at, err, h->hash ? check_hash(w, r, h) : 0);
 }

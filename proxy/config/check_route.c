@@ -23,6 +23,14 @@ static int check_address(struct where *w, const char *text)
 
 	if (strchr(text, '%'))
 		return where_wrong(w, "'%s': a zone (%%...) is not taken here", text);
+	if (strstr(text, "://"))
+		return where_wrong(w,
+				   "'%s' is a URL: write HOST:PORT; TLS to it is "
+				   "'backend_tls', a path 'prefix' of 'http'",
+				   text);
+	if (text[0] != '[' && addr_parse_ip(text, a.ip) == 0)
+		return where_wrong(w, "'%s' has no port%s", text,
+				   strchr(text, ':') ? ": write \"[ADDRESS]:PORT\"" : "");
 	if (!colon || colon == text || util_parse_u64(colon + 1, 65535, &port) < 0 ||
 	    port == 0)
 		return where_wrong(w,
@@ -94,7 +102,8 @@ static int check_backend(struct where *w, const char *text, struct backend *b)
 
 static int check_backends(struct where *w, struct route *r)
 {
-	int err;
+	unsigned at = w->depth + 1;
+	int err = 0;
 
 	r->backends = calloc(r->backend_names_count ? r->backend_names_count : 1,
 			     sizeof(*r->backends));
@@ -102,19 +111,21 @@ static int check_backends(struct where *w, struct route *r)
 		return -ENOMEM;
 	where_enter_key(w, "backends");
 	for (unsigned i = 0; i < r->backend_names_count; i++) {
+		int now;
+
 		where_enter_index(w, i);
-		err = check_backend(w, r->backend_names[i], &r->backends[i]);
-		for (unsigned k = 0; !err && k < i; k++) {
+		now = check_backend(w, r->backend_names[i], &r->backends[i]);
+		for (unsigned k = 0; !now && k < i; k++) {
 			if (strcmp(r->backends[i].name, r->backends[k].name) == 0)
-				err = where_wrong(w, "'%s' is here already",
+				now = where_wrong(w, "'%s' is here already",
 						  r->backends[i].name);
 		}
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at, err, now);
 	}
 	where_leave(w, 1);
-	err = turns_make(r->backends, r->backend_names_count, false, &r->turns[0]);
+	if (!err)
+		err = turns_make(r->backends, r->backend_names_count, false,
+				 &r->turns[0]);
 	return err ? err
 		   : turns_make(r->backends, r->backend_names_count, true, &r->turns[1]);
 }
@@ -146,6 +157,7 @@ static int check_http_health(struct where *w, const struct health *h)
 
 static int check_health(struct where *w, struct health *h)
 {
+	unsigned at = w->depth + 1;
 	int err;
 
 	if (!h)
@@ -154,14 +166,13 @@ static int check_health(struct where *w, struct health *h)
 	h->fall = h->fall ? h->fall : 3;
 	where_enter_key(w, "health");
 	err = check_health_keys(w, h);
-	if (!err)
-		err = check_http_health(w, h);
-	if (!err)
-		err = value_duration(w, "interval", h->interval, 2000, &h->interval_ms);
-	if (!err)
-		err = value_duration(w, "timeout", h->timeout, 1000, &h->timeout_ms);
-	if (!err)
-		where_leave(w, 1);
+	err = where_also(w, at, err, check_http_health(w, h));
+	err = where_also(
+		w, at, err,
+		value_duration(w, "interval", h->interval, 2000, &h->interval_ms));
+	err = where_also(w, at, err,
+			 value_duration(w, "timeout", h->timeout, 1000, &h->timeout_ms));
+	where_leave(w, 1);
 	return err;
 }
 
@@ -180,19 +191,22 @@ static int check_queue(struct where *w, struct queue *q)
 
 static int check_ejection(struct where *w, struct route *r)
 {
+	unsigned at = w->depth + 1;
 	int err;
 
 	r->eject_failures = r->ejection ? r->ejection->failures : 5;
 	where_enter_key(w, "ejection");
-	err = value_duration(w, "time", r->ejection ? r->ejection->time : NULL, 10000,
-			     &r->eject_ms);
-	if (!err && r->ejection && r->ejection->status_count && !r->http)
-		return where_wrong(w, "'status' is for routes with 'http'");
-	if (!err && r->ejection)
-		err = value_statuses(w, r->ejection->status, r->ejection->status_count,
-				     r->ejection->codes);
-	if (!err)
-		where_leave(w, 1);
+	err = where_also(w, at, 0,
+			 value_duration(w, "time", r->ejection ? r->ejection->time : NULL,
+					10000, &r->eject_ms));
+	if (r->ejection && r->ejection->status_count && !r->http)
+		err = where_wrong(w, "'status' is for routes with 'http'");
+	else if (r->ejection)
+		err = where_also(w, at, err,
+				 value_statuses(w, r->ejection->status,
+						r->ejection->status_count,
+						r->ejection->codes));
+	where_leave(w, 1);
 	return err;
 }
 
@@ -210,26 +224,21 @@ static int check_source(struct where *w, struct route *r)
 
 static int check_upstream(struct where *w, struct route *r)
 {
-	int err;
+	unsigned at = w->depth;
+	int err = 0;
 
 	if (!r->backend_names_count && !config_answers(r))
-		return where_wrong(w, "route '%s' has no 'backends'", r->name);
-	err = check_backends(w, r);
-	if (!err)
-		err = check_source(w, r);
-	if (!err)
-		err = check_health(w, r->health);
-	if (!err)
-		err = check_queue(w, r->queue);
-	if (!err)
-		err = check_ejection(w, r);
-	if (!err)
-		err = value_limits(w, &r->limits);
+		err = where_wrong(w, "route '%s' has no 'backends'", r->name);
+	err = where_also(w, at, err, check_backends(w, r));
+	err = where_also(w, at, err, check_source(w, r));
+	err = where_also(w, at, err, check_health(w, r->health));
+	err = where_also(w, at, err, check_queue(w, r->queue));
+	err = where_also(w, at, err, check_ejection(w, r));
+	err = where_also(w, at, err, value_limits(w, &r->limits));
 	r->retries_max = r->retries ? *r->retries : CONFIG_RETRIES;
-	if (!err && r->slow_start)
-		err = value_duration(w, "slow_start", r->slow_start, 0,
-				     &r->slow_start_ms);
-	return err;
+	return where_also(
+		w, at, err,
+		value_duration(w, "slow_start", r->slow_start, 0, &r->slow_start_ms));
 }
 
 static int check_alpn(struct where *w, const struct route *r)
@@ -302,24 +311,19 @@ static bool begins_tls(const struct listener *l, const struct route *r)
 static int check_route(struct where *w, struct config *c, const struct listener *l,
 		       struct route *r)
 {
+	unsigned at = w->depth;
 	int err;
 
 	r->tls_to_backends = begins_tls(l, r);
-	err = value_name(w, r->name);
-	if (!err)
-		err = value_names(w, c, "sni", r->sni, r->sni_count, &r->patterns);
-	if (!err)
-		err = check_alpn(w, r);
-	if (!err)
-		err = value_prefixes(w, "from", r->from, r->from_count, &r->sources);
-	if (!err)
-		err = check_upstream(w, r);
-	if (!err)
-		err = check_tls(w, l, r);
-	if (!err)
-		err = config_check_http_route(w, c, l, r);
-	if (err)
-		return err;
+	err = where_also(w, at, 0, value_name(w, r->name));
+	err = where_also(w, at, err,
+			 value_names(w, c, "sni", r->sni, r->sni_count, &r->patterns));
+	err = where_also(w, at, err, check_alpn(w, r));
+	err = where_also(w, at, err,
+			 value_prefixes(w, "from", r->from, r->from_count, &r->sources));
+	err = where_also(w, at, err, check_upstream(w, r));
+	err = where_also(w, at, err, check_tls(w, l, r));
+	err = where_also(w, at, err, config_check_http_route(w, c, l, r));
 	if (l->tls && !(r->http && r->http->internal) && !r->sni_count &&
 	    !r->alpn_count && (!r->from_count || r->http) && r != l->fallback_route)
 		return where_wrong(
@@ -327,7 +331,7 @@ static int check_route(struct where *w, struct config *c, const struct listener 
 			"route '%s' has no 'sni', 'alpn' or 'from', but its listener routes by "
 			"server name; for all other names write sni: [\"*\"]",
 			r->name);
-	return 0;
+	return err;
 }
 
 static int find_fallback(struct where *w, struct listener *l)
@@ -361,6 +365,7 @@ static int build_index(struct where *w, struct listener *l)
 
 int config_check_routes(struct where *w, struct config *c, struct listener *l)
 {
+	unsigned at = w->depth;
 	int err;
 
 	for (unsigned i = 0; i < l->routes_count; i++) {
@@ -368,21 +373,17 @@ int config_check_routes(struct where *w, struct config *c, struct listener *l)
 			  l->routes[i].tls != TLS_PASSTHROUGH;
 		l->serves |= l->routes[i].http != NULL;
 	}
-	err = config_check_http(w, c, l);
-	if (err)
+	err = where_also(w, at, 0, config_check_http(w, c, l));
+	if (err == -ENOMEM)
 		return err;
-	err = find_fallback(w, l);
-	if (err)
-		return err;
+	err = where_also(w, at, err, find_fallback(w, l));
 	where_enter_key(w, "routes");
-	for (unsigned i = 0; i < l->routes_count; i++) {
+	for (unsigned i = 0; err != -ENOMEM && i < l->routes_count; i++) {
 		where_enter_index(w, i);
-		err = check_route(w, c, l, &l->routes[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at + 1, err, check_route(w, c, l, &l->routes[i]));
 	}
 	where_leave(w, 1);
-	err = build_index(w, l);
+	if (!err) /* of what cannot be understood there is no order */
+		err = build_index(w, l);
 	return err ? err : config_check_requests(w, c, l);
 }

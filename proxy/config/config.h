@@ -317,15 +317,33 @@ struct config {
 };
 
 /*
- * Read and check a file.  0 and one reference; or a negative errno with
- * "FILE:LINE:COLUMN: KEY: what is wrong" (or "FILE: ...") in err.  Names of backends are
- * checked for form only.
+ * Read and check a text; `path` is for messages, and for what it includes.  0 and one
+ * reference, with *resolved (NULL: nobody asks), the caller's to free: the same in one
+ * text, with what it includes, has of the environment, and of `defaults`.  -EINVAL with
+ * all that is wrong in *f, or -ENOMEM.  Names of backends are checked for form only.
  */
-int config_load(const char *path, struct config **ret, char err[CONFIG_ERROR_MAX]);
+struct faults;
+int config_read(const char *path, const char *text, size_t len, struct config **ret,
+		char **resolved, struct faults *f);
 
-/* The same from memory; `path` is for messages. */
+/* The same of a file; another negative errno if it cannot be read. */
+int config_read_file(const char *path, struct config **ret, char **resolved,
+		     struct faults *f);
+
+/*
+ * The document of a file that is fine, resolved, for who shows or compares it; it is to
+ * be freed in any case.  As config_read_file().
+ */
+struct document;
+int config_document(const char *path, struct document *d, struct faults *f);
+
+/*
+ * The same for who says the first fault only: "FILE:LINE:COLUMN: KEY: what is wrong", or
+ * "FILE: ...", in why.
+ */
+int config_load(const char *path, struct config **ret, char why[CONFIG_ERROR_MAX]);
 int config_parse(const char *path, const char *text, size_t len, struct config **ret,
-		 char err[CONFIG_ERROR_MAX]);
+		 char why[CONFIG_ERROR_MAX]);
 
 /*
  * Call fn once before it is freed, on the thread of whoever gives up the last reference,

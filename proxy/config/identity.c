@@ -66,21 +66,19 @@ static int read_rule(struct where *w, struct config *c, char *text,
 int identity_read(struct where *w, struct config *c, char *const *texts, unsigned n,
 		  struct identity_rule **ret)
 {
+	unsigned at = w->depth + 1;
+	int err = 0;
+
 	*ret = calloc(n ? n : 1, sizeof(**ret));
 	if (!*ret)
 		return -ENOMEM;
 	where_enter_key(w, "certificate");
 	for (unsigned i = 0; i < n; i++) {
-		int err;
-
 		where_enter_index(w, i);
-		err = read_rule(w, c, texts[i], &(*ret)[i]);
-		if (err)
-			return err;
-		where_leave(w, 1);
+		err = where_also(w, at, err, read_rule(w, c, texts[i], &(*ret)[i]));
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 void identity_rules_free(struct identity_rule *rules, unsigned n)

@@ -33,7 +33,7 @@ struct identity_rule {
 /*
  * "any", "none", "name NAME" (NAME, "*.suffix" or "~expression"), "sha256 DIGEST", below
  * `certificate`; into *ret, which is the configuration's in any case.  0, -EINVAL with
- * w->err, or -ENOMEM.
+ * all that is wrong told, or -ENOMEM.
  */
 int identity_read(struct where *w, struct config *c, char *const *texts, unsigned n,
 		  struct identity_rule **ret);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a file to a checked snapshot: the text, the schema, and what it cannot say. */
+/*
+ * From a file to a checked snapshot: the document, its shape, the structs, and what none
+ * of these can say.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,64 +14,117 @@
 #include "config/schema.h"
 #include "config/where.h"
 
-int config_parse(const char *path, const char *text, size_t len, struct config **ret,
-		 char err[CONFIG_ERROR_MAX])
+/* What is left of the document, as libcyaml takes it. */
+static int map(struct where *w, const struct document *d, struct config **ret)
 {
-	struct where w = { .path = path, .text = text, .len = len, .err = err };
-	const struct where_rule *rules;
-	struct schema_fault said;
-	struct config *c;
-	size_t rules_n;
-	int res;
+	char *text, what[SCHEMA_WHAT];
+	int err = document_write(d->root, false, &text);
 
-	err[0] = '\0';
-	rules = schema_rules(&rules_n);
-	res = where_scan(&w, rules, rules_n);
-	if (res)
-		return res;
-	res = schema_load(text, len, &c, &said);
-	if (res) {
-		if (strncmp(said.what, "Unexpected key: ", 16) == 0)
-			where_locate_key(text, len, said.what + 16, &said.line,
-					 &said.column);
-		(void)snprintf(err, CONFIG_ERROR_MAX, "%.300s:%u:%u: %.200s%s%.100s",
-			       path, said.line, said.column, said.what,
-			       said.in[0] ? ", " : "", said.in);
-		return res;
-	}
-	if (!c) {
-		(void)snprintf(err, CONFIG_ERROR_MAX,
-			       "%.300s:1:1: the file is empty; "
-			       "'listeners' is needed",
-			       path);
-		return -EINVAL;
-	}
-	c->refs = 1;
-	res = config_check(&w, c);
-	if (res) {
-		if (!err[0])
-			(void)snprintf(err, CONFIG_ERROR_MAX, "%.300s: %s", path,
-				       strerror(-res));
-		config_put(c);
-		return res;
-	}
-	*ret = c;
-	return 0;
+	if (err)
+		return err;
+	err = schema_load(text, strlen(text), ret, what);
+	free(text);
+	return err == -EINVAL ? where_wrong_shape(w, "%s", what) : err;
 }
 
-int config_load(const char *path, struct config **ret, char err[CONFIG_ERROR_MAX])
+static int read_document(struct where *w, struct document *d, const char *path,
+			 const char *text, size_t len, struct config **ret)
+{
+	struct config *c = NULL;
+	int err = document_read(d, path, text, len, w->faults);
+
+	if (!err)
+		err = schema_put_defaults(w, d);
+	if (!err)
+		err = schema_check(w, d);
+	if (!err)
+		err = map(w, d, &c);
+	if (!err) {
+		c->refs = 1;
+		err = config_check(w, c);
+	}
+	if (!err && (w->faults->n || w->faults->more))
+		err = -EINVAL;
+	faults_sort(w->faults, path);
+	if (err)
+		config_put(c);
+	else
+		*ret = c;
+	return err;
+}
+
+int config_read(const char *path, const char *text, size_t len, struct config **ret,
+		char **resolved, struct faults *f)
+{
+	struct document d;
+	struct where w = { .doc = &d, .faults = f };
+	int err = read_document(&w, &d, path, text, len, ret);
+
+	if (!err && resolved) {
+		err = document_write(d.root, true, resolved);
+		if (err)
+			config_put(*ret);
+	}
+	document_free(&d);
+	return err;
+}
+
+int config_read_file(const char *path, struct config **ret, char **resolved,
+		     struct faults *f)
 {
 	size_t len;
 	char *text;
-	int res;
+	int err = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
 
-	res = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
-	if (res) {
-		(void)snprintf(err, CONFIG_ERROR_MAX, "%.300s: cannot be read: %s", path,
-			       strerror(-res));
-		return res;
-	}
-	res = config_parse(path, text, len, ret, err);
+	if (err)
+		return err;
+	err = config_read(path, text, len, ret, resolved, f);
 	free(text);
-	return res;
+	return err;
+}
+
+int config_document(const char *path, struct document *d, struct faults *f)
+{
+	struct where w = { .doc = d, .faults = f };
+	struct config *c = NULL;
+	size_t len;
+	char *text;
+	int err = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
+
+	*d = (struct document){ .root = NULL };
+	if (err)
+		return err;
+	err = read_document(&w, d, path, text, len, &c);
+	config_put(c);
+	free(text);
+	return err;
+}
+
+/* The first fault, or what the number says. */
+static int tell_first(const char *path, int err, struct faults *f,
+		      char why[CONFIG_ERROR_MAX])
+{
+	why[0] = '\0';
+	if (f->n)
+		fault_format(&f->list[0], why, CONFIG_ERROR_MAX);
+	else if (err)
+		(void)snprintf(why, CONFIG_ERROR_MAX, "%.300s: %s%s", path,
+			       err == -ENOMEM ? "" : "cannot be read: ", strerror(-err));
+	faults_free(f);
+	return err;
+}
+
+int config_parse(const char *path, const char *text, size_t len, struct config **ret,
+		 char why[CONFIG_ERROR_MAX])
+{
+	struct faults f = { .n = 0 };
+
+	return tell_first(path, config_read(path, text, len, ret, NULL, &f), &f, why);
+}
+
+int config_load(const char *path, struct config **ret, char why[CONFIG_ERROR_MAX])
+{
+	struct faults f = { .n = 0 };
+
+	return tell_first(path, config_read_file(path, ret, NULL, &f), &f, why);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcyaml maps the file onto the structs by these tables; what a schema cannot say is
- * checked afterwards (check.c).  With schema_http.c the only one that includes libcyaml.
+ * libcyaml maps the file onto the structs by these tables, when schema_shape.c has found
+ * it to be of their shape; what a schema cannot say is checked afterwards (check.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -12,9 +12,6 @@
 #include "config/http.h"
 #include "config/schema.h"
 #include "config/schema_own.h"
-
-#define RULES_MAX  128
-#define RULE_WORDS 96
 
 static const cyaml_strval_t send_proxy_values[] = {
 	{ "none", CONFIG_SEND_NONE },
@@ -131,7 +128,7 @@ static const cyaml_schema_field_t client_certificates_fields[] = {
 	CYAML_FIELD_END,
 };
 
-static const cyaml_schema_field_t route_fields[] = {
+const cyaml_schema_field_t schema_route[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct route, name, 1,
 			       CONFIG_NAME_MAX),
 	CYAML_FIELD_SEQUENCE("sni", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -183,7 +180,7 @@ static const cyaml_schema_field_t route_fields[] = {
 };
 
 static const cyaml_schema_value_t route_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct route, route_fields),
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct route, schema_route),
 };
 
 static const cyaml_schema_field_t proxy_from_fields[] = {
@@ -220,7 +217,7 @@ static const cyaml_schema_value_t certificate_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct certificate, certificate_fields),
 };
 
-static const cyaml_schema_field_t listener_fields[] = {
+const cyaml_schema_field_t schema_listener[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct listener, name, 1,
 			       CONFIG_NAME_MAX),
 	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct listener, address, 1,
@@ -250,7 +247,7 @@ static const cyaml_schema_field_t listener_fields[] = {
 };
 
 static const cyaml_schema_value_t listener_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct listener, listener_fields),
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct listener, schema_listener),
 };
 
 static const cyaml_schema_field_t timeouts_fields[] = {
@@ -286,7 +283,7 @@ static const cyaml_schema_field_t access_fields[] = {
 	CYAML_FIELD_END,
 };
 
-static const cyaml_schema_field_t config_fields[] = {
+const cyaml_schema_field_t schema_config[] = {
 	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct config, user, 1, 32),
 	CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct config, workers),
@@ -311,157 +308,74 @@ static const cyaml_schema_field_t config_fields[] = {
 };
 
 static const cyaml_schema_value_t config_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields),
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, schema_config),
 };
 
-typedef void field_fn(const cyaml_schema_field_t *field, const char *in, void *arg);
-
-/* Every key of the schema, a mapping within a mapping too; `in`: that mapping's key. */
-static void each_field(const cyaml_schema_field_t *fields, const char *in, field_fn *fn,
-		       void *arg)
+/* Every key of the schema, of a mapping within a mapping too. */
+static void each_field(const cyaml_schema_field_t *fields,
+		       void (*fn)(const char *key, void *arg), void *arg)
 {
 	const cyaml_schema_value_t *v;
 
 	for (; fields->key; fields++) {
-		fn(fields, in, arg);
+		fn(fields->key, arg);
 		v = &fields->value;
 		if (v->type == CYAML_SEQUENCE)
 			v = v->sequence.entry;
 		if (v->type == CYAML_MAPPING)
-			each_field(v->mapping.fields, fields->key, fn, arg);
+			each_field(v->mapping.fields, fn, arg);
 	}
-}
-
-struct keys {
-	void (*fn)(const char *key, void *arg);
-	void *arg;
-};
-
-static void give_key(const cyaml_schema_field_t *field, const char *in, void *arg)
-{
-	const struct keys *k = arg;
-
-	(void)in;
-	k->fn(field->key, k->arg);
 }
 
 void schema_each_key(void (*fn)(const char *key, void *arg), void *arg)
 {
-	struct keys k = { fn, arg };
-
-	each_field(config_fields, "", give_key, &k);
+	fn("include", arg); /* document_expand.c, schema_defaults.c */
+	fn("defaults", arg);
+	each_field(schema_config, fn, arg);
 }
 
-/* --- in plain words, before the schema speaks --- */
-
-static struct where_rule rules[RULES_MAX];
-static char rule_words[RULES_MAX][RULE_WORDS];
-static size_t rules_n;
-
-/* Those of an enumeration; the keys of a mapping, as many as there is room for. */
-static const char *put_words(char buf[RULE_WORDS], const cyaml_schema_value_t *v)
-{
-	const cyaml_schema_field_t *f =
-		v->type == CYAML_MAPPING ? v->mapping.fields : NULL;
-	size_t at = 0;
-
-	for (uint32_t i = 0; f ? f[i].key != NULL : i < v->enumeration.count; i++) {
-		const char *word = f ? f[i].key : v->enumeration.strings[i].str;
-
-		if (at + strlen(word) + sizeof(", , ...") > RULE_WORDS) {
-			(void)snprintf(buf + at, RULE_WORDS - at, ", ...");
-			return buf;
-		}
-		at += (size_t)snprintf(buf + at, RULE_WORDS - at, "%s%s", i ? ", " : "",
-				       word);
-	}
-	return buf;
-}
-
-static void add_rule(const cyaml_schema_field_t *field, const char *in, void *arg)
-{
-	const cyaml_schema_value_t *v = &field->value;
-
-	(void)arg;
-	if (v->type != CYAML_SEQUENCE && v->type != CYAML_ENUM &&
-	    v->type != CYAML_MAPPING)
-		return;
-	for (size_t i = 0; i < rules_n; i++) {
-		if (strcmp(rules[i].key, field->key) == 0 && strcmp(rules[i].in, in) == 0)
-			return;
-	}
-	if (rules_n == RULES_MAX)
-		return; /* the schema speaks, less plainly */
-	rules[rules_n] = (struct where_rule){ .in = in,
-					      .key = field->key,
-					      .is_mapping = v->type == CYAML_MAPPING };
-	if (v->type != CYAML_SEQUENCE)
-		rules[rules_n].words = put_words(rule_words[rules_n], v);
-	rules_n++;
-}
-
-const struct where_rule *schema_rules(size_t *n)
-{
-	if (!rules_n)
-		each_field(config_fields, "", add_rule, NULL);
-	*n = rules_n;
-	return rules;
-}
-
-/* --- libcyaml's messages: the first is what, the first position is where --- */
-
+/* The first that libcyaml says. */
 static void on_cyaml(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
-	struct schema_fault *said = ctx;
-	char text[512];
-	const char *at;
+	char *what = ctx;
 
 	(void)level;
-	(void)vsnprintf(text, sizeof(text), fmt, args);
-	text[strcspn(text, "\n")] = '\0';
-	at = strstr(text, "(line: ");
-	if (at && !said->line) {
-		if (sscanf(at, "(line: %u, column: %u)", &said->line, &said->column) != 2)
-			said->line = 0;
-		text[at - text - 1] = '\0';
-		(void)snprintf(said->in, sizeof(said->in), "%s",
-			       text + strspn(text, " "));
-	} else if (!said->what[0] && strncmp(text, "Load: ", 6) == 0) {
-		(void)snprintf(said->what, sizeof(said->what), "%s", text + 6);
-	}
+	if (what[0])
+		return;
+	(void)vsnprintf(what, SCHEMA_WHAT, fmt, args);
+	what[strcspn(what, "\n")] = '\0';
 }
 
-static const cyaml_config_t *cyaml_config(struct schema_fault *said)
+static const cyaml_config_t *cyaml_config(char what[SCHEMA_WHAT])
 {
 	static _Thread_local cyaml_config_t cfg;
 
 	cfg = (cyaml_config_t){ .log_fn = on_cyaml,
-				.log_ctx = said,
+				.log_ctx = what,
 				.mem_fn = cyaml_mem,
 				.log_level = CYAML_LOG_ERROR,
 				.flags = CYAML_CFG_NO_ALIAS };
+	what[0] = '\0';
 	return &cfg;
 }
 
-int schema_load(const char *text, size_t len, struct config **ret,
-		struct schema_fault *fault)
+int schema_load(const char *text, size_t len, struct config **ret, char what[SCHEMA_WHAT])
 {
 	cyaml_err_t r;
 
 	*ret = NULL;
-	*fault = (struct schema_fault){ .line = 0 };
-	r = cyaml_load_data((const uint8_t *)text, len, cyaml_config(fault),
+	r = cyaml_load_data((const uint8_t *)text, len, cyaml_config(what),
 			    &config_schema, (cyaml_data_t **)ret, NULL);
 	if (r == CYAML_OK)
 		return 0;
-	if (!fault->what[0])
-		(void)snprintf(fault->what, sizeof(fault->what), "%s", cyaml_strerror(r));
-	return -EINVAL;
+	if (!what[0])
+		(void)snprintf(what, SCHEMA_WHAT, "%s", cyaml_strerror(r));
+	return r == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;
 }
 
 void schema_free(struct config *c)
 {
-	struct schema_fault fault = { .line = 0 };
+	char what[SCHEMA_WHAT];
 
-	(void)cyaml_free(cyaml_config(&fault), &config_schema, c, 0);
+	(void)cyaml_free(cyaml_config(what), &config_schema, c, 0);
 }

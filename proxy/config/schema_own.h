@@ -5,6 +5,8 @@
 
 #include <cyaml/cyaml.h>
 
+#include "config/where.h"
+
 #define LIST(key, type, max)                                                            \
 	CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, key, \
 			     &schema_string, 1, max)
@@ -20,7 +22,26 @@
 
 extern const cyaml_schema_value_t schema_string;
 
+/* schema.c: the document, a listener, and a route. */
+extern const cyaml_schema_field_t schema_config[], schema_listener[], schema_route[];
+
 /* schema_http.c: `http` of a listener, and of a route. */
 extern const cyaml_schema_field_t schema_http_listener[], schema_http_route[];
+
+struct checker {
+	struct where *w;
+	struct document *d;
+	bool no_memory;
+};
+
+/* A mapping, `whole`: with all that it must have.  False if it cannot stay as it is. */
+bool schema_check_fields(struct checker *c, const cyaml_schema_field_t *fields,
+			 struct node *map, bool whole);
+
+/* Is a key's value a size, which may have a unit? */
+bool schema_is_size(const char *key);
+
+/* Is a key of a route, or of its `http`, no matter of defaults? */
+bool schema_is_own(const char *key, bool http);
 
 #endif

@@ -27,6 +27,8 @@ int value_name(struct where *w, const char *name)
 int value_prefixes(struct where *w, const char *key, char *const *texts, unsigned n,
 		   struct prefix **ret)
 {
+	int err = 0;
+
 	*ret = calloc(n ? n : 1, sizeof(**ret));
 	if (!*ret)
 		return -ENOMEM;
@@ -34,14 +36,14 @@ int value_prefixes(struct where *w, const char *key, char *const *texts, unsigne
 	for (unsigned i = 0; i < n; i++) {
 		where_enter_index(w, i);
 		if (prefix_parse(texts[i], &(*ret)[i]) < 0)
-			return where_wrong(
+			err = where_wrong(
 				w,
 				"'%s' is not ADDRESS or ADDRESS/BITS without host bits",
 				texts[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 int value_duration(struct where *w, const char *key, const char *text, int64_t def,
@@ -51,10 +53,13 @@ int value_duration(struct where *w, const char *key, const char *text, int64_t d
 	if (!text)
 		return 0;
 	where_enter_key(w, key);
+	if (text[0] && strspn(text, "0123456789") == strlen(text))
+		return where_wrong(w, "'%s' of what? a duration has a unit: %ss, %sms",
+				   text, text, text);
 	if (util_parse_duration_ms(text, ret) < 0 || *ret == 0 || *ret > INT32_MAX)
 		return where_wrong(w,
-				   "'%s' is not a duration such as 500ms, 10s, 5m or 4h, "
-				   "of at most 24 days",
+				   "'%s' is not a duration such as 500ms, 10s, 5m, 4h or "
+				   "1h30m, of at most 24 days",
 				   text);
 	where_leave(w, 1);
 	return 0;
@@ -134,36 +139,37 @@ static bool read_status(const char *text, uint16_t *ret)
 
 int value_statuses(struct where *w, char *const *texts, unsigned n, uint16_t *ret)
 {
+	int err = 0;
+
 	where_enter_key(w, "status");
 	for (unsigned i = 0; i < n; i++) {
 		where_enter_index(w, i);
 		if (!read_status(texts[i], &ret[i]))
-			return where_wrong(w, "'%s' is not 400 to 599, 4xx or 5xx",
-					   texts[i]);
+			err = where_wrong(w, "'%s' is not 400 to 599, 4xx or 5xx",
+					  texts[i]);
 		where_leave(w, 1);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }
 
 int value_limits(struct where *w, struct limits *l)
 {
+	unsigned at = w->depth + 1;
 	int err;
 
 	where_enter_key(w, "limits");
 	err = check_rate(w, "rate", l, l->rate_text, &l->rate);
-	if (!err)
-		err = check_rate(w, "source_rate", l, l->source_rate_text,
-				 &l->source_rate);
-	if (!err)
-		err = check_rate(w, "prefix_rate", l, l->prefix_rate_text,
-				 &l->prefix_rate);
-	if (err)
-		return err;
+	err = where_also(
+		w, at, err,
+		check_rate(w, "source_rate", l, l->source_rate_text, &l->source_rate));
+	err = where_also(
+		w, at, err,
+		check_rate(w, "prefix_rate", l, l->prefix_rate_text, &l->prefix_rate));
 	if (l->prefix_v4 > 32 || l->prefix_v6 > 128)
-		return where_wrong(w, "a prefix has at most 32 (v4) or 128 (v6) bits");
+		err = where_wrong(w, "a prefix has at most 32 (v4) or 128 (v6) bits");
 	l->prefix_v4 = l->prefix_v4 ? l->prefix_v4 : 24;
 	l->prefix_v6 = l->prefix_v6 ? l->prefix_v6 : 64;
 	where_leave(w, 1);
-	return 0;
+	return err;
 }

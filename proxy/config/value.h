@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kinds of values that stand in several places.  Each is looked for below where `w`
- * stands, which is left as it was on success; 0, -EINVAL with w->err, or -ENOMEM.
+ * stands, which is left as it was on success; 0, -EINVAL with all that is wrong told, or
+ * -ENOMEM.
  */
 #ifndef PROXY_CONFIG_VALUE_H
 #define PROXY_CONFIG_VALUE_H

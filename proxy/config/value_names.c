@@ -84,6 +84,7 @@ static int check_name(struct where *w, char *name)
 int value_names(struct where *w, struct config *c, const char *key, char *const *names,
 		unsigned n, struct pattern ***ret)
 {
+	unsigned at = w->depth + 1;
 	int err = 0;
 
 	*ret = calloc(n ? n : 1, sizeof(struct pattern *));
@@ -92,20 +93,15 @@ int value_names(struct where *w, struct config *c, const char *key, char *const 
 	where_enter_key(w, key);
 	for (unsigned i = 0; i < n; i++) {
 		char *name = names[i];
+		int now = 0;
 
 		where_enter_index(w, i);
-		if ((strcmp(name, "~") == 0 || strcasecmp(name, "null") == 0) &&
-		    where_is_null(w))
-			return where_wrong(w, "null: nothing stands here; a name of that "
-					      "word is quoted");
 		if (name[0] == '~')
-			err = value_pattern(w, c, name, &(*ret)[i]);
+			now = value_pattern(w, c, name, &(*ret)[i]);
 		else if (strcmp(name, "*") != 0)
-			err = check_name(w, name);
-		if (err)
-			return err;
-		where_leave(w, 1);
+			now = check_name(w, name);
+		err = where_also(w, at, err, now);
 	}
 	where_leave(w, 1);
-	return 0;
+	return err;
 }

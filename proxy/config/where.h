@@ -1,69 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where in a configuration file a value stands, for errors that a schema cannot find. */
+/* Where in a configuration a checker is, for what it has to say. */
 #ifndef PROXY_CONFIG_WHERE_H
 #define PROXY_CONFIG_WHERE_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <errno.h>
 
-#include "config/config.h"
+#include "config/document.h"
 
-#define PATH_MAX_KEYS 16
+#define WHERE_KEYS (2 * DOCUMENT_DEPTH)
+#define WHERE_TEXT 512
 
 struct where {
-	const char *path; /* of the file */
-	const char *text;
-	size_t len;
-	char *err; /* CONFIG_ERROR_MAX */
+	const struct document *doc;
+	struct faults *faults;
 	/* keys and, where a key is NULL, indexes from the root down */
-	const char *keys[PATH_MAX_KEYS];
-	unsigned indexes[PATH_MAX_KEYS];
+	const char *keys[WHERE_KEYS];
+	unsigned indexes[WHERE_KEYS];
 	unsigned depth;
 };
 
-/* Step into a key or an index, and out again; a checker leaves as it came. */
+/* Step into a key or an index, and out again. */
 void where_enter_key(struct where *w, const char *key);
 void where_enter_index(struct where *w, unsigned index);
 void where_leave(struct where *w, unsigned levels);
 
 /*
- * Write "FILE:LINE:COLUMN: KEY: ..." for the value that `w` leads to, or for what lacks
- * it, into w->err.  Always -EINVAL.
+ * One thing of several was checked: w stands at `depth` again, wherever that left it, and
+ * what was wrong before and now is one result: 0, -EINVAL, or -ENOMEM before all others.
+ */
+static inline int where_also(struct where *w, unsigned depth, int before, int now)
+{
+	w->depth = depth;
+	return before == -ENOMEM || !now ? before : now;
+}
+
+/*
+ * The value that `w` leads to, or what lacks it, is wrong.  Always -EINVAL.  Of what
+ * lacks something that was left out, because it is wrong itself, nothing is told.
  */
 int where_wrong(struct where *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The same for a place that is known. */
-int where_wrong_at(struct where *w, unsigned line, unsigned column, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+/* The same for who looks for that himself: told in any case. */
+int where_wrong_shape(struct where *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The same of the key itself of a node that `w` leads to, of which there may be two. */
+int where_wrong_key(struct where *w, const struct node *n, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* A line for the operator, about the value that `w` leads to; it is no error. */
 void where_warn(struct where *w, char **warnings, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Does a null of YAML, not quoted (~, null, nothing), stand there? */
-bool where_is_null(const struct where *w);
-
-/* What a key takes, to say it in plain words before the schema speaks. */
-struct where_rule {
-	const char *in; /* the key of the mapping that has it; "": the document */
-	const char *key;
-	const char *words; /* those there are, a comma between; NULL: it is a list */
-	bool is_mapping;   /* and they are its keys, or the first of them */
-};
-
-/*
- * What goes wrong in the text itself: no YAML, tabs, what should be quoted, a second
- * document, aliases, a key that is there twice, one value for a list or a mapping, an
- * empty list, a word that is none of those there are.  0, or -EINVAL with w->err.
- */
-int where_scan(struct where *w, const struct where_rule *rules, size_t n);
-
-/*
- * libcyaml reports an unknown key at the place of the value before it: find the first key
- * of that name from *line on.  *line and *column are kept if there is none.
- */
-void where_locate_key(const char *text, size_t len, const char *key, unsigned *line,
-		      unsigned *column);
+/* "listeners[0].routes[1]", as deep as `w` is, into buf. */
+const char *where_path(const struct where *w, char buf[WHERE_TEXT]);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/util.h"
+#include "config/faults.h"
 #include "process/daemon.h"
 #include "process/listen.h"
 #include "process/orders.h"
@@ -224,20 +225,32 @@ int daemon_activate(struct daemon *d, struct config *c)
 	return 0;
 }
 
+/* All of them; it cannot be read at all if there are none. */
+static void say_faults(const char *path, int err, struct faults *f)
+{
+	char line[CONFIG_ERROR_MAX];
+
+	for (unsigned i = 0; i < f->n; i++) {
+		fault_format(&f->list[i], line, sizeof(line));
+		log_error("%s", line);
+	}
+	if (f->more)
+		log_error("%s: and %u more", path, f->more);
+	if (!f->n)
+		log_error("%s: cannot be read: %s", path, strerror(-err));
+	faults_free(f);
+}
+
 int daemon_read(const struct daemon *d, char **text, struct config **ret)
 {
+	struct faults f = { .n = 0 };
 	char why[CONFIG_ERROR_MAX];
 	struct config *c;
-	size_t len;
-	int err = *text ? 0 : util_read_file(d->config_path, CONFIG_FILE_MAX, text, &len);
+	int err = *text ? config_read(d->config_path, *text, strlen(*text), &c, NULL, &f)
+			: config_read_file(d->config_path, &c, text, &f);
 
 	if (err) {
-		log_error("%s: cannot be read: %s", d->config_path, strerror(-err));
-		return err;
-	}
-	err = config_parse(d->config_path, *text, strlen(*text), &c, why);
-	if (err) {
-		log_error("%s", why);
+		say_faults(d->config_path, err, &f);
 		return err;
 	}
 	err = certs_load(c, why);

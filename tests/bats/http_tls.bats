@@ -392,7 +392,8 @@ start_web() {
 	within 10 eval '[ "$(asked app)" -gt $((i + 10000)) ]'
 	start_web one 3000
 	for load in h1 h2 calls; do
-		kill -0 "$(eval "echo \$${load}_pid")" # they have met all of it
+		peer=${load}_pid # they have met all of it
+		kill -0 "${!peer}" || { cat "$DIR/$load.log" && return 1; }
 	done
 	for load in h1 h2 calls; do
 		peer=${load}_pid

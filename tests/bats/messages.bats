@@ -84,10 +84,13 @@ route() {
 }
 
 @test "a listener's address without a number: 0.0.0.0 or [::] for all" {
-	refused_with 'c.yaml:3:' "'localhost:443'" 0.0.0.0 '[::]' < <(listener '"localhost:443"')
-	refused_with 'c.yaml:3:' "':443'" 0.0.0.0 '[::]' < <(listener '":443"')
-	refused_with 'c.yaml:3:' "'443'" 0.0.0.0 '[::]' < <(listener '443')
-	refused_with 'c.yaml:3:' "'*:443'" 0.0.0.0 '[::]' < <(listener '"*:443"')
+	refused_with 'c.yaml:3:' "'localhost:443'" '"127.0.0.1:443"' '"[::1]:443"' < <(listener '"localhost:443"')
+	refused_with 'c.yaml:3:' "':443'" '"[::]:443"' '"127.0.0.1:443"' < <(listener '":443"')
+	refused_with 'c.yaml:3:' "'443'" '"[::]:443"' < <(listener '443')
+	refused_with 'c.yaml:3:' "'*:443'" '"[::]:443"' < <(listener '"*:443"')
+	refused_with 'c.yaml:3:' "'::1:443'" '"[::1]:443"' < <(listener '"::1:443"')
+	refused_with 'c.yaml:3:' "'192.0.2.2'" '"192.0.2.2:PORT"' < <(listener '192.0.2.2')
+	refused_with 'c.yaml:3:' "'gate.example.org:443'" 0.0.0.0 '[::]' < <(listener '"gate.example.org:443"')
 }
 
 @test "an address with a zone: zones are not taken" {
@@ -169,4 +172,91 @@ answers() {
 		done
 	} >"$DIR/many.yaml"
 	refused_with 'more than 16384' <"$DIR/many.yaml"
+}
+
+@test "check --json: every error with its place, warnings, and whether it is fine" {
+	route 'priorty: 1' 'sni: ["a b", a.example.org]' >"$DIR/c.yaml"
+	run -1 "$BIN/tollgate" check --json "$DIR/c.yaml"
+	jq -e '.fine == false and (.errors | length) == 2 and .more_errors == 0 and
+		.errors[0].line == 7 and .errors[0].column == 9 and .errors[0].pointer == "/listeners/0/routes/0/priorty" and
+		(.errors[0].detail | test("priority")) and .errors[1].key == "listeners[0].routes[0].sni[0]"' <<<"$output"
+	route 'http: { path: [/a] }' 'sni: []' >"$DIR/c.yaml"
+	printf '%s\n' '      - { name: b, http: { path: ["/a/*"] }, backends: ["198.51.100.1:3000"] }' \
+		'      - { name: c, http: { path: ["/a/b"] }, backends: ["198.51.100.1:3000"] }' >>"$DIR/c.yaml"
+	sed -i '/sni/d' "$DIR/c.yaml"
+	run -0 "$BIN/tollgate" check --json "$DIR/c.yaml"
+	jq -e '.fine and .errors == []' <<<"$output"
+	run -1 "$BIN/tollgate" check --json "$DIR/none.yaml"
+	jq -e '.fine == false and (.errors[0].detail | test("No such file"))' <<<"$output"
+}
+
+@test "export is the same configuration in one file, and diff finds nothing between them" {
+	mkdir "$DIR/sites"
+	printf '%s\n' 'routes: [{ name: b, http: { path: [/b] }, backends: ["198.51.100.2:{$PORT:3000}"] }]' >"$DIR/sites/b.yaml"
+	{
+		echo 'defaults: { retries: 1, http: { body_bytes: 1m } }'
+		route 'http: { path: [/a] }' | sed 's|    routes:|    include: sites/*.yaml\n    routes:|'
+	} >"$DIR/c.yaml"
+	"$BIN/tollgate" export "$DIR/c.yaml" >"$DIR/e.yaml"
+	run -1 grep -E 'include|defaults|PORT' "$DIR/e.yaml"
+	run -0 "$BIN/tollgate" diff "$DIR/c.yaml" "$DIR/e.yaml"
+	equal "" "$output" "differences"
+	run -0 "$BIN/tollgate" diff --json "$DIR/c.yaml" "$DIR/e.yaml"
+	equal "[]" "$output" "differences in JSON"
+	"$BIN/tollgate" export --json "$DIR/c.yaml" >"$DIR/e.json"
+	jq -e '.listeners[0].routes[1].http.body_bytes == 1048576 and .listeners[0].routes[1].retries == 1 and
+		.listeners[0].routes[1].backends == ["198.51.100.2:3000"]' "$DIR/e.json"
+	# JSON is YAML, too
+	run -0 "$BIN/tollgate" diff "$DIR/c.yaml" "$DIR/e.json"
+	PORT=4000 run -1 "$BIN/tollgate" diff "$DIR/e.json" "$DIR/c.yaml"
+	equal '~ listeners[web].routes[b].backends: ["198.51.100.2:3000"] -> ["198.51.100.2:4000"]' "$output" "the difference"
+	PORT=4000 run -1 "$BIN/tollgate" diff --json "$DIR/e.json" "$DIR/c.yaml"
+	jq -e '.[0].kind == "changed" and .[0].key == "listeners[web].routes[b].backends" and .[0].after == ["198.51.100.2:4000"]' <<<"$output"
+	# of a file that is none there is no difference
+	echo 'listeners: 1' >"$DIR/wrong.yaml"
+	run -1 "$BIN/tollgate" diff "$DIR/c.yaml" "$DIR/wrong.yaml"
+	[[ $output == *"wrong.yaml:1:12: listeners: is a list"* ]]
+}
+
+@test "the JSON Schema takes what the checker takes, and not what is of another shape" {
+	"$BIN/tollgate" schema >"$DIR/schema.json"
+	awk '/^```yaml/ { on = 1; next } /^```/ { on = 0 } on' "$ROOT/README.md" >"$DIR/readme.yaml"
+	{
+		echo 'include: [a.yaml, "b/*.yaml"]'
+		echo 'defaults: { retries: 1, http: { body_bytes: 1MiB } }'
+		route 'min_version: 1.3' 'http: { head_timeout: 5s }'
+	} >"$DIR/c.yaml"
+	/usr/bin/python3 -W ignore - "$DIR/schema.json" "$ROOT/tests/unit/config/wrong.txt" "$DIR/readme.yaml" "$ROOT/demo/demo.yaml" "$DIR/c.yaml" <<-'P'
+		import json, re, sys, yaml
+		from jsonschema import Draft7Validator
+		schema = json.load(open(sys.argv[1]))
+		Draft7Validator.check_schema(schema)
+		validator = Draft7Validator(schema)
+		for path in sys.argv[3:]:
+		    for error in validator.iter_errors(yaml.safe_load(open(path))):
+		        sys.exit(f"{path}: {error.message}")
+		# of the shape is what says these; the others are valid, as far as a schema knows
+		shape = re.compile(r"is no key here|is a list|is no list|is one value|is no value for it|nothing stands here|"
+		                   r"is not a number|is not true or false|did you mean|characters, and at most|each route's own|include: is a file")
+		right = wrong = 0
+		for case in open(sys.argv[2]).read().split("\n## ")[1:]:
+		    title, _, rest = case.partition("\n")
+		    text = "".join(l + "\n" for l in rest.split("\n") if not l.startswith("! "))
+		    says = [l for l in rest.split("\n") if l.startswith("! ")]
+		    try:
+		        document = yaml.safe_load(text)
+		    except yaml.YAMLError:
+		        continue
+		    fine = validator.is_valid(document)
+		    if any(shape.search(s) for s in says):
+		        wrong += 1
+		        if fine:
+		            sys.exit(f"{title}: the schema takes it")
+		    elif not any(re.search(r"is missing|is empty|file is empty|is more than 4294967295|from 0 on|include:|not a size|is not [a-z0-9_]+, ", s) for s in says):
+		        right += 1
+		        if not fine:
+		            sys.exit(f"{title}: the schema does not take it: {next(validator.iter_errors(document)).message}")
+		print(f"# {right} right, {wrong} wrong")
+		sys.exit(right < 50 or wrong < 20)
+	P
 }

@@ -51,29 +51,53 @@ int util_parse_size(const char *text, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
-int util_parse_duration_ms(const char *text, int64_t *ret)
+/* A number and its unit, which is smaller than `last`; how long that is, or 0. */
+static size_t read_part(const char *text, int64_t *ret, int64_t *last)
 {
 	static const struct {
-		const char *suffix;
+		const char *unit;
 		int64_t ms;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	} units[] = { { "d", 86400000 },
+		      { "h", 3600000 },
+		      { "m", 60000 },
+		      { "s", 1000 },
+		      { "ms", 1 } };
 	size_t digits = strspn(text, "0123456789");
+	size_t letters = strcspn(text + digits, "0123456789");
 	char number[20];
 	uint64_t n;
 
 	if (digits == 0 || digits >= sizeof(number))
-		return -EINVAL;
+		return 0;
 	memcpy(number, text, digits);
 	number[digits] = '\0';
 	if (util_parse_u64(number, 1000000000, &n) < 0)
-		return -EINVAL;
+		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(text + digits, units[i].suffix) == 0) {
-			*ret = (int64_t)n * units[i].ms;
-			return 0;
-		}
+		if (letters != strlen(units[i].unit) || units[i].ms >= *last ||
+		    memcmp(text + digits, units[i].unit, letters) != 0)
+			continue;
+		*last = units[i].ms;
+		*ret = (int64_t)n * units[i].ms;
+		return digits + letters;
 	}
-	return -EINVAL;
+	return 0;
+}
+
+int util_parse_duration_ms(const char *text, int64_t *ret)
+{
+	int64_t all = 0, last = INT64_MAX, ms;
+
+	do {
+		size_t n = read_part(text, &ms, &last);
+
+		if (!n)
+			return -EINVAL;
+		all += ms;
+		text += n;
+	} while (*text);
+	*ret = all;
+	return 0;
 }
 
 uint64_t util_now_ns(void)

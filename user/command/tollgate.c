@@ -22,6 +22,7 @@
 #include "command/explain.h"
 #include "command/follow.h"
 #include "command/options.h"
+#include "command/settings.h"
 #include "command/sizes.h"
 #include "command/why.h"
 #include "config/config.h"
@@ -324,24 +325,6 @@ static int cmd_export_totals(struct options *o)
 	return err ? EXIT_BAD : EXIT_OK;
 }
 
-/* With its certificates; NULL with the reason logged. */
-static struct config *read_config(const char *path)
-{
-	char why[CONFIG_ERROR_MAX];
-	struct config *c;
-
-	if (config_load(path, &c, why) < 0) {
-		log_error("%s", why);
-		return NULL;
-	}
-	if (certs_load(c, why) < 0) {
-		log_error("%s: %s", path, why);
-		config_put(c);
-		return NULL;
-	}
-	return c;
-}
-
 static int cmd_check(struct options *o)
 {
 	struct config *c;
@@ -350,12 +333,38 @@ static int cmd_check(struct options *o)
 		log_error("check: name one file");
 		return EXIT_USAGE;
 	}
-	c = read_config(o->args[0]);
+	if (o->json)
+		return settings_check(o->args[0]);
+	c = settings_read(o->args[0]);
 	if (!c)
 		return EXIT_BAD;
 	check_show(o->args[0], c);
 	config_put(c);
 	return EXIT_OK;
+}
+
+static int cmd_export(struct options *o)
+{
+	if (o->args_n != 1) {
+		log_error("export: name one file");
+		return EXIT_USAGE;
+	}
+	return settings_export(o->args[0], o->json);
+}
+
+static int cmd_diff(struct options *o)
+{
+	if (o->args_n != 2) {
+		log_error("diff: name two files, the one before and the one after");
+		return EXIT_USAGE;
+	}
+	return settings_diff(o->args[0], o->args[1], o->json);
+}
+
+static int cmd_schema(struct options *o)
+{
+	(void)o;
+	return settings_schema();
 }
 
 static int cmd_explain(struct options *o)
@@ -368,7 +377,7 @@ static int cmd_explain(struct options *o)
 			  "https://www.example.org/path");
 		return EXIT_USAGE;
 	}
-	c = read_config(o->args[0]);
+	c = settings_read(o->args[0]);
 	if (!c)
 		return EXIT_BAD;
 	err = explain_show(c, o->args[1], o);
@@ -404,7 +413,8 @@ static const struct {
 	{ "audit", cmd_audit, 0 },	 { "check", cmd_check, 1 },
 	{ "acme", cmd_acme, ACME_ARGS }, { "export-totals", cmd_export_totals, 1 },
 	{ "events", cmd_events, 0 },	 { "why", cmd_why, 1 },
-	{ "explain", cmd_explain, 2 },
+	{ "explain", cmd_explain, 2 },	 { "export", cmd_export, 1 },
+	{ "diff", cmd_diff, 2 },	 { "schema", cmd_schema, 0 },
 };
 
 int main(int argc, char **argv)

@@ -57,14 +57,17 @@ struct wrong {
 };
 
 static const struct wrong wrong_cases[] = {
-	{ "send_proxy: v2", "send_proxi: v2", "x.yaml:10:9: Unexpected key: send_proxi" },
+	{ "send_proxy: v2", "send_proxi: v2",
+	  "x.yaml:10:9: listeners[0].routes[0].send_proxi: is no key here; did you "
+	  "mean 'send_proxy'?" },
 	{ "send_proxy: v2", "send_proxy: v3", "x.yaml:10:21: " },
 	{ "connections: 10000", "connections: ten", "x.yaml:5:28: " },
 	{ "connect: 5s", "connect: 5q", "x.yaml:18:22: timeouts.connect: '5q'" },
 	{ "0.0.0.0:8080", "0.0.0.0:80800", "x.yaml:15:14: listeners[1].address: " },
 	{ "10.0.0.0/8", "10.0.0.1/8",
 	  "x.yaml:4:30: listeners[0].proxy_protocol.from[0]: '10.0.0.1/8'" },
-	{ "10.0.0.5:443", "10.0.0.5", "listeners[0].routes[0].backends[0]: '10.0.0.5'" },
+	{ "10.0.0.5:443", "10.0.0.5",
+	  "listeners[0].routes[0].backends[0]: '10.0.0.5' has no port" },
 	{ "[::1]:443", "[::1:443", "listeners[0].routes[0].backends[1]" },
 	{ "\"*.git.example.org\"", "git.example.org", "is in an earlier route already" },
 	{ "*.git.example.org", "~(x", "'~(x': missing closing parenthesis at" },
@@ -75,7 +78,7 @@ static const struct wrong wrong_cases[] = {
 	{ "name: plain", "name: tls", "x.yaml:14:11: listeners[1].name: a second" },
 	{ "name: plain", "name: 9plain", "listeners[1].name: '9plain'" },
 	{ "    address: \"0.0.0.0:8080\"\n", "",
-	  "Missing required mapping field: address" },
+	  "x.yaml:14:5: listeners[1]: 'address' is missing" },
 	{ "10.0.0.5:443", "10.0.0.5:443 weight=257",
 	  "'weight=257' is not weight=0 to 256" },
 	{ "[::1]:443", "10.0.0.5:443", "'10.0.0.5:443' is here already" },

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/faults.h"
+
+static void fault_free(struct fault *f)
+{
+	free(f->file);
+	free(f->key);
+	free(f->what);
+}
+
+enum kept { KEPT, SAME, NOT_KEPT };
+
+/* What goes for many, as defaults do, is told once. */
+static enum kept append(struct faults *f, const struct fault *one)
+{
+	struct fault *list;
+
+	for (unsigned i = 0; i < f->n; i++) {
+		const struct fault *has = &f->list[i];
+
+		if (one->line && has->line == one->line && has->column == one->column &&
+		    one->what && strcmp(has->what, one->what) == 0 && one->file &&
+		    strcmp(has->file, one->file) == 0)
+			return SAME;
+	}
+	if (f->n == FAULTS_MAX || !one->file || !one->key || !one->what)
+		return NOT_KEPT;
+	list = realloc(f->list, (f->n + 1) * sizeof(*list));
+	if (!list)
+		return NOT_KEPT;
+	f->list = list;
+	list[f->n++] = *one;
+	return KEPT;
+}
+
+int faults_add(struct faults *f, const char *file, unsigned line, unsigned column,
+	       const char *key, const char *fmt, va_list args)
+{
+	struct fault one = {
+		.file = strdup(file), .line = line, .column = column, .key = strdup(key)
+	};
+	enum kept kept;
+
+	if (vasprintf(&one.what, fmt, args) < 0)
+		one.what = NULL;
+	kept = append(f, &one);
+	if (kept != KEPT)
+		fault_free(&one);
+	f->more += kept == NOT_KEPT;
+	return -EINVAL;
+}
+
+static int compare(const void *a, const void *b, void *first)
+{
+	const struct fault *x = a, *y = b;
+	int order = (strcmp(x->file, first) != 0) - (strcmp(y->file, first) != 0);
+
+	if (!order)
+		order = strcmp(x->file, y->file);
+	if (!order)
+		order = (x->line > y->line) - (x->line < y->line);
+	return order ? order : (x->column > y->column) - (x->column < y->column);
+}
+
+void faults_sort(struct faults *f, const char *first)
+{
+	if (f->n > 1)
+		qsort_r(f->list, f->n, sizeof(*f->list), compare,
+			(void *)(uintptr_t)first);
+}
+
+void faults_free(struct faults *f)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		fault_free(&f->list[i]);
+	free(f->list);
+	*f = (struct faults){ .n = 0 };
+}
+
+void fault_format(const struct fault *f, char *buf, size_t cap)
+{
+	int n = f->line ? snprintf(buf, cap, "%.300s:%u:%u: ", f->file, f->line,
+				   f->column)
+			: snprintf(buf, cap, "%.300s: ", f->file);
+
+	if (n >= 0 && (size_t)n < cap)
+		(void)snprintf(buf + n, cap - (size_t)n, "%s%s%s", f->key,
+			       f->key[0] ? ": " : "", f->what);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wrong with a configuration: all of it, each with its place. */
+#ifndef PROXY_CONFIG_FAULTS_H
+#define PROXY_CONFIG_FAULTS_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#define FAULTS_MAX 100 /* that are told one by one */
+
+struct fault {
+	char *file;	       /* as it was named */
+	unsigned line, column; /* from 1; 0: not known */
+	char *key;	       /* "listeners[0].routes[1].sni[0]"; "": the whole */
+	char *what;
+};
+
+/* Zeroed before the first; freed by faults_free(). */
+struct faults {
+	struct fault *list;
+	unsigned n;
+	unsigned more; /* that are not in the list: too many, or no memory for them */
+};
+
+/* One more.  Always -EINVAL. */
+int faults_add(struct faults *f, const char *file, unsigned line, unsigned column,
+	       const char *key, const char *fmt, va_list args)
+	__attribute__((format(printf, 6, 0)));
+
+/* In the order of the text; those of the file `first` before those of others. */
+void faults_sort(struct faults *f, const char *first);
+
+void faults_free(struct faults *f);
+
+/* "FILE:LINE:COLUMN: KEY: WHAT" into buf, cut at `cap`. */
+void fault_format(const struct fault *f, char *buf, size_t cap);
+
+#endif
