@@ -204,10 +204,8 @@ static void on_ended(struct h2 *h)
 
 	if (h->streams_n || f->closed)
 		return;
-	if (f->draining) {
-		h2_drain(h);
-		return;
-	}
+	if (f->draining)
+		return; /* its second word has its time */
 	arm(f, settings(f)->keep_alive_ms);
 	list(f);
 }
@@ -337,13 +335,13 @@ static void h2_due(struct front *f)
 
 	if (f->draining && !h->closing) {
 		h2_drain(h);
+		arm(f, HTTP_LINGER_MS);
 	} else if (!h->streams_n && h->closing) {
 		over(f, TG_END_DONE, false);
 	} else if (!h->streams_n) {
 		f->client.why = f->client.requests ? TG_END_HTTP_KEEP_ALIVE
 						   : TG_END_HTTP_HEAD_TIMEOUT;
-		h2_drain(h);
-		arm(f, HTTP_LINGER_MS);
+		front_drain(f);
 	}
 }
 

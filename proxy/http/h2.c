@@ -483,7 +483,7 @@ void h2_drain(struct h2 *h)
 {
 	if (h->over || h->closing)
 		return;
-	if (!h->draining && h->streams_n) {
+	if (!h->draining && !h->is_back) { /* who opens no streams needs no notice */
 		h->draining = true;
 		(void)nghttp2_submit_shutdown_notice(h->session);
 	} else {

@@ -110,7 +110,11 @@ struct h2 *h2_of(struct http_end *e);
 /* May another stream begin? */
 bool h2_has_place(const struct h2 *h);
 
-/* No new streams: that is announced first, and said when h2_drain() comes again. */
+/*
+ * No new streams: a client is told first that its connection ends (a request may be on
+ * its way, RFC 9113 6.8), and with the next h2_drain() which is the last; a backend at
+ * once.
+ */
 void h2_drain(struct h2 *h);
 
 /* Its streams' exchanges are told; the conn is the owner's to close. */

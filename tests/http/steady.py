@@ -28,6 +28,10 @@ class Connection:
 
     def __init__(self):
         import h2.connection
+        # to the library GOAWAY is the end; to RFC 9113 6.8 what was begun goes on
+        state, event = h2.connection.ConnectionState, h2.connection.ConnectionInputs
+        h2.connection.H2ConnectionStateMachine._transitions[
+            (state.CLIENT_OPEN, event.RECV_GOAWAY)] = (None, state.CLIENT_OPEN)
         context = ssl.create_default_context(cafile=ca)
         context.set_alpn_protocols(["h2"])
         raw = socket.create_connection((host, int(port)), timeout=10)
@@ -60,7 +64,6 @@ class Connection:
             told["cut"] += len(self.waiting)
             self.waiting.clear()
             return 0
-        # h2 forbids what a client may still hear after GOAWAY: look at the frame itself
         for event in self.conn.receive_data(got):
             if isinstance(event, e.ResponseReceived):
                 self.status[event.stream_id] = int(dict(event.headers)[b":status"])
