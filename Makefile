@@ -35,7 +35,7 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # One archive a folder, the highest floor first.  The linker reads each once, so a call to a
 # floor above does not link; tests/lint/house has who may call whom.
-FLOORS := user/command proxy/process proxy/session proxy/http proxy/backend proxy/decide proxy/tls proxy/net proxy/config \
+FLOORS := user/command proxy/process proxy/control proxy/session proxy/http proxy/backend proxy/decide proxy/tls proxy/net proxy/config \
 	user/exporter user/show user/load user/book nft user/codec user/base
 LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
 LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lssl -lcrypto -lnghttp2 -lcares -lcrypt \
@@ -204,7 +204,7 @@ bench: all $(TOOLS) $(BUILD)/tests/bench/packet $(BUILD)/tests/bench/empty.bpf.o
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
-		$(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/doc/tollgate $(DESTDIR)$(PREFIX)/lib/tollgate \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
@@ -212,6 +212,7 @@ install: all
 	install -m 644 user/command/tollgate.8 user/exporter/tollgate-exporter.8 proxy/tollgate-proxy.8 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 proxy/config/tollgate.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 proxy/control/tollgate-control.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 644 README.md demo/demo.yaml $(DESTDIR)$(PREFIX)/share/doc/tollgate
 	install -m 644 user/command/tollgate.bash-completion \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
@@ -221,6 +222,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,tollgate.8 tollgate-proxy.8 \
 			tollgate-exporter.8) \
 		$(DESTDIR)$(PREFIX)/share/man/man5/tollgate.yaml.5 \
+		$(DESTDIR)$(PREFIX)/share/man/man7/tollgate-control.7 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tollgate $(DESTDIR)$(PREFIX)/lib/tollgate
 

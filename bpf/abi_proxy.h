@@ -100,7 +100,8 @@ enum tg_side {
 	X(HTTP_BODY_TIMEOUT, "request_body_timeout", CLIENT, HTTP)          \
 	X(HTTP_KEEP_ALIVE, "keep_alive_timeout", PROXY, RELAYED)            \
 	X(HTTP_FLOOD, "http_flood", CLIENT, HTTP)                           \
-	X(HTTP_EVICTED, "idle_evicted", PROXY, RELAYED)
+	X(HTTP_EVICTED, "idle_evicted", PROXY, RELAYED)                     \
+	X(KILLED, "killed", PROXY, RELAYED)
 
 /* Room for reasons to come, so that one more changes the size of nothing. */
 #define TG_END_PLACES 96

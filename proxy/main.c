@@ -45,7 +45,8 @@ int main(int argc, char **argv)
 			    .endfd = -1,
 			    .old_fd = -1,
 			    .successor_fd = -1,
-			    .given_fd = -1 };
+			    .given_fd = -1,
+			    .control_fd = -1 };
 	int opt;
 
 	log_init("tollgate-proxy");

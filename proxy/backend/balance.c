@@ -141,7 +141,8 @@ static uint64_t candidates_of(const struct route *r, bool backup, bool ejected,
 		const struct backend *b = &r->backends[i];
 
 		if (b->backup == backup && !b->drain && b->weight && !(tried >> i & 1) &&
-		    target_is_up(b->target) && target_has_address(b->target) &&
+		    !target_is_drained(b->target) && target_is_up(b->target) &&
+		    target_has_address(b->target) &&
 		    (ejected || !target_is_ejected(b->target, now_ms)))
 			set |= 1ull << i;
 	}

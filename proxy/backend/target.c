@@ -29,8 +29,9 @@ struct target {
 	struct place places[TARGET_ADDRS_MAX];
 	unsigned n, turn;
 	unsigned active, failures;
-	int awaited; /* by how many */
-	bool down;   /* all of it; relaxed atomic */
+	int awaited;  /* by how many */
+	bool down;    /* all of it; relaxed atomic */
+	bool drained; /* relaxed atomic */
 	int64_t up_since_ms, ejected_until_ms, next_check_ms;
 	struct proxy_slot *slot; /* relaxed atomic */
 	char name[];
@@ -299,7 +300,8 @@ static unsigned states_of(struct target *t, struct target_state ret[TARGET_ADDRS
 
 	pthread_mutex_lock(&t->lock);
 	n = t->n;
-	memset(ret, 0, n * sizeof(*ret));
+	memset(ret, 0, (n ? n : 1) * sizeof(*ret));
+	ret[0].drained = target_is_drained(t); /* of one without addresses, too */
 	for (unsigned i = 0; i < n; i++) {
 		ret[i].addr = t->places[i].addr;
 		ret[i].down = t->places[i].down;
@@ -341,9 +343,21 @@ static void restore(struct target *t, const struct target_state *states, unsigne
 		p->down = states[i].down;
 		p->streak = states[i].streak;
 	}
+	if (states[0].drained)
+		(void)target_drain(t, true);
 	(void)settle(t, 0); /* what was up is not new */
 	pthread_mutex_unlock(&t->lock);
 	show(t);
+}
+
+bool target_drain(struct target *t, bool drained)
+{
+	return __atomic_exchange_n(&t->drained, drained, __ATOMIC_RELAXED);
+}
+
+bool target_is_drained(const struct target *t)
+{
+	return __atomic_load_n(&t->drained, __ATOMIC_RELAXED);
 }
 
 bool target_restore(const char *name, const struct target_state *states, unsigned n)

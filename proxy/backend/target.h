@@ -74,10 +74,18 @@ bool target_unchecked(struct target *t, int64_t now_ms);
 int64_t target_next_check(const struct target *t);
 void target_set_next_check(struct target *t, int64_t at_ms);
 
+/*
+ * Drained by whoever runs the gate, not by the configuration: nobody new goes there,
+ * until he says otherwise.  It outlives reloads and upgrades.  Returns what it was.
+ */
+bool target_drain(struct target *t, bool drained);
+bool target_is_drained(const struct target *t);
+
 /* For a successor: what is known of each address of each target. */
 struct target_state {
 	struct addr addr;
-	uint8_t down, pad;
+	uint8_t down;
+	uint8_t drained; /* in the first, also of none: all of it is */
 	uint16_t streak;
 };
 void target_each(void (*fn)(const char *name, const struct target_state *states,

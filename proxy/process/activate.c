@@ -2,6 +2,7 @@
 /* From a file to what every worker does. */
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -226,7 +227,7 @@ int daemon_activate(struct daemon *d, struct config *c)
 }
 
 /* All of them; it cannot be read at all if there are none. */
-static void say_faults(const char *path, int err, struct faults *f)
+static void say_faults(const char *path, int err, const struct faults *f)
 {
 	char line[CONFIG_ERROR_MAX];
 
@@ -238,24 +239,37 @@ static void say_faults(const char *path, int err, struct faults *f)
 		log_error("%s: and %u more", path, f->more);
 	if (!f->n)
 		log_error("%s: cannot be read: %s", path, strerror(-err));
-	faults_free(f);
 }
 
-int daemon_read(const struct daemon *d, char **text, struct config **ret)
+static int __attribute__((format(printf, 3, 4)))
+add_fault(struct faults *f, const char *path, const char *fmt, ...)
 {
-	struct faults f = { .n = 0 };
-	char why[CONFIG_ERROR_MAX];
-	struct config *c;
-	int err = *text ? config_read(d->config_path, *text, strlen(*text), &c, NULL, &f)
-			: config_read_file(d->config_path, &c, text, &f);
+	va_list args;
+	int err;
 
-	if (err) {
-		say_faults(d->config_path, err, &f);
-		return err;
+	va_start(args, fmt);
+	err = faults_add(f, path, 0, 0, "", fmt, args);
+	va_end(args);
+	return err;
+}
+
+int daemon_read(const struct daemon *d, char **text, struct config **ret,
+		struct faults *f)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config *c = NULL;
+	int err = *text ? config_read(d->config_path, *text, strlen(*text), &c, NULL, f)
+			: config_read_file(d->config_path, &c, text, f);
+
+	if (!err) {
+		err = certs_load(c, why);
+		if (err)
+			(void)add_fault(f, d->config_path, "%s", why);
+	} else if (!f->n && err != -ENOMEM) {
+		(void)add_fault(f, d->config_path, "cannot be read: %s", strerror(-err));
 	}
-	err = certs_load(c, why);
 	if (err) {
-		log_error("%s: %s", d->config_path, why);
+		say_faults(d->config_path, err, f);
 		config_put(c);
 		return err;
 	}
@@ -264,13 +278,13 @@ int daemon_read(const struct daemon *d, char **text, struct config **ret)
 }
 
 /* With a text to be taken over, or NULL for the file's. */
-static int reload(struct daemon *d, char *text)
+static int reload(struct daemon *d, char *text, struct faults *f)
 {
 	struct config *c = NULL;
 	int err;
 
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
-	err = daemon_read(d, &text, &c);
+	err = daemon_read(d, &text, &c, f);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	if (!err)
 		err = daemon_activate(d, c);
@@ -287,20 +301,25 @@ static int reload(struct daemon *d, char *text)
 	return 0;
 }
 
-void daemon_reload(struct daemon *d)
+int daemon_reload(struct daemon *d, struct faults *f)
 {
-	if (reload(d, NULL) == 0)
+	int err = reload(d, NULL, f);
+
+	if (!err)
 		log_info("configuration %s read again", d->config_path);
+	return err;
 }
 
 void daemon_renew(struct daemon *d)
 {
+	struct faults f = { .n = 0 };
 	char *text = strdup(d->text);
 
 	if (!text)
 		log_error("certificates and files are not read again: no memory");
-	else if (reload(d, text) == 0)
+	else if (reload(d, text, &f) == 0)
 		log_info("certificates and files read again");
+	faults_free(&f);
 }
 
 int daemon_check_addresses(const struct config *c)

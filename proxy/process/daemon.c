@@ -14,10 +14,12 @@
 
 int daemon_run(struct daemon *d, char **argv)
 {
+	struct faults f = { .n = 0 };
 	struct config *c;
-	int err;
+	int err = daemon_read(d, &d->text, &c, &f);
 
-	if (daemon_read(d, &d->text, &c) < 0)
+	faults_free(&f);
+	if (err)
 		return EXIT_BAD;
 	err = starter_begin(argv, d->config_path, &d->starter);
 	if (err)

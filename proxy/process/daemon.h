@@ -6,6 +6,8 @@
 
 #include "backend/keeper.h"
 #include "config/config.h"
+#include "config/faults.h"
+#include "control/control.h"
 #include "load/keep.h"
 #include "net/worker.h"
 #include "process/access_log.h"
@@ -34,8 +36,11 @@ struct daemon {
 	int old_fd; /* to it, -1 if there is none */
 	struct inherited *inherited;
 	unsigned inherited_n;
-	int successor_fd;	/* where one may come */
-	int given_fd;		/* to the one that has come, -1: none */
+	int successor_fd; /* where one may come */
+	int given_fd;	  /* to the one that has come, -1: none */
+	int control_fd;	  /* where it is asked things; -1: nowhere, or control's */
+	struct control *control;
+	const bool *draining;	/* the process ends */
 	struct starter starter; /* for SIGUSR2 */
 	struct keep keep;	/* attaches again what was detached */
 	bool succeeded;		/* one has come, and these are our last connections */
@@ -61,16 +66,18 @@ int daemon_activate(struct daemon *d, struct config *c);
 
 /*
  * A configuration with its certificates, by whoever may read the keys: of the file, whose
- * text is then *text (malloc), or of that text if there is one.  0 and one reference; or
- * a negative errno, logged.
+ * resolved text is then *text (malloc), or of that text if there is one.  0 and one
+ * reference; or a negative errno, logged, with what is wrong in *f.
  */
-int daemon_read(const struct daemon *d, char **text, struct config **ret);
+int daemon_read(const struct daemon *d, char **text, struct config **ret,
+		struct faults *f);
 
 /*
- * Read the file again, and activate it; or only the files of certificates, under the
- * configuration as it was read before, whatever the file says by now.
+ * Read the file again, and activate it: 0, or a negative errno, logged, with what is
+ * wrong with the file in *f.  Or only the files of certificates, under the configuration
+ * as it was read before, whatever the file says by now.
  */
-void daemon_reload(struct daemon *d);
+int daemon_reload(struct daemon *d, struct faults *f);
 void daemon_renew(struct daemon *d);
 
 /*
@@ -81,6 +88,14 @@ int daemon_check_addresses(const struct config *c);
 
 /* Bound what may be open at once, by the limit of descriptors. */
 void daemon_set_limits(struct daemon *d, const struct config *c);
+
+/* --- controls.c --- */
+
+/*
+ * Answer at d->control_fd, on the loop of the main thread.  Without it the proxy serves
+ * all the same; the reason is logged.
+ */
+void daemon_open_control(struct daemon *d, struct ev_loop *loop, const bool *draining);
 
 /* --- serve.c --- */
 

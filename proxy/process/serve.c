@@ -113,6 +113,16 @@ static void on_usr2(struct daemon *d, const struct signalfd_siginfo *sig)
 	start_successor(d);
 }
 
+static void on_hup(struct daemon *d, const struct signalfd_siginfo *sig)
+{
+	struct faults f = { .n = 0 };
+	int err = daemon_reload(d, &f);
+
+	control_note(d->control, sig->ssi_uid, (pid_t)sig->ssi_pid, "reload by SIGHUP",
+		     !err);
+	faults_free(&f);
+}
+
 /* --- the loop of the main thread --- */
 
 struct serving {
@@ -178,7 +188,7 @@ static void on_signal(struct ev_io *io, uint32_t events)
 		if (sig.ssi_signo == SIGUSR2)
 			on_usr2(v->d, &sig);
 		else
-			daemon_reload(v->d);
+			on_hup(v->d, &sig);
 		watch_certs(v);
 		return;
 	}
@@ -321,6 +331,7 @@ static int watch(struct serving *v)
 		err = ev_io_add(v->loop, &v->old, d->old_fd, EPOLLIN);
 	if (!err) {
 		begin_watching(v);
+		daemon_open_control(d, v->loop, &v->draining);
 		ev_timer_set(v->loop, &v->tick, 0);
 	}
 	return err;
@@ -339,6 +350,7 @@ static int run(struct daemon *d)
 	if (!err)
 		err = ev_loop_run(v.loop);
 	certwatch_free(v.certs);
+	control_close(d->control);
 	ev_loop_close(v.loop);
 	if (err) {
 		(void)log_errno(err, "the main thread's event loop failed");
@@ -521,6 +533,9 @@ static int begin_as_root(struct daemon *d, struct config *c)
 	d->successor_fd = handover_listen(d->load);
 	if (d->successor_fd < 0)
 		log_warn("no upgrade will be possible: %s", strerror(-d->successor_fd));
+	d->control_fd = control_listen(d->load, getpid());
+	if (d->control_fd < 0)
+		log_warn("nobody can ask it things: %s", strerror(-d->control_fd));
 	daemon_set_limits(d, c);
 	return sandbox_enter(c->user, keep, 3);
 }
@@ -574,5 +589,7 @@ int daemon_serve(struct daemon *d, struct config *c)
 		close(d->successor_fd);
 	if (d->given_fd >= 0)
 		close(d->given_fd);
+	if (d->control_fd >= 0)
+		close(d->control_fd);
 	return err;
 }

@@ -357,7 +357,7 @@ static void copy_health(const char *name, const struct target_state *states, uns
 	memset(m, 0, sizeof(*m));
 	memcpy(m->name, name, strlen(name));
 	m->n = n;
-	memcpy(m->states, states, n * sizeof(*states));
+	memcpy(m->states, states, (n ? n : 1) * sizeof(*states));
 }
 
 static int give_health(const struct handover *h)

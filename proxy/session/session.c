@@ -16,8 +16,8 @@
 #include "book/ends.h"
 #include "session/state.h"
 
-static const char *const state_names[] = { "header", "hello", "handshake", "connect",
-					   "relay",  "drain", "serve",	   "over" };
+const char *const session_states[] = { "header", "hello", "handshake", "connect",
+				       "relay",	 "drain", "serve",     "over" };
 
 /* --- life --- */
 
@@ -113,8 +113,7 @@ void session_end(struct session *s, enum tg_end reason, bool reset)
 	lost_up = opening_held(s) + tunnel_held(t, TUNNEL_CLIENT);
 	lost_down = tunnel_held(t, TUNNEL_BACKEND);
 	openings_remove(s);
-	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
-		  state_names[ST_OVER]);
+	log_debug("session %p: %s -> over", (void *)s, session_states[s->state]);
 	s->state = ST_OVER;
 	take_last_row(s);
 	if (s->front)
@@ -160,8 +159,8 @@ static void on_served(struct conn *c, struct outcome o);
 
 static struct outcome enter(struct session *s, enum session_state state)
 {
-	log_debug("session %p: %s -> %s", (void *)s, state_names[s->state],
-		  state_names[state]);
+	log_debug("session %p: %s -> %s", (void *)s, session_states[s->state],
+		  session_states[state]);
 	s->state = state;
 	if (state == ST_HELLO)
 		return opening_hello(s);

@@ -57,6 +57,49 @@ int session_cookies(struct worker *w, void *arg);
 /* End relays one of whose sockets is among these; arg: struct session_zombies.  0. */
 int session_end_zombies(struct worker *w, void *arg);
 
+/* --- for who runs the gate; list.c --- */
+
+/* Names of enum session_state. */
+extern const char *const session_states[];
+
+/* What is wanted of all; NULL, 0 and false: any. */
+struct session_filter {
+	uint64_t id; /* the cookie of the client's socket (SO_COOKIE), the same after an
+			upgrade */
+	const char *listener, *route, *backend, *state;
+	bool by_client;
+	struct addr client; /* port 0: any */
+};
+
+struct session_info {
+	uint64_t id;
+	uint8_t state;
+	char listener[CONFIG_NAME_MAX + 1], route[CONFIG_NAME_MAX + 1];
+	char backend[CONFIG_BACKEND_NAME], server_name[256];
+	struct addr client, peer; /* the real one; the other end of the socket */
+	int64_t began_ms;	  /* CLOCK_MONOTONIC */
+	uint64_t rx[2], tx[2];	  /* bytes of the client's socket, and of the backend's */
+};
+
+/* Zeroed but for filter and max, and then given to one worker after the other. */
+struct session_list {
+	struct session_filter filter;
+	unsigned max;
+	struct session_info *list; /* malloc, the caller's */
+	unsigned n, room;
+	unsigned matched; /* more than n if there was no place */
+	bool begun;
+};
+
+/*
+ * On a worker's thread, by worker_call(), until it is not 1; arg: a struct session_list.
+ * Look at those that are wanted, or end them now with RST (killed); but none that is on
+ * its way to a successor.  1 if there are more, 0 at the end, or -ENOMEM.  No other walk
+ * of this worker's sessions may be under way.
+ */
+int session_list(struct worker *w, void *arg);
+int session_kill(struct worker *w, void *arg);
+
 /* --- an upgrade, see handover.h; move.c --- */
 
 #define SESSION_GIVE_MAX 64

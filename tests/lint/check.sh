@@ -57,9 +57,9 @@ only 'nghttp2/' '^(proxy/http/h2.*|user/codec/ask_h2\.c)$'
 only 'openssl/' '^(user/codec/digest\.c|proxy/tls/.*|tests/(unit|fuzz)/tls/.*|tests/tools/(secure|echo|records)\.c)$'
 only 'crypt\.h' '^proxy/decide/auth\.c$'
 only 'ares\.h' '^proxy/backend/resolve\.c$'
-only 'microhttpd\.h' '^user/exporter/(http|pages|sse)\.[ch]$'
+only 'microhttpd\.h' '^(user/exporter/(http|pages|sse)\.[ch]|proxy/control/server\.c)$'
 only 'zlib\.h' '^user/exporter/http\.c$'
-only 'curl/curl\.h' '^user/command/follow\.c$'
+only 'curl/curl\.h' '^user/command/(follow|ask)\.c$'
 only 'sys/capability\.h' '^user/base/sandbox\.[ch]$'
 only 'bpf/(bpf|libbpf)\.h' '^(user/(load|book)/|tests/)'
 
@@ -126,7 +126,7 @@ for test in "${bats[@]}"; do
 done
 grep -q "VERSION := $(sed -n 's/.*TOLLGATE_VERSION "\(.*\)"/\1/p' user/base/version.h)\$" Makefile ||
 	say "Makefile and user/base/version.h: two versions"
-for page in user/*/*.8 proxy/*.8 proxy/*/*.5; do
+for page in user/*/*.8 proxy/*.8 proxy/*/*.5 proxy/*/*.7; do
 	out=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" \
 		2>&1 >/dev/null)
 	[ -z "$out" ] || say "$page: $out"

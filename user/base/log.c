@@ -60,6 +60,11 @@ int log_set_level(const char *name)
 	return -EINVAL;
 }
 
+const char *log_level_name(void)
+{
+	return levels[max_level].name;
+}
+
 int log_enabled(enum log_level level)
 {
 	return level <= max_level;

@@ -12,6 +12,9 @@ void log_init(const char *program);
 /* Parse "error", "warn", "info" or "debug".  0, or -EINVAL with the level unchanged. */
 int log_set_level(const char *name);
 
+/* Its name. */
+const char *log_level_name(void);
+
 /* 1 if a line of this level would be printed. */
 int log_enabled(enum log_level level);
 

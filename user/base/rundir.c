@@ -37,6 +37,12 @@ void rundir_socket(uint32_t number, pid_t pid, char ret[RUNDIR_PATH])
 		       (int)pid);
 }
 
+void rundir_control(uint32_t number, pid_t pid, char ret[RUNDIR_PATH])
+{
+	(void)snprintf(ret, RUNDIR_PATH, RUNDIR_ROOT "/%u/control-%d.sock", number,
+		       (int)pid);
+}
+
 int rundir_lock(const char *dir, const char *name, pid_t *ret_pid)
 {
 	char path[RUNDIR_PATH + 64], text[16] = "";

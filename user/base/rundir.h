@@ -28,6 +28,9 @@ int rundir_lock(const char *dir, const char *name, pid_t *ret_pid);
 /* Where the process `pid` of that load listens for its successor. */
 void rundir_socket(uint32_t number, pid_t pid, char ret[RUNDIR_PATH]);
 
+/* Where it is asked and told things (proxy/control/). */
+void rundir_control(uint32_t number, pid_t pid, char ret[RUNDIR_PATH]);
+
 /* Remove it and what is in it. */
 void rundir_remove(uint32_t number);
 

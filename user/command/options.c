@@ -40,10 +40,22 @@ static void usage(FILE *out) /* lint: table */
 		"                 what a request would meet: route, refusal, where it goes\n"
 		"  acme FILE      have the certificates that it names by 'acme' issued and\n"
 		"                 renewed; the proxy does it by itself, twice a day\n"
+		"of the proxy that runs, as root:\n"
+		"  reload         read its configuration again, and say what has changed; fails\n"
+		"                 with all that is wrong if it is refused\n"
+		"  connections    its connections, by --listener, --route, --backend, --state,\n"
+		"                 --address and --port; each with an id\n"
+		"  kill [ID]      end one of them, or all that the same options name\n"
+		"  backends       its backends, and how they are\n"
+		"  drain [BACKEND]  nobody new goes to it, or to those of --listener, --route\n"
+		"  undrain [BACKEND]\n"
+		"                 takes that back\n"
+		"  changes        who changed what, the latest\n"
+		"  log-level [LEVEL]\n"
+		"                 how much it logs, until it ends\n"
 		"\n"
 		"      --pins DIR         where the books are pinned (%s)\n"
-		"      --json             JSON instead of text (status, flows, audit, events, why,\n"
-		"                         check, export, diff)\n"
+		"      --json             JSON instead of text (all but load, unload, explain, acme)\n"
 		"      --log-level LEVEL  error, warn, info or debug (info)\n"
 		"  -h, --help             this text\n"
 		"  -V, --version          the version\n"
@@ -131,7 +143,8 @@ enum {
 	OPT_SINCE,
 	OPT_METHOD,
 	OPT_HEADER,
-	OPT_CERTIFICATE
+	OPT_CERTIFICATE,
+	OPT_BACKEND
 };
 
 static const struct option long_options[] = {
@@ -171,6 +184,7 @@ static const struct option long_options[] = {
 	{ "method", required_argument, NULL, OPT_METHOD },
 	{ "header", required_argument, NULL, OPT_HEADER },
 	{ "certificate", required_argument, NULL, OPT_CERTIFICATE },
+	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -278,6 +292,9 @@ static int parse_filter(struct options *o, int opt)
 		return 0;
 	case OPT_ROUTE:
 		o->flows.route = optarg;
+		return 0;
+	case OPT_BACKEND:
+		o->backend = optarg;
 		return 0;
 	case OPT_STATE:
 		o->flows.state = optarg;

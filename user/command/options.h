@@ -34,6 +34,7 @@ struct options {
 	unsigned headers_n;
 	const char *config;  /* of load: what shall fit */
 	const char *address; /* of flows and events; checked */
+	const char *backend; /* of connections and kill */
 	const char
 		*load_only; /* an option that --upgrade cannot follow, if one was given */
 	struct follow_opts events;

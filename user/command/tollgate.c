@@ -12,15 +12,18 @@
 
 #include "base/host.h"
 #include "base/log.h"
+#include "base/rundir.h"
 #include "base/util.h"
 #include "book/audit.h"
 #include "book/book.h"
 #include "book/explain.h"
+#include "book/pin.h"
 #include "book/hooks.h"
 #include "command/acme.h"
 #include "command/check.h"
 #include "command/explain.h"
 #include "command/follow.h"
+#include "command/manage.h"
 #include "command/options.h"
 #include "command/settings.h"
 #include "command/sizes.h"
@@ -151,6 +154,7 @@ static void add_xdp(const char *device, const char *mode, void *arg)
 static int cmd_status(struct options *o)
 {
 	struct snapshot *s;
+	char control[RUNDIR_PATH];
 	struct audit a;
 	json_t *json, *xdp;
 	struct book *b;
@@ -166,14 +170,19 @@ static int cmd_status(struct options *o)
 		(void)log_errno(err, "cannot read the books in %s", o->pins);
 		return EXIT_BAD;
 	}
+	rundir_control(pin_map_id(o->pins, "meta"), (pid_t)s->proxy.pid, control);
 	if (o->json) {
 		json = status_json(s, &a);
+		if (snapshot_proxy_up(s))
+			json_object_set_new(json, "control", json_string(control));
 		xdp = json_object();
 		attach_each_xdp(o->pins, add_xdp, xdp);
 		json_object_set_new(json, "xdp", xdp);
 		err = print_json(json, o->watch);
 	} else {
 		status_print(stdout, s, &a, o->pins);
+		if (snapshot_proxy_up(s))
+			printf("control    %s\n", control);
 		attach_each_xdp(o->pins, print_xdp, NULL);
 	}
 	audit_free(&a);
@@ -415,6 +424,10 @@ static const struct {
 	{ "events", cmd_events, 0 },	 { "why", cmd_why, 1 },
 	{ "explain", cmd_explain, 2 },	 { "export", cmd_export, 1 },
 	{ "diff", cmd_diff, 2 },	 { "schema", cmd_schema, 0 },
+	{ "reload", cmd_reload, 0 },	 { "connections", cmd_connections, 0 },
+	{ "kill", cmd_kill, 1 },	 { "backends", cmd_backends, 0 },
+	{ "drain", cmd_drain, 1 },	 { "undrain", cmd_undrain, 1 },
+	{ "changes", cmd_changes, 0 },	 { "log-level", cmd_log_level, 1 },
 };
 
 int main(int argc, char **argv)

@@ -183,6 +183,8 @@ static const struct {
 	  "it was between two requests, or in a head that did not come, and its descriptor "
 	  "was needed for another client",
 	  "more descriptors (ulimit -n), or a shorter http.keep_alive_timeout" },
+	{ TG_END_KILLED, "who runs the gate ended it (tollgate kill)",
+	  "'tollgate changes' says who, and when" },
 };
 
 /* The place in the table; -1 if it is no reason of ours. */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "base/log.h"
+#include "base/rundir.h"
+#include "book/book.h"
+#include "book/explain.h"
+#include "book/pin.h"
+#include "command/ask.h"
+
+struct reply {
+	char *text;
+	size_t n;
+	bool no_memory;
+};
+
+/* The pid of the proxy that serves.  -ESRCH, or as book_open(), logged. */
+static int find_proxy(const char *pins, pid_t *ret)
+{
+	struct snapshot *s = NULL;
+	struct book *b;
+	int err = book_open(pins, &b);
+
+	if (err) {
+		book_explain(err, pins);
+		return err;
+	}
+	err = snapshot_take(b, 0, &s);
+	if (err) {
+		(void)log_errno(err, "cannot read the books");
+	} else if (!snapshot_proxy_up(s)) {
+		log_error("no proxy runs: start tollgate-proxy --config FILE");
+		err = -ESRCH;
+	} else {
+		*ret = (pid_t)s->proxy.pid;
+	}
+	snapshot_free(s);
+	book_close(b);
+	return err;
+}
+
+static size_t on_data(char *data, size_t size, size_t n, void *arg)
+{
+	struct reply *r = arg;
+	char *more = realloc(r->text, r->n + size * n + 1);
+
+	if (!more) {
+		r->no_memory = true;
+		return 0;
+	}
+	r->text = more;
+	memcpy(more + r->n, data, size * n);
+	r->n += size * n;
+	more[r->n] = '\0';
+	return size * n;
+}
+
+static const char *word(const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text ? text : "";
+}
+
+static void say_problem(const json_t *o, long status)
+{
+	const json_t *errors = json_object_get(o, "errors");
+	size_t i;
+	json_t *e;
+
+	json_array_foreach(errors, i, e)
+	{
+		int line = (int)json_integer_value(json_object_get(e, "line"));
+
+		if (line)
+			log_error("%s:%d:%d: %s%s%s", word(e, "file"), line,
+				  (int)json_integer_value(json_object_get(e, "column")),
+				  word(e, "key"), word(e, "key")[0] ? ": " : "",
+				  word(e, "detail"));
+		else
+			log_error("%s: %s", word(e, "file"), word(e, "detail"));
+	}
+	log_error("%s", word(o, "detail")[0] ? word(o, "detail") : "the proxy says no");
+	log_debug("status %ld", status);
+}
+
+static int perform(CURL *curl, const char *socket, const char *method, const char *path,
+		   const char *body, struct reply *r, long *status)
+{
+	char url[2048];
+	CURLcode code;
+
+	(void)snprintf(url, sizeof(url), "http://tollgate%s", path);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	if (body)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	code = curl_easy_perform(curl);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+	if (code == CURLE_OK)
+		return 0;
+	if (code != CURLE_COULDNT_CONNECT) {
+		log_error("%s: %s", socket, curl_easy_strerror(code));
+		return r->no_memory ? -ENOMEM : -EIO;
+	}
+	log_error("%s: cannot be reached; only root may, and the proxy must be of this "
+		  "version",
+		  socket);
+	return -EACCES;
+}
+
+int ask_proxy(const char *pins, const char *method, const char *path, const json_t *body,
+	      json_t **ret)
+{
+	struct reply r = { .text = NULL };
+	char socket[RUNDIR_PATH], *text = body ? json_dumps(body, 0) : NULL;
+	long status = 0;
+	pid_t pid = 0;
+	CURL *curl;
+	int err = find_proxy(pins, &pid);
+
+	*ret = NULL;
+	curl = err ? NULL : curl_easy_init();
+	if (!err && !curl)
+		err = log_errno(-ENOMEM, "cannot ask");
+	rundir_control(pin_map_id(pins, "meta"), pid, socket);
+	if (!err)
+		err = perform(curl, socket, method, path, text, &r, &status);
+	if (!err) {
+		*ret = json_loads(r.text ? r.text : "", JSON_DECODE_ANY, NULL);
+		if (!*ret)
+			err = log_errno(-EPROTO, "the proxy's answer is no JSON");
+	}
+	if (!err && (status < 200 || status > 299)) {
+		say_problem(*ret, status);
+		json_decref(*ret);
+		*ret = NULL;
+		err = -EREMOTEIO;
+	}
+	curl_easy_cleanup(curl);
+	free(r.text);
+	free(text);
+	return err;
+}
+
+void ask_add(char *path, size_t cap, const char *key, const char *value)
+{
+	size_t len = strlen(path);
+	char *escaped = value ? curl_easy_escape(NULL, value, 0) : NULL;
+
+	if (escaped)
+		(void)snprintf(path + len, cap - len, "%s%s=%s",
+			       strchr(path, '?') ? "&" : "?", key, escaped);
+	curl_free(escaped);
+}
