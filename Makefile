@@ -206,6 +206,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 \
 		$(DESTDIR)$(PREFIX)/share/doc/tollgate $(DESTDIR)$(PREFIX)/lib/tollgate \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 $(BUILD)/tollgate.bpf.o $(DESTDIR)$(PREFIX)/lib/tollgate
@@ -213,6 +214,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 proxy/config/tollgate.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 proxy/control/tollgate-control.7 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 644 contrib/systemd/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 644 README.md demo/demo.yaml $(DESTDIR)$(PREFIX)/share/doc/tollgate
 	install -m 644 user/command/tollgate.bash-completion \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
@@ -223,7 +225,8 @@ uninstall:
 			tollgate-exporter.8) \
 		$(DESTDIR)$(PREFIX)/share/man/man5/tollgate.yaml.5 \
 		$(DESTDIR)$(PREFIX)/share/man/man7/tollgate-control.7 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tollgate \
+		$(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(notdir $(wildcard contrib/systemd/*.service)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tollgate $(DESTDIR)$(PREFIX)/lib/tollgate
 
 clean:

@@ -9,16 +9,19 @@
 
 static void usage(FILE *out)
 {
-	fputs("usage: tollgate-proxy --config FILE [--upgrade] [--pins DIR] [--log-level LEVEL]\n"
+	fputs("usage: tollgate-proxy --config FILE [--check | --upgrade] [--pins DIR]\n"
+	      "                      [--log-level LEVEL] [--log-format FORMAT]\n"
 	      "\n"
 	      "Route TLS connections by server name and TCP connections by port, and keep\n"
 	      "the proxy's book beside the kernel's.  'tollgate load' must have run.\n"
 	      "\n"
 	      "  -c, --config FILE      the configuration, see tollgate.yaml(5)\n"
+	      "      --check            say all that is wrong with the configuration, and end\n"
 	      "      --upgrade          take over from the proxy that is running, with its\n"
 	      "                         listening sockets and live connections\n"
 	      "      --pins DIR         where the books are pinned (" TG_PINS ")\n"
 	      "      --log-level LEVEL  error, warn, info or debug (info)\n"
+	      "      --log-format FORMAT  text, or json: an object a line (text)\n"
 	      "  -h, --help             this text\n"
 	      "  -V, --version          the version\n"
 	      "\n"
@@ -29,13 +32,53 @@ static void usage(FILE *out)
 	      out);
 }
 
+/* One option; -1 to go on, or what to exit with. */
+static int parse_option(int opt, struct daemon *d, bool *check)
+{
+	switch (opt) {
+	case 'c':
+		d->config_path = optarg;
+		return -1;
+	case 'p':
+		d->pins = optarg;
+		return -1;
+	case 'u':
+		d->upgrade = true;
+		return -1;
+	case 'k':
+		*check = true;
+		return -1;
+	case 'l':
+		if (log_set_level(optarg) == 0)
+			return -1;
+		log_error("--log-level %s: not error, warn, info or debug", optarg);
+		return EXIT_USAGE;
+	case 'f':
+		if (log_set_format(optarg) == 0)
+			return -1;
+		log_error("--log-format %s: not text or json", optarg);
+		return EXIT_USAGE;
+	case 'h':
+		usage(stdout);
+		return EXIT_OK;
+	case 'V':
+		puts("tollgate-proxy " TOLLGATE_VERSION);
+		return EXIT_OK;
+	default:
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "pins", required_argument, NULL, 'p' },
 		{ "upgrade", no_argument, NULL, 'u' },
+		{ "check", no_argument, NULL, 'k' },
 		{ "log-level", required_argument, NULL, 'l' },
+		{ "log-format", required_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
@@ -47,38 +90,14 @@ int main(int argc, char **argv)
 			    .successor_fd = -1,
 			    .given_fd = -1,
 			    .control_fd = -1 };
-	int opt;
+	bool check = false;
+	int opt, ret;
 
 	log_init("tollgate-proxy");
 	while ((opt = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
-		switch (opt) {
-		case 'c':
-			d.config_path = optarg;
-			break;
-		case 'p':
-			d.pins = optarg;
-			break;
-		case 'u':
-			d.upgrade = true;
-			break;
-		case 'l':
-			if (log_set_level(optarg) < 0) {
-				log_error(
-					"--log-level %s: not error, warn, info or debug",
-					optarg);
-				return EXIT_USAGE;
-			}
-			break;
-		case 'h':
-			usage(stdout);
-			return EXIT_OK;
-		case 'V':
-			puts("tollgate-proxy " TOLLGATE_VERSION);
-			return EXIT_OK;
-		default:
-			usage(stderr);
-			return EXIT_USAGE;
-		}
+		ret = parse_option(opt, &d, &check);
+		if (ret >= 0)
+			return ret;
 	}
 	if (!d.config_path || optind != argc) {
 		if (!d.config_path)
@@ -86,5 +105,5 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	return daemon_run(&d, argv);
+	return check ? daemon_check(&d) : daemon_run(&d, argv);
 }

@@ -12,6 +12,7 @@
 #include "backend/target.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "config/faults.h"
@@ -303,8 +304,11 @@ static int reload(struct daemon *d, char *text, struct faults *f)
 
 int daemon_reload(struct daemon *d, struct faults *f)
 {
-	int err = reload(d, NULL, f);
+	int err;
 
+	(void)notify_reloading();
+	err = reload(d, NULL, f);
+	daemon_tell_ready(d);
 	if (!err)
 		log_info("configuration %s read again", d->config_path);
 	return err;

@@ -12,6 +12,23 @@
 #include "process/daemon.h"
 #include "process/orders.h"
 
+int daemon_check(const struct daemon *d)
+{
+	struct faults f = { .n = 0 };
+	struct config *c;
+	char *text = NULL;
+	int err = daemon_read(d, &text, &c, &f);
+
+	if (!err) {
+		log_info("%s: fine, %u listener%s", d->config_path, c->listeners_count,
+			 c->listeners_count == 1 ? "" : "s");
+		config_put(c);
+	}
+	faults_free(&f);
+	free(text);
+	return err ? EXIT_BAD : EXIT_OK;
+}
+
 int daemon_run(struct daemon *d, char **argv)
 {
 	struct faults f = { .n = 0 };

@@ -41,6 +41,7 @@ struct daemon {
 	int control_fd;	  /* where it is asked things; -1: nowhere, or control's */
 	struct control *control;
 	const bool *draining;	/* the process ends */
+	uint64_t told_ns;	/* when the watchdog of the service manager was */
 	struct starter starter; /* for SIGUSR2 */
 	struct keep keep;	/* attaches again what was detached */
 	bool succeeded;		/* one has come, and these are our last connections */
@@ -53,6 +54,10 @@ struct daemon {
  * exit code, the reason logged.
  */
 int daemon_run(struct daemon *d, char **argv);
+
+/* Its configuration alone, with its certificates: an exit code, all that is wrong logged.
+ */
+int daemon_check(const struct daemon *d);
 
 /* --- activate.c --- */
 
@@ -96,6 +101,15 @@ void daemon_set_limits(struct daemon *d, const struct config *c);
  * all the same; the reason is logged.
  */
 void daemon_open_control(struct daemon *d, struct ev_loop *loop, const bool *draining);
+
+/* --- told.c --- */
+
+/*
+ * Telling the service manager (base/notify.h): it serves, with this process as the main
+ * one; it lives (from time to time, if that is wanted).
+ */
+void daemon_tell_ready(const struct daemon *d);
+void daemon_tell_alive(struct daemon *d);
 
 /* --- serve.c --- */
 

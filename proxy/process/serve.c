@@ -16,6 +16,7 @@
 #include "backend/loops.h"
 #include "base/ev.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "base/version.h"
@@ -194,6 +195,7 @@ static void on_signal(struct ev_io *io, uint32_t events)
 	}
 	log_info("%s: %s", strsignal((int)sig.ssi_signo),
 		 v->draining ? "stopping at once" : "draining");
+	(void)notify("STOPPING=1\nSTATUS=draining");
 	drain(v, v->draining ? 0 : v->d->config->timeouts.drain_ms);
 }
 
@@ -289,8 +291,10 @@ static void beat(struct serving *v, uint64_t now)
 	if (d->succeeded || now - v->beat_ns < (HEARTBEAT_MS - 1) * 1000000ull)
 		return;
 	v->beat_ns = now;
-	if (pulse_take(d->pulse, now))
+	if (pulse_take(d->pulse, now)) {
 		book_set(&d->proxy.state->heartbeat_ns, now);
+		daemon_tell_alive(d);
+	}
 }
 
 static void on_tick(struct ev_timer *timer)
@@ -575,6 +579,7 @@ int daemon_serve(struct daemon *d, struct config *c)
 		book_set(&d->proxy.state->workers, d->proxy.workers_n);
 		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,
 			 d->proxy.workers_n, c->user);
+		daemon_tell_ready(d);
 		config_put(c); /* the daemon's own reference is the one in force */
 		err = run(d);
 	} else {

@@ -286,6 +286,56 @@ print("all reset", flush=True)'
 	within 10 gone "$proxy_pid"
 }
 
+@test "the service manager is told: ready, reloading, another main process, alive, stopping" {
+	chmod 755 "$DIR" "${DIR%/*}" "${DIR%/*/*}"
+	start manager gate /usr/bin/python3 -u -c 'import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o666)
+while True: print(s.recv(4096).decode().replace("\n", " "))' "$DIR/notify"
+	within 5 test -S "$DIR/notify"
+	told() { [ "$(grep -cE "$1" "$DIR/manager.log")" = "$2" ]; }
+	start_peer one backend --listen 198.51.100.1:3000
+	config >"$DIR/gate.yaml"
+	start proxy gate env NOTIFY_SOCKET="$DIR/notify" WATCHDOG_USEC=4000000 "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
+	within 10 told "^READY=1 MAINPID=$proxy_pid STATUS=1 listeners, revision 1$" 1
+	within 10 told '^WATCHDOG=1$' 2
+	run -0 tollgate reload
+	within 5 told '^RELOADING=1 MONOTONIC_USEC=[0-9]+$' 1
+	within 5 told "^READY=1 MAINPID=$proxy_pid STATUS=1 listeners, revision 2$" 1
+	# one that is refused is over, too
+	config | sed 's/address: .*/address: 1/' >"$DIR/gate.yaml"
+	run -1 tollgate reload
+	within 5 told "^READY=1 MAINPID=$proxy_pid STATUS=1 listeners, revision 2$" 2
+	config >"$DIR/gate.yaml"
+	kill -USR2 "$proxy_pid"
+	within 15 gone "$proxy_pid"
+	within 5 eval 'grep -E "^READY=1 MAINPID=[0-9]+ STATUS=1 listeners" "$DIR/manager.log" | tail -1 | grep -qv "MAINPID=$proxy_pid "'
+	next_pid=$(sed -n 's/^READY=1 MAINPID=\([0-9]*\) .*/\1/p' "$DIR/manager.log" | tail -1)
+	PIDS+=("$next_pid")
+	equal "$next_pid" "$(tollgate status --json | jq .proxy.pid)" "who serves"
+	# the old one drained because it was succeeded: the service does not stop
+	told '^STOPPING=1' 0
+	kill -TERM "$next_pid"
+	within 10 told '^STOPPING=1 STATUS=draining$' 1
+	within 10 gone "$next_pid"
+	# nobody to be told is no trouble; one that cannot be is a warning
+	start proxy gate env NOTIFY_SOCKET="$DIR/none" "$BIN/tollgate-proxy" --config "$DIR/gate.yaml" --pins "$PINS"
+	within 10 grep -q 'ready$' "$DIR/proxy.log"
+	within 5 grep -q 'the service manager cannot be told: No such file' "$DIR/proxy.log"
+}
+
+@test "--log-format json: each line is an object, whatever is in it; --check runs nothing" {
+	config >"$DIR/gate.yaml"
+	run -0 at gate "$BIN/tollgate-proxy" --check --config "$DIR/gate.yaml" --pins "$PINS"
+	[[ $output == *'gate.yaml: fine, 1 listener' ]]
+	printf '%s\n' 'listeners: [{ name: "a\"b\\c\nd", address: 1, routes: [{ name: r }] }]' >"$DIR/wrong.yaml"
+	run -1 at gate "$BIN/tollgate-proxy" --check --config "$DIR/wrong.yaml"
+	equal 3 "${#lines[@]}" "errors"
+	run -1 at gate "$BIN/tollgate-proxy" --log-format json --check --config "$DIR/wrong.yaml"
+	jq -es 'length == 3 and all(.level == "error" and .program == "tollgate-proxy" and (.time | test("^20.*Z$"))) and
+		(.[0].message | test("a\"b.c d"))' <<<"$output"
+	run -2 at gate "$BIN/tollgate-proxy" --log-format xml --check --config "$DIR/gate.yaml"
+}
+
 @test "20,000 malformed requests: each is answered or cut off, and the proxy serves on" {
 	gate
 	start others client timeout 120 "$PEER" load --connect 192.0.2.2:8080 --connections 2000 --parallel 4 --mix random --seed 9

@@ -166,7 +166,7 @@ get() { at gate curl -sS --max-time 10 "$@"; }
 	for file in sbin/tollgate sbin/tollgate-proxy sbin/tollgate-exporter \
 		lib/tollgate/tollgate.bpf.o share/man/man8/tollgate.8 \
 		share/man/man8/tollgate-proxy.8 share/man/man8/tollgate-exporter.8 \
-		share/man/man5/tollgate.yaml.5; do
+		share/man/man5/tollgate.yaml.5 share/man/man7/tollgate-control.7 lib/systemd/system/tollgate-proxy.service; do
 		[ -s "$DIR/dest/usr/$file" ]
 	done
 	run -0 "$DIR/dest/usr/sbin/tollgate" --version

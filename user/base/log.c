@@ -14,7 +14,7 @@
 
 static const char *program_name = "tollgate";
 static enum log_level max_level = LOG_INFO;
-static int with_time;
+static int with_time, as_json;
 static unsigned long long *kept_back_total;
 
 static const struct {
@@ -33,19 +33,18 @@ void log_init(const char *program)
 	with_time = !isatty(STDERR_FILENO) && !getenv("JOURNAL_STREAM");
 }
 
-/* "2026-11-25T13:31:16.123Z ", or "" where the reader has the time anyway. */
-static const char *time_prefix(char *buf, size_t len)
+/* "2026-11-25T13:31:16.123Z" (RFC 3339). */
+static const char *time_now(char *buf, size_t len)
 {
 	struct timespec now;
 	char text[32];
 	struct tm tm;
 
 	buf[0] = '\0';
-	if (!with_time || clock_gettime(CLOCK_REALTIME, &now) < 0 ||
-	    !gmtime_r(&now.tv_sec, &tm))
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
 		return buf;
 	if (strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
-		(void)snprintf(buf, len, "%s.%03dZ ", text, (int)(now.tv_nsec / 1000000));
+		(void)snprintf(buf, len, "%s.%03dZ", text, (int)(now.tv_nsec / 1000000));
 	return buf;
 }
 
@@ -70,17 +69,64 @@ int log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
-static void log_write(enum log_level level, const char *text)
+int log_set_format(const char *name)
+{
+	if (strcmp(name, "json") != 0 && strcmp(name, "text") != 0)
+		return -EINVAL;
+	as_json = name[0] == 'j';
+	return 0;
+}
+
+/* One line, whatever is in it: what strangers say may be. */
+static void make_plain(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = ' ';
+	}
+}
+
+/* Quotes and backslashes; the length. */
+static size_t escape(const char *text, char *buf, size_t cap)
+{
+	size_t n = 0;
+
+	for (; *text && n + 3 < cap; text++) {
+		if (*text == '"' || *text == '\\')
+			buf[n++] = '\\';
+		buf[n++] = *text;
+	}
+	buf[n] = '\0';
+	return n;
+}
+
+static int make_json(enum log_level level, const char *text, char *line, size_t cap)
+{
+	char escaped[2 * LINE_MAX_BYTES], when[48];
+
+	(void)escape(text, escaped, sizeof(escaped));
+	return snprintf(line, cap,
+			"{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\","
+			"\"message\":\"%s\"}\n",
+			time_now(when, sizeof(when)), levels[level].name, program_name,
+			escaped);
+}
+
+static void log_write(enum log_level level, char *text)
 {
 	int colour = levels[level].colour[0] && isatty(STDERR_FILENO);
-	char line[LINE_MAX_BYTES + 128];
-	char when[48];
+	char line[2 * LINE_MAX_BYTES + 256], when[48];
 	int n;
 
-	n = snprintf(line, sizeof(line), "%s%s: %s%s%s: %s\n",
-		     time_prefix(when, sizeof(when)), program_name,
-		     colour ? levels[level].colour : "", levels[level].name,
-		     colour ? "\033[0m" : "", text);
+	make_plain(text);
+	if (as_json)
+		n = make_json(level, text, line, sizeof(line));
+	else
+		n = snprintf(line, sizeof(line), "%s%s%s: %s%s%s: %s\n",
+			     with_time ? time_now(when, sizeof(when)) : "",
+			     with_time ? " " : "", program_name,
+			     colour ? levels[level].colour : "", levels[level].name,
+			     colour ? "\033[0m" : "", text);
 	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
 		return; /* nowhere left to say so */
 }

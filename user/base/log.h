@@ -15,6 +15,12 @@ int log_set_level(const char *name);
 /* Its name. */
 const char *log_level_name(void);
 
+/*
+ * "text", or "json": an object a line, with time, level, program and message.  0, or
+ * -EINVAL with the format unchanged.
+ */
+int log_set_format(const char *name);
+
 /* 1 if a line of this level would be printed. */
 int log_enabled(enum log_level level);
 

@@ -20,6 +20,7 @@
 #include "base/addr.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/rundir.h"
 #include "base/sandbox.h"
 #include "base/util.h"
@@ -66,6 +67,7 @@ static void usage(FILE *out)
 		"      --events-size SIZE     rotate the file after so many bytes (64M)\n"
 		"      --events-keep N        rotated files to keep, PATH.1 the newest (5)\n"
 		"      --log-level LEVEL      error, warn, info or debug (info)\n"
+		"      --log-format FORMAT    text, or json: an object a line (text)\n"
 		"  -h, --help                 this text\n"
 		"  -V, --version              the version\n"
 		"\n"
@@ -217,6 +219,7 @@ static int serve(struct exporter *e, const char *listen_text, const char *user)
 		log_info("version %s: %s%s/metrics", TOLLGATE_VERSION,
 			 strncmp(listen_text, "unix:", 5) == 0 ? "" : "http://",
 			 listen_text);
+		(void)notify("READY=1\nSTATUS=serving at %.200s", listen_text);
 		wait_for_end(e, sigfd);
 	}
 	events_stop(e->events);
@@ -332,6 +335,11 @@ static int parse_option(int opt, struct options *ret)
 			return -1;
 		log_error("--log-level %s: not error, warn, info or debug", optarg);
 		return EXIT_USAGE;
+	case 'F':
+		if (log_set_format(optarg) == 0)
+			return -1;
+		log_error("--log-format %s: not text or json", optarg);
+		return EXIT_USAGE;
 	case 'h':
 		usage(stdout);
 		return EXIT_OK;
@@ -355,6 +363,7 @@ static int parse_options(int argc, char **argv, struct options *ret)
 		{ "events-size", required_argument, NULL, 's' },
 		{ "events-keep", required_argument, NULL, 'k' },
 		{ "log-level", required_argument, NULL, 'L' },
+		{ "log-format", required_argument, NULL, 'F' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
