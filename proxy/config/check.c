@@ -190,6 +190,32 @@ static int check_address(struct where *w, const struct config *c, unsigned index
 	return 0;
 }
 
+static int check_options(struct where *w, struct listener *l)
+{
+	struct listen_options *o = &l->tcp;
+	int err = 0;
+
+	where_enter_key(w, "tcp");
+	if (l->path && (o->fast_open || o->mss || o->interface))
+		err = where_wrong(w,
+				  "'fast_open', 'mss' and 'interface' are for TCP, and "
+				  "not for a socket's path");
+	o->backlog = o->backlog ? o->backlog : CONFIG_BACKLOG;
+	where_enter_key(w, "backlog");
+	if (o->backlog > 65535)
+		err = where_wrong(w, "%u is more than 65535", o->backlog);
+	where_leave(w, 1);
+	where_enter_key(w, "fast_open");
+	if (o->fast_open > 65535)
+		err = where_wrong(w, "%u is more than 65535", o->fast_open);
+	where_leave(w, 1);
+	where_enter_key(w, "mss"); /* tcp_sock.c: do_tcp_setsockopt() */
+	if (o->mss && (o->mss < 88 || o->mss > 32767))
+		err = where_wrong(w, "%u is outside 88 to 32767", o->mss);
+	where_leave(w, 2);
+	return err;
+}
+
 static int check_listener(struct where *w, struct config *c, unsigned index)
 {
 	struct listener *l = &c->listeners[index];
@@ -197,6 +223,7 @@ static int check_listener(struct where *w, struct config *c, unsigned index)
 	int err = where_also(w, at, 0, check_name(w, c, index));
 
 	err = where_also(w, at, err, check_address(w, c, index));
+	err = where_also(w, at, err, check_options(w, l));
 	err = where_also(w, at, err, value_limits(w, &l->limits));
 	err = where_also(w, at, err, check_trusted(w, l));
 	err = where_also(w, at, err, config_check_certificates(w, c, l));

@@ -23,6 +23,7 @@
 #define CONFIG_HELLO_MAX	(1024u * 1024)
 #define CONFIG_RETRIES		2
 #define CONFIG_RELEASES_MAX	4
+#define CONFIG_BACKLOG		4096 /* the kernel cuts it to net.core.somaxconn */
 #define CONFIG_UNIX_MODE	0666 /* its directory says who may come */
 #define CONFIG_UNIX_MAX		107  /* characters of a path (unix(7)) */
 
@@ -238,13 +239,22 @@ struct certificate {
 struct certs;	   /* tls/certs.h */
 struct ticket_key; /* tls/tickets.h */
 
+/* Of its sockets (tcp(7), socket(7)). */
+struct listen_options {
+	uint32_t backlog;   /* clients that wait to be accepted; 0: CONFIG_BACKLOG */
+	uint32_t fast_open; /* of these, with data in their SYN; 0: none may */
+	uint16_t mss;	    /* at most; 0: what the path has */
+	char *interface;    /* only what comes in by this one; NULL: any */
+};
+
 struct listener {
 	char *name;
 	char *address; /* of TCP, or unix:path */
 	char *mode;    /* of a Unix socket, octal; NULL: CONFIG_UNIX_MODE */
 	bool ipv6_only;
-	bool ja4;			   /* events have the JA4 of the ClientHello */
-	bool freebind;			   /* its address need not be here yet */
+	bool ja4;      /* events have the JA4 of the ClientHello */
+	bool freebind; /* its address need not be here yet */
+	struct listen_options tcp;
 	enum config_refuse refuse;	   /* what is told who is not served */
 	struct proxy_from *proxy_protocol; /* NULL: nobody is asked for a header */
 	struct limits limits;

@@ -217,6 +217,14 @@ static const cyaml_schema_value_t certificate_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct certificate, certificate_fields),
 };
 
+static const cyaml_schema_field_t listen_fields[] = {
+	NUMBER(backlog, struct listen_options),
+	NUMBER(fast_open, struct listen_options),
+	NUMBER(mss, struct listen_options),
+	WORD(interface, struct listen_options, 15), /* IFNAMSIZ */
+	CYAML_FIELD_END,
+};
+
 const cyaml_schema_field_t schema_listener[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct listener, name, 1,
 			       CONFIG_NAME_MAX),
@@ -227,6 +235,8 @@ const cyaml_schema_field_t schema_listener[] = {
 	CYAML_FIELD_BOOL("ipv6_only", CYAML_FLAG_OPTIONAL, struct listener, ipv6_only),
 	CYAML_FIELD_BOOL("ja4", CYAML_FLAG_OPTIONAL, struct listener, ja4),
 	CYAML_FIELD_BOOL("freebind", CYAML_FLAG_OPTIONAL, struct listener, freebind),
+	CYAML_FIELD_MAPPING("tcp", CYAML_FLAG_OPTIONAL, struct listener, tcp,
+			    listen_fields),
 	CYAML_FIELD_ENUM("refuse", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,
 			 struct listener, refuse, refuse_values,
 			 CYAML_ARRAY_LEN(refuse_values)),

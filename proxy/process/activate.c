@@ -97,9 +97,11 @@ static void remember_sockets(struct daemon *d, const struct config *c, int *fds)
 	for (unsigned i = 0; i < c->listeners_count; i++) {
 		const struct listener *old = same_listener(d->config, &c->listeners[i]);
 
-		for (unsigned w = 0; old && w < n; w++)
+		for (unsigned w = 0; old && w < n; w++) {
 			fds[i * n + w] =
 				d->fds[(size_t)(old - d->config->listeners) * n + w];
+			listener_tune(&c->listeners[i], fds[i * n + w]);
+		}
 	}
 	free(d->fds);
 	d->fds = fds;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,8 +27,6 @@
  * same: who changes names twice a day finds those of last week.
  */
 #define PAST_KEPT 64
-
-#define BACKLOG	  4096 /* the kernel cuts it to net.core.somaxconn */
 
 /* --- names and slots --- */
 
@@ -342,8 +341,9 @@ static int open_path(const struct listener *l, bool replaces)
 	if (fd < 0)
 		return -errno;
 	err = bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
-	if (!err && (chmod(at.sun_path, l->unix_mode) < 0 || listen(fd, BACKLOG) < 0 ||
-		     rename(at.sun_path, l->path) < 0)) {
+	if (!err &&
+	    (chmod(at.sun_path, l->unix_mode) < 0 ||
+	     listen(fd, (int)l->tcp.backlog) < 0 || rename(at.sun_path, l->path) < 0)) {
 		err = -errno;
 		(void)unlink(at.sun_path);
 	}
@@ -372,6 +372,50 @@ static int open_path_all(const struct proxy *p, const struct listener *l, bool r
 	return err;
 }
 
+/* What may be set at any time; what is accepted inherits it. */
+static int tune(const struct listener *l, int fd)
+{
+	int mss = l->tcp.mss, queue = (int)l->tcp.fast_open;
+
+	if (l->path)
+		return 0;
+	return setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)) < 0 ||
+			       setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &queue,
+					  sizeof(queue)) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int bind_to_device(const struct listener *l, int fd)
+{
+	const char *name = l->tcp.interface;
+
+	return name && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name,
+				  (socklen_t)strlen(name)) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* Of a socket that is there already; SO_BINDTODEVICE takes privilege then. */
+static bool is_of_device(const struct listener *l, int fd)
+{
+	const char *want = l->tcp.interface ? l->tcp.interface : "";
+	char name[IF_NAMESIZE] = "";
+	socklen_t len = sizeof(name);
+
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) < 0 ||
+	       strcmp(name, want) == 0;
+}
+
+void listener_tune(const struct listener *l, int fd)
+{
+	(void)listener_listen(l, fd); /* which says what cannot be */
+	if (!l->path && !is_of_device(l, fd))
+		log_warn("listener '%s': 'interface' is as it was until the proxy is "
+			 "stopped and started",
+			 l->name);
+}
+
 static int open_one(const struct listener *l, bool shared)
 {
 	static const int on = 1;
@@ -395,6 +439,8 @@ static int open_one(const struct listener *l, bool shared)
 		       ss.ss_family == AF_INET ? IP_FREEBIND : IPV6_FREEBIND, &on,
 		       sizeof(on)) < 0)
 		err = -errno;
+	if (!err)
+		err = bind_to_device(l, fd);
 	if (!err) {
 		(void)sandbox_raise(
 			CAP_NET_BIND_SERVICE); /* bind() says if it was needed */
@@ -470,8 +516,10 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 
 int listener_listen(const struct listener *l, int fd)
 {
-	if (listen(fd, BACKLOG) == 0)
+	int err = tune(l, fd);
+
+	if (!err && listen(fd, (int)l->tcp.backlog) == 0)
 		return 0;
-	return log_errno(-errno, "listener '%s': cannot listen on %s", l->name,
-			 l->address);
+	return log_errno(err ? err : -errno, "listener '%s': cannot listen on %s",
+			 l->name, l->address);
 }

@@ -42,4 +42,7 @@ void listener_forget_others(struct proxy *p, const struct config *c);
 /* 0, or a negative errno, logged. */
 int listener_listen(const struct listener *l, int fd);
 
+/* What it says of `tcp`, to a socket that listens already; what cannot be is logged. */
+void listener_tune(const struct listener *l, int fd);
+
 #endif
