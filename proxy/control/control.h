@@ -32,6 +32,11 @@ struct control_process {
 	 * changed then.
 	 */
 	int (*reload)(void *arg, struct faults *f);
+	/*
+	 * What that would be: the resolved text, the caller's to free, of a file that is
+	 * fine.  Nothing is changed, and nothing logged.
+	 */
+	int (*look)(void *arg, char **text, struct faults *f);
 	bool (*is_draining)(void *arg); /* it ends, and changes nothing any more */
 };
 

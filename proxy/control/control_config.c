@@ -150,6 +150,39 @@ static bool is_stale(struct control *c, const struct server_request *r,
 	return true;
 }
 
+/* What is wrong, in the file or else. */
+static void tell_failure(int err, const struct faults *f, struct server_answer *ret)
+{
+	if (f->n)
+		control_faults(ret, f);
+	else
+		control_problem(ret, 503, "not-activated",
+				"%s; the log says more, and nothing was changed",
+				strerror(-err));
+}
+
+/* What a reload would do. */
+static void try_reload(struct control *c, struct server_answer *ret)
+{
+	const struct control_process *p = &c->process;
+	struct faults f = { .n = 0 };
+	char *text = NULL;
+	int err = p->look(p->arg, &text, &f);
+
+	if (err) {
+		tell_failure(err, &f, ret);
+	} else {
+		control_answer(ret, 200,
+			       json_pack("{s:I, s:o, s:b}", "revision",
+					 (json_int_t)revision_of(c), "changes",
+					 differences(p->text(p->arg), text), "dry_run",
+					 1));
+		ret->revision = revision_of(c);
+	}
+	free(text);
+	faults_free(&f);
+}
+
 void control_reload_config(struct control *c, const struct server_request *r,
 			   const char *rest, struct server_answer *ret)
 {
@@ -165,15 +198,15 @@ void control_reload_config(struct control *c, const struct server_request *r,
 		control_problem(ret, 409, "draining", "it ends, and changes nothing");
 		return;
 	}
+	if (server_argument(r, "dry_run")) {
+		try_reload(c, ret);
+		return;
+	}
 	before = strdup(p->text(p->arg));
 	err = p->reload(p->arg, &f);
 	control_changed(c, r, !err, "reload %.200s", p->config_path);
-	if (err && f.n) {
-		control_faults(ret, &f);
-	} else if (err) {
-		control_problem(ret, 503, "not-activated",
-				"%s; the log says more, and nothing was changed",
-				strerror(-err));
+	if (err) {
+		tell_failure(err, &f, ret);
 	} else {
 		control_answer(
 			ret, 200,

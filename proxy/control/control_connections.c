@@ -2,6 +2,7 @@
 /* Connections that live: to look at, and to end. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,24 @@ static bool read_filter(const struct server_request *r, struct session_filter *r
 	return false;
 }
 
+/* How many at most, into *ret if it is said. */
+static bool read_limit(const struct server_request *r, unsigned *ret,
+		       struct server_answer *a)
+{
+	const char *limit = server_argument(r, "limit");
+	uint64_t max;
+
+	if (!limit)
+		return true;
+	if (util_parse_u64(limit, LIST_MAX, &max) < 0) {
+		control_problem(a, 400, "bad-limit", "limit: '%.40s' is not 0 to %d",
+				limit, LIST_MAX);
+		return false;
+	}
+	*ret = (unsigned)max;
+	return true;
+}
+
 static json_t *info_json(const struct session_info *i, int64_t now_ms)
 {
 	char id[20], client[ADDR_STR_MAX], peer[ADDR_STR_MAX];
@@ -127,19 +146,11 @@ void control_list_connections(struct control *c, const struct server_request *r,
 			      const char *rest, struct server_answer *ret)
 {
 	struct session_list l = { .max = LIST_DEFAULT };
-	const char *limit = server_argument(r, "limit");
-	uint64_t max = LIST_DEFAULT;
 	bool any;
 
 	(void)rest;
-	if (!read_filter(r, &l.filter, &any, ret))
+	if (!read_filter(r, &l.filter, &any, ret) || !read_limit(r, &l.max, ret))
 		return;
-	if (limit && util_parse_u64(limit, LIST_MAX, &max) < 0) {
-		control_problem(ret, 400, "bad-limit", "limit: '%.40s' is not 0 to %d",
-				limit, LIST_MAX);
-		return;
-	}
-	l.max = (unsigned)max;
 	if (walk(c->process.proxy, session_list, &l) < 0)
 		control_problem(ret, 503, "no-memory", "no memory for the list");
 	else
@@ -199,11 +210,11 @@ static unsigned kill(struct control *c, const struct server_request *r,
 void control_kill_connections(struct control *c, const struct server_request *r,
 			      const char *rest, struct server_answer *ret)
 {
-	struct session_list l = { .max = 0 };
+	struct session_list l = { .max = UINT_MAX };
 	bool any;
 
 	(void)rest;
-	if (!read_filter(r, &l.filter, &any, ret))
+	if (!read_filter(r, &l.filter, &any, ret) || !read_limit(r, &l.max, ret))
 		return;
 	if (any) {
 		control_problem(ret, 400, "all-connections",
@@ -218,7 +229,7 @@ void control_kill_connections(struct control *c, const struct server_request *r,
 void control_kill_connection(struct control *c, const struct server_request *r,
 			     const char *rest, struct server_answer *ret)
 {
-	struct session_list l = { .max = 0 };
+	struct session_list l = { .max = 1 };
 
 	if (read_id(rest, &l.filter.id) && kill(c, r, &l))
 		control_answer(ret, 200, json_pack("{s:i}", "killed", 1));

@@ -244,18 +244,6 @@ static void say_faults(const char *path, int err, const struct faults *f)
 		log_error("%s: cannot be read: %s", path, strerror(-err));
 }
 
-static int __attribute__((format(printf, 3, 4)))
-add_fault(struct faults *f, const char *path, const char *fmt, ...)
-{
-	va_list args;
-	int err;
-
-	va_start(args, fmt);
-	err = faults_add(f, path, 0, 0, "", fmt, args);
-	va_end(args);
-	return err;
-}
-
 int daemon_read(const struct daemon *d, char **text, struct config **ret,
 		struct faults *f)
 {
@@ -267,9 +255,9 @@ int daemon_read(const struct daemon *d, char **text, struct config **ret,
 	if (!err) {
 		err = certs_load(c, why);
 		if (err)
-			(void)add_fault(f, d->config_path, "%s", why);
+			daemon_add_fault(f, d->config_path, "%s", why);
 	} else if (!f->n && err != -ENOMEM) {
-		(void)add_fault(f, d->config_path, "cannot be read: %s", strerror(-err));
+		daemon_add_fault(f, d->config_path, "cannot be read: %s", strerror(-err));
 	}
 	if (err) {
 		say_faults(d->config_path, err, f);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the control socket asks of the process. */
+#include <errno.h>
+#include <string.h>
+
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "process/daemon.h"
+#include "tls/certs.h"
 
 static struct config *config_of(void *arg)
 {
@@ -22,6 +27,27 @@ static int reload(void *arg, struct faults *f)
 	return daemon_reload(arg, f);
 }
 
+static int look(void *arg, char **text, struct faults *f)
+{
+	const struct daemon *d = arg;
+	char why[CONFIG_ERROR_MAX];
+	struct config *c = NULL;
+	int err;
+
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
+	err = config_read_file(d->config_path, &c, text, f);
+	if (!err) {
+		err = certs_load(c, why);
+		if (err)
+			daemon_add_fault(f, d->config_path, "%s", why);
+	} else if (!f->n && err != -ENOMEM) {
+		daemon_add_fault(f, d->config_path, "cannot be read: %s", strerror(-err));
+	}
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	config_put(c);
+	return err;
+}
+
 static bool is_draining(void *arg)
 {
 	const struct daemon *d = arg;
@@ -37,6 +63,7 @@ void daemon_open_control(struct daemon *d, struct ev_loop *loop, const bool *dra
 					   .config = config_of,
 					   .text = text_of_config,
 					   .reload = reload,
+					   .look = look,
 					   .is_draining = is_draining };
 	int err;
 

@@ -99,7 +99,9 @@ int session_kill(struct worker *w, void *arg)
 
 	if (!l->begun)
 		w->walk = w->sessions;
-	for (int i = 0; i < LIST_STEP && killed < KILL_STEP && w->walk; i++) {
+	for (int i = 0; i < LIST_STEP && killed < KILL_STEP && w->walk &&
+			l->matched + killed < l->max;
+	     i++) {
 		s = w->walk;
 		w->walk = s->next; /* it may be gone afterwards */
 		if (s->moving || !is_wanted(s, &l->filter))
@@ -108,6 +110,8 @@ int session_kill(struct worker *w, void *arg)
 		killed++;
 	}
 	l->matched += killed;
+	if (l->matched >= l->max)
+		w->walk = NULL;
 	l->begun = w->walk != NULL;
 	return w->walk != NULL;
 }

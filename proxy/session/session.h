@@ -84,7 +84,7 @@ struct session_info {
 /* Zeroed but for filter and max, and then given to one worker after the other. */
 struct session_list {
 	struct session_filter filter;
-	unsigned max;
+	unsigned max;		   /* of them in the list, or to be ended */
 	struct session_info *list; /* malloc, the caller's */
 	unsigned n, room;
 	unsigned matched; /* more than n if there was no place */

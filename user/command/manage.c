@@ -49,7 +49,10 @@ int cmd_reload(struct options *o)
 	const json_t *changes;
 	size_t i;
 	json_t *answer, *c;
-	int err = ask_proxy(o->pins, "POST", "/v1/config/reload", NULL, &answer);
+	int err = ask_proxy(o->pins, "POST",
+			    o->dry_run ? "/v1/config/reload?dry_run=1"
+				       : "/v1/config/reload",
+			    NULL, &answer);
 
 	if (err)
 		return exit_of(err);
@@ -68,9 +71,10 @@ int cmd_reload(struct options *o)
 		       word(c, "key"), word(c, "before"), changed ? " -> " : "",
 		       word(c, "after"));
 	}
-	printf("revision %lld is in force, %zu difference%s\n",
+	printf("revision %lld is in force, %zu difference%s%s\n",
 	       number(answer, "revision"), json_array_size(changes),
-	       json_array_size(changes) == 1 ? "" : "s");
+	       json_array_size(changes) == 1 ? "" : "s",
+	       o->dry_run ? " to the file" : "");
 	json_decref(answer);
 	return EXIT_OK;
 }
@@ -138,12 +142,45 @@ int cmd_connections(struct options *o)
 	return EXIT_OK;
 }
 
+/* How many of them were ended; or a negative errno, logged. */
+static long long kill_some(const struct options *o, const char *path)
+{
+	json_t *answer;
+	long long n;
+	int err = ask_proxy(o->pins, "DELETE", path, NULL, &answer);
+
+	if (err)
+		return err;
+	n = number(answer, "killed");
+	json_decref(answer);
+	return n;
+}
+
+/* So many in that time, until there are none. */
+static long long kill_slowly(const struct options *o, char *path, size_t cap)
+{
+	const struct timespec pause = { (time_t)(o->rate_ms / 1000),
+					(long)(o->rate_ms % 1000 * 1000000) };
+	long long all = 0, n;
+	char limit[24];
+
+	(void)snprintf(limit, sizeof(limit), "%lu", o->rate_n);
+	ask_add(path, cap, "limit", limit);
+	while ((n = kill_some(o, path)) > 0) {
+		all += n;
+		if (!o->json)
+			log_info("%lld connections ended", all);
+		if (n < (long long)o->rate_n)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	return n < 0 ? n : all;
+}
+
 int cmd_kill(struct options *o)
 {
 	char path[1024] = "/v1/connections";
-	json_t *answer;
 	long long n;
-	int err;
 
 	if (o->args_n)
 		ask_add(path, sizeof(path), "id", o->args[0]);
@@ -153,14 +190,13 @@ int cmd_kill(struct options *o)
 			  "--listener, --route, --backend, --state");
 		return EXIT_USAGE;
 	}
-	err = ask_proxy(o->pins, "DELETE", path, NULL, &answer);
-	if (err)
-		return exit_of(err);
-	n = number(answer, "killed");
+	n = o->rate_n ? kill_slowly(o, path, sizeof(path)) : kill_some(o, path);
+	if (n < 0)
+		return exit_of((int)n);
 	if (o->json)
-		return put_json(answer) ? EXIT_BAD : n ? EXIT_OK : EXIT_BAD;
-	printf("%lld connection%s ended\n", n, n == 1 ? "" : "s");
-	json_decref(answer);
+		printf("{\"killed\": %lld}\n", n);
+	else
+		printf("%lld connection%s ended\n", n, n == 1 ? "" : "s");
 	return n ? EXIT_OK : EXIT_BAD;
 }
 

@@ -42,10 +42,12 @@ static void usage(FILE *out) /* lint: table */
 		"                 renewed; the proxy does it by itself, twice a day\n"
 		"of the proxy that runs, as root:\n"
 		"  reload         read its configuration again, and say what has changed; fails\n"
-		"                 with all that is wrong if it is refused\n"
+		"                 with all that is wrong if it is refused; --dry-run changes\n"
+		"                 nothing\n"
 		"  connections    its connections, by --listener, --route, --backend, --state,\n"
 		"                 --address and --port; each with an id\n"
-		"  kill [ID]      end one of them, or all that the same options name\n"
+		"  kill [ID]      end one of them, or all that the same options name; --rate N/TIME:\n"
+		"                 so many at a time\n"
 		"  backends       its backends, and how they are\n"
 		"  drain [BACKEND]  nobody new goes to it, or to those of --listener, --route\n"
 		"  undrain [BACKEND]\n"
@@ -144,7 +146,9 @@ enum {
 	OPT_METHOD,
 	OPT_HEADER,
 	OPT_CERTIFICATE,
-	OPT_BACKEND
+	OPT_BACKEND,
+	OPT_DRY_RUN,
+	OPT_RATE
 };
 
 static const struct option long_options[] = {
@@ -185,6 +189,8 @@ static const struct option long_options[] = {
 	{ "header", required_argument, NULL, OPT_HEADER },
 	{ "certificate", required_argument, NULL, OPT_CERTIFICATE },
 	{ "backend", required_argument, NULL, OPT_BACKEND },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -374,6 +380,29 @@ static int parse_load_option(struct options *o, int opt)
 	return n < 0 ? -EINVAL : 0;
 }
 
+/* N/TIME, as rates are in a configuration. */
+static int parse_rate(struct options *o)
+{
+	const char *slash = strchr(optarg, '/');
+	char number[24];
+	uint64_t n = 0;
+
+	if (slash && (size_t)(slash - optarg) < sizeof(number)) {
+		memcpy(number, optarg, (size_t)(slash - optarg));
+		number[slash - optarg] = '\0';
+		if (util_parse_u64(number, COUNT_MAX, &n) < 0 ||
+		    util_parse_duration_ms(slash + 1, &o->rate_ms) < 0)
+			n = 0;
+	}
+	if (!n || o->rate_ms <= 0 || o->rate_ms > 3600000) {
+		log_error("--rate %s: not NUMBER/TIME such as 50/1s, of at most 1h",
+			  optarg);
+		return -EINVAL;
+	}
+	o->rate_n = n;
+	return 0;
+}
+
 /* One more; whether it is one of HTTP is explain's to say. */
 static int parse_header(struct options *o)
 {
@@ -431,6 +460,11 @@ static int parse_option(struct options *o, int opt)
 		return 0;
 	case OPT_HEADER:
 		return parse_header(o);
+	case OPT_DRY_RUN:
+		o->dry_run = true;
+		return 0;
+	case OPT_RATE:
+		return parse_rate(o);
 	default:
 		err = parse_filter(o, opt);
 		return err == -ENOENT ? parse_load_option(o, opt) : err;
