@@ -62,7 +62,8 @@ static bool lacks_brackets(const char *text, char host[64], const char **ret_por
 /* What everybody writes once. */
 static int wrong_address(struct where *w, const char *text)
 {
-	const char *number = text + strspn(text, ":"), *port;
+	const char *number = text + (text[0] == ':'), *port;
+	bool is_bare = text[0] != '[' && strchr(text, ':');
 	char host[64];
 	uint8_t ip[16];
 	uint64_t n;
@@ -77,8 +78,7 @@ static int wrong_address(struct where *w, const char *text)
 				   text, host, port);
 	if (addr_parse_ip(text, ip) == 0)
 		return where_wrong(w, "'%s' has no port: \"%s%s%s:PORT\"", text,
-				   strchr(text, ':') ? "[" : "", text,
-				   strchr(text, ':') ? "]" : "");
+				   is_bare ? "[" : "", text, is_bare ? "]" : "");
 	if (strstr(text, "://"))
 		return where_wrong(
 			w, "'%s' is a URL: write the address and the port alone", text);

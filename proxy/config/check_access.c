@@ -125,12 +125,13 @@ static int read_format(struct where *w, struct access_settings *a)
 
 int config_check_access(struct where *w, struct access_settings *a)
 {
+	unsigned at = w->depth + 1;
 	int err;
 
 	if (!a)
 		return 0;
 	where_enter_key(w, "access_log");
-	err = where_also(w, w->depth, 0, read_format(w, a));
+	err = where_also(w, at, 0, read_format(w, a));
 	a->keep_n = a->keep ? *a->keep : ACCESS_KEEP;
 	if (a->max_bytes && a->max_bytes < ACCESS_MAX_BYTES)
 		err = where_wrong(w, "max_bytes: %llu is less than %u",

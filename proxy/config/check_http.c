@@ -24,7 +24,7 @@ int config_check_http(struct where *w, struct config *c, struct listener *l)
 
 	if (!l->serves) {
 		where_enter_key(w, "http");
-		if (l->http)
+		if (l->http && !where_lost(w, 1, "routes"))
 			return where_wrong(w, "no route of listener '%s' has 'http'",
 					   l->name);
 		where_leave(w, 1);

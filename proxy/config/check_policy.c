@@ -307,13 +307,13 @@ static int read_claims(struct where *w, struct http_jwt *t)
 
 static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
 {
+	unsigned at = w->depth + 1;
 	int64_t ms;
 	int err;
 
 	where_enter_key(w, "jwt");
-	err = read_claims(w, t);
-	err = where_also(w, w->depth, err,
-			 value_duration(w, "leeway", t->leeway, 30000, &ms));
+	err = where_also(w, at, 0, read_claims(w, t));
+	err = where_also(w, at, err, value_duration(w, "leeway", t->leeway, 30000, &ms));
 	if (err)
 		return err;
 	t->leeway_s = ms / 1000;

@@ -276,7 +276,7 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 		return where_wrong(w, "is for routes with tls: reencrypt, and for those "
 				      "of listeners without TLS");
 	}
-	if (r->tls == TLS_PASSTHROUGH && !only)
+	if ((r->tls == TLS_PASSTHROUGH && !only) || where_lost(w, 0, "tls"))
 		return 0;
 	if (r->tls == TLS_PASSTHROUGH) {
 		where_enter_key(w, r->min_version ? "min_version"
@@ -287,6 +287,8 @@ static int check_tls(struct where *w, const struct listener *l, struct route *r)
 				      "or reencrypt)");
 	}
 	if (!l->certificates_count) {
+		if (where_lost(w, 2, "certificates"))
+			return 0;
 		where_enter_key(w, "tls");
 		return where_wrong(
 			w, "the listener has no 'certificates' to terminate with");
@@ -342,7 +344,7 @@ static int find_fallback(struct where *w, struct listener *l)
 		if (strcmp(l->routes[i].name, l->fallback) == 0)
 			l->fallback_route = &l->routes[i];
 	}
-	if (l->fallback_route)
+	if (l->fallback_route || where_lost(w, 0, "routes"))
 		return 0;
 	where_enter_key(w, "fallback");
 	return where_wrong(w, "there is no route '%s' here", l->fallback);

@@ -45,22 +45,23 @@ static const char *name_of(const struct node *item)
 	return name && name->kind == NODE_TEXT ? name->text : NULL;
 }
 
-static bool is_named(const struct node *list)
-{
-	for (const struct node *n = first_of(list); n; n = next_of(n)) {
-		if (!name_of(n))
-			return false;
-	}
-	return first_of(list) != NULL;
-}
-
 static const struct node *named(const struct node *list, const char *name)
 {
 	for (const struct node *n = first_of(list); n; n = next_of(n)) {
-		if (strcmp(name_of(n), name) == 0)
+		if (name_of(n) && strcmp(name_of(n), name) == 0)
 			return n;
 	}
 	return NULL;
+}
+
+/* All of them, and no two alike. */
+static bool is_named(const struct node *list)
+{
+	for (const struct node *n = first_of(list); n; n = next_of(n)) {
+		if (!name_of(n) || named(list, name_of(n)) != n)
+			return false;
+	}
+	return first_of(list) != NULL;
 }
 
 static bool is_same(const struct node *a, const struct node *b)

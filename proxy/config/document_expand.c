@@ -4,21 +4,29 @@
  * more lists of the mapping that it stands in.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
-#include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "config/config.h"
 #include "config/document_own.h"
 
-#define NESTING_MAX 8 /* of files in files */
+#define OPEN_MAX 9 /* files in each other */
+
+struct opened {
+	dev_t dev;
+	ino_t ino;
+};
 
 struct expansion {
 	struct document *d;
 	struct faults *f;
-	unsigned open[NESTING_MAX]; /* files that are being included */
+	struct opened open[OPEN_MAX]; /* those that are being read */
 	unsigned depth;
 	bool no_memory;
 };
@@ -29,16 +37,19 @@ static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 			     "0123456789";
 
-/* Of "{$NAME}" or "{$NAME:VALUE}" at `p`: its end behind it, or NULL if it is none. */
+/*
+ * Of "{$NAME}" or "{$NAME:VALUE}" at `p`: its end behind it, or NULL if it is none. VALUE
+ * has no variables itself.
+ */
 static const char *read_variable(const char *p, char name[64], const char **ret_value,
 				 size_t *ret_n)
 {
 	size_t n = strspn(p + 2, digits);
-	const char *end = strchr(p, '}');
+	const char *end = strchr(p, '}'), *inner = strstr(p + 2, "{$");
 
 	*ret_value = NULL;
 	*ret_n = 0;
-	if (!n || n >= 64 || !strchr(letters, p[2]) || !end)
+	if (!n || n >= 64 || !strchr(letters, p[2]) || !end || (inner && inner < end))
 		return NULL;
 	memcpy(name, p + 2, n);
 	name[n] = '\0';
@@ -51,56 +62,83 @@ static const char *read_variable(const char *p, char name[64], const char **ret_
 	return end + 1;
 }
 
-/* All of them in a text; into `out`, or its length alone. */
-static size_t put_text(struct expansion *x, const struct node *n, char *out)
+static void put(char *out, size_t *len, const char *text, size_t n)
 {
-	const char *p = n->text, *at, *value, *end;
-	size_t len = 0, value_n;
+	if (out)
+		memcpy(out + *len, text, n);
+	*len += n;
+}
+
+/* What stands for "{$..." at `p`, and its end; what is wrong is told, and *ok false. */
+static const char *put_variable(struct expansion *x, const struct node *n, const char *p,
+				char *out, size_t *len, bool *ok)
+{
+	const char *value, *end;
+	size_t value_n;
 	char name[64];
 
-	while (*p) {
-		at = strstr(p, "{$");
-		end = at ? read_variable(at, name, &value, &value_n) : NULL;
-		if (!at)
-			at = p + strlen(p);
-		else if (!end)
-			at += 2; /* two characters that are themselves */
-		if (out)
-			memcpy(out + len, p, (size_t)(at - p));
-		len += (size_t)(at - p);
-		p = end ? end : at;
-		if (!end)
-			continue;
-		if (getenv(name)) {
-			value = getenv(name);
-			value_n = strlen(value);
-		} else if (!value && out) {
-			(void)document_wrong(x->d, x->f, n->file, n->line, n->column, "",
-					     "{$%s}: the environment has no such "
-					     "variable; {$%s:VALUE} has a default",
-					     name, name);
-		}
-		if (out && value)
-			memcpy(out + len, value, value_n);
-		len += value_n;
+	if (p[2] == '$') { /* the two characters themselves */
+		put(out, len, "{$", 2);
+		return p + 3;
 	}
+	end = read_variable(p, name, &value, &value_n);
+	if (end && getenv(name)) {
+		value = getenv(name);
+		value_n = strlen(value);
+	}
+	if (value)
+		put(out, len, value, value_n);
+	if (value || !out)
+		return end ? end : p + 2;
+	*ok = false;
+	if (end)
+		(void)document_wrong(x->d, x->f, n->file, n->line, n->column, "",
+				     "{$%s}: the environment has no such variable; "
+				     "{$%s:VALUE} has a default",
+				     name, name);
+	else
+		(void)document_wrong(x->d, x->f, n->file, n->line, n->column, "",
+				     "'%.40s': '{$' begins a variable, {$NAME} or "
+				     "{$NAME:VALUE}; the two characters themselves are "
+				     "written {$$",
+				     p);
+	return end ? end : p + 2;
+}
+
+/* All of them in a text; into `out`, or its length alone. */
+static size_t put_text(struct expansion *x, const struct node *n, char *out, bool *ok)
+{
+	const char *p = n->text, *at;
+	size_t len = 0;
+
+	while ((at = strstr(p, "{$"))) {
+		put(out, &len, p, (size_t)(at - p));
+		p = put_variable(x, n, at, out, &len, ok);
+	}
+	put(out, &len, p, strlen(p));
 	return len;
 }
 
 static void expand_text(struct expansion *x, struct node *n)
 {
-	unsigned before = x->f->n + x->f->more;
+	bool ok = true;
 	char *text;
 
 	if (!strstr(n->text, "{$"))
 		return;
-	text = document_memory(x->d, put_text(x, n, NULL) + 1);
+	text = document_memory(x->d, put_text(x, n, NULL, &ok) + 1);
 	x->no_memory |= !text;
 	if (!text)
 		return;
-	text[put_text(x, n, text)] = '\0';
+	text[put_text(x, n, text, &ok)] = '\0';
+	if (ok && !faults_is_utf8(text)) {
+		ok = false;
+		(void)document_wrong(x->d, x->f, n->file, n->line, n->column, "",
+				     "%s: what the environment has for it is no UTF-8",
+				     n->text);
+	}
 	n->text = text;
-	n->left_out = x->f->n + x->f->more > before;
+	n->left_out |= !ok;
 }
 
 static void expand_texts(struct expansion *x, struct node *n)
@@ -115,10 +153,25 @@ static void expand_texts(struct expansion *x, struct node *n)
 
 static void include_all(struct expansion *x, struct node *map);
 
-static bool is_open(const struct expansion *x, const char *path)
+/* Of a regular file alone: a pipe would be waited for. */
+static int read_regular(const char *path, struct stat *st, char **ret, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int err = fd < 0 || fstat(fd, st) < 0 ? -errno : 0;
+
+	if (!err)
+		err = S_ISREG(st->st_mode)   ? util_read_fd(fd, CONFIG_FILE_MAX, ret, len)
+		      : S_ISDIR(st->st_mode) ? -EISDIR
+					     : -EINVAL;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static bool is_open(const struct expansion *x, const struct stat *st)
 {
 	for (unsigned i = 0; i < x->depth; i++) {
-		if (strcmp(x->d->files[x->open[i]], path) == 0)
+		if (x->open[i].ino == st->st_ino && x->open[i].dev == st->st_dev)
 			return true;
 	}
 	return false;
@@ -151,29 +204,35 @@ static void merge(struct expansion *x, struct node *into, struct node *from)
 	}
 }
 
-/* The root of another file, with what it includes; NULL if there is none. */
-static struct node *read_other(struct expansion *x, const struct node *by,
-			       const char *path)
+/* Something of the mapping is missing, for a reason that is told: what else is not known.
+ */
+static int __attribute__((format(printf, 4, 5)))
+cannot_include(struct expansion *x, struct node *map, const struct node *by,
+	       const char *fmt, ...)
+{
+	va_list args;
+	int err;
+
+	map->broken = true;
+	va_start(args, fmt);
+	err = faults_add(x->f, x->d->files[by->file], by->line, by->column, "", fmt,
+			 args);
+	va_end(args);
+	return err;
+}
+
+/* What a file that was read says. */
+static struct node *parse_other(struct expansion *x, struct node *map,
+				const struct node *by, const char *path, const char *text,
+				size_t len)
 {
 	unsigned file = x->d->files_n;
 	struct node *root = NULL;
-	char *text;
-	size_t len;
 	int err;
 
-	if (is_open(x, path) || x->depth == NESTING_MAX || file == DOCUMENT_FILES) {
-		(void)document_wrong(x->d, x->f, by->file, by->line, by->column, "",
-				     is_open(x, path)
-					     ? "include: %s includes itself"
-					     : "include: %s is one file too many",
+	if (file == DOCUMENT_FILES) {
+		(void)cannot_include(x, map, by, "include: %s is one file too many",
 				     path);
-		return NULL;
-	}
-	err = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
-	if (err) {
-		(void)document_wrong(x->d, x->f, by->file, by->line, by->column, "",
-				     "include: %s: cannot be read: %s", path,
-				     strerror(-err));
 		return NULL;
 	}
 	x->d->files[file] = document_text(x->d, path, strlen(path));
@@ -182,60 +241,121 @@ static struct node *read_other(struct expansion *x, const struct node *by,
 		x->d->files_n++;
 		err = yaml_read(x->d, file, text, len, x->f, &root);
 	}
-	free(text);
 	x->no_memory |= err == -ENOMEM;
-	if (!root || root->kind != NODE_MAP) {
-		if (root)
-			(void)document_wrong(x->d, x->f, file, root->line, root->column,
-					     "", "is not a mapping of keys");
-		return NULL;
+	map->broken |= err != 0;
+	if (root && root->kind != NODE_MAP) {
+		map->broken = true;
+		(void)document_wrong(x->d, x->f, file, root->line, root->column, "",
+				     "is not a mapping of keys");
+		root = NULL;
 	}
-	expand_texts(x, root);
-	x->open[x->depth++] = file;
-	include_all(x, root);
-	x->depth--;
 	return root;
 }
 
-/* A path, or a pattern of some, from the folder of the file that names it. */
-static void include_pattern(struct expansion *x, struct node *map, const struct node *by)
+/* The root of another file, with what it includes; NULL if there is none. */
+static struct node *read_other(struct expansion *x, struct node *map,
+			       const struct node *by, const char *path)
 {
-	const char *from = x->d->files[by->file], *slash = strrchr(from, '/');
-	char path[4096];
-	glob_t all;
-	int n, err;
+	struct node *root = NULL;
+	char *text = NULL;
+	struct stat st;
+	size_t len;
+	int err = read_regular(path, &st, &text, &len);
 
-	n = snprintf(path, sizeof(path), "%.*s%s",
-		     by->text[0] == '/' || !slash ? 0 : (int)(slash + 1 - from), from,
-		     by->text);
-	if (n < 0 || (size_t)n >= sizeof(path)) {
-		(void)document_wrong(x->d, x->f, by->file, by->line, by->column, "",
-				     "include: is longer than a path may be");
-		return;
-	}
-	/* what is no pattern stays as it is, and must be there */
-	err = glob(path, strpbrk(path, "*?[") ? 0 : GLOB_NOCHECK, NULL, &all);
-	if (err == GLOB_NOMATCH)
-		return; /* an empty folder is one, too */
-	if (err) {
-		x->no_memory |= err == GLOB_NOSPACE;
-		(void)document_wrong(x->d, x->f, by->file, by->line, by->column, "",
-				     "include: %s: cannot be searched", path);
-		return;
-	}
-	for (size_t i = 0; i < all.gl_pathc && !x->no_memory; i++) {
-		struct node *other = read_other(x, by, all.gl_pathv[i]);
+	if (err)
+		(void)cannot_include(x, map, by, "include: %s: cannot be read: %s", path,
+				     err == -EINVAL ? "it is no file of text"
+						    : strerror(-err));
+	else if (is_open(x, &st))
+		(void)cannot_include(x, map, by, "include: %s includes itself", path);
+	else if (x->depth == OPEN_MAX)
+		(void)cannot_include(x, map, by,
+				     "include: %s is within more than %d others", path,
+				     OPEN_MAX - 1);
+	else
+		root = parse_other(x, map, by, path, text, len);
+	free(text);
+	if (!root)
+		return NULL;
+	expand_texts(x, root);
+	x->open[x->depth++] = (struct opened){ st.st_dev, st.st_ino };
+	include_all(x, root);
+	x->depth--;
+	map->broken |= root->broken;
+	return root;
+}
 
-		if (other)
-			merge(x, map, other);
-	}
+static void include_file(struct expansion *x, struct node *map, const struct node *by,
+			 const char *path)
+{
+	struct node *other = read_other(x, map, by, path);
+
+	if (other)
+		merge(x, map, other);
+}
+
+/* Folders that cannot be looked into: what is in them is not known to be nothing. */
+static int on_glob_error(const char *path, int err)
+{
+	(void)path;
+	return err != ENOENT && err != ENOTDIR;
+}
+
+static void include_pattern(struct expansion *x, struct node *map, const struct node *by,
+			    const char *pattern)
+{
+	glob_t all = { .gl_pathc = 0 };
+	int err = glob(pattern, 0, on_glob_error, &all);
+
+	if (err == GLOB_NOSPACE)
+		x->no_memory = true;
+	else if (err && err != GLOB_NOMATCH) /* an empty folder is one, too */
+		(void)cannot_include(x, map, by, "include: %s: cannot be searched: %s",
+				     by->text, strerror(errno));
+	for (size_t i = 0; !err && i < all.gl_pathc && !x->no_memory; i++)
+		include_file(x, map, by, all.gl_pathv[i]);
 	globfree(&all);
+}
+
+/* From the folder of the file that names it, of which glob() is to take no character. */
+static int put_folder(const char *file, bool escape, char *buf, size_t cap)
+{
+	const char *slash = strrchr(file, '/');
+	size_t n = 0;
+
+	for (const char *p = file; slash && p <= slash; p++) {
+		if (escape && strchr("*?[\\", *p) && n < cap)
+			buf[n++] = '\\';
+		if (n < cap)
+			buf[n++] = *p;
+	}
+	return n < cap ? (int)n : -ENAMETOOLONG;
+}
+
+/* A path, or a pattern of some. */
+static void include_text(struct expansion *x, struct node *map, const struct node *by)
+{
+	bool is_pattern = strpbrk(by->text, "*?[") != NULL;
+	char path[4096];
+	int n = by->text[0] == '/' ? 0
+				   : put_folder(x->d->files[by->file], is_pattern, path,
+						sizeof(path));
+
+	if (n < 0 || (size_t)n + strlen(by->text) >= sizeof(path)) {
+		(void)cannot_include(x, map, by, "include: is longer than a path may be");
+		return;
+	}
+	memcpy(path + n, by->text, strlen(by->text) + 1);
+	if (is_pattern)
+		include_pattern(x, map, by, path);
+	else
+		include_file(x, map, by, path);
 }
 
 static void include_one(struct expansion *x, struct node *map, const struct node *by)
 {
 	if (by->kind == NODE_TEXT && !by->left_out)
-		include_pattern(x, map, by);
+		include_text(x, map, by);
 	else if (!by->left_out)
 		(void)document_wrong(
 			x->d, x->f, by->file, by->line, by->column, "",
@@ -261,6 +381,7 @@ int document_read(struct document *d, const char *path, const char *text, size_t
 {
 	struct expansion x = { .d = d, .f = f, .depth = 1 };
 	struct node *listeners;
+	struct stat st;
 	int err;
 
 	*d = (struct document){ .files_n = 1 };
@@ -270,6 +391,8 @@ int document_read(struct document *d, const char *path, const char *text, size_t
 	err = yaml_read(d, 0, text, len, f, &d->root);
 	if (err || !d->root || d->root->kind != NODE_MAP)
 		return err;
+	if (stat(path, &st) == 0)
+		x.open[0] = (struct opened){ st.st_dev, st.st_ino };
 	expand_texts(&x, d->root);
 	include_all(&x, d->root);
 	listeners = node_get(d->root, "listeners");

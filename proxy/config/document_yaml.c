@@ -39,6 +39,17 @@ static const char *line_of(const struct reader *r, unsigned number, size_t *ret_
 	return p;
 }
 
+/* Of a byte: its line and column, from 1. */
+static void place_of(const struct reader *r, size_t offset, unsigned *line,
+		     unsigned *column)
+{
+	*line = *column = 1;
+	for (size_t i = 0; i < offset && i < r->len; i++) {
+		*column = r->text[i] == '\n' ? 1 : *column + 1;
+		*line += r->text[i] == '\n';
+	}
+}
+
 /* The word that begins at `p`, up to a blank, a comma or a bracket that ends a list. */
 static int word_length(const char *p, const char *end)
 {
@@ -59,6 +70,16 @@ static bool needs_quotes(const char *line, size_t len, const char **ret, int *re
 		bool begins = p == line || strchr(" [,", p[-1]);
 		int n;
 
+		if (begins && *p == '#')
+			return false;	       /* a comment */
+		if (*p == '"' || *p == '\'') { /* what is quoted already */
+			const char *q = memchr(p + 1, *p, (size_t)(end - p - 1));
+
+			if (q) {
+				p = q;
+				continue;
+			}
+		}
 		if (!begins || (*p != '[' && *p != '*'))
 			continue;
 		n = word_length(p, end);
@@ -77,6 +98,15 @@ static const char *hint_of(const struct reader *r, const char *problem, unsigned
 	if (strstr(problem, "mapping values"))
 		return "; is a ':' before it without a blank behind, or one in a text "
 		       "that should be quoted?";
+	for (unsigned back = 0; back < 2 && at > back; back++) {
+		const char *text;
+		size_t n;
+
+		text = line_of(r, at - back, &n);
+		if (memmem(text, n, ": {$", 4))
+			return "; a value that begins with a variable is quoted: "
+			       "\"{$NAME}\"";
+	}
 	for (unsigned back = 0; back < 3 && at > back; back++) {
 		unsigned quotes = 0;
 		const char *line;
@@ -120,6 +150,13 @@ static int explain(struct reader *r)
 
 	if (p->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
+	if (p->error == YAML_READER_ERROR) {
+		place_of(r, p->problem_offset, &at, &column);
+		return document_wrong(r->d, r->f, r->file, at, column, "",
+				      "no text of UTF-8, or a character that YAML does "
+				      "not take: %s",
+				      p->problem ? p->problem : "?");
+	}
 	line = line_of(r, at, &len);
 	if (column <= len && line[column - 1] == '\t')
 		return document_wrong(r->d, r->f, r->file, at, column, "",
@@ -299,7 +336,26 @@ static bool emit(struct writer *w, yaml_event_t *e, int made)
 	return made && yaml_emitter_emit(&w->emitter, e);
 }
 
-static bool write_text(struct writer *w, const char *text, bool plain)
+/*
+ * What is for people, or for a file, is read again: "{$" that is no variable is written
+ * "{$$" (document_expand.c).  Of no memory NULL.
+ */
+static char *escape(const char *text)
+{
+	size_t n = strlen(text), at = 0;
+	char *ret = malloc(n + n / 2 + 1);
+
+	for (size_t i = 0; ret && i < n; i++) {
+		ret[at++] = text[i];
+		if (i && text[i] == '$' && text[i - 1] == '{')
+			ret[at++] = '$';
+	}
+	if (ret)
+		ret[at] = '\0';
+	return ret;
+}
+
+static bool write_scalar(struct writer *w, const char *text, bool plain)
 {
 	yaml_event_t e;
 
@@ -309,6 +365,19 @@ static bool write_text(struct writer *w, const char *text, bool plain)
 					     (int)strlen(text), plain, 1,
 					     plain ? YAML_PLAIN_SCALAR_STYLE
 						   : YAML_DOUBLE_QUOTED_SCALAR_STYLE));
+}
+
+static bool write_text(struct writer *w, const char *text, bool plain)
+{
+	char *escaped;
+	bool ok;
+
+	if (!w->pretty || !strstr(text, "{$"))
+		return write_scalar(w, text, plain);
+	escaped = escape(text);
+	ok = escaped && write_scalar(w, escaped, false);
+	free(escaped);
+	return ok;
 }
 
 /* Lists of words in a line. */
@@ -383,7 +452,7 @@ int document_write(const struct node *n, bool pretty, char **ret)
 		yaml_emitter_delete(&w.emitter);
 	}
 	ok = fclose(w.out) == 0 && ok;
-	if (ok)
+	if (ok && *ret)
 		return 0;
 	free(*ret);
 	*ret = NULL;

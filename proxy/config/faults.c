@@ -15,6 +15,47 @@ static void fault_free(struct fault *f)
 	free(f->what);
 }
 
+/* How long the character is that begins there; 0 if it is none. */
+static size_t character(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+
+	if ((p[0] >= 0x80 && p[0] < 0xc2) || p[0] > 0xf4 ||
+	    (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return n;
+}
+
+bool faults_is_utf8(const char *text)
+{
+	while (*text) {
+		size_t n = character(text);
+
+		if (!n)
+			return false;
+		text += n;
+	}
+	return true;
+}
+
+/* What was cut within a character, or is none: a '?' each. */
+static void make_utf8(char *text)
+{
+	while (text && *text) {
+		size_t n = character(text);
+
+		if (!n)
+			*text = '?';
+		text += n ? n : 1;
+	}
+}
+
 enum kept { KEPT, SAME, NOT_KEPT };
 
 /* What goes for many, as defaults do, is told once. */
@@ -50,6 +91,8 @@ int faults_add(struct faults *f, const char *file, unsigned line, unsigned colum
 
 	if (vasprintf(&one.what, fmt, args) < 0)
 		one.what = NULL;
+	make_utf8(one.what);
+	make_utf8(one.key);
 	kept = append(f, &one);
 	if (kept != KEPT)
 		fault_free(&one);

@@ -4,6 +4,7 @@
 #define PROXY_CONFIG_FAULTS_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define FAULTS_MAX 100 /* that are told one by one */
@@ -26,6 +27,9 @@ struct faults {
 int faults_add(struct faults *f, const char *file, unsigned line, unsigned column,
 	       const char *key, const char *fmt, va_list args)
 	__attribute__((format(printf, 6, 0)));
+
+/* Is a text UTF-8 (RFC 3629)? */
+bool faults_is_utf8(const char *text);
 
 /* In the order of the text; those of the file `first` before those of others. */
 void faults_sort(struct faults *f, const char *first);

@@ -62,8 +62,10 @@ int config_read(const char *path, const char *text, size_t len, struct config **
 
 	if (!err && resolved) {
 		err = document_write(d.root, true, resolved);
-		if (err)
+		if (err) {
 			config_put(*ret);
+			*ret = NULL;
+		}
 	}
 	document_free(&d);
 	return err;

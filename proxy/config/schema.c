@@ -380,7 +380,11 @@ int schema_load(const char *text, size_t len, struct config **ret, char what[SCH
 		return 0;
 	if (!what[0])
 		(void)snprintf(what, SCHEMA_WHAT, "%s", cyaml_strerror(r));
-	return r == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;
+	/* libyaml reads what it has written: it lacks memory */
+	return r == CYAML_ERR_OOM || r == CYAML_ERR_LIBYAML_PARSER_INIT ||
+			       r == CYAML_ERR_LIBYAML_PARSER
+		       ? -ENOMEM
+		       : -EINVAL;
 }
 
 void schema_free(struct config *c)

@@ -10,20 +10,6 @@
 
 static void put_value(FILE *out, const char *key, const cyaml_schema_value_t *v);
 
-static void put_required(FILE *out, const cyaml_schema_field_t *fields)
-{
-	bool any = false;
-
-	for (const cyaml_schema_field_t *f = fields; f->key; f++) {
-		if (f->value.flags & CYAML_FLAG_OPTIONAL)
-			continue;
-		fprintf(out, "%s\"%s\"", any ? "," : ",\"required\":[", f->key);
-		any = true;
-	}
-	if (any)
-		fputc(']', out);
-}
-
 enum whose { OF_ALL, OF_DEFAULTS, OF_DEFAULTS_HTTP };
 
 /* A mapping's inside; of `defaults` nothing must be there, and some may not. */
@@ -54,8 +40,9 @@ static void put_fields(FILE *out, const cyaml_schema_field_t *fields, enum whose
 		      "\"items\":{\"type\":\"string\"}}",
 		      out);
 	fputc('}', out);
-	if (whose == OF_ALL && fields != schema_listener && fields != schema_config)
-		put_required(out, fields);
+	/* the rest may be in other files, or in `defaults` */
+	if (fields == schema_route && whose == OF_ALL)
+		fputs(",\"required\":[\"name\"]", out);
 }
 
 static void put_words(FILE *out, const cyaml_schema_value_t *v)
@@ -79,6 +66,28 @@ static void put_number(FILE *out, const char *key, const cyaml_schema_value_t *v
 		fputs(",\"pattern\":\"^[0-9]+ *([kKmMgGbB]|[KMG]iB|[kMG]B)?$\"", out);
 }
 
+/* One value. */
+static void put_scalar(FILE *out, const char *key, const cyaml_schema_value_t *v)
+{
+	switch (v->type) {
+	case CYAML_BOOL: /* YAML 1.1's words, which editors of 1.2 take for texts */
+		fputs("\"enum\":[true,false,\"yes\",\"no\",\"on\",\"off\"]", out);
+		break;
+	case CYAML_ENUM:
+		put_words(out, v);
+		break;
+	case CYAML_UINT:
+	case CYAML_INT:
+		put_number(out, key, v);
+		break;
+	default: /* what YAML reads as a number is a text here, too */
+		fprintf(out,
+			"\"type\":[\"string\",\"number\"],\"minLength\":%u,"
+			"\"maxLength\":%u",
+			v->string.min, v->string.max);
+	}
+}
+
 static void put_value(FILE *out, const char *key, const cyaml_schema_value_t *v)
 {
 	switch (v->type) {
@@ -95,21 +104,10 @@ static void put_value(FILE *out, const char *key, const cyaml_schema_value_t *v)
 		put_value(out, "", v->sequence.entry);
 		fputc('}', out);
 		break;
-	case CYAML_BOOL:
-		fputs("\"type\":\"boolean\"", out);
-		break;
-	case CYAML_ENUM:
-		put_words(out, v);
-		break;
-	case CYAML_UINT:
-	case CYAML_INT:
-		put_number(out, key, v);
-		break;
-	default: /* what YAML reads as a number is a text here, too */
-		fprintf(out,
-			"\"type\":[\"string\",\"number\"],\"minLength\":%u,"
-			"\"maxLength\":%u",
-			v->string.min, v->string.max);
+	default: /* or it has a variable of the environment */
+		fputs("\"anyOf\":[{", out);
+		put_scalar(out, key, v);
+		fputs("},{\"type\":\"string\",\"pattern\":\"\\\\{\\\\$\"}]", out);
 	}
 }
 

@@ -31,6 +31,7 @@ extern const cyaml_schema_field_t schema_http_listener[], schema_http_route[];
 struct checker {
 	struct where *w;
 	struct document *d;
+	bool partial; /* of mappings that others add to: nothing must be there */
 	bool no_memory;
 };
 

@@ -216,9 +216,9 @@ static bool read_size(const char *text, uint64_t *ret)
 
 static bool check_number(struct checker *c, const cyaml_schema_value_t *v, struct node *n)
 {
-	const char *text = n->text, *key = n->key ? n->key : "";
+	const char *text = n->text + (n->text[0] == '+'), *key = n->key ? n->key : "";
 	bool minus = v->type == CYAML_INT && text[0] == '-', is;
-	uint64_t number = 0;
+	uint64_t number = 0, max = max_of(v) + minus; /* one more below 0 */
 	char buf[64];
 
 	is = !minus && schema_is_size(key)
@@ -234,9 +234,9 @@ static bool check_number(struct checker *c, const cyaml_schema_value_t *v, struc
 	if (!is)
 		return wrong(c, "'%.60s' is not a number%s", text,
 			     text[0] == '-' ? " from 0 on" : "");
-	if (number > max_of(v))
-		return wrong(c, "%.60s is more than %llu", text,
-			     (unsigned long long)max_of(v));
+	if (number > max)
+		return wrong(c, "%.60s is %s than %s%llu", text, minus ? "less" : "more",
+			     minus ? "-" : "", (unsigned long long)max);
 	(void)snprintf(buf, sizeof(buf), "%s%llu", minus ? "-" : "",
 		       (unsigned long long)number);
 	set_text(c, n, NODE_NUMBER, buf);
@@ -323,19 +323,31 @@ static bool check_list(struct checker *c, const cyaml_schema_value_t *v, struct 
 	return index >= v->sequence.min;
 }
 
-static void tell_unknown(struct checker *c, const cyaml_schema_field_t *fields,
-			 const struct node *n)
+/* Which key it was meant to be; NULL if nobody knows. */
+static const char *meant(const cyaml_schema_field_t *fields, const char *key)
 {
-	struct nearest near = { .word = n->key, .least = NEAR };
-	const cyaml_schema_value_t v = { .type = CYAML_MAPPING,
-					 .mapping.fields = fields };
-	char words[WORDS], path[128];
+	struct nearest near = { .word = key, .least = NEAR };
 
 	for (const cyaml_schema_field_t *f = fields; f->key; f++)
 		is_near(&near, f->key);
-	if (near.best)
+	if (fields == schema_config)
+		is_near(&near, "defaults");
+	if (fields == schema_config || fields == schema_listener)
+		is_near(&near, "include");
+	return near.best;
+}
+
+static void tell_unknown(struct checker *c, const cyaml_schema_field_t *fields,
+			 const struct node *n)
+{
+	const cyaml_schema_value_t v = { .type = CYAML_MAPPING,
+					 .mapping.fields = fields };
+	const char *best = meant(fields, n->key);
+	char words[WORDS], path[128];
+
+	if (best)
 		(void)where_wrong_key(c->w, n, "is no key here; did you mean '%s'?",
-				      near.best);
+				      best);
 	else if (find_key(fields, n->key, path, sizeof(path)) ||
 		 find_key(schema_config, n->key, path, sizeof(path)))
 		(void)where_wrong_key(c->w, n, "is no key here; it belongs under '%s'",
@@ -349,10 +361,26 @@ static void tell_unknown(struct checker *c, const cyaml_schema_field_t *fields,
 				      words_of(&v, words));
 }
 
+/* Is it there, or was it meant to be, or may it be in a file that could not be read? */
+static bool has_field(const cyaml_schema_field_t *fields, const cyaml_schema_field_t *f,
+		      const struct node *map, bool incomplete)
+{
+	if (f->value.type == CYAML_SEQUENCE && incomplete)
+		return true;
+	for (const struct node *n = map->first; n; n = n->next) {
+		const char *key =
+			field_of(fields, n->key) ? n->key : meant(fields, n->key);
+
+		if (key && strcmp(key, f->key) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool schema_check_fields(struct checker *c, const cyaml_schema_field_t *fields,
 			 struct node *map, bool whole)
 {
-	bool ok = true;
+	bool ok = true, incomplete = map->broken;
 
 	for (struct node *n = map->first; n; n = n->next) {
 		const cyaml_schema_field_t *f = field_of(fields, n->key);
@@ -375,13 +403,10 @@ bool schema_check_fields(struct checker *c, const cyaml_schema_field_t *fields,
 		c->w->depth = depth;
 	}
 	for (const cyaml_schema_field_t *f = fields; whole && f->key; f++) {
-		bool has = (f->value.flags & CYAML_FLAG_OPTIONAL) != 0;
-
-		for (const struct node *n = map->first; !has && n; n = n->next)
-			has = strcmp(n->key, f->key) == 0; /* or that is told already */
-		if (has)
+		if (f->value.flags & CYAML_FLAG_OPTIONAL || node_get(map, f->key))
 			continue;
-		(void)where_wrong_shape(c->w, "'%s' is missing", f->key);
+		if (!has_field(fields, f, map, incomplete)) /* else that is told */
+			(void)where_wrong_shape(c->w, "'%s' is missing", f->key);
 		ok = false;
 	}
 	return ok;
@@ -414,6 +439,11 @@ static bool wrong_kind(struct checker *c, const cyaml_schema_value_t *v,
 		return wrong(c, "is a list: each item of it begins with '- '");
 	if (n->kind == NODE_LIST)
 		return wrong(c, "is one value, and no list");
+	if (n->first && n->first->key[0] == '$')
+		return wrong(c,
+			     "a variable is quoted where a value begins with it: "
+			     "\"{%s}\"",
+			     n->first->key);
 	return wrong(c, "is one value, and has no keys of its own; is there a blank "
 			"behind a ':' that should be quoted?");
 }
@@ -423,7 +453,7 @@ static bool check_value(struct checker *c, const cyaml_schema_value_t *v, struct
 	switch (v->type) {
 	case CYAML_MAPPING:
 		return n->kind == NODE_MAP
-			       ? schema_check_fields(c, v->mapping.fields, n, true)
+			       ? schema_check_fields(c, v->mapping.fields, n, !c->partial)
 			       : wrong_kind(c, v, n);
 	case CYAML_SEQUENCE:
 		return n->kind == NODE_LIST ? check_list(c, v, n) : wrong_kind(c, v, n);

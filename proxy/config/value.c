@@ -159,7 +159,7 @@ int value_limits(struct where *w, struct limits *l)
 	int err;
 
 	where_enter_key(w, "limits");
-	err = check_rate(w, "rate", l, l->rate_text, &l->rate);
+	err = where_also(w, at, 0, check_rate(w, "rate", l, l->rate_text, &l->rate));
 	err = where_also(
 		w, at, err,
 		check_rate(w, "source_rate", l, l->source_rate_text, &l->source_rate));

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "config/where.h"
@@ -59,15 +60,13 @@ const char *where_path(const struct where *w, char buf[WHERE_TEXT])
 	return buf;
 }
 
-/*
- * The node that `w` leads to, or the last there is on the way; *ret_whole: it is that
- * one; *ret_broken: below the root one on the way has lost something.
+/* The node that `w` leads to, or the last there is on the way; *ret_whole: it is that
+ * one.
  */
-static const struct node *find(const struct where *w, bool *ret_whole, bool *ret_broken)
+static const struct node *find(const struct where *w, bool *ret_whole)
 {
 	const struct node *n = w->doc->root, *next;
 
-	*ret_broken = false;
 	for (unsigned i = 0; n && i < w->depth; i++) {
 		next = w->keys[i] ? node_get(n, w->keys[i]) : node_at(n, w->indexes[i]);
 		if (!next) {
@@ -75,7 +74,6 @@ static const struct node *find(const struct where *w, bool *ret_whole, bool *ret
 			return n;
 		}
 		n = next;
-		*ret_broken |= n->broken;
 	}
 	*ret_whole = n != NULL;
 	return n;
@@ -93,6 +91,23 @@ static bool is_broken(const struct node *n)
 	return false;
 }
 
+bool where_lost(const struct where *w, unsigned up, const char *key)
+{
+	struct where above = *w;
+	const struct node *n;
+	bool whole;
+
+	above.depth -= up;
+	n = find(&above, &whole);
+	if (!n || !whole || n->kind != NODE_MAP)
+		return false;
+	for (n = n->first; n; n = n->next) {
+		if (strcmp(n->key, key) == 0 && (n->left_out || is_broken(n)))
+			return true;
+	}
+	return false;
+}
+
 static int tell(struct where *w, const struct node *n, const char *fmt, va_list args)
 {
 	char key[WHERE_TEXT];
@@ -103,12 +118,11 @@ static int tell(struct where *w, const struct node *n, const char *fmt, va_list 
 
 int where_wrong(struct where *w, const char *fmt, ...)
 {
-	bool whole, broken;
-	const struct node *n = find(w, &whole, &broken);
+	bool whole;
+	const struct node *n = find(w, &whole);
 	va_list args;
 
-	if (n && !(whole && n->kind == NODE_TEXT) && n != w->doc->root &&
-	    (broken || is_broken(n)))
+	if (n && !(whole && n->kind == NODE_TEXT) && n != w->doc->root && is_broken(n))
 		return -EINVAL;
 	va_start(args, fmt);
 	(void)tell(w, n, fmt, args);
@@ -118,8 +132,8 @@ int where_wrong(struct where *w, const char *fmt, ...)
 
 int where_wrong_shape(struct where *w, const char *fmt, ...)
 {
-	bool whole, broken;
-	const struct node *n = find(w, &whole, &broken);
+	bool whole;
+	const struct node *n = find(w, &whole);
 	va_list args;
 
 	va_start(args, fmt);
@@ -143,8 +157,8 @@ int where_wrong_key(struct where *w, const struct node *n, const char *fmt, ...)
 
 void where_warn(struct where *w, char **warnings, const char *fmt, ...)
 {
-	bool whole, broken;
-	const struct node *n = find(w, &whole, &broken);
+	bool whole;
+	const struct node *n = find(w, &whole);
 	char key[WHERE_TEXT], line[CONFIG_ERROR_MAX], *all;
 	struct fault f = { .what = NULL };
 	va_list args;

@@ -41,6 +41,12 @@ static inline int where_also(struct where *w, unsigned depth, int before, int no
 int where_wrong(struct where *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * Is a key wrong itself, or something in it, of the mapping that is so many steps above?
+ * What depends on it is then not known.
+ */
+bool where_lost(const struct where *w, unsigned up, const char *key);
+
 /* The same for who looks for that himself: told in any case. */
 int where_wrong_shape(struct where *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

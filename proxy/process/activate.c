@@ -249,9 +249,14 @@ int daemon_read(const struct daemon *d, char **text, struct config **ret,
 {
 	char why[CONFIG_ERROR_MAX];
 	struct config *c = NULL;
-	int err = *text ? config_read(d->config_path, *text, strlen(*text), &c, NULL, f)
-			: config_read_file(d->config_path, &c, text, f);
+	bool renewed = *text != NULL;
+	int err = renewed ? config_read(d->config_path, *text, strlen(*text), &c, NULL, f)
+			  : config_read_file(d->config_path, &c, text, f);
 
+	if (!err && renewed) { /* they were said, and have their places in the file */
+		free(c->warnings);
+		c->warnings = NULL;
+	}
 	if (!err) {
 		err = certs_load(c, why);
 		if (err)

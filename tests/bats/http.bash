@@ -50,6 +50,7 @@ mixed() {
 			return 1
 		}
 		equal 0 "$(sums "$name" lost)" "answers that did not come whole"
+		[ "$(sums "$name" again)" -le 2 ] || { cat "$DIR/$name.log" && return 1; }
 	done
 }
 # http_total METRIC [LABEL...]: of the page that was scraped into $DIR/page

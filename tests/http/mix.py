@@ -22,7 +22,7 @@ context = None
 if len(words) > 3:
     context = ssl.create_default_context(cafile=words[3])
 told = {"requests": 0, "answered": 0, "aborted": 0, "sent_body": 0, "got_body": 0,
-        "own_body": 0, "connections": 0, "cut": 0, "lost": 0}
+        "own_body": 0, "connections": 0, "cut": 0, "lost": 0, "again": 0}
 ENDS = (Gone, ConnectionError, ssl.SSLError)  # a connection that is over
 
 
@@ -32,6 +32,11 @@ class Connection(Reader):
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(context.wrap_socket(raw, server_hostname=words[4]) if context else raw)
         told["connections"] += 1
+        self.served, self.heard = 0, False
+
+    def more(self):
+        super().more()
+        self.heard = True
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -109,6 +114,7 @@ def one(c):
         head += f"x-padding: {'p' * rand.randint(1, 5000)}\r\n"
     text = head.encode() + b"\r\n" + (body_of(sent, chunked) if sends else b"")
     told["requests"] += 1
+    c.heard = False
     if not whole and rand.random() < 0.05:  # it goes in the middle
         c.sock.sendall(text[:rand.randint(1, len(text))])
         if rand.random() < 0.5:
@@ -137,6 +143,7 @@ def one(c):
     if method != "HEAD" and path.endswith(f"/{size}") and got != size:
         sys.exit(f"{method} {path}: {status}, {got} bytes")
     told["answered"] += 1
+    c.served += 1
     told["own_body"] += got if path == "/nowhere/x" else 0
     told["sent_body"] += sent
     told["got_body"] += got
@@ -152,7 +159,8 @@ for _ in range(total):
             connection.sock.close()
             connection = None
     except ENDS:
-        told["lost"] += 1
+        # one that was idle may end while a request is on its way (RFC 9112 9.3.1): a client asks again
+        told["again" if connection.served and not connection.heard else "lost"] += 1
         connection.sock.close()
         connection = None
 if connection:

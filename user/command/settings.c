@@ -51,12 +51,20 @@ struct config *settings_read(const char *path)
 	return c;
 }
 
-/* "listeners[0].routes[1].sni[0]" as RFC 6901 has it. */
+/*
+ * "listeners[0].routes[1].sni[0]" as RFC 6901 has it.  Of a key with characters that no
+ * key of ours has, which may be what is wrong, it leads to what the key is in.
+ */
 static json_t *pointer(const char *key)
 {
+	size_t n = strspn(key, "abcdefghijklmnopqrstuvwxyz_0123456789[].");
 	char buf[2 * 512], *to = buf;
 
-	for (const char *p = key; *p && to + 2 < buf + sizeof(buf); p++) {
+	while (key[n] && n > 0 && key[n - 1] != '.')
+		n--;
+	if (key[n] && n > 0)
+		n--;
+	for (const char *p = key; p < key + n && to + 2 < buf + sizeof(buf); p++) {
 		if (to == buf && *p != '[')
 			*to++ = '/';
 		if (*p == '[' || *p == '.')
