@@ -236,7 +236,7 @@ answers() {
 		    for error in validator.iter_errors(yaml.safe_load(open(path))):
 		        sys.exit(f"{path}: {error.message}")
 		# of the shape is what says these; the others are valid, as far as a schema knows
-		shape = re.compile(r"is no key here|is a list|is no list|is one value|is no value for it|nothing stands here|has keys of its own|"
+		shape = re.compile(r"is no key here|is a list|is no list|is one value|is no value for it|nothing stands here|has keys of its own|a variable is quoted|"
 		                   r"is not a number|is not true or false|did you mean|characters, and at most|each route's own|include: is a file")
 		right = wrong = 0
 		for case in open(sys.argv[2]).read().split("\n## ")[1:]:
