@@ -44,8 +44,7 @@ bool faults_is_utf8(const char *text)
 	return true;
 }
 
-/* What was cut within a character, or is none: a '?' each. */
-static void make_utf8(char *text)
+void faults_make_utf8(char *text)
 {
 	while (text && *text) {
 		size_t n = character(text);
@@ -91,8 +90,8 @@ int faults_add(struct faults *f, const char *file, unsigned line, unsigned colum
 
 	if (vasprintf(&one.what, fmt, args) < 0)
 		one.what = NULL;
-	make_utf8(one.what);
-	make_utf8(one.key);
+	faults_make_utf8(one.what);
+	faults_make_utf8(one.key);
 	kept = append(f, &one);
 	if (kept != KEPT)
 		fault_free(&one);

@@ -28,11 +28,19 @@ int faults_add(struct faults *f, const char *file, unsigned line, unsigned colum
 	       const char *key, const char *fmt, va_list args)
 	__attribute__((format(printf, 6, 0)));
 
-/* Is a text UTF-8 (RFC 3629)? */
+/* Is a text UTF-8 (RFC 3629)?  It is afterwards, with a '?' for each byte that is not. */
 bool faults_is_utf8(const char *text);
+void faults_make_utf8(char *text);
 
 /* In the order of the text; those of the file `first` before those of others. */
 void faults_sort(struct faults *f, const char *first);
+
+/* It is full: what comes is counted, and its place need not be looked for. */
+static inline bool faults_are_many(struct faults *f)
+{
+	f->more += f->n == FAULTS_MAX;
+	return f->n == FAULTS_MAX;
+}
 
 void faults_free(struct faults *f);
 

@@ -118,10 +118,13 @@ static int tell(struct where *w, const struct node *n, const char *fmt, va_list 
 
 int where_wrong(struct where *w, const char *fmt, ...)
 {
-	bool whole;
-	const struct node *n = find(w, &whole);
+	const struct node *n;
 	va_list args;
+	bool whole;
 
+	if (faults_are_many(w->faults))
+		return -EINVAL;
+	n = find(w, &whole);
 	if (n && !(whole && n->kind == NODE_TEXT) && n != w->doc->root && is_broken(n))
 		return -EINVAL;
 	va_start(args, fmt);
@@ -132,10 +135,13 @@ int where_wrong(struct where *w, const char *fmt, ...)
 
 int where_wrong_shape(struct where *w, const char *fmt, ...)
 {
-	bool whole;
-	const struct node *n = find(w, &whole);
+	const struct node *n;
 	va_list args;
+	bool whole;
 
+	if (faults_are_many(w->faults))
+		return -EINVAL;
+	n = find(w, &whole);
 	va_start(args, fmt);
 	(void)tell(w, n, fmt, args);
 	va_end(args);
@@ -146,13 +152,14 @@ int where_wrong_key(struct where *w, const struct node *n, const char *fmt, ...)
 {
 	char key[WHERE_TEXT];
 	va_list args;
-	int err;
 
+	if (faults_are_many(w->faults))
+		return -EINVAL;
 	va_start(args, fmt);
-	err = faults_add(w->faults, w->doc->files[n->file], n->key_line, n->key_column,
+	(void)faults_add(w->faults, w->doc->files[n->file], n->key_line, n->key_column,
 			 where_path(w, key), fmt, args);
 	va_end(args);
-	return err;
+	return -EINVAL;
 }
 
 void where_warn(struct where *w, char **warnings, const char *fmt, ...)

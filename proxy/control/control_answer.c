@@ -43,6 +43,7 @@ void control_problem(struct server_answer *ret, unsigned status, const char *typ
 	va_start(args, fmt);
 	(void)vsnprintf(detail, sizeof(detail), fmt, args);
 	va_end(args);
+	faults_make_utf8(detail); /* JSON is, and what was asked need not be */
 	put(ret, status, "application/problem+json", problem(status, type, detail));
 }
 

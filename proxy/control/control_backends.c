@@ -2,6 +2,7 @@
 /* Backends: how they are, and whether anybody new may go there. */
 #include <string.h>
 
+#include "backend/place.h"
 #include "backend/target.h"
 #include "base/util.h"
 #include "control/control_own.h"
@@ -123,14 +124,21 @@ static bool read_request(const json_t *o, struct draining *ret, struct server_an
 void control_drain(struct control *c, const struct server_request *r, const char *rest,
 		   struct server_answer *ret)
 {
-	json_t *o = control_body(r, ret);
 	struct draining d = { .drain = false };
+	json_t *o;
 
 	(void)rest;
+	if (c->process.is_draining(c->process.arg)) { /* nobody comes here any more */
+		control_problem(ret, 409, "draining", "it ends, and changes nothing");
+		return;
+	}
+	o = control_body(r, ret);
 	if (!o)
 		return;
 	if (read_request(o, &d, ret)) {
 		config_each_backend(c->process.config(c->process.arg), drain_one, &d);
+		if (!d.drain && d.changed) /* who waits for a place has one */
+			place_backend_up(c->process.proxy);
 		control_changed(
 			c, r, d.matched > 0, "%s%s%.48s%s%.48s%s%.64s: %u backends",
 			d.drain ? "drain" : "undrain", d.listener ? " listener " : "",

@@ -28,6 +28,16 @@ static void name_of(pid_t pid, char ret[17])
 	ret[strcspn(ret, "\n")] = '\0';
 }
 
+/* Of what strangers say one line, whoever reads it. */
+static void make_plain(char *text)
+{
+	faults_make_utf8(text);
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = ' ';
+	}
+}
+
 void control_note(struct control *c, uid_t uid, pid_t pid, const char *what, bool done)
 {
 	struct change *one;
@@ -42,9 +52,11 @@ void control_note(struct control *c, uid_t uid, pid_t pid, const char *what, boo
 				.done = done };
 	name_of(pid, one->program);
 	(void)snprintf(one->what, sizeof(one->what), "%s", what);
+	make_plain(one->what);
+	make_plain(one->program);
 	log_info("change %llu by uid %u (%s, pid %d): %s%s",
 		 (unsigned long long)one->number, (unsigned)uid,
-		 one->program[0] ? one->program : "?", (int)pid, what,
+		 one->program[0] ? one->program : "?", (int)pid, one->what,
 		 done ? "" : ": refused");
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/sandbox.h"
 #include "base/util.h"
 #include "base/version.h"
 #include "config/diff.h"
@@ -63,9 +64,13 @@ void control_get_config(struct control *c, const struct server_request *r,
 {
 	(void)r;
 	(void)rest;
+	ret->text = strdup(c->process.text(c->process.arg));
+	if (!ret->text) {
+		control_problem(ret, 503, "no-memory", "no memory");
+		return;
+	}
 	ret->status = 200;
 	ret->type = "application/yaml"; /* RFC 9512 */
-	ret->text = strdup(c->process.text(c->process.arg));
 	ret->revision = revision_of(c);
 }
 
@@ -77,9 +82,12 @@ void control_check_config(struct control *c, const struct server_request *r,
 	int err;
 
 	(void)rest;
+	/* as a reload has it, for what it includes */
+	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
 	err = config_read(c->process.config_path, r->body, r->body_n, &config, NULL, &f);
-	if (err == -ENOMEM)
-		control_problem(ret, 503, "no-memory", "no memory");
+	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
+	if (err && !f.n)
+		control_problem(ret, 503, "not-checked", "%s", strerror(-err));
 	else if (err)
 		control_faults(ret, &f);
 	else

@@ -50,6 +50,9 @@ static bool read_client(const char *text, struct session_filter *ret)
 static bool read_filter(const struct server_request *r, struct session_filter *ret,
 			bool *any, struct server_answer *a)
 {
+	static const char *const names[] = { "listener", "route", "backend", "state",
+					     "client",	 "id",	  "limit",   NULL };
+	const char *wrong = server_unknown_argument(r, names);
 	const char *client = server_argument(r, "client");
 	const char *id = server_argument(r, "id");
 
@@ -59,7 +62,12 @@ static bool read_filter(const struct server_request *r, struct session_filter *r
 					.state = server_argument(r, "state") };
 	*any = !client && !id && !ret->listener && !ret->route && !ret->backend &&
 	       !ret->state;
-	if (client && !read_client(client, ret))
+	if (wrong) /* with less said there would be more connections */
+		control_problem(a, 400, "bad-argument",
+				"%.40s: is no argument, or has no value; there are "
+				"listener, route, backend, state, client, id and limit",
+				wrong);
+	else if (client && !read_client(client, ret))
 		control_problem(a, 400, "bad-client",
 				"client: '%.80s' is not ADDRESS or ADDRESS:PORT", client);
 	else if (id && !read_id(id, &ret->id))
@@ -203,7 +211,7 @@ static unsigned kill(struct control *c, const struct server_request *r,
 
 	(void)walk(c->process.proxy, session_kill, l);
 	say_filter(&l->filter, server_argument(r, "client"), what, sizeof(what));
-	control_changed(c, r, l->matched > 0, "kill%s: %u connections", what, l->matched);
+	control_changed(c, r, true, "kill%s: %u connections", what, l->matched);
 	return l->matched;
 }
 

@@ -14,6 +14,7 @@
 
 #define CONNECTIONS_MAX 32
 #define SILENT_S	10
+#define LOOK_MS		1000
 
 struct server {
 	struct MHD_Daemon *mhd;
@@ -39,6 +40,35 @@ const char *server_argument(const struct server_request *r, const char *name)
 const char *server_header(const struct server_request *r, const char *name)
 {
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+struct known {
+	const char *const *names;
+	const char *wrong;
+};
+
+static enum MHD_Result look_at(void *cls, enum MHD_ValueKind kind, const char *key,
+			       const char *value)
+{
+	struct known *k = cls;
+
+	(void)kind;
+	for (size_t i = 0; k->names[i]; i++) {
+		if (strcmp(k->names[i], key) == 0 && value && value[0])
+			return MHD_YES;
+	}
+	k->wrong = key;
+	return MHD_NO;
+}
+
+const char *server_unknown_argument(const struct server_request *r,
+				    const char *const *names)
+{
+	struct known k = { .names = names };
+
+	(void)MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, look_at,
+					&k);
+	return k.wrong;
 }
 
 /* --- one request --- */
@@ -169,16 +199,19 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **state,
 
 /* --- its place on the loop --- */
 
-/* Until it has nothing to do; then when it next has. */
+/*
+ * Until it has nothing to do; then when it next has.  Each second in any case: at its
+ * limit of connections libmicrohttpd listens no more, and looks again only when it is
+ * run.
+ */
 static void run(struct server *s)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	(void)MHD_run(s->mhd);
-	if (MHD_get_timeout(s->mhd, &ms) == MHD_YES)
-		ev_timer_set(s->loop, &s->timer, (int64_t)(ms < 60000 ? ms : 60000));
-	else
-		ev_timer_del(s->loop, &s->timer);
+	if (MHD_get_timeout(s->mhd, &ms) != MHD_YES || ms > LOOK_MS)
+		ms = LOOK_MS;
+	ev_timer_set(s->loop, &s->timer, (int64_t)ms);
 }
 
 static void on_io(struct ev_io *io, uint32_t events)
@@ -219,6 +252,7 @@ int server_open(struct ev_loop *loop, int fd, server_fn fn, void *arg,
 		server_close(s);
 		return err;
 	}
+	ev_timer_set(loop, &s->timer, LOOK_MS);
 	*ret = s;
 	return 0;
 }

@@ -32,6 +32,13 @@ struct server_request {
 const char *server_argument(const struct server_request *r, const char *name);
 const char *server_header(const struct server_request *r, const char *name);
 
+/*
+ * The first argument of the query that is none of `names`, whose last is NULL, or that
+ * has no value; NULL if all are.
+ */
+const char *server_unknown_argument(const struct server_request *r,
+				    const char *const *names);
+
 struct server_answer {
 	unsigned status;
 	const char *type;  /* static */

@@ -141,12 +141,20 @@ static bool refresh(struct front *f)
 	return true;
 }
 
+/* The end of who asks nothing; of HTTP/2 it is announced first. */
+static bool is_timed(enum tg_end why)
+{
+	return why == TG_END_HTTP_KEEP_ALIVE || why == TG_END_HTTP_HEAD_TIMEOUT;
+}
+
 static void request(struct front *f, struct http_end *e, const struct http_head *h,
 		    bool last)
 {
 	/* the time is the exchange's now; but for a drain's second word */
 	if (!f->is_h2 || !f->draining)
 		ev_timer_del(f->client.worker->loop, &f->timer);
+	if (is_timed(f->client.why)) /* it was not too late */
+		f->client.why = TG_END_DONE;
 	if (!refresh(f))
 		front_drain(f);
 	exchange_begin(&f->client, e, h, last);
@@ -193,9 +201,13 @@ static const struct http_user h2_user = { .head = on_h2_head, .invalid = on_h2_i
 
 static void over(struct front *f, enum tg_end why, bool reset)
 {
+	enum tg_end said = f->client.why;
+
+	/* what comes to an end that was announced is not that end */
+	if (is_timed(said) && why != TG_END_DONE)
+		said = why;
 	if (!f->closed)
-		f->over(f->client.conn,
-			outcome_over(f->client.why ? f->client.why : why, reset));
+		f->over(f->client.conn, outcome_over(said ? said : why, reset));
 }
 
 static void on_ended(struct h2 *h)
@@ -507,6 +519,14 @@ void front_event(struct front *f)
 	h2_event(&f->h2);
 }
 
+/* Less than the process has, if that ends. */
+static int64_t notice_ms(const struct front *f)
+{
+	int64_t half = f->config->timeouts.drain_ms / 2;
+
+	return half < NOTICE_MS ? half : NOTICE_MS;
+}
+
 void front_drain(struct front *f)
 {
 	if (f->closed || f->draining)
@@ -514,7 +534,7 @@ void front_drain(struct front *f)
 	f->draining = true;
 	if (f->is_h2) {
 		h2_drain(&f->h2);
-		arm(f, NOTICE_MS);
+		arm(f, notice_ms(f));
 		return;
 	}
 	f->h1.close = true;

@@ -345,7 +345,7 @@ static void copy_health(const char *name, const struct target_state *states, uns
 	struct healths *all = arg;
 	struct health_message *m;
 
-	if (all->err || !n || strlen(name) >= sizeof(m->name))
+	if (all->err || (!n && !states[0].drained) || strlen(name) >= sizeof(m->name))
 		return;
 	m = reallocarray(all->list, all->n + 1, sizeof(*m));
 	if (!m) {

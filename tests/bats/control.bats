@@ -74,6 +74,19 @@ ended() { [ "$(fresh_scrape | metric tollgate_ended_total "reason=\"$1\"")" = "$
 	api POST /v1/status -D "$DIR/head"
 	says 405 '.detail == "there are: GET"'
 	grep -qi '^allow: GET' "$DIR/head"
+	api GET '/v1/%ff%fe'
+	says 404 '.type == "/problems/no-such-path"'
+	api DELETE '/v1/connections?listener=%ff%0a'
+	says 200 '.killed == 0'
+	api GET /v1/changes
+	says 200 '.changes[-1].what == "kill listener ? : 0 connections"'
+	# what names less than was meant ends nothing
+	api DELETE '/v1/connections?listener=in&clent=192.0.2.9'
+	says 400 '.type == "/problems/bad-argument" and (.detail | test("^clent: "))'
+	api DELETE '/v1/connections?listener=in&client'
+	says 400 '.type == "/problems/bad-argument"'
+	run -2 tollgate kill --listener in --port 4001
+	run -2 tollgate kill --limit 3
 	api PUT /v1/config -d 'x'
 	says 409 '.type == "/problems/file-is-the-truth" and (.detail | test("gate.yaml"))'
 	api POST /v1/drain -d '{"backend": }'
@@ -224,6 +237,29 @@ print("all reset", flush=True)'
 	audit_is_clean 2
 }
 
+@test "kill of clients of HTTP: between requests and within, by both versions; every byte stays in its book" {
+	source "$BATS_TEST_DIRNAME/http.bash"
+	start_origin
+	start_proxy < <(web '    routes:' "$app")
+	start_exporter
+	start slow1 client curl -s --limit-rate 10k http://192.0.2.2:8080/bytes/10000000 -o /dev/null
+	start slow2 client curl -s --http2-prior-knowledge --limit-rate 10k http://192.0.2.2:8080/bytes/10000000 -o /dev/null
+	start_held idle client "$DIR/go" nc.openbsd 192.0.2.2 8080
+	within 10 eval 'tollgate connections --state serve --json | jq -e ".matched == 3"'
+	within 10 eval '[ "$(tollgate connections --json | jq "[.connections[] | select(.tx_bytes > 100000)] | length")" = 2 ]'
+	run -0 tollgate kill --state serve
+	equal "3 connections ended" "$output" "clients of HTTP"
+	within 10 established 8080 0
+	within 10 ended killed 3
+	stop "$slow1_pid"
+	stop "$slow2_pid"
+	equal 10 "$(ask /bytes/10 | wc -c)" "others"
+	: >"$DIR/go"
+	stop "$origin_pid"
+	within 20 sockets_closed
+	audit_is_clean 3
+}
+
 @test "drain: nobody new goes to a backend, who is there stays; over a reload and an upgrade, until it is taken back" {
 	gate
 	keep a 1
@@ -293,6 +329,7 @@ print("all reset", flush=True)'
 	within 10 eval 'api GET /v1/status && jq -e .draining <<<"$output"'
 	api POST /v1/config/reload
 	says 409 '.type == "/problems/draining"'
+	run -1 tollgate drain --route app
 	run -0 tollgate kill --listener in
 	within 10 gone "$proxy_pid"
 }
@@ -351,18 +388,33 @@ while True: print(s.recv(4096).decode().replace("\n", " "))' "$DIR/notify"
 	gate
 	start others client timeout 120 "$PEER" load --connect 192.0.2.2:8080 --connections 2000 --parallel 4 --mix random --seed 9
 	/usr/bin/python3 - "$(socket_of "$proxy_pid")" >"$DIR/seen" <<-'P'
-		import random, socket, sys
+		import random, socket, sys, time
 		random.seed(4)
 		words = [b"GET", b"POST", b"DELETE", b"PUT", b"\x00", b"/v1/status", b"/v1/connections", b"/v1/connections/zz", b"/v1/drain",
 		         b"/v1/config/check", b"/v1/log-level", b"?id=", b"%00", b"%", b" HTTP/1.1", b"\r\n", b"\n", b"Host: x", b"Content-Length: ",
 		         b"Transfer-Encoding: chunked", b"-1", b"99999999999999999999", b"7", b"{\"drain\":", b"{", b"[[[[", b"\"\\ud800\"", b"\xff",
 		         b"A" * 5000, b": ", b"If-Match: \"", b"listeners: [", b"&a", b"*a", b"0\r\n\r\n", b"limit=-1", b"client=::1"]
+		def connect():
+		    while True:
+		        s = socket.socket(socket.AF_UNIX); s.settimeout(.005)
+		        try:
+		            s.connect(sys.argv[1])
+		            return s
+		        except (BlockingIOError, TimeoutError):
+		            s.close()
+		            time.sleep(.01)
+		# all of its places are taken by who says little, twice; it is there again afterwards
+		for _ in range(2):
+		    held = [connect() for _ in range(40)]
+		    for s in held: s.sendall(b"G")
+		    time.sleep(.2)
+		    for s in held: s.close()
 		seen = {}
 		for n in range(20000):
-		    s = socket.socket(socket.AF_UNIX); s.settimeout(.005); s.connect(sys.argv[1])
+		    s = connect()
 		    text = b"".join(random.choice(words) for _ in range(random.randrange(1, 12)))
 		    if random.random() < .7:
-		        method, path = random.choice([b"GET", b"POST", b"DELETE", b"PUT"]), random.choice([w for w in words if w[:1] == b"/"])
+		        method, path = random.choice([b"GET", b"POST", b"DELETE", b"PUT"]), random.choice([w for w in words if w[:1] == b"/"] + [b"/%ff", b"/v1/connections?state=%ff", b"/v1/connections/%e2%82", b"/v1/changes?after=\xff"])
 		        text = method + b" " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(text) + text
 		    try:
 		        s.sendall(text)

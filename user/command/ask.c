@@ -13,6 +13,8 @@
 #include "book/pin.h"
 #include "command/ask.h"
 
+#define ANSWER_S 120 /* names may be waited for */
+
 struct reply {
 	char *text;
 	size_t n;
@@ -94,6 +96,7 @@ static int perform(CURL *curl, const char *socket, const char *method, const cha
 {
 	char url[2048];
 	CURLcode code;
+	long os = 0;
 
 	(void)snprintf(url, sizeof(url), "http://tollgate%s", path);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -102,14 +105,20 @@ static int perform(CURL *curl, const char *socket, const char *method, const cha
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_S);
 	if (body)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
 	code = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
 	if (code == CURLE_OK)
 		return 0;
-	if (code != CURLE_COULDNT_CONNECT) {
-		log_error("%s: %s", socket, curl_easy_strerror(code));
+	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
+	if (code != CURLE_COULDNT_CONNECT || os == EAGAIN) {
+		log_error("%s: %s", socket,
+			  os == EAGAIN ? "too many ask at once"
+			  : code == CURLE_OPERATION_TIMEDOUT
+				  ? "the proxy does not answer; it is busy, or hangs"
+				  : curl_easy_strerror(code));
 		return r->no_memory ? -ENOMEM : -EIO;
 	}
 	log_error("%s: cannot be reached; only root may, and the proxy must be of this "

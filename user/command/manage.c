@@ -81,22 +81,31 @@ int cmd_reload(struct options *o)
 
 /* --- connections --- */
 
-static void add_filter(const struct options *o, char *path, size_t cap)
+static int add_filter(const struct options *o, char *path, size_t cap)
 {
-	char client[128];
+	char client[128], limit[24];
 
+	if (o->flows.port && !o->address) {
+		log_error("--port goes with --address: it is the client's");
+		return -EINVAL;
+	}
+	if (o->flows.limit && !o->rate_n) {
+		(void)snprintf(limit, sizeof(limit), "%lu", o->flows.limit);
+		ask_add(path, cap, "limit", limit);
+	}
 	ask_add(path, cap, "listener", o->flows.listener);
 	ask_add(path, cap, "route", o->flows.route);
 	ask_add(path, cap, "backend", o->backend);
 	ask_add(path, cap, "state", o->flows.state);
 	if (!o->address)
-		return;
+		return 0;
 	(void)snprintf(client, sizeof(client), "%s", o->address);
 	if (o->flows.port)
 		(void)snprintf(client, sizeof(client),
 			       strchr(o->address, ':') ? "[%s]:%u" : "%s:%u", o->address,
 			       ntohs(o->flows.port));
 	ask_add(path, cap, "client", client);
+	return 0;
 }
 
 static void print_connection(const json_t *c)
@@ -115,17 +124,14 @@ static void print_connection(const json_t *c)
 
 int cmd_connections(struct options *o)
 {
-	char path[1024] = "/v1/connections", limit[24];
+	char path[1024] = "/v1/connections";
 	const json_t *list;
 	size_t i;
 	json_t *answer, *c;
 	int err;
 
-	add_filter(o, path, sizeof(path));
-	if (o->flows.limit) {
-		(void)snprintf(limit, sizeof(limit), "%lu", o->flows.limit);
-		ask_add(path, sizeof(path), "limit", limit);
-	}
+	if (add_filter(o, path, sizeof(path)) < 0)
+		return EXIT_USAGE;
 	err = ask_proxy(o->pins, "GET", path, NULL, &answer);
 	if (err)
 		return exit_of(err);
@@ -182,10 +188,11 @@ int cmd_kill(struct options *o)
 	char path[1024] = "/v1/connections";
 	long long n;
 
+	if (add_filter(o, path, sizeof(path)) < 0)
+		return EXIT_USAGE;
 	if (o->args_n)
 		ask_add(path, sizeof(path), "id", o->args[0]);
-	add_filter(o, path, sizeof(path));
-	if (!strchr(path, '?')) {
+	if (!strchr(path, '=') || (o->flows.limit && !strchr(path, '&'))) {
 		log_error("kill: which? an id (tollgate connections), or --address, "
 			  "--listener, --route, --backend, --state");
 		return EXIT_USAGE;

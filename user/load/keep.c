@@ -72,18 +72,23 @@ static void run(int fd, const char *pins)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	pid_t parent = getppid();
-	char path[RUNDIR_PATH];
+	char path[RUNDIR_PATH], control[RUNDIR_PATH];
 	uint64_t cookie = 0;
+	uint32_t load;
 
 	(void)prctl(PR_SET_NAME, "tollgate-keep");
 	for (int i = 1; i < NSIG; i++) /* they are for the program, not for us */
 		(void)signal(i, i == SIGCHLD ? SIG_DFL : SIG_IGN);
 	(void)libbpf_set_print(be_silent);
-	/* what the program cannot remove itself by then: where a successor would ask */
-	rundir_socket(load_number(pins, &cookie), parent, path);
+	/* what the program cannot remove itself by then: where a successor would ask, and
+	 * where others do */
+	load = load_number(pins, &cookie);
+	rundir_socket(load, parent, path);
+	rundir_control(load, parent, control);
 	keep_on(fd, pins);
 	(void)poll(&p, 1, -1);
 	(void)unlink(path);
+	(void)unlink(control);
 	_exit(0);
 }
 
