@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "config/config.h"
 #include "config/faults.h"
 
 static void fault_free(struct fault *f)
@@ -135,4 +137,26 @@ void fault_format(const struct fault *f, char *buf, size_t cap)
 	if (n >= 0 && (size_t)n < cap)
 		(void)snprintf(buf + n, cap - (size_t)n, "%s%s%s", f->key,
 			       f->key[0] ? ": " : "", f->what);
+}
+
+void faults_add_file(struct faults *f, const char *file, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	(void)faults_add(f, file, 0, 0, "", fmt, args);
+	va_end(args);
+}
+
+void faults_log(const struct faults *f, const char *path)
+{
+	char line[CONFIG_ERROR_MAX];
+
+	for (unsigned i = 0; i < f->n; i++) {
+		fault_format(&f->list[i], line, sizeof(line));
+		log_error("%s", line);
+	}
+	if (f->n + f->more > 1)
+		log_error("%s: %u errors%s", path, f->n + f->more,
+			  f->more ? ", of which the first are above" : "");
 }

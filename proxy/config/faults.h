@@ -23,6 +23,10 @@ struct faults {
 	unsigned more; /* that are not in the list: too many, or no memory for them */
 };
 
+/* A fault of a file as a whole. */
+void faults_add_file(struct faults *f, const char *file, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* One more.  Always -EINVAL. */
 int faults_add(struct faults *f, const char *file, unsigned line, unsigned column,
 	       const char *key, const char *fmt, va_list args)
@@ -43,6 +47,9 @@ static inline bool faults_are_many(struct faults *f)
 }
 
 void faults_free(struct faults *f);
+
+/* A line of the log for each, and how many there are of `path`, if there are more. */
+void faults_log(const struct faults *f, const char *path);
 
 /* "FILE:LINE:COLUMN: KEY: WHAT" into buf, cut at `cap`. */
 void fault_format(const struct fault *f, char *buf, size_t cap);

@@ -45,6 +45,8 @@ static int read_document(struct where *w, struct document *d, const char *path,
 	}
 	if (!err && (w->faults->n || w->faults->more))
 		err = -EINVAL;
+	if (err == -ENOMEM)
+		faults_add_file(w->faults, path, "%s", strerror(ENOMEM));
 	faults_sort(w->faults, path);
 	if (err)
 		config_put(c);
@@ -71,12 +73,21 @@ int config_read(const char *path, const char *text, size_t len, struct config **
 	return err;
 }
 
+static int read_text(const char *path, char **ret, size_t *len, struct faults *f)
+{
+	int err = util_read_file(path, CONFIG_FILE_MAX, ret, len);
+
+	if (err)
+		faults_add_file(f, path, "cannot be read: %s", strerror(-err));
+	return err;
+}
+
 int config_read_file(const char *path, struct config **ret, char **resolved,
 		     struct faults *f)
 {
 	size_t len;
 	char *text;
-	int err = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
+	int err = read_text(path, &text, &len, f);
 
 	if (err)
 		return err;
@@ -91,7 +102,7 @@ int config_document(const char *path, struct document *d, struct faults *f)
 	struct config *c = NULL;
 	size_t len;
 	char *text;
-	int err = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
+	int err = read_text(path, &text, &len, f);
 
 	*d = (struct document){ .root = NULL };
 	if (err)
@@ -110,8 +121,7 @@ static int tell_first(const char *path, int err, struct faults *f,
 	if (f->n)
 		fault_format(&f->list[0], why, CONFIG_ERROR_MAX);
 	else if (err)
-		(void)snprintf(why, CONFIG_ERROR_MAX, "%.300s: %s%s", path,
-			       err == -ENOMEM ? "" : "cannot be read: ", strerror(-err));
+		(void)snprintf(why, CONFIG_ERROR_MAX, "%.300s: %s", path, strerror(-err));
 	faults_free(f);
 	return err;
 }

@@ -108,42 +108,39 @@ bool where_lost(const struct where *w, unsigned up, const char *key)
 	return false;
 }
 
-static int tell(struct where *w, const struct node *n, const char *fmt, va_list args)
+/* `checked`: not of what lacks something that was left out. */
+static int tell(struct where *w, bool checked, const char *fmt, va_list args)
 {
+	const struct node *n;
 	char key[WHERE_TEXT];
+	bool whole;
 
+	if (faults_are_many(w->faults))
+		return -EINVAL;
+	n = find(w, &whole);
+	if (checked && n && !(whole && n->kind == NODE_TEXT) && n != w->doc->root &&
+	    is_broken(n))
+		return -EINVAL;
 	return faults_add(w->faults, w->doc->files[n ? n->file : 0], n ? n->line : 1,
 			  n ? n->column : 1, where_path(w, key), fmt, args);
 }
 
 int where_wrong(struct where *w, const char *fmt, ...)
 {
-	const struct node *n;
 	va_list args;
-	bool whole;
 
-	if (faults_are_many(w->faults))
-		return -EINVAL;
-	n = find(w, &whole);
-	if (n && !(whole && n->kind == NODE_TEXT) && n != w->doc->root && is_broken(n))
-		return -EINVAL;
 	va_start(args, fmt);
-	(void)tell(w, n, fmt, args);
+	(void)tell(w, true, fmt, args);
 	va_end(args);
 	return -EINVAL;
 }
 
 int where_wrong_shape(struct where *w, const char *fmt, ...)
 {
-	const struct node *n;
 	va_list args;
-	bool whole;
 
-	if (faults_are_many(w->faults))
-		return -EINVAL;
-	n = find(w, &whole);
 	va_start(args, fmt);
-	(void)tell(w, n, fmt, args);
+	(void)tell(w, false, fmt, args);
 	va_end(args);
 	return -EINVAL;
 }

@@ -86,7 +86,7 @@ void control_check_config(struct control *c, const struct server_request *r,
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
 	err = config_read(c->process.config_path, r->body, r->body_n, &config, NULL, &f);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
-	if (err && !f.n)
+	if (err == -ENOMEM)
 		control_problem(ret, 503, "not-checked", "%s", strerror(-err));
 	else if (err)
 		control_faults(ret, &f);
@@ -161,7 +161,7 @@ static bool is_stale(struct control *c, const struct server_request *r,
 /* What is wrong, in the file or else. */
 static void tell_failure(int err, const struct faults *f, struct server_answer *ret)
 {
-	if (f->n)
+	if (f->n && err != -ENOMEM)
 		control_faults(ret, f);
 	else
 		control_problem(ret, 503, "not-activated",

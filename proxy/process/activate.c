@@ -2,7 +2,6 @@
 /* From a file to what every worker does. */
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -229,48 +228,14 @@ int daemon_activate(struct daemon *d, struct config *c)
 	return 0;
 }
 
-/* All of them; it cannot be read at all if there are none. */
-static void say_faults(const char *path, int err, const struct faults *f)
-{
-	char line[CONFIG_ERROR_MAX];
-
-	for (unsigned i = 0; i < f->n; i++) {
-		fault_format(&f->list[i], line, sizeof(line));
-		log_error("%s", line);
-	}
-	if (f->more)
-		log_error("%s: and %u more", path, f->more);
-	if (!f->n)
-		log_error("%s: cannot be read: %s", path, strerror(-err));
-}
-
 int daemon_read(const struct daemon *d, char **text, struct config **ret,
 		struct faults *f)
 {
-	char why[CONFIG_ERROR_MAX];
-	struct config *c = NULL;
-	bool renewed = *text != NULL;
-	int err = renewed ? config_read(d->config_path, *text, strlen(*text), &c, NULL, f)
-			  : config_read_file(d->config_path, &c, text, f);
+	int err = certs_read_config(d->config_path, *text, ret, *text ? NULL : text, f);
 
-	if (!err && renewed) { /* they were said, and have their places in the file */
-		free(c->warnings);
-		c->warnings = NULL;
-	}
-	if (!err) {
-		err = certs_load(c, why);
-		if (err)
-			daemon_add_fault(f, d->config_path, "%s", why);
-	} else if (!f->n && err != -ENOMEM) {
-		daemon_add_fault(f, d->config_path, "cannot be read: %s", strerror(-err));
-	}
-	if (err) {
-		say_faults(d->config_path, err, f);
-		config_put(c);
-		return err;
-	}
-	*ret = c;
-	return 0;
+	if (err)
+		faults_log(f, d->config_path);
+	return err;
 }
 
 /* With a text to be taken over, or NULL for the file's. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the control socket asks of the process. */
-#include <errno.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "process/daemon.h"
@@ -30,19 +27,11 @@ static int reload(void *arg, struct faults *f)
 static int look(void *arg, char **text, struct faults *f)
 {
 	const struct daemon *d = arg;
-	char why[CONFIG_ERROR_MAX];
 	struct config *c = NULL;
 	int err;
 
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
-	err = config_read_file(d->config_path, &c, text, f);
-	if (!err) {
-		err = certs_load(c, why);
-		if (err)
-			daemon_add_fault(f, d->config_path, "%s", why);
-	} else if (!f->n && err != -ENOMEM) {
-		daemon_add_fault(f, d->config_path, "cannot be read: %s", strerror(-err));
-	}
+	err = certs_read_config(d->config_path, NULL, &c, text, f);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	config_put(c);
 	return err;

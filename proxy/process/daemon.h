@@ -85,10 +85,6 @@ int daemon_read(const struct daemon *d, char **text, struct config **ret,
 int daemon_reload(struct daemon *d, struct faults *f);
 void daemon_renew(struct daemon *d);
 
-/* A fault of a file as a whole. */
-void daemon_add_fault(struct faults *f, const char *path, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /*
  * Before privilege is given up, where it can still be seen whose they are: is an address
  * of `c` another program's?  0, or -EADDRINUSE, logged.

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told: to the service manager, and of a file. */
-#include <stdarg.h>
+/* What the service manager is told. */
 #include <string.h>
 #include <unistd.h>
 
@@ -29,13 +28,4 @@ void daemon_tell_alive(struct daemon *d)
 		return;
 	d->told_ns = now;
 	(void)notify("WATCHDOG=1");
-}
-
-void daemon_add_fault(struct faults *f, const char *path, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	(void)faults_add(f, path, 0, 0, "", fmt, args);
-	va_end(args);
 }

@@ -11,6 +11,7 @@
 #include "tls/cert.h"
 #include "tls/cert_files.h"
 #include "config/files.h"
+#include "config/faults.h"
 #include "config/http.h"
 #include "tls/certs.h"
 #include "tls/jwks.h"
@@ -383,4 +384,30 @@ bool certs_find(const struct certs *certs, const char *name, struct cert_pair *r
 	if (!ret->rsa && !ret->other)
 		*ret = certs->fallback;
 	return ret->rsa || ret->other;
+}
+
+int certs_read_config(const char *path, const char *text, struct config **ret,
+		      char **resolved, struct faults *f)
+{
+	char why[CONFIG_ERROR_MAX];
+	struct config *c = NULL;
+	int err = text ? config_read(path, text, strlen(text), &c, resolved, f)
+		       : config_read_file(path, &c, resolved, f);
+
+	if (err)
+		return err;
+	if (text) { /* they were said, and have their places in the file */
+		free(c->warnings);
+		c->warnings = NULL;
+	}
+	err = certs_load(c, why);
+	if (err) {
+		faults_add_file(f, path, "%s", why);
+		config_put(c);
+		if (resolved)
+			free(*resolved);
+		return err;
+	}
+	*ret = c;
+	return 0;
 }

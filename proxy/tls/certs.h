@@ -45,6 +45,14 @@ struct certs {
 int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 
 /*
+ * A configuration with its certificates: of the file, or of its resolved text, if that is
+ * not NULL.  As config_read(), with what is wrong with certificates in *f, too.
+ */
+struct faults;
+int certs_read_config(const char *path, const char *text, struct config **ret,
+		      char **resolved, struct faults *f);
+
+/*
  * OpenSSL's list of groups for key exchanges where the configuration has none: with the
  * hybrid one where the library has it (3.5).
  */

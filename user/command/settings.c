@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/util.h"
 #include "command/options.h"
 #include "command/settings.h"
@@ -16,38 +15,14 @@
 
 /* --- what is wrong --- */
 
-static void say_faults(const char *path, int err, struct faults *f)
-{
-	char line[CONFIG_ERROR_MAX];
-
-	for (unsigned i = 0; i < f->n; i++) {
-		fault_format(&f->list[i], line, sizeof(line));
-		log_error("%s", line);
-	}
-	if (!f->n)
-		log_error("%s: cannot be read: %s", path, strerror(-err));
-	else if (f->n + f->more > 1)
-		log_error("%s: %u errors%s", path, f->n + f->more,
-			  f->more ? ", of which the first are above" : "");
-	faults_free(f);
-}
-
 struct config *settings_read(const char *path)
 {
 	struct faults f = { .n = 0 };
-	char why[CONFIG_ERROR_MAX];
-	struct config *c;
-	int err = config_read_file(path, &c, NULL, &f);
+	struct config *c = NULL;
 
-	if (err) {
-		say_faults(path, err, &f);
-		return NULL;
-	}
-	if (certs_load(c, why) < 0) {
-		log_error("%s: %s", path, why);
-		config_put(c);
-		return NULL;
-	}
+	(void)certs_read_config(path, NULL, &c, NULL, &f);
+	faults_log(&f, path);
+	faults_free(&f);
 	return c;
 }
 
@@ -104,21 +79,12 @@ static int put_json(json_t *o)
 int settings_check(const char *path)
 {
 	struct faults f = { .n = 0 };
-	char why[CONFIG_ERROR_MAX];
 	struct config *c = NULL;
-	int err = config_read_file(path, &c, NULL, &f);
+	int err = certs_read_config(path, NULL, &c, NULL, &f);
 	json_t *errors = json_array(), *o;
 
 	for (unsigned i = 0; i < f.n; i++)
 		json_array_append_new(errors, fault_json(&f.list[i]));
-	if (err && !f.n)
-		json_array_append_new(errors, json_pack("{s:s, s:s}", "file", path,
-							"detail", strerror(-err)));
-	if (!err && certs_load(c, why) < 0) {
-		err = -EINVAL;
-		json_array_append_new(
-			errors, json_pack("{s:s, s:s}", "file", path, "detail", why));
-	}
 	o = json_pack("{s:s, s:b, s:o, s:i, s:o}", "file", path, "fine", !err, "errors",
 		      errors, "more_errors", (int)f.more, "warnings",
 		      lines_json(c ? c->warnings : NULL));
@@ -135,8 +101,8 @@ static bool read_document(const char *path, struct document *d)
 	struct faults f = { .n = 0 };
 	int err = config_document(path, d, &f);
 
-	if (err)
-		say_faults(path, err, &f);
+	faults_log(&f, path);
+	faults_free(&f);
 	return !err;
 }
 
