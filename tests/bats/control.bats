@@ -106,6 +106,14 @@ ended() { [ "$(fresh_scrape | metric tollgate_ended_total "reason=\"$1\"")" = "$
 	run -7 setpriv --reuid 65534 --regid 65534 --clear-groups curl -sS --unix-socket "$(socket_of "$proxy_pid")" http://x/v1/status
 	run -0 tollgate status
 	[[ $output == *"$(socket_of "$proxy_pid")"* ]]
+	# one that nobody can reach any more is not said to be there
+	rm "$(socket_of "$proxy_pid")"
+	run -0 tollgate status
+	[[ $output == *"control    nobody answers"* ]]
+	run -0 --separate-stderr tollgate status --json
+	jq -e '.control == null' <<<"$output"
+	run -3 tollgate reload
+	[[ $output == *"cannot be reached"* ]]
 }
 
 @test "reload says what has changed, or all that is wrong, and then nothing is" {

@@ -42,34 +42,49 @@ static int put_json(json_t *o)
 	return err || fflush(stdout) ? EXIT_BAD : EXIT_OK;
 }
 
+/* -1 with the answer; or what to exit with, after it was put as JSON if that is wanted.
+ */
+static int ask(const struct options *o, const char *method, const char *path,
+	       const json_t *body, json_t **ret)
+{
+	int err = ask_proxy(o->pins, method, path, body, ret);
+
+	if (err)
+		return exit_of(err);
+	return o->json ? put_json(*ret) : -1;
+}
+
 /* --- the configuration --- */
+
+/* As 'diff' has it. */
+static void print_difference(const json_t *c)
+{
+	const char *kind = word(c, "kind");
+
+	printf("%c %s: %s%s%s%s\n",
+	       strcmp(kind, "added") == 0     ? '+'
+	       : strcmp(kind, "removed") == 0 ? '-'
+					      : '~',
+	       word(c, "key"), word(c, "before"),
+	       strcmp(kind, "changed") == 0 ? " -> " : "", word(c, "after"),
+	       strcmp(kind, "moved") == 0 ? "the same in another order" : "");
+}
 
 int cmd_reload(struct options *o)
 {
 	const json_t *changes;
 	size_t i;
 	json_t *answer, *c;
-	int err = ask_proxy(o->pins, "POST",
-			    o->dry_run ? "/v1/config/reload?dry_run=1"
-				       : "/v1/config/reload",
-			    NULL, &answer);
+	int done = ask(o, "POST",
+		       o->dry_run ? "/v1/config/reload?dry_run=1" : "/v1/config/reload",
+		       NULL, &answer);
 
-	if (err)
-		return exit_of(err);
-	if (o->json)
-		return put_json(answer);
+	if (done >= 0)
+		return done;
 	changes = json_object_get(answer, "changes");
 	json_array_foreach(changes, i, c)
 	{
-		const char *kind = word(c, "kind");
-		bool changed = strcmp(kind, "changed") == 0;
-
-		printf("%c %s: %s%s%s\n",
-		       strcmp(kind, "added") == 0     ? '+'
-		       : strcmp(kind, "removed") == 0 ? '-'
-						      : '~',
-		       word(c, "key"), word(c, "before"), changed ? " -> " : "",
-		       word(c, "after"));
+		print_difference(c);
 	}
 	printf("revision %lld is in force, %zu difference%s%s\n",
 	       number(answer, "revision"), json_array_size(changes),
@@ -128,15 +143,13 @@ int cmd_connections(struct options *o)
 	const json_t *list;
 	size_t i;
 	json_t *answer, *c;
-	int err;
+	int done;
 
 	if (add_filter(o, path, sizeof(path)) < 0)
 		return EXIT_USAGE;
-	err = ask_proxy(o->pins, "GET", path, NULL, &answer);
-	if (err)
-		return exit_of(err);
-	if (o->json)
-		return put_json(answer);
+	done = ask(o, "GET", path, NULL, &answer);
+	if (done >= 0)
+		return done;
 	list = json_object_get(answer, "connections");
 	json_array_foreach(list, i, c)
 	{
@@ -188,15 +201,16 @@ int cmd_kill(struct options *o)
 	char path[1024] = "/v1/connections";
 	long long n;
 
-	if (add_filter(o, path, sizeof(path)) < 0)
-		return EXIT_USAGE;
-	if (o->args_n)
-		ask_add(path, sizeof(path), "id", o->args[0]);
-	if (!strchr(path, '=') || (o->flows.limit && !strchr(path, '&'))) {
+	if (!o->args_n && !o->flows.listener && !o->flows.route && !o->backend &&
+	    !o->flows.state && !o->address) {
 		log_error("kill: which? an id (tollgate connections), or --address, "
 			  "--listener, --route, --backend, --state");
 		return EXIT_USAGE;
 	}
+	if (add_filter(o, path, sizeof(path)) < 0)
+		return EXIT_USAGE;
+	if (o->args_n)
+		ask_add(path, sizeof(path), "id", o->args[0]);
 	n = o->rate_n ? kill_slowly(o, path, sizeof(path)) : kill_some(o, path);
 	if (n < 0)
 		return exit_of((int)n);
@@ -230,12 +244,10 @@ int cmd_backends(struct options *o)
 {
 	size_t i;
 	json_t *answer, *b;
-	int err = ask_proxy(o->pins, "GET", "/v1/backends", NULL, &answer);
+	int done = ask(o, "GET", "/v1/backends", NULL, &answer);
 
-	if (err)
-		return exit_of(err);
-	if (o->json)
-		return put_json(answer);
+	if (done >= 0)
+		return done;
 	json_array_foreach(json_object_get(answer, "backends"), i, b)
 	{
 		if ((o->flows.listener &&
@@ -312,12 +324,10 @@ int cmd_changes(struct options *o)
 {
 	size_t i;
 	json_t *answer, *c;
-	int err = ask_proxy(o->pins, "GET", "/v1/changes", NULL, &answer);
+	int done = ask(o, "GET", "/v1/changes", NULL, &answer);
 
-	if (err)
-		return exit_of(err);
-	if (o->json)
-		return put_json(answer);
+	if (done >= 0)
+		return done;
 	json_array_foreach(json_object_get(answer, "changes"), i, c)
 	{
 		print_change(c);
@@ -330,14 +340,11 @@ int cmd_log_level(struct options *o)
 {
 	json_t *body = o->args_n ? json_pack("{s:s}", "level", o->args[0]) : NULL;
 	json_t *answer;
-	int err =
-		ask_proxy(o->pins, body ? "PUT" : "GET", "/v1/log-level", body, &answer);
+	int done = ask(o, body ? "PUT" : "GET", "/v1/log-level", body, &answer);
 
 	json_decref(body);
-	if (err)
-		return exit_of(err);
-	if (o->json)
-		return put_json(answer);
+	if (done >= 0)
+		return done;
 	printf("%s\n", word(answer, "level"));
 	json_decref(answer);
 	return EXIT_OK;

@@ -151,6 +151,12 @@ static void add_xdp(const char *device, const char *mode, void *arg)
 	json_object_set_new(arg, device, json_string(mode));
 }
 
+/* Who may not look into its folder cannot know. */
+static bool is_none(const char *socket)
+{
+	return access(socket, F_OK) < 0 && errno == ENOENT;
+}
+
 static int cmd_status(struct options *o)
 {
 	struct snapshot *s;
@@ -174,7 +180,9 @@ static int cmd_status(struct options *o)
 	if (o->json) {
 		json = status_json(s, &a);
 		if (snapshot_proxy_up(s))
-			json_object_set_new(json, "control", json_string(control));
+			json_object_set_new(json, "control",
+					    is_none(control) ? json_null()
+							     : json_string(control));
 		xdp = json_object();
 		attach_each_xdp(o->pins, add_xdp, xdp);
 		json_object_set_new(json, "xdp", xdp);
@@ -182,7 +190,10 @@ static int cmd_status(struct options *o)
 	} else {
 		status_print(stdout, s, &a, o->pins);
 		if (snapshot_proxy_up(s))
-			printf("control    %s\n", control);
+			printf("control    %s\n",
+			       is_none(control)
+				       ? "nobody answers; the proxy's log says why"
+				       : control);
 		attach_each_xdp(o->pins, print_xdp, NULL);
 	}
 	audit_free(&a);
