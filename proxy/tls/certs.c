@@ -389,10 +389,11 @@ bool certs_find(const struct certs *certs, const char *name, struct cert_pair *r
 int certs_read_config(const char *path, const char *text, struct config **ret,
 		      char **resolved, struct faults *f)
 {
-	char why[CONFIG_ERROR_MAX];
+	char why[CONFIG_ERROR_MAX], *whole = NULL;
+	char **keep = resolved ? &whole : NULL; /* theirs stays as it is, if this fails */
 	struct config *c = NULL;
-	int err = text ? config_read(path, text, strlen(text), &c, resolved, f)
-		       : config_read_file(path, &c, resolved, f);
+	int err = text ? config_read(path, text, strlen(text), &c, keep, f)
+		       : config_read_file(path, &c, keep, f);
 
 	if (err)
 		return err;
@@ -404,10 +405,11 @@ int certs_read_config(const char *path, const char *text, struct config **ret,
 	if (err) {
 		faults_add_file(f, path, "%s", why);
 		config_put(c);
-		if (resolved)
-			free(*resolved);
+		free(whole);
 		return err;
 	}
 	*ret = c;
+	if (resolved)
+		*resolved = whole;
 	return 0;
 }

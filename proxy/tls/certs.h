@@ -46,7 +46,8 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 
 /*
  * A configuration with its certificates: of the file, or of its resolved text, if that is
- * not NULL.  As config_read(), with what is wrong with certificates in *f, too.
+ * not NULL.  As config_read(), with what is wrong with certificates in *f, too;
+ * *ret and *resolved are written only if it is fine.
  */
 struct faults;
 int certs_read_config(const char *path, const char *text, struct config **ret,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "config/faults.h"
 #include "tests/unit/t.h"
 #include "tests/unit/tls/make.h"
 #include "tls/certs.h"
@@ -10,10 +11,11 @@
 static struct config *c;
 static char why[CONFIG_ERROR_MAX];
 
+static char yaml[4096];
+
 /* A listener with these, "NAME[=OPTION]" each. */
-static int load(const char *const *names, unsigned n)
+static void write_yaml(const char *const *names, unsigned n)
 {
-	char yaml[4096];
 	size_t at = (size_t)snprintf(yaml, sizeof(yaml),
 				     "listeners:\n"
 				     "  - name: web\n"
@@ -35,6 +37,11 @@ static int load(const char *const *names, unsigned n)
 		yaml + at, sizeof(yaml) - at,
 		"    routes: [{ name: app, sni: [\"*\"], tls: terminate, backends: "
 		"[\"127.0.0.1:2\"] }]\n");
+}
+
+static int load(const char *const *names, unsigned n)
+{
+	write_yaml(names, n);
 	if (config_parse("test.yaml", yaml, strlen(yaml), &c, why) < 0) {
 		printf("# %s\n", why);
 		exit(1);
@@ -124,6 +131,32 @@ static void what_is_wrong_is_said_with_its_file(void)
 	config_put(c);
 }
 
+/* As a reload reads it, and a renewal, which brings its text along. */
+static void what_was_read_before_is_left_alone_if_this_is_wrong(void)
+{
+	static const char *const missing[] = { "missing" }, *const exact[] = { "exact" };
+	struct config *before = NULL, *read = NULL;
+	char own[] = "own", *resolved = own;
+	struct faults f = { .n = 0 };
+
+	write_yaml(missing, 1);
+	CHECK_INT(-EINVAL, certs_read_config("test.yaml", yaml, &read, &resolved, &f));
+	CHECK(!read && resolved == own && strcmp(own, "own") == 0);
+	CHECK_INT(1, f.n);
+	CHECK(strstr(f.list[0].what, "missing.pem: cannot be read") != NULL);
+	faults_free(&f);
+	write_yaml(exact, 1);
+	CHECK_INT(0, certs_read_config("test.yaml", yaml, &read, &resolved, &f));
+	CHECK(read && resolved != own && strstr(resolved, "exact.pem") != NULL);
+	before = read;
+	CHECK_INT(-EINVAL,
+		  certs_read_config("test.yaml", "no: 1\n", &read, &resolved, &f));
+	CHECK(read == before);
+	faults_free(&f);
+	config_put(read);
+	free(resolved);
+}
+
 int main(void)
 {
 	make_begin();
@@ -138,6 +171,7 @@ int main(void)
 	RUN(of_two_keys_for_one_name_both_are_found);
 	RUN(a_common_name_counts_only_without_others);
 	RUN(what_is_wrong_is_said_with_its_file);
+	RUN(what_was_read_before_is_left_alone_if_this_is_wrong);
 	make_end();
 	DONE();
 }
