@@ -222,7 +222,7 @@ start_reencrypt() {
 	stop "$echo_pid"
 	start_echo "$DIR/other.pem" "$DIR/other.key"
 	within 10 up 0
-	grep -q "its check failed: hostname mismatch" "$DIR/proxy.log"
+	within 10 grep -q "its check failed: hostname mismatch" "$DIR/proxy.log"
 	stop "$echo_pid"
 	start_echo # which speaks no TLS
 	within 10 grep -q "its check failed: [^h]" "$DIR/proxy.log"

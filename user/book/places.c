@@ -442,7 +442,8 @@ static size_t collect(const struct places *p, const struct fold *f, struct row_k
 			continue;
 		ret[n++] = *row;
 		if (is_untouched(p, &p->slots[i]) &&
-		    !bsearch(row, f->left, f->left_n, sizeof(*row), by_key))
+		    !(f->left_n &&
+		      bsearch(row, f->left, f->left_n, sizeof(*row), by_key)))
 			continue;
 		ret[n - 1] = ret[c];
 		ret[c++] = *row;
