@@ -644,6 +644,12 @@ int main(int argc, char **argv) /* lint: table */
 			break;
 		case 'm':
 			opt.mix = optarg;
+			if (strcmp(optarg, "assorted") != 0 &&
+			    strcmp(optarg, "up") != 0 && strcmp(optarg, "fixed") != 0) {
+				fprintf(stderr, "--mix %s: assorted, up or fixed\n",
+					optarg);
+				return 2;
+			}
 			break;
 		case 'b':
 			opt.bytes = number(optarg);
