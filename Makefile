@@ -35,12 +35,12 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # One archive a folder, the highest floor first.  The linker reads each once, so a call to a
 # floor above does not link; tests/lint/house has who may call whom.
-FLOORS := user/command proxy/process proxy/control proxy/session proxy/http proxy/backend proxy/decide proxy/tls proxy/net proxy/config \
+FLOORS := user/command proxy/process proxy/control proxy/session proxy/http proxy/backend proxy/decide proxy/tls proxy/net proxy/state proxy/config \
 	user/exporter user/show user/load user/book nft user/codec user/base
 LIBRARIES := $(foreach f,$(FLOORS),$(BUILD)/lib/$(notdir $(f)).a)
 LIBS := -Wl,--as-needed -lbpf -lnftnl -lmnl -ljansson -lcap -lcyaml -lyaml -lpcre2-8 -lssl -lcrypto -lnghttp2 -lcares -lcrypt \
-	-luring -lcurl -lmicrohttpd -lz -lm -lpthread -ldl
-CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c) proxy/session/pack.c
+	-luring -lcurl -lmicrohttpd -lsqlite3 -lz -lm -lpthread -ldl
+CODECS := $(wildcard user/codec/*.c proxy/config/*.c user/base/*.c) proxy/session/pack.c proxy/state/objects.c
 
 PROGRAMS := $(BUILD)/tollgate $(BUILD)/tollgate-proxy $(BUILD)/tollgate-exporter
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/tools/moment.c,$(wildcard tests/tools/*.c)) tests/proxy-protocol/conform.c) \

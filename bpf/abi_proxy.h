@@ -134,6 +134,8 @@ _Static_assert(TG_END_MAX <= TG_END_PLACES, "a new reason needs another ABI");
 /* CLAIMED: by a proxy that is about to write its row. */
 enum tg_slot { TG_SLOT_NEVER, TG_SLOT_USED, TG_SLOT_FREE, TG_SLOT_CLAIMED };
 
+enum tg_store { TG_STORE_NONE, TG_STORE_WRONG, TG_STORE_FINE };
+
 struct proxy_slot {
 	struct row_key row;
 	__u32 used; /* enum tg_slot */
@@ -173,7 +175,11 @@ struct proxy_slot {
 	__u64 tls_partial_bytes;  /* received, and no whole record that was read */
 	__u64 tls_unsent_bytes;	  /* of records that did not leave: tx lacks them */
 	__u64 tls_residual_bytes; /* sum of |difference| of each connection */
-	__u64 reserved[8];	  /* 0; columns to come */
+	__u64 backend_drained;	  /* gauge: nobody new goes to it, by whomever */
+	/* of element 0, which is no row's: gauges of the process */
+	__u64 store;	    /* enum tg_store: of the configuration (proxy/state/) */
+	__u64 file_differs; /* the file is another than was taken of it */
+	__u64 reserved[5];  /* 0; columns to come */
 };
 
 /*

@@ -9,8 +9,8 @@
 
 static void usage(FILE *out)
 {
-	fputs("usage: tollgate-proxy --config FILE [--check | --upgrade] [--pins DIR]\n"
-	      "                      [--log-level LEVEL] [--log-format FORMAT]\n"
+	fputs("usage: tollgate-proxy --config FILE [--check | --upgrade] [--apply-at-start]\n"
+	      "                      [--pins DIR] [--log-level LEVEL] [--log-format FORMAT]\n"
 	      "\n"
 	      "Route TLS connections by server name and TCP connections by port, and keep\n"
 	      "the proxy's book beside the kernel's.  'tollgate load' must have run.\n"
@@ -19,6 +19,8 @@ static void usage(FILE *out)
 	      "      --check            say all that is wrong with the configuration, and end\n"
 	      "      --upgrade          take over from the proxy that is running, with its\n"
 	      "                         listening sockets and live connections\n"
+	      "      --apply-at-start   with 'state: database': take the file, as 'tollgate\n"
+	      "                         apply --take' does, whenever the program starts\n"
 	      "      --pins DIR         where the books are pinned (" TG_PINS ")\n"
 	      "      --log-level LEVEL  error, warn, info or debug (info)\n"
 	      "      --log-format FORMAT  text, or json: an object a line (text)\n"
@@ -44,6 +46,9 @@ static int parse_option(int opt, struct daemon *d, bool *check)
 		return -1;
 	case 'u':
 		d->upgrade = true;
+		return -1;
+	case 'a':
+		d->apply_at_start = true;
 		return -1;
 	case 'k':
 		*check = true;
@@ -77,6 +82,7 @@ int main(int argc, char **argv)
 		{ "pins", required_argument, NULL, 'p' },
 		{ "upgrade", no_argument, NULL, 'u' },
 		{ "check", no_argument, NULL, 'k' },
+		{ "apply-at-start", no_argument, NULL, 'a' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "log-format", required_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' },

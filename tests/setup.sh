@@ -24,6 +24,7 @@ build=(
 	libpcre2-dev:/usr/include/pcre2.h
 	libc-ares-dev:/usr/include/ares.h
 	libmicrohttpd-dev:/usr/include/microhttpd.h
+	libsqlite3-dev:/usr/include/sqlite3.h
 	zlib1g-dev:/usr/include/zlib.h
 	libjansson-dev:/usr/include/jansson.h
 	libcurl4-openssl-dev:/usr/include/x86_64-linux-gnu/curl/curl.h

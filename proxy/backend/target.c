@@ -32,6 +32,7 @@ struct target {
 	int awaited;  /* by how many */
 	bool down;    /* all of it; relaxed atomic */
 	bool drained; /* relaxed atomic */
+	bool was_awaited;
 	int64_t up_since_ms, ejected_until_ms, next_check_ms;
 	struct proxy_slot *slot; /* relaxed atomic */
 	char name[];
@@ -100,6 +101,11 @@ static void show(struct target *t)
 		return;
 	book_set(&slot->backend_up, target_is_up(t));
 	book_set(&slot->addresses, __atomic_load_n(&t->n, __ATOMIC_RELAXED));
+}
+
+void target_show_drained(const struct target *t, struct proxy_slot *slot, bool by_file)
+{
+	book_set(&slot->backend_drained, by_file || target_is_drained(t));
 }
 
 void target_set_slot(struct target *t, struct proxy_slot *slot)
@@ -176,6 +182,16 @@ bool target_set_addresses(struct target *t, const struct addr *addrs, unsigned n
 bool target_has_address(const struct target *t)
 {
 	return __atomic_load_n(&t->n, __ATOMIC_RELAXED) > 0;
+}
+
+bool target_was_awaited(const struct target *t)
+{
+	return t->was_awaited || target_has_address(t);
+}
+
+void target_set_awaited(struct target *t)
+{
+	t->was_awaited = true;
 }
 
 unsigned target_addresses(struct target *t, struct addr ret[TARGET_ADDRS_MAX])

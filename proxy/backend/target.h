@@ -41,6 +41,13 @@ bool target_set_addresses(struct target *t, const struct addr *addrs, unsigned n
 
 bool target_has_address(const struct target *t);
 
+/*
+ * Has it been waited for, for its addresses, or need it not be?  And: it has.  Of the
+ * main thread.
+ */
+bool target_was_awaited(const struct target *t);
+void target_set_awaited(struct target *t);
+
 /* Copies of all; how many. */
 unsigned target_addresses(struct target *t, struct addr ret[TARGET_ADDRS_MAX]);
 
@@ -80,6 +87,9 @@ void target_set_next_check(struct target *t, int64_t at_ms);
  */
 bool target_drain(struct target *t, bool drained);
 bool target_is_drained(const struct target *t);
+
+/* In its row: nobody new goes there, by whomever. */
+void target_show_drained(const struct target *t, struct proxy_slot *slot, bool by_file);
 
 /* For a successor: what is known of each address of each target. */
 struct target_state {

@@ -318,6 +318,69 @@ static int check_process(struct where *w, struct config *c)
 	return err;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct route *const *r = a, *const *q = b;
+	int order = strcmp((*r)->name, (*q)->name);
+
+	return order ? order : (*r > *q) - (*r < *q);
+}
+
+/* What is changed by its name needs one of its own. */
+static int check_route_names(struct where *w, const struct listener *l)
+{
+	const struct route **all = calloc(l->routes_count, sizeof(*all));
+	int err = 0;
+
+	for (unsigned i = 0; all && i < l->routes_count; i++)
+		all[i] = &l->routes[i];
+	if (!all)
+		return -ENOMEM;
+	qsort(all, l->routes_count, sizeof(*all), by_name);
+	where_enter_key(w, "routes");
+	for (unsigned i = 1; i < l->routes_count; i++) {
+		if (strcmp(all[i]->name, all[i - 1]->name) != 0)
+			continue;
+		where_enter_index(w, (unsigned)(all[i] - l->routes));
+		where_enter_key(w, "name");
+		err = where_wrong(w,
+				  "a second route '%s': with 'state: database' each has "
+				  "a name of its own",
+				  all[i]->name);
+		where_leave(w, 2);
+	}
+	where_leave(w, 1);
+	free(all);
+	return err;
+}
+
+static int check_state(struct where *w, struct config *c)
+{
+	int err = 0;
+
+	where_enter_key(w, "state_file");
+	if (c->state == STATE_FILE && c->state_file)
+		err = where_wrong(w, "is for 'state: database'");
+	else if (c->state_file && c->state_file[0] != '/')
+		err = where_wrong(w, "'%s' does not begin with '/'", c->state_file);
+	else if (c->state_file && strpbrk(c->state_file, "\"\\{"))
+		err = where_wrong(w, "'%s' has a '\"', '\\' or '{' in it", c->state_file);
+	where_leave(w, 1);
+	if (c->state == STATE_FILE)
+		return err;
+	if (!c->state_file && !(c->state_file = strdup(CONFIG_STATE_FILE)))
+		return -ENOMEM;
+	where_enter_key(w, "listeners");
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		where_enter_index(w, i);
+		err = where_also(w, w->depth, err,
+				 check_route_names(w, &c->listeners[i]));
+		where_leave(w, 1);
+	}
+	where_leave(w, 1);
+	return err;
+}
+
 int config_check(struct where *w, struct config *c)
 {
 	int err;
@@ -329,6 +392,7 @@ int config_check(struct where *w, struct config *c)
 	set_timeouts(c);
 	err = where_also(w, 0, err, value_limits(w, &c->limits));
 	err = where_also(w, 0, err, check_dns(w, c->dns));
+	err = where_also(w, 0, err, check_state(w, c));
 	err = where_also(w, 0, err, config_check_acme(w, c));
 	err = where_also(w, 0, err, config_check_access(w, c->access_log));
 	where_enter_key(w, "listeners");

@@ -49,7 +49,7 @@ static int check_body(struct where *w, struct config *c, const char *file,
 	*ret_mime = type ? type : type_of(file ? file : "");
 	if (!file)
 		return 0;
-	*ret = config_file(c, file, HTTP_PAGE_BYTES);
+	*ret = config_file(c, file, HTTP_PAGE_BYTES, false);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -273,7 +273,7 @@ static int check_basic_auth(struct where *w, struct config *c, struct http_basic
 	(void)snprintf(b->challenge, sizeof(b->challenge),
 		       "Basic realm=\"%s\", charset=\"UTF-8\"",
 		       b->realm ? b->realm : "restricted");
-	b->text = config_file(c, b->file, PASSWORDS_BYTES);
+	b->text = config_file(c, b->file, PASSWORDS_BYTES, true);
 	if (!b->text)
 		return -ENOMEM;
 	where_leave(w, 1);
@@ -317,7 +317,7 @@ static int check_jwt(struct where *w, struct config *c, struct http_jwt *t)
 	if (err)
 		return err;
 	t->leeway_s = ms / 1000;
-	t->text = config_file(c, t->keys, HTTP_KEYS_BYTES);
+	t->text = config_file(c, t->keys, HTTP_KEYS_BYTES, false);
 	if (!t->text)
 		return -ENOMEM;
 	where_leave(w, 1);

@@ -303,7 +303,13 @@ struct config_release {
 	void *arg;
 };
 
+/* Which of the two is the truth once there is a configuration. */
+enum config_state { STATE_FILE, STATE_DATABASE };
+#define CONFIG_STATE_FILE "/var/lib/tollgate/state/state.db"
+
 struct config {
+	enum config_state state;
+	char *state_file;     /* the database; CONFIG_STATE_FILE if there is one */
 	char *user;	      /* whom the proxy becomes; default nobody */
 	uint32_t workers;     /* threads; 0: one a CPU */
 	bool no_io_uring;     /* small sends by a system call each */
@@ -336,6 +342,21 @@ struct faults;
 int config_read(const char *path, const char *text, size_t len, struct config **ret,
 		char **resolved, struct faults *f);
 
+/*
+ * The same with the document of the resolved text, whose texts have their types, in *kept
+ * (NULL: nobody asks), the caller's to free if it is fine.
+ */
+struct document;
+int config_read_kept(const char *path, const char *text, size_t len, struct config **ret,
+		     char **resolved, struct document *kept, struct faults *f);
+
+/*
+ * Where the configuration of a file is kept, though the rest of it may be wrong: *ret has
+ * `state`, `state_file` and `user`, and nothing else.  0, or a negative errno if it does
+ * not say `state: database`.
+ */
+int config_read_state(const char *path, struct config **ret);
+
 /* The same of a file; another negative errno if it cannot be read. */
 int config_read_file(const char *path, struct config **ret, char **resolved,
 		     struct faults *f);
@@ -344,8 +365,14 @@ int config_read_file(const char *path, struct config **ret, char **resolved,
  * The document of a file that is fine, resolved, for who shows or compares it; it is to
  * be freed in any case.  As config_read_file().
  */
-struct document;
 int config_document(const char *path, struct document *d, struct faults *f);
+
+/*
+ * The same of a resolved text, of which only the shape is looked at: it was fine once. 0,
+ * -EINVAL or -ENOMEM.
+ */
+int config_document_text(const char *path, const char *text, struct document *d,
+			 struct faults *f);
 
 /*
  * The same for who says the first fault only: "FILE:LINE:COLUMN: KEY: what is wrong", or
@@ -362,6 +389,10 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
  */
 void config_on_release(struct config *c, void (*fn)(struct config *c, void *arg),
 		       void *arg);
+
+/* One more line of its warnings, before it is in force. */
+void config_warn(struct config *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Call fn for each backend of each route of each listener. */
 void config_each_backend(struct config *c,

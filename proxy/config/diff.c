@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "config/diff.h"
 
 #define PATH_TEXT 1024
@@ -45,23 +47,49 @@ static const char *name_of(const struct node *item)
 	return name && name->kind == NODE_TEXT ? name->text : NULL;
 }
 
-static const struct node *named(const struct node *list, const char *name)
+/* The items of a list by their names. */
+struct names {
+	size_t mask;
+	const struct node **slots; /* NULL: not all have one, or two the same */
+};
+
+static const struct node **slot_of(const struct names *n, const char *name)
 {
-	for (const struct node *n = first_of(list); n; n = next_of(n)) {
-		if (name_of(n) && strcmp(name_of(n), name) == 0)
-			return n;
-	}
-	return NULL;
+	size_t at = util_hash(name, strlen(name));
+
+	while (n->slots[at & n->mask] &&
+	       strcmp(name_of(n->slots[at & n->mask]), name) != 0)
+		at++;
+	return &n->slots[at & n->mask];
 }
 
-/* All of them, and no two alike. */
-static bool is_named(const struct node *list)
+static const struct node *named(const struct names *n, const char *name)
 {
-	for (const struct node *n = first_of(list); n; n = next_of(n)) {
-		if (!name_of(n) || named(list, name_of(n)) != n)
-			return false;
+	return *slot_of(n, name);
+}
+
+/* All of them, and no two alike; of no memory none. */
+static struct names names_of(const struct node *list)
+{
+	struct names ret = { .mask = 15 };
+	size_t n = 0;
+
+	for (const struct node *i = first_of(list); i; i = next_of(i))
+		n++;
+	while (ret.mask < 2 * n)
+		ret.mask = 2 * ret.mask + 1;
+	ret.slots = n ? calloc(ret.mask + 1, sizeof(struct node *)) : NULL;
+	for (const struct node *i = first_of(list); i && ret.slots; i = next_of(i)) {
+		const struct node **slot = name_of(i) ? slot_of(&ret, name_of(i)) : NULL;
+
+		if (slot && !*slot) {
+			*slot = i;
+			continue;
+		}
+		free(ret.slots);
+		ret.slots = NULL;
 	}
-	return first_of(list) != NULL;
+	return ret;
 }
 
 static bool is_same(const struct node *a, const struct node *b)
@@ -111,15 +139,16 @@ static void step(struct differ *d, const char *name, bool item, const struct nod
 	d->path[n] = '\0';
 }
 
-static bool is_in_order(const struct node *a, const struct node *b)
+static bool is_in_order(const struct node *a, const struct names *of_a,
+			const struct node *b, const struct names *of_b)
 {
 	const struct node *k = first_of(b);
 
 	/* of those that are in both */
 	for (const struct node *i = first_of(a); i; i = next_of(i)) {
-		if (!named(b, name_of(i)))
+		if (!named(of_b, name_of(i)))
 			continue;
-		while (k && !named(a, name_of(k)))
+		while (k && !named(of_a, name_of(k)))
 			k = next_of(k);
 		if (!k || strcmp(name_of(i), name_of(k)) != 0)
 			return false;
@@ -128,16 +157,31 @@ static bool is_in_order(const struct node *a, const struct node *b)
 	return true;
 }
 
-static void compare_items(struct differ *d, const struct node *a, const struct node *b)
+static void compare_items(struct differ *d, const struct node *a,
+			  const struct names *of_a, const struct node *b,
+			  const struct names *of_b)
 {
 	for (const struct node *i = first_of(a); i; i = next_of(i))
-		step(d, name_of(i), true, i, named(b, name_of(i)));
+		step(d, name_of(i), true, i, named(of_b, name_of(i)));
 	for (const struct node *i = first_of(b); i; i = next_of(i)) {
-		if (!named(a, name_of(i)))
+		if (!named(of_a, name_of(i)))
 			step(d, name_of(i), true, NULL, i);
 	}
-	if (!is_in_order(a, b))
+	if (!is_in_order(a, of_a, b, of_b))
 		tell(d, DIFF_MOVED, a, b);
+}
+
+/* By their names if they have some, else as a whole. */
+static void compare_lists(struct differ *d, const struct node *a, const struct node *b)
+{
+	struct names of_a = names_of(a), of_b = names_of(b);
+
+	if (of_a.slots && of_b.slots)
+		compare_items(d, a, &of_a, b, &of_b);
+	else if (!is_same(a, b))
+		tell(d, DIFF_CHANGED, a, b);
+	free(of_a.slots);
+	free(of_b.slots);
 }
 
 static void compare(struct differ *d, const struct node *a, const struct node *b)
@@ -149,9 +193,8 @@ static void compare(struct differ *d, const struct node *a, const struct node *b
 			if (!node_get(a, i->key))
 				step(d, i->key, false, NULL, i);
 		}
-	} else if (a->kind == NODE_LIST && b->kind == NODE_LIST && is_named(a) &&
-		   is_named(b)) {
-		compare_items(d, a, b);
+	} else if (a->kind == NODE_LIST && b->kind == NODE_LIST) {
+		compare_lists(d, a, b);
 	} else if (!is_same(a, b)) {
 		tell(d, DIFF_CHANGED, a, b);
 	}

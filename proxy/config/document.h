@@ -54,13 +54,24 @@ struct document {
 int document_read(struct document *d, const char *path, const char *text, size_t len,
 		  struct faults *f);
 
+/* The same of a text that is no file's: it includes nothing, and has no variables. */
+int document_read_plain(struct document *d, const char *name, const char *text,
+			size_t len, struct faults *f);
+
 void document_free(struct document *d);
 
+enum document_style {
+	DOCUMENT_SHOWN, /* in one line, each text as it is, for people */
+	DOCUMENT_DATA,	/* in one line, each text as it is, for programs */
+	DOCUMENT_LINE,	/* in one line, to be read again */
+	DOCUMENT_LINES	/* the same in lines, for people */
+};
+
 /*
- * A node, NULL too, as YAML without what is left out: *ret is the caller's to free.
- * `pretty`: in lines, for people.  0 or -ENOMEM.
+ * A node, NULL too, as YAML without what is left out: *ret is the caller's to free. 0 or
+ * -ENOMEM.
  */
-int document_write(const struct node *n, bool pretty, char **ret);
+int document_write(const struct node *n, enum document_style style, char **ret);
 
 /* --- for who changes it; NULL of no memory --- */
 

@@ -376,19 +376,22 @@ static void include_all(struct expansion *x, struct node *map)
 	n->left_out = true;
 }
 
+int document_read_plain(struct document *d, const char *name, const char *text,
+			size_t len, struct faults *f)
+{
+	*d = (struct document){ .files_n = 1 };
+	d->files[0] = document_text(d, name, strlen(name));
+	return d->files[0] ? yaml_read(d, 0, text, len, f, &d->root) : -ENOMEM;
+}
+
 int document_read(struct document *d, const char *path, const char *text, size_t len,
 		  struct faults *f)
 {
 	struct expansion x = { .d = d, .f = f, .depth = 1 };
 	struct node *listeners;
 	struct stat st;
-	int err;
+	int err = document_read_plain(d, path, text, len, f);
 
-	*d = (struct document){ .files_n = 1 };
-	d->files[0] = document_text(d, path, strlen(path));
-	if (!d->files[0])
-		return -ENOMEM;
-	err = yaml_read(d, 0, text, len, f, &d->root);
 	if (err || !d->root || d->root->kind != NODE_MAP)
 		return err;
 	if (stat(path, &st) == 0)

@@ -12,4 +12,9 @@
 int yaml_read(struct document *d, unsigned file, const char *text, size_t len,
 	      struct faults *f, struct node **ret);
 
+/* --- document_line.c --- */
+
+/* As document_write() in one line; `escape`: to be read again. */
+int document_write_line(const struct node *n, bool escape, char **ret);
+
 #endif

@@ -320,7 +320,7 @@ int yaml_read(struct document *d, unsigned file, const char *text, size_t len,
 
 struct writer {
 	yaml_emitter_t emitter;
-	bool pretty;
+	enum document_style style;
 	FILE *out;
 };
 
@@ -372,7 +372,7 @@ static bool write_text(struct writer *w, const char *text, bool plain)
 	char *escaped;
 	bool ok;
 
-	if (!w->pretty || !strstr(text, "{$"))
+	if (w->style == DOCUMENT_SHOWN || !strstr(text, "{$"))
 		return write_scalar(w, text, plain);
 	escaped = escape(text);
 	ok = escaped && write_scalar(w, escaped, false);
@@ -392,7 +392,8 @@ static bool is_words(const struct node *list)
 
 static bool write_node(struct writer *w, const struct node *n)
 {
-	bool flow = !w->pretty || (n->kind == NODE_LIST && is_words(n)) || !n->first;
+	bool flow = w->style != DOCUMENT_LINES || (n->kind == NODE_LIST && is_words(n)) ||
+		    !n->first;
 	bool ok = true;
 	yaml_event_t e;
 
@@ -433,13 +434,15 @@ static bool write_all(struct writer *w, const struct node *n)
 	       emit(w, &e, yaml_stream_end_event_initialize(&e));
 }
 
-int document_write(const struct node *n, bool pretty, char **ret)
+int document_write(const struct node *n, enum document_style style, char **ret)
 {
-	struct writer w = { .pretty = pretty };
+	struct writer w = { .style = style };
 	size_t len;
 	bool ok;
 
 	*ret = NULL;
+	if (style == DOCUMENT_DATA || style == DOCUMENT_LINE)
+		return document_write_line(n, style == DOCUMENT_LINE, ret);
 	w.out = open_memstream(ret, &len);
 	if (!w.out)
 		return -ENOMEM;

@@ -18,7 +18,7 @@
 static int map(struct where *w, const struct document *d, struct config **ret)
 {
 	char *text, what[SCHEMA_WHAT];
-	int err = document_write(d->root, false, &text);
+	int err = document_write(d->root, DOCUMENT_DATA, &text);
 
 	if (err)
 		return err;
@@ -55,22 +55,31 @@ static int read_document(struct where *w, struct document *d, const char *path,
 	return err;
 }
 
-int config_read(const char *path, const char *text, size_t len, struct config **ret,
-		char **resolved, struct faults *f)
+int config_read_kept(const char *path, const char *text, size_t len, struct config **ret,
+		     char **resolved, struct document *kept, struct faults *f)
 {
 	struct document d;
 	struct where w = { .doc = &d, .faults = f };
 	int err = read_document(&w, &d, path, text, len, ret);
 
 	if (!err && resolved) {
-		err = document_write(d.root, true, resolved);
+		err = document_write(d.root, DOCUMENT_LINE, resolved);
 		if (err) {
 			config_put(*ret);
 			*ret = NULL;
 		}
 	}
-	document_free(&d);
+	if (!err && kept)
+		*kept = d;
+	else
+		document_free(&d);
 	return err;
+}
+
+int config_read(const char *path, const char *text, size_t len, struct config **ret,
+		char **resolved, struct faults *f)
+{
+	return config_read_kept(path, text, len, ret, resolved, NULL, f);
 }
 
 static int read_text(const char *path, char **ret, size_t *len, struct faults *f)
@@ -96,6 +105,58 @@ int config_read_file(const char *path, struct config **ret, char **resolved,
 	return err;
 }
 
+/* The value of a key that is a word; or what it is without. */
+static char *word_of(const struct document *d, const char *key, const char *without)
+{
+	const struct node *n = d->root ? node_get(d->root, key) : NULL;
+
+	return strdup(n && n->kind == NODE_TEXT ? n->text : without);
+}
+
+static int read_state(const struct document *d, struct config **ret)
+{
+	char *state = word_of(d, "state", "");
+	struct config *c = calloc(1, sizeof(*c));
+	int err = state && c ? 0 : -ENOMEM;
+
+	if (!err && strcmp(state, "database") != 0)
+		err = -EINVAL;
+	free(state);
+	if (err) {
+		free(c);
+		return err;
+	}
+	c->refs = 1;
+	c->state = STATE_DATABASE;
+	c->state_file = word_of(d, "state_file", CONFIG_STATE_FILE);
+	c->user = word_of(d, "user", "nobody");
+	if (c->state_file && c->user) {
+		*ret = c;
+		return 0;
+	}
+	config_put(c);
+	return -ENOMEM;
+}
+
+int config_read_state(const char *path, struct config **ret)
+{
+	struct faults f = { .n = 0 };
+	struct document d;
+	size_t len;
+	char *text;
+	int err = util_read_file(path, CONFIG_FILE_MAX, &text, &len);
+
+	if (err)
+		return err;
+	err = document_read(&d, path, text, len, &f);
+	if (!err)
+		err = read_state(&d, ret);
+	free(text);
+	document_free(&d);
+	faults_free(&f);
+	return err;
+}
+
 int config_document(const char *path, struct document *d, struct faults *f)
 {
 	struct where w = { .doc = d, .faults = f };
@@ -110,6 +171,19 @@ int config_document(const char *path, struct document *d, struct faults *f)
 	err = read_document(&w, d, path, text, len, &c);
 	config_put(c);
 	free(text);
+	return err;
+}
+
+int config_document_text(const char *path, const char *text, struct document *d,
+			 struct faults *f)
+{
+	struct where w = { .doc = d, .faults = f };
+	int err = document_read(d, path, text, strlen(text), f);
+
+	if (!err && d->root)
+		err = schema_check(&w, d);
+	if (!err && (!d->root || f->n))
+		err = -EINVAL;
 	return err;
 }
 

@@ -24,6 +24,11 @@ const cyaml_schema_value_t schema_string = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 511),
 };
 
+static const cyaml_strval_t state_values[] = {
+	{ "file", STATE_FILE },
+	{ "database", STATE_DATABASE },
+};
+
 static const cyaml_strval_t balance_values[] = {
 	{ "round_robin", BALANCE_ROUND_ROBIN },
 	{ "least_connections", BALANCE_LEAST_CONNECTIONS },
@@ -294,6 +299,10 @@ static const cyaml_schema_field_t access_fields[] = {
 };
 
 const cyaml_schema_field_t schema_config[] = {
+	CYAML_FIELD_ENUM("state", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct config,
+			 state, state_values, CYAML_ARRAY_LEN(state_values)),
+	CYAML_FIELD_STRING_PTR("state_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			       struct config, state_file, 1, 4000),
 	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct config, user, 1, 32),
 	CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct config, workers),

@@ -15,7 +15,11 @@
 #include "base/version.h"
 #include "control/control_own.h"
 
-/* A path that ends in / is one with something behind it. */
+#define REST_MAX      128
+#define PATH_MAX_TEXT 96
+
+/* {x} is one step of a path, {x*} all that is left of it; the first that fits is asked.
+ */
 static const struct {
 	const char *method, *path;
 	control_fn *fn;
@@ -24,19 +28,69 @@ static const struct {
 	{ "GET", "/v1/status", control_status, "The process and its listeners" },
 	{ "GET", "/v1/config", control_get_config,
 	  "The configuration in force, resolved, as YAML; ETag is its revision" },
-	{ "PUT", "/v1/config", control_keep_config, "409: the file is the truth" },
-	{ "PATCH", "/v1/config", control_keep_config, "409: the file is the truth" },
+	{ "PUT", "/v1/config", control_put_config,
+	  "Another configuration (YAML or JSON), all of it" },
+	{ "PATCH", "/v1/config", control_patch_part, "Change some of it (RFC 7396)" },
 	{ "POST", "/v1/config/check", control_check_config,
 	  "Check a configuration (YAML or JSON): 200, or 422 with all that is wrong" },
 	{ "POST", "/v1/config/reload", control_reload_config,
 	  "Read the file again; answers when it is in force, with what has changed; "
 	  "dry_run=1 changes nothing" },
+	{ "POST", "/v1/config/apply", control_apply,
+	  "Take a file: what it has becomes so, what the API made beside it stays; prune=1, "
+	  "take=1" },
+	{ "GET", "/v1/config/{path*}", control_get_part,
+	  "Any part, by keys, names and numbers of items" },
+	{ "PUT", "/v1/config/{path*}", control_put_part,
+	  "Make it so, whether it is there or not" },
+	{ "PATCH", "/v1/config/{path*}", control_patch_part,
+	  "Change some of it (RFC 7396)" },
+	{ "DELETE", "/v1/config/{path*}", control_delete_part, "Remove it" },
+	{ "GET", "/v1/listeners", control_get_part, "Listeners with their routes" },
+	{ "POST", "/v1/listeners", control_add_part,
+	  "One more; its name is in the body" },
+	{ "GET", "/v1/listeners/{listener}", control_get_part, "One listener" },
+	{ "PUT", "/v1/listeners/{listener}", control_put_part,
+	  "Make it so, whether it is there or not" },
+	{ "PATCH", "/v1/listeners/{listener}", control_patch_part,
+	  "Change some of it (RFC 7396)" },
+	{ "DELETE", "/v1/listeners/{listener}", control_delete_part, "Remove it" },
+	{ "GET", "/v1/listeners/{listener}/routes", control_get_part, "Its routes" },
+	{ "POST", "/v1/listeners/{listener}/routes", control_add_part,
+	  "One more; its name is in the body" },
+	{ "GET", "/v1/listeners/{listener}/routes/{route}", control_get_part,
+	  "One route" },
+	{ "PUT", "/v1/listeners/{listener}/routes/{route}", control_put_part,
+	  "Make it so, whether it is there or not" },
+	{ "PATCH", "/v1/listeners/{listener}/routes/{route}", control_patch_part,
+	  "Change some of it (RFC 7396)" },
+	{ "DELETE", "/v1/listeners/{listener}/routes/{route}", control_delete_part,
+	  "Remove it" },
+	{ "GET", "/v1/listeners/{listener}/routes/{route}/backends", control_get_part,
+	  "Its backends" },
+	{ "POST", "/v1/listeners/{listener}/routes/{route}/backends", control_add_part,
+	  "One more; its name is in the body" },
+	{ "GET", "/v1/listeners/{listener}/routes/{route}/backends/{backend*}",
+	  control_get_part, "One backend" },
+	{ "PUT", "/v1/listeners/{listener}/routes/{route}/backends/{backend*}",
+	  control_put_part, "Make it so, whether it is there or not" },
+	{ "PATCH", "/v1/listeners/{listener}/routes/{route}/backends/{backend*}",
+	  control_patch_part, "Change some of it (RFC 7396)" },
+	{ "DELETE", "/v1/listeners/{listener}/routes/{route}/backends/{backend*}",
+	  control_delete_part, "Remove it" },
+	{ "GET", "/v1/objects", control_list_objects,
+	  "Listeners, routes, settings, and whether the file or the API has made them" },
+	{ "GET", "/v1/revisions/{revision}", control_get_revision,
+	  "What was in force then, as YAML" },
+	{ "POST", "/v1/revisions/{revision}/restore", control_restore,
+	  "Make it what is in force again, as a new revision" },
+	{ "GET", "/v1/snapshot", control_snapshot, "The store, as a file of SQLite's" },
 	{ "GET", "/v1/connections", control_list_connections,
 	  "Connections that live, by listener, route, backend, client, state, id; limit" },
 	{ "DELETE", "/v1/connections", control_kill_connections,
 	  "End those that the same arguments name, of which one must be there; limit" },
-	{ "GET", "/v1/connections/", control_get_connection, "One connection" },
-	{ "DELETE", "/v1/connections/", control_kill_connection, "End it" },
+	{ "GET", "/v1/connections/{id}", control_get_connection, "One connection" },
+	{ "DELETE", "/v1/connections/{id}", control_kill_connection, "End it" },
 	{ "GET", "/v1/backends", control_list_backends, "Backends and how they are" },
 	{ "POST", "/v1/drain", control_drain,
 	  "{listener, route, backend, drain}: nobody new goes to these, or again" },
@@ -94,12 +148,30 @@ void control_list_changes(struct control *c, const struct server_request *r,
 			json_pack("{s:o}", "changes", control_changes_json(c, after)));
 }
 
-/* "/v1/connections/" is "/v1/connections/{id}" to others. */
-static void name_path(const char *path, char ret[64])
+/* Without the star, which is ours. */
+static void name_path(const char *path, char ret[PATH_MAX_TEXT])
 {
-	size_t n = strlen(path);
+	size_t n = 0;
 
-	(void)snprintf(ret, 64, "%s%s", path, path[n - 1] == '/' ? "{id}" : "");
+	for (; *path && n + 1 < PATH_MAX_TEXT; path++) {
+		if (*path != '*')
+			ret[n++] = *path;
+	}
+	ret[n] = '\0';
+}
+
+static json_t *parameters_json(const char *path)
+{
+	json_t *list = json_array();
+
+	while ((path = strchr(path, '{'))) {
+		size_t n = strcspn(++path, "*}");
+
+		json_array_append_new(list, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name",
+						      path, n, "in", "path", "required",
+						      1, "schema", "type", "string"));
+	}
+	return list;
 }
 
 static json_t *operation_json(size_t i)
@@ -109,11 +181,8 @@ static json_t *operation_json(size_t i)
 			  "responses", "2XX", "description", "done", "default",
 			  "description", "application/problem+json (RFC 9457)");
 
-	if (endpoints[i].path[strlen(endpoints[i].path) - 1] == '/')
-		json_object_set_new(o, "parameters",
-				    json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "id",
-					      "in", "path", "required", 1, "schema",
-					      "type", "string"));
+	if (strchr(endpoints[i].path, '{'))
+		json_object_set_new(o, "parameters", parameters_json(endpoints[i].path));
 	return o;
 }
 
@@ -126,7 +195,7 @@ void control_get_openapi(struct control *c, const struct server_request *r,
 	(void)r;
 	(void)rest;
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
-		char path[64], method[8] = "";
+		char path[PATH_MAX_TEXT], method[8] = "";
 		json_t *item;
 
 		name_path(endpoints[i].path, path);
@@ -147,26 +216,46 @@ void control_get_openapi(struct control *c, const struct server_request *r,
 
 /* --- who is asked --- */
 
-/* What is behind a path that fits; NULL if it does not. */
-static const char *rest_of(const char *path, const char *pattern)
+/*
+ * What stands for the first {x} of a path that fits, "" if it has none; NULL if it does
+ * not fit.
+ */
+static const char *rest_of(const char *path, const char *pattern, char rest[REST_MAX])
 {
-	size_t n = strlen(pattern);
+	bool first = true;
 
-	if (strncmp(path, pattern, n) != 0)
-		return NULL;
-	path += n;
-	if (pattern[n - 1] == '/')
-		return *path && !strchr(path, '/') ? path : NULL;
-	return *path ? NULL : path;
+	rest[0] = '\0';
+	while (*pattern && *path) {
+		size_t n;
+
+		if (*pattern != '{') {
+			if (*pattern++ != *path++)
+				return NULL;
+			continue;
+		}
+		n = pattern[strcspn(pattern, "*}")] == '*' ? strlen(path)
+							   : strcspn(path, "/");
+		if (first)
+			(void)snprintf(rest, REST_MAX, "%.*s", (int)n, path);
+		first = false;
+		path += n;
+		pattern += strcspn(pattern, "}") + 1;
+		if (!n)
+			return NULL;
+	}
+	return *pattern || *path ? NULL : rest;
 }
 
 /* Methods there are for the path, into `allow`; false if there are none. */
 static bool list_methods(const char *path, char *allow, size_t cap)
 {
+	char rest[REST_MAX];
 	size_t n = 0;
 
+	allow[0] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints) && n < cap; i++) {
-		if (rest_of(path, endpoints[i].path))
+		if (rest_of(path, endpoints[i].path, rest) &&
+		    !strstr(allow, endpoints[i].method))
 			n += (size_t)snprintf(allow + n, cap - n, "%s%s", n ? ", " : "",
 					      endpoints[i].method);
 	}
@@ -178,11 +267,11 @@ static void on_request(void *arg, const struct server_request *r,
 {
 	static char allow[64]; /* one thread */
 	const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
-	const char *rest;
+	char rest[REST_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
-		rest = rest_of(r->path, endpoints[i].path);
-		if (!rest || strcmp(method, endpoints[i].method) != 0)
+		if (!rest_of(r->path, endpoints[i].path, rest) ||
+		    strcmp(method, endpoints[i].method) != 0)
 			continue;
 		endpoints[i].fn(arg, r, rest, ret);
 		return;
@@ -243,7 +332,9 @@ int control_open(const struct control_process *p, struct ev_loop *loop, int fd,
 
 void control_close(struct control *c)
 {
-	if (c)
-		server_close(c->server);
+	if (!c)
+		return;
+	server_close(c->server);
+	document_free(&c->now);
 	free(c);
 }

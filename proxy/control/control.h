@@ -14,9 +14,13 @@
 #include "base/ev.h"
 #include "config/config.h"
 #include "config/faults.h"
+#include "state/state.h"
 
 struct control;
 struct proxy;
+
+/* What the "file" of a text is that a client sent. */
+#define CONTROL_REQUEST "request"
 
 /* What only the process itself can say and do. */
 struct control_process {
@@ -34,9 +38,17 @@ struct control_process {
 	int (*reload)(void *arg, struct faults *f);
 	/*
 	 * What that would be: the resolved text, the caller's to free, of a file that is
-	 * fine.  Nothing is changed, and nothing logged.
+	 * fine, or of a text from elsewhere if `given` is not NULL.  Nothing is changed,
+	 * and nothing logged.
 	 */
-	int (*look)(void *arg, char **text, struct faults *f);
+	int (*look)(void *arg, const char *given, char **text, struct faults *f);
+	/*
+	 * With a store: make a text what is in force, saved as `how` says.  As reload();
+	 * of the store, if state->ok is false then.
+	 */
+	struct state *state; /* NULL: the file is the truth */
+	int (*change)(void *arg, const char *text, const struct state_saving *how,
+		      struct faults *f);
 	bool (*is_draining)(void *arg); /* it ends, and changes nothing any more */
 };
 

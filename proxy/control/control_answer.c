@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/as_json.h"
 #include "control/control_own.h"
 
 static void put(struct server_answer *ret, unsigned status, const char *type, json_t *o)
@@ -47,27 +48,12 @@ void control_problem(struct server_answer *ret, unsigned status, const char *typ
 	put(ret, status, "application/problem+json", problem(status, type, detail));
 }
 
-json_t *control_faults_json(const struct faults *f)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < f->n; i++) {
-		const struct fault *one = &f->list[i];
-
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s, s:s}", "file",
-						      one->file, "line", (int)one->line,
-						      "column", (int)one->column, "key",
-						      one->key, "detail", one->what));
-	}
-	return list;
-}
-
 void control_faults(struct server_answer *ret, const struct faults *f)
 {
 	json_t *o = problem(422, "configuration-wrong",
 			    "the configuration is wrong, and nothing was changed");
 
-	json_object_set_new(o, "errors", control_faults_json(f));
+	json_object_set_new(o, "errors", as_json_faults(f));
 	json_object_set_new(o, "more_errors", json_integer((json_int_t)f->more));
 	put(ret, 422, "application/problem+json", o);
 }

@@ -64,6 +64,7 @@ static void drain_one(struct listener *l, struct route *r, struct backend *b, vo
 	d->matched++;
 	d->by_file += b->drain;
 	d->changed += target_drain(b->target, d->drain) != d->drain;
+	target_show_drained(b->target, b->upstream, b->drain);
 }
 
 /* The value of a key that may be there; false with the answer made. */

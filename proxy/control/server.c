@@ -42,6 +42,13 @@ const char *server_header(const struct server_request *r, const char *name)
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+bool server_flag(const struct server_request *r, const char *name)
+{
+	const char *value = server_argument(r, name);
+
+	return value && strcmp(value, "1") == 0;
+}
+
 struct known {
 	const char *const *names;
 	const char *wrong;
@@ -112,7 +119,7 @@ static struct ucred who_asks(struct MHD_Connection *c)
 
 static enum MHD_Result respond(struct MHD_Connection *c, const struct server_answer *a)
 {
-	size_t n = a->text ? strlen(a->text) : 0;
+	size_t n = a->text_n ? a->text_n : a->text ? strlen(a->text) : 0;
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		n, a->text, a->text ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result result;
@@ -167,7 +174,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 		return MHD_YES;
 	}
 	if (u->too_large) {
-		refuse(&a, 413, "the body is larger than 1 MiB");
+		refuse(&a, 413, "the body is larger than 4 MiB");
 	} else if (u->no_memory) {
 		refuse(&a, 503, "no memory");
 	} else {

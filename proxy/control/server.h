@@ -14,7 +14,7 @@
 
 #include "base/ev.h"
 
-#define SERVER_BODY_MAX (1024u * 1024)
+#define SERVER_BODY_MAX (4u * 1024 * 1024)
 
 struct MHD_Connection;
 struct server;
@@ -39,10 +39,14 @@ const char *server_header(const struct server_request *r, const char *name);
 const char *server_unknown_argument(const struct server_request *r,
 				    const char *const *names);
 
+/* An argument that is 1; 0 is as if it were not there. */
+bool server_flag(const struct server_request *r, const char *name);
+
 struct server_answer {
 	unsigned status;
 	const char *type;  /* static */
 	char *text;	   /* malloc, taken over; NULL: no body */
+	size_t text_n;	   /* of what may have zeros in it; 0: as long as it is */
 	const char *allow; /* methods, of a 405; NULL: none */
 	uint64_t revision; /* as ETag; 0: none */
 };

@@ -110,23 +110,36 @@ static void is_named(struct listener *l, struct route *r, struct backend *b, voi
 {
 	(void)l;
 	(void)r;
-	*(bool *)arg &= target_has_address(b->target);
+	*(bool *)arg &= target_was_awaited(b->target);
 }
 
-/* The keeper asks; a moment for the answers, before the first client.  What ends us goes
- * first. */
+static void set_awaited(struct listener *l, struct route *r, struct backend *b, void *arg)
+{
+	(void)l;
+	(void)r;
+	(void)arg;
+	target_set_awaited(b->target);
+}
+
+/*
+ * The keeper asks; a moment for the answers, before the first client, once for each name.
+ * What ends us goes first.
+ */
 static void wait_for_names(const struct daemon *d, struct config *c)
 {
 	struct pollfd p = { .fd = d->endfd, .events = POLLIN };
+	bool all = false;
 
-	for (int i = 0; i < NAMES_MS / 10; i++) {
-		bool all = true;
-
+	for (int i = 0; i < NAMES_MS / 10 && !all; i++) {
+		all = true;
 		config_each_backend(c, is_named, &all);
-		if (all || poll(&p, 1, 10) != 0)
+		if (!all && poll(&p, 1, 10) != 0)
 			return;
 	}
-	log_warn("names of backends are not known yet; continuing with those that are");
+	config_each_backend(c, set_awaited, NULL);
+	if (!all)
+		log_warn("names of backends are not known yet; continuing with those "
+			 "that are");
 }
 
 /* Sockets that listen, and nothing changed yet. */
@@ -153,6 +166,41 @@ static void tell_loops(const struct config *c)
 	loops_listen(addrs, c->listeners_count);
 }
 
+/* What is read at a start only. */
+static void compare_with_start(const struct config *now, struct config *c)
+{
+	const struct {
+		const char *key;
+		bool differs;
+	} all[] = {
+		{ "user", strcmp(now->user, c->user) != 0 },
+		{ "workers", now->workers != c->workers },
+		{ "no_io_uring", now->no_io_uring != c->no_io_uring },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (all[i].differs)
+			config_warn(c,
+				    "%s: is read at a start only: it is in force after "
+				    "a restart or an upgrade",
+				    all[i].key);
+	}
+}
+
+/* What a file cannot know: it is legal, and surely felt. */
+static void compare_with_now(const struct daemon *d, struct config *c)
+{
+	unsigned live = __atomic_load_n(&d->proxy.sessions, __ATOMIC_RELAXED);
+
+	if (c->limits.connections && live > c->limits.connections)
+		config_warn(c,
+			    "limits: connections: %u, and %u live now: no new one is "
+			    "taken until they are fewer",
+			    c->limits.connections, live);
+	if (d->config)
+		compare_with_start(d->config, c);
+}
+
 static void say_warnings(const struct config *c)
 {
 	for (const char *p = c->warnings; p && *p; p += strcspn(p, "\n") + 1)
@@ -172,7 +220,72 @@ static int open_log(struct daemon *d, const struct config *c)
 		   : 0;
 }
 
-int daemon_activate(struct daemon *d, struct config *c)
+/* All that may fail, with nothing changed for anybody yet.  *logs: the log is c's. */
+static int make_ready(struct daemon *d, struct config *c, int *fds, size_t fds_n,
+		      bool *logs)
+{
+	int err = prepare(d, c, fds, fds_n);
+
+	if (!err) {
+		err = open_log(d, c);
+		*logs = !err;
+	}
+	return err ? err : listener_register(&d->proxy, c);
+}
+
+/* The last that may fail: what is kept is in force in any case. */
+static int give(struct daemon *d, struct config *c, const int *fds,
+		const struct daemon_saving *saving)
+{
+	struct orders_plan *plan = NULL;
+	int err = orders_prepare(&d->proxy, c, fds, &plan);
+
+	if (!err && saving)
+		err = state_save(d->state, saving->text, saving->document, saving->how);
+	if (err) {
+		orders_forget(plan);
+		if (!saving || err == -ENOMEM)
+			(void)log_errno(err, "cannot activate the configuration");
+		return err;
+	}
+	orders_configure(&d->proxy, plan);
+	return 0;
+}
+
+/* As it was. */
+static void take_back(struct daemon *d, const struct config *c, int *fds, bool logs,
+		      bool told)
+{
+	unsigned n = d->proxy.workers_n;
+
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		if (fds[i * n] >= 0)
+			listener_withdraw(&c->listeners[i]);
+	}
+	for (size_t i = 0; i < (size_t)c->listeners_count * n; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	free(fds);
+	if (logs && d->config)
+		(void)open_log(d, d->config);
+	if (told && d->config) {
+		keeper_configure(d->keeper, d->config);
+		tell_loops(d->config);
+	}
+}
+
+/* Sockets of paths are where clients look for them from now on. */
+static void publish(const struct daemon *d, const struct config *c, const int *fds)
+{
+	for (unsigned i = 0; i < c->listeners_count; i++) {
+		if (fds[i * d->proxy.workers_n] >= 0)
+			listener_publish(&c->listeners[i]);
+	}
+}
+
+int daemon_activate(struct daemon *d, struct config *c,
+		    const struct daemon_saving *saving)
 {
 	size_t fds_n = (size_t)c->listeners_count * d->proxy.workers_n;
 	bool told = false, logs = false;
@@ -185,38 +298,22 @@ int daemon_activate(struct daemon *d, struct config *c)
 	if (!fds)
 		return log_errno(-ENOMEM, "cannot activate the configuration");
 	memset(fds, 0xff, fds_n * sizeof(*fds));
-	err = prepare(d, c, fds, fds_n);
-	if (!err) {
-		err = open_log(d, c);
-		logs = !err;
-	}
-	if (!err)
-		err = listener_register(&d->proxy, c);
+	err = make_ready(d, c, fds, fds_n, &logs);
 	if (!err) {
 		told = true;
 		upgrade_restore_health();
 		keeper_configure(d->keeper, c);
 		wait_for_names(d, c);
 		tell_loops(c);
-		err = orders_configure(&d->proxy, c, fds);
-		if (err)
-			(void)log_errno(err, "cannot activate the configuration");
+		err = give(d, c, fds, saving);
 	}
 	if (err) {
-		for (size_t i = 0; i < fds_n; i++) {
-			if (fds[i] >= 0)
-				close(fds[i]);
-		}
-		free(fds);
-		if (logs && d->config) /* as it was */
-			(void)open_log(d, d->config);
-		if (told && d->config) {
-			keeper_configure(d->keeper, d->config);
-			tell_loops(d->config);
-		}
+		take_back(d, c, fds, logs, told);
 		return err;
 	}
+	publish(d, c, fds);
 	workers_settle(&d->proxy); /* from here on no connection is under the old one */
+	compare_with_now(d, c);
 	say_warnings(c);
 	daemon_set_limits(d, c);
 	remember_sockets(d, c, fds);
@@ -226,64 +323,6 @@ int daemon_activate(struct daemon *d, struct config *c)
 	config_put(d->config);
 	d->config = config_get(c);
 	return 0;
-}
-
-int daemon_read(const struct daemon *d, char **text, struct config **ret,
-		struct faults *f)
-{
-	int err = certs_read_config(d->config_path, *text, ret, *text ? NULL : text, f);
-
-	if (err)
-		faults_log(f, d->config_path);
-	return err;
-}
-
-/* With a text to be taken over, or NULL for the file's. */
-static int reload(struct daemon *d, char *text, struct faults *f)
-{
-	struct config *c = NULL;
-	int err;
-
-	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
-	err = daemon_read(d, &text, &c, f);
-	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
-	if (!err)
-		err = daemon_activate(d, c);
-	config_put(c);
-	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);
-	if (err) {
-		log_error(
-			"the configuration was not changed: the one before stays in force");
-		free(text);
-		return err;
-	}
-	free(d->text);
-	d->text = text;
-	return 0;
-}
-
-int daemon_reload(struct daemon *d, struct faults *f)
-{
-	int err;
-
-	(void)notify_reloading();
-	err = reload(d, NULL, f);
-	daemon_tell_ready(d);
-	if (!err)
-		log_info("configuration %s read again", d->config_path);
-	return err;
-}
-
-void daemon_renew(struct daemon *d)
-{
-	struct faults f = { .n = 0 };
-	char *text = strdup(d->text);
-
-	if (!text)
-		log_error("certificates and files are not read again: no memory");
-	else if (reload(d, text, &f) == 0)
-		log_info("certificates and files read again");
-	faults_free(&f);
 }
 
 int daemon_check_addresses(const struct config *c)

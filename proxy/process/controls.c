@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the control socket asks of the process. */
 #include "base/log.h"
-#include "base/sandbox.h"
 #include "process/daemon.h"
-#include "tls/certs.h"
 
 static struct config *config_of(void *arg)
 {
@@ -24,16 +22,22 @@ static int reload(void *arg, struct faults *f)
 	return daemon_reload(arg, f);
 }
 
-static int look(void *arg, char **text, struct faults *f)
+static int look(void *arg, const char *given, char **text, struct faults *f)
 {
 	const struct daemon *d = arg;
-	struct config *c = NULL;
-	int err;
 
-	(void)sandbox_raise(CAP_DAC_READ_SEARCH); /* open() says if it was needed */
-	err = certs_read_config(d->config_path, NULL, &c, text, f);
-	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
-	config_put(c);
+	return daemon_try(d, given ? CONTROL_REQUEST : d->config_path, given, text, f);
+}
+
+static int change(void *arg, const char *text, const struct state_saving *how,
+		  struct faults *f)
+{
+	struct daemon *d = arg;
+	int err = daemon_change(d, CONTROL_REQUEST, text, how, f);
+
+	book_add(err ? &d->proxy.state->reloads_failed : &d->proxy.state->reloads_ok, 1);
+	if (!err && how->source == SOURCE_FILE)
+		state_look_again(d->state);
 	return err;
 }
 
@@ -53,6 +57,8 @@ void daemon_open_control(struct daemon *d, struct ev_loop *loop, const bool *dra
 					   .text = text_of_config,
 					   .reload = reload,
 					   .look = look,
+					   .state = d->state,
+					   .change = change,
 					   .is_draining = is_draining };
 	int err;
 

@@ -29,29 +29,28 @@ int daemon_check(const struct daemon *d)
 	return err ? EXIT_BAD : EXIT_OK;
 }
 
-int daemon_run(struct daemon *d, char **argv)
+/* Children that must not have what comes next, and the books.  What to exit with, or -1.
+ */
+static int open_books(struct daemon *d, char **argv)
 {
-	struct faults f = { .n = 0 };
-	struct config *c;
-	int err = daemon_read(d, &d->text, &c, &f);
+	int err = starter_begin(argv, d->config_path, d->pins, &d->starter);
 
-	faults_free(&f);
-	if (err)
-		return EXIT_BAD;
-	err = starter_begin(argv, d->config_path, &d->starter);
 	if (err)
 		(void)log_errno(err, "SIGUSR2 will start no successor");
 	err = keep_begin(d->pins, &d->keep);
 	if (err)
 		(void)log_errno(err, "nobody attaches again what is detached");
 	err = writer_open(d->pins, d->upgrade, &d->proxy.writer);
-	if (err) {
-		book_explain(err, d->pins);
-		config_put(c);
-		starter_end(&d->starter);
-		keep_end(&d->keep);
-		return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
-	}
+	if (!err)
+		return -1;
+	book_explain(err, d->pins);
+	starter_end(&d->starter);
+	keep_end(&d->keep);
+	return err == -EBUSY ? EXIT_BAD : EXIT_NOT_LOADED;
+}
+
+static int serve(struct daemon *d, struct config *c, const struct daemon_saving *saving)
+{
 	d->proxy.state = writer_state(d->proxy.writer);
 	log_count_kept_back(&d->proxy.state->log_suppressed);
 	d->proxy.io_uring = !c->no_io_uring;
@@ -59,7 +58,11 @@ int daemon_run(struct daemon *d, char **argv)
 	(void)host_ephemeral_ports(&d->proxy.ephemeral_min, &d->proxy.ephemeral_max);
 	d->load = pin_map_id(d->pins, "meta");
 	d->proxy.workers_n = c->workers ? c->workers : (unsigned)daemon_cpus();
-	err = daemon_serve(d, c);
+	return daemon_serve(d, c, saving);
+}
+
+static void end(struct daemon *d)
+{
 	keeper_stop(d->keeper);
 	/* all of them, before what one may still post to is gone */
 	for (unsigned i = 0; d->proxy.workers && i < d->proxy.workers_n; i++)
@@ -74,6 +77,7 @@ int daemon_run(struct daemon *d, char **argv)
 	config_put(d->config);
 	free(d->fds);
 	free(d->text);
+	state_close(d->state);
 	limits_free(d->proxy.limits);
 	auth_free(d->proxy.auth);
 	zombies_free(d->zombies);
@@ -82,5 +86,36 @@ int daemon_run(struct daemon *d, char **argv)
 	writer_close(d->proxy.writer);
 	starter_end(&d->starter);
 	keep_end(&d->keep);
+}
+
+int daemon_run(struct daemon *d, char **argv)
+{
+	struct stored_start start = { .file = NULL };
+	struct faults f = { .n = 0 };
+	struct config *c;
+	int ret, err = daemon_read(d, &d->text, &c, &f);
+
+	faults_free(&f);
+	if (err && (d->apply_at_start || config_read_state(d->config_path, &c) < 0))
+		return EXIT_BAD;
+	if (err)
+		log_error("%s: it is wrong, and what is kept is served in its place",
+			  d->config_path);
+	ret = open_books(d, argv);
+	if (ret >= 0) {
+		config_put(c);
+		free(d->text);
+		return ret;
+	}
+	err = daemon_open_state(d, &c, &start);
+	if (err) {
+		config_put(c);
+	} else {
+		const struct daemon_saving saving = { d->text, NULL, &start.how };
+
+		err = serve(d, c, start.how.change ? &saving : NULL);
+	}
+	end(d);
+	free(start.file);
 	return err ? EXIT_BAD : EXIT_OK;
 }

@@ -15,6 +15,7 @@
 #include "process/starter.h"
 #include "process/upgrade.h"
 #include "process/zombies.h"
+#include "state/state.h"
 
 struct daemon {
 	struct proxy proxy;
@@ -26,6 +27,11 @@ struct daemon {
 	int *fds;	       /* its listening sockets, [listener * workers + worker] */
 	const char *config_path;
 	char *text; /* of the file, as it was read when `config` came into force */
+	struct state *state; /* the store; NULL: the file is the truth */
+	bool apply_at_start; /* the file is, whenever the process begins */
+	uint64_t file_mark;  /* of the file, when it was looked at last */
+	uint64_t probed_ns;  /* when it was tried whether the store can be written */
+	uint64_t tried_ns;   /* when it was tried to have its latest */
 	const char *pins;
 	uint32_t load; /* the kernel's number of it */
 	int sigfd;
@@ -47,6 +53,12 @@ struct daemon {
 	bool succeeded;		/* one has come, and these are our last connections */
 };
 
+/* The number of what is in force. */
+static inline uint64_t daemon_revision(const struct daemon *d)
+{
+	return d->state ? d->state->revision : d->proxy.state->configuration;
+}
+
 /* --- daemon.c --- */
 
 /*
@@ -61,13 +73,23 @@ int daemon_check(const struct daemon *d);
 
 /* --- activate.c --- */
 
+/* What is to be on the disk before it is in force, and as whose. */
+struct daemon_saving {
+	const char *text;		 /* resolved */
+	const struct document *document; /* of it; NULL: it is read again */
+	const struct state_saving *how;
+};
+
 /*
- * Make `c` the configuration of every worker.  Until all its sockets are open and listen
- * nothing changes, so a configuration that cannot be had leaves the old one untouched. It
- * waits a moment for names that are not known yet, until a signal comes.  0, or a
- * negative errno, logged.
+ * Make `c` the configuration of every worker.  Until all its sockets are open and listen,
+ * and until it is saved (NULL: it need not be), nothing changes, so a configuration that
+ * cannot be had leaves the old one untouched. It waits a moment for names that are not
+ * known yet, until a signal comes.  0, or a negative errno, logged.
  */
-int daemon_activate(struct daemon *d, struct config *c);
+int daemon_activate(struct daemon *d, struct config *c,
+		    const struct daemon_saving *saving);
+
+/* --- reload.c --- */
 
 /*
  * A configuration with its certificates, by whoever may read the keys: of the file, whose
@@ -79,11 +101,56 @@ int daemon_read(const struct daemon *d, char **text, struct config **ret,
 
 /*
  * Read the file again, and activate it: 0, or a negative errno, logged, with what is
- * wrong with the file in *f.  Or only the files of certificates, under the configuration
- * as it was read before, whatever the file says by now.
+ * wrong with the file in *f.  With a store only the files of certificates, and -ESTALE if
+ * the file says something else than when it was taken.
  */
 int daemon_reload(struct daemon *d, struct faults *f);
+
+/* Only the files of certificates, under the configuration as it is, whatever the file
+ * says by now. */
 void daemon_renew(struct daemon *d);
+
+/*
+ * Activate a text, saved as `how` says; NULL: it is saved already.  0; -EINVAL with what
+ * is wrong in *f, whose file is `path`; or another negative errno, logged: of the store
+ * if d->state is not ok then.
+ */
+int daemon_change(struct daemon *d, const char *path, const char *text,
+		  const struct state_saving *how, struct faults *f);
+
+/*
+ * What a text, or the file (NULL), would be: *resolved, the caller's to free.  As
+ * daemon_change(), with nothing changed and nothing logged.
+ */
+int daemon_try(const struct daemon *d, const char *path, const char *text,
+	       char **resolved, struct faults *f);
+
+/* With a store: does the file say what was taken of it? */
+void daemon_look_at_file(struct daemon *d);
+
+/* --- stored.c --- */
+
+/*
+ * Of a file that says `state: database`: open the store, as root, and have *c and d->text
+ * of it; what is to be saved before it is in force is in *saving, else it is empty.  0,
+ * or a negative errno, logged.
+ */
+struct stored_start {
+	struct store_change change;
+	struct state_saving how;
+	char *file; /* its text */
+};
+int daemon_open_state(struct daemon *d, struct config **c, struct stored_start *start);
+
+/* A successor: the store is taken once nobody has it, with what was changed until then.
+ */
+void daemon_take_state(struct daemon *d);
+
+/* Each second: can it be written, is the file another?  The books are told. */
+void daemon_tend_state(struct daemon *d);
+
+/* Nothing is saved by this process any more: it drains, or has been succeeded. */
+void daemon_end_state(struct daemon *d);
 
 /*
  * Before privilege is given up, where it can still be seen whose they are: is an address
@@ -113,11 +180,20 @@ void daemon_tell_alive(struct daemon *d);
 
 /* --- serve.c --- */
 
-/* All of the proxy's life, with the caller's reference to c.  An exit code. */
-int daemon_serve(struct daemon *d, struct config *c);
+/* All of the proxy's life, with the caller's reference to c; saving as of
+ * daemon_activate().  An exit code. */
+int daemon_serve(struct daemon *d, struct config *c, const struct daemon_saving *saving);
+
+/* --- cpus.c --- */
 
 /* CPUs this process may use. */
 int daemon_cpus(void);
+
+/*
+ * The CPU that a worker of one a CPU stays at: two on one while another idles double the
+ * 99th percentile.  -1: any.
+ */
+int daemon_cpu(unsigned worker);
 
 enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_NOT_LOADED = 3 };
 

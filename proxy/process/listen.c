@@ -219,6 +219,7 @@ static void slot_in_force(struct listener *l, struct route *r, struct backend *b
 	(void)r;
 	book_set(&b->downstream->configured, *(const uint64_t *)arg);
 	book_set(&b->upstream->configured, *(const uint64_t *)arg);
+	target_show_drained(b->target, b->upstream, b->drain);
 }
 
 void listener_in_force(struct proxy *p, struct config *c)
@@ -341,9 +342,8 @@ static int open_path(const struct listener *l, bool replaces)
 	if (fd < 0)
 		return -errno;
 	err = bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
-	if (!err &&
-	    (chmod(at.sun_path, l->unix_mode) < 0 ||
-	     listen(fd, (int)l->tcp.backlog) < 0 || rename(at.sun_path, l->path) < 0)) {
+	if (!err && (chmod(at.sun_path, l->unix_mode) < 0 ||
+		     listen(fd, (int)l->tcp.backlog) < 0)) {
 		err = -errno;
 		(void)unlink(at.sun_path);
 	}
@@ -512,6 +512,35 @@ int listener_open(struct proxy *p, const struct listener *l, bool replaces, int 
 		(void)log_errno(err, "listener '%s': cannot open %s", l->name,
 				l->address);
 	return err;
+}
+
+#define PATH_BEFORE 128
+
+/* Where a socket is until the configuration is in force. */
+static void path_before(const struct listener *l, char ret[PATH_BEFORE])
+{
+	(void)snprintf(ret, PATH_BEFORE, "%s+", l->path);
+}
+
+void listener_publish(const struct listener *l)
+{
+	char path[PATH_BEFORE];
+
+	if (!l->path)
+		return;
+	path_before(l, path);
+	if (rename(path, l->path) < 0 && errno != ENOENT)
+		(void)log_errno(-errno, "listener '%s': %s", l->name, l->path);
+}
+
+void listener_withdraw(const struct listener *l)
+{
+	char path[PATH_BEFORE];
+
+	if (!l->path)
+		return;
+	path_before(l, path);
+	(void)unlink(path);
 }
 
 int listener_listen(const struct listener *l, int fd)

@@ -42,6 +42,13 @@ void listener_forget_others(struct proxy *p, const struct config *c);
 /* 0, or a negative errno, logged. */
 int listener_listen(const struct listener *l, int fd);
 
+/*
+ * The socket of a path that was opened is found there from now on; or it goes again, and
+ * what was there stays.  Of other listeners nothing happens.
+ */
+void listener_publish(const struct listener *l);
+void listener_withdraw(const struct listener *l);
+
 /* What it says of `tcp`, to a socket that listens already; what cannot be is logged. */
 void listener_tune(const struct listener *l, int fd);
 

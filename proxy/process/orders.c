@@ -76,23 +76,49 @@ static struct configuration *configuration(const struct proxy *p, unsigned worke
 }
 
 /* All are made before the first is sent: no two workers have different ones. */
-int orders_configure(struct proxy *p, struct config *c, const int *fds)
+struct orders_plan {
+	unsigned n;
+	struct configuration *all[];
+};
+
+void orders_forget(struct orders_plan *plan)
 {
-	struct configuration **all = calloc(p->workers_n, sizeof(struct configuration *));
-	bool ok = all != NULL;
+	for (unsigned i = 0; plan && i < plan->n; i++) {
+		if (!plan->all[i])
+			continue;
+		config_put(plan->all[i]->config); /* the sockets are the caller's */
+		free(plan->all[i]);
+	}
+	free(plan);
+}
+
+int orders_prepare(const struct proxy *p, struct config *c, const int *fds,
+		   struct orders_plan **ret)
+{
+	struct orders_plan *plan =
+		calloc(1, sizeof(*plan) + p->workers_n * sizeof(struct configuration *));
+	bool ok = plan != NULL;
 
 	for (unsigned i = 0; ok && i < p->workers_n; i++) {
-		all[i] = configuration(p, i, c, fds);
-		ok = all[i] != NULL;
+		plan->n = i + 1;
+		plan->all[i] = configuration(p, i, c, fds);
+		ok = plan->all[i] != NULL;
 	}
-	for (unsigned i = 0; all && i < p->workers_n; i++) {
-		if (!all[i] || (ok && worker_post(&p->workers[i], &all[i]->post)))
-			continue;
-		config_put(all[i]->config); /* the sockets are the caller's */
-		free(all[i]);
+	if (!ok) {
+		orders_forget(plan);
+		return -ENOMEM;
 	}
-	free(all);
-	return ok ? 0 : -ENOMEM;
+	*ret = plan;
+	return 0;
+}
+
+void orders_configure(struct proxy *p, struct orders_plan *plan)
+{
+	for (unsigned i = 0; i < plan->n; i++) {
+		if (worker_post(&p->workers[i], &plan->all[i]->post))
+			plan->all[i] = NULL; /* the worker's */
+	}
+	orders_forget(plan);
 }
 
 /* In batches: of thousands of connections each has its turns in between. */

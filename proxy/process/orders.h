@@ -15,10 +15,14 @@ void orders_close(struct worker *w);
 /*
  * Give all workers a configuration, and one listening socket a listener and worker,
  * fds[listener * workers + worker], which become theirs; -1 where one keeps what it has
- * for that address.  What is not in the new configuration stops accepting.  0, or -ENOMEM
- * with nothing changed and nothing taken.
+ * for that address.  What is not in the new configuration stops accepting.  In two steps,
+ * of which only the first can fail: 0, or -ENOMEM with nothing taken.
  */
-int orders_configure(struct proxy *p, struct config *c, const int *fds);
+struct orders_plan;
+int orders_prepare(const struct proxy *p, struct config *c, const int *fds,
+		   struct orders_plan **ret);
+void orders_configure(struct proxy *p, struct orders_plan *plan);
+void orders_forget(struct orders_plan *plan); /* instead; NULL is fine */
 
 /* Stop accepting, end when the last session has ended or at the deadline.  0 or -ENOMEM.
  */

@@ -5,7 +5,6 @@
  * touches a client's byte.
  */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +168,7 @@ static void watch_certs(struct serving *v)
 static void drain(struct serving *v, int64_t deadline_ms)
 {
 	forget_old(v);
+	daemon_end_state(v->d);
 	begin_drain(v->d, deadline_ms);
 	v->draining = true;
 	ev_io_del(v->loop, &v->successor);
@@ -311,6 +311,7 @@ static void on_tick(struct ev_timer *timer)
 		watch_certs(v);
 		ask_acme(v, now);
 		tickets_rotate((int64_t)(now / 1000000));
+		daemon_tend_state(d);
 	}
 	if (d->given_fd >= 0 && now - v->late_ns > LATE_MS * 1000000ull) {
 		v->late_ns = now;
@@ -367,36 +368,6 @@ static int run(struct daemon *d)
 
 /* --- starting --- */
 
-/* The CPUs we may use, and how many they are. */
-static int cpus_allowed(cpu_set_t *ret)
-{
-	CPU_ZERO(ret);
-	if (sched_getaffinity(0, sizeof(*ret), ret) < 0 || CPU_COUNT(ret) == 0)
-		CPU_SET(0, ret);
-	return CPU_COUNT(ret);
-}
-
-/* One worker a CPU stays there: two on one while another idles double the 99th
- * percentile. */
-static int cpu_of(unsigned worker)
-{
-	cpu_set_t cpus;
-
-	(void)cpus_allowed(&cpus);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (CPU_ISSET((size_t)cpu, &cpus) && worker-- == 0)
-			return cpu;
-	}
-	return -1;
-}
-
-int daemon_cpus(void)
-{
-	cpu_set_t cpus;
-
-	return cpus_allowed(&cpus);
-}
-
 static int make_workers(struct daemon *d)
 {
 	unsigned n = d->proxy.workers_n;
@@ -421,7 +392,7 @@ static int start_workers(struct daemon *d, const struct config *c)
 	int err = 0;
 
 	for (unsigned i = 0; !err && i < d->proxy.workers_n; i++)
-		err = worker_start(&d->proxy.workers[i], c->workers ? -1 : cpu_of(i));
+		err = worker_start(&d->proxy.workers[i], c->workers ? -1 : daemon_cpu(i));
 	return err;
 }
 
@@ -544,7 +515,7 @@ static int begin_as_root(struct daemon *d, struct config *c)
 	return sandbox_enter(c->user, keep, 3);
 }
 
-static int begin(struct daemon *d, struct config *c)
+static int begin(struct daemon *d, struct config *c, const struct daemon_saving *saving)
 {
 	int err = begin_as_root(d, c);
 
@@ -563,18 +534,18 @@ static int begin(struct daemon *d, struct config *c)
 	if (!err)
 		err = keeper_start(&d->proxy, &d->keeper);
 	if (!err)
-		err = daemon_activate(d, c);
+		err = daemon_activate(d, c, saving);
 	if (!err)
 		err = start_workers(d, c);
 	return !err && d->upgrade ? take_over(d, c) : err;
 }
 
-int daemon_serve(struct daemon *d, struct config *c)
+int daemon_serve(struct daemon *d, struct config *c, const struct daemon_saving *saving)
 {
 	int err = open_signals(d);
 
 	if (!err)
-		err = begin(d, c);
+		err = begin(d, c, saving);
 	if (!err) {
 		book_set(&d->proxy.state->workers, d->proxy.workers_n);
 		log_info("version %s, %u workers, user %s: ready", TOLLGATE_VERSION,

@@ -48,28 +48,29 @@ static void run(const char *program, char **argv)
 }
 
 /* Of our own folder, as it was installed with us. */
-static void run_acme(const char *program, const char *config)
+static void run_acme(const char *program, const char *config, const char *pins)
 {
 	char path[PATH_MAX + 16];
 	int len = (int)(strrchr(program, '/') - program);
 
 	(void)snprintf(path, sizeof(path), "%.*s/tollgate", len, program);
 	set_signals(SIG_DFL);
-	(void)execl(path, path, "acme", config, (char *)NULL);
+	(void)execl(path, path, "acme", config, "--pins", pins, (char *)NULL);
 	(void)log_errno(-errno, "cannot start %s", path);
 	_exit(1);
 }
 
 /* The second waits until the first has ended, and reads what the configuration is then.
  */
-static void start_acme(pid_t acme[2], const char *program, const char *config)
+static void start_acme(pid_t acme[2], const char *program, const char *config,
+		       const char *pins)
 {
 	for (int i = 0; i < 2; i++) {
 		if (acme[i] > 0 && waitpid(acme[i], NULL, WNOHANG) == 0)
 			continue;
 		acme[i] = fork();
 		if (acme[i] == 0)
-			run_acme(program, config);
+			run_acme(program, config, pins);
 		if (acme[i] < 0)
 			(void)log_errno(-errno, "cannot start tollgate acme");
 		return;
@@ -77,7 +78,8 @@ static void start_acme(pid_t acme[2], const char *program, const char *config)
 	log_info("certificates are asked for already, and will be again");
 }
 
-static void serve(int fd, const char *program, char **argv, const char *config)
+static void serve(int fd, const char *program, char **argv, const char *config,
+		  const char *pins)
 {
 	pid_t last = 0, acme[2] = { 0 }; /* one that runs, and one that waits for it */
 	char byte;
@@ -87,7 +89,7 @@ static void serve(int fd, const char *program, char **argv, const char *config)
 	(void)signal(SIGCHLD, SIG_DFL);
 	while (read(fd, &byte, 1) == 1) {
 		if (byte == ASK_ACME) {
-			start_acme(acme, program, config);
+			start_acme(acme, program, config, pins);
 			continue;
 		}
 		if (last > 0 && waitpid(last, NULL, WNOHANG) == 0)
@@ -103,7 +105,7 @@ static void serve(int fd, const char *program, char **argv, const char *config)
 	_exit(0);
 }
 
-int starter_begin(char **argv, const char *config, struct starter *ret)
+int starter_begin(char **argv, const char *config, const char *pins, struct starter *ret)
 {
 	char program[PATH_MAX];
 	ssize_t n;
@@ -129,7 +131,7 @@ int starter_begin(char **argv, const char *config, struct starter *ret)
 		(void)dup2(fds[0], STDERR_FILENO + 1);
 		(void)close_range(STDERR_FILENO + 2, ~0u, 0);
 		(void)fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC);
-		serve(STDERR_FILENO + 1, program, argv, config);
+		serve(STDERR_FILENO + 1, program, argv, config, pins);
 	}
 	close(fds[0]);
 	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);

@@ -16,9 +16,10 @@ struct starter {
 
 /*
  * Fork it, before any thread and any privilege is gone.  argv: how this program was
- * started; config: the path of its configuration.  0, or a negative errno.
+ * started; config: the path of its configuration, pins: of its books, for `tollgate
+ * acme`.  0, or a negative errno.
  */
-int starter_begin(char **argv, const char *config, struct starter *ret);
+int starter_begin(char **argv, const char *config, const char *pins, struct starter *ret);
 
 /* Start a successor.  0, or -EPIPE if the starter is gone. */
 int starter_ask(const struct starter *s);

@@ -12,7 +12,7 @@ void daemon_tell_ready(const struct daemon *d)
 {
 	int err = notify("READY=1\nMAINPID=%d\nSTATUS=%u listeners, revision %llu",
 			 (int)getpid(), d->config->listeners_count,
-			 (unsigned long long)d->proxy.state->configuration);
+			 (unsigned long long)daemon_revision(d));
 
 	if (err)
 		log_limited(LOG_WARN, "the service manager cannot be told: %s",

@@ -10,6 +10,7 @@
 
 #include "tls/cert.h"
 #include "tls/cert_files.h"
+#include "config/document.h"
 #include "config/files.h"
 #include "config/faults.h"
 #include "config/http.h"
@@ -387,29 +388,30 @@ bool certs_find(const struct certs *certs, const char *name, struct cert_pair *r
 }
 
 int certs_read_config(const char *path, const char *text, struct config **ret,
-		      char **resolved, struct faults *f)
+		      char **resolved, struct document *kept, struct faults *f)
 {
 	char why[CONFIG_ERROR_MAX], *whole = NULL;
 	char **keep = resolved ? &whole : NULL; /* theirs stays as it is, if this fails */
+	struct document d = { .root = NULL };
 	struct config *c = NULL;
-	int err = text ? config_read(path, text, strlen(text), &c, keep, f)
+	int err = text ? config_read_kept(path, text, strlen(text), &c, keep,
+					  kept ? &d : NULL, f)
 		       : config_read_file(path, &c, keep, f);
 
 	if (err)
 		return err;
-	if (text) { /* they were said, and have their places in the file */
-		free(c->warnings);
-		c->warnings = NULL;
-	}
 	err = certs_load(c, why);
 	if (err) {
 		faults_add_file(f, path, "%s", why);
 		config_put(c);
 		free(whole);
+		document_free(&d);
 		return err;
 	}
 	*ret = c;
 	if (resolved)
 		*resolved = whole;
+	if (kept)
+		*kept = d;
 	return 0;
 }

@@ -47,11 +47,13 @@ int certs_load(struct config *c, char why[CONFIG_ERROR_MAX]);
 /*
  * A configuration with its certificates: of the file, or of its resolved text, if that is
  * not NULL.  As config_read(), with what is wrong with certificates in *f, too;
- * *ret and *resolved are written only if it is fine.
+ * *ret, *resolved and
+ * *kept (of a text, as config_read_kept()) are written only if it is fine.
  */
+struct document;
 struct faults;
 int certs_read_config(const char *path, const char *text, struct config **ret,
-		      char **resolved, struct faults *f);
+		      char **resolved, struct document *kept, struct faults *f);
 
 /*
  * OpenSSL's list of groups for key exchanges where the configuration has none: with the

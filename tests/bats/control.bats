@@ -65,8 +65,8 @@ ended() { [ "$(fresh_scrape | metric tollgate_ended_total "reason=\"$1\"")" = "$
 	says 200 '.openapi == "3.1.0" and (.paths | length) >= 10 and .paths["/v1/connections/{id}"].delete.parameters[0].in == "path"'
 	# every one of them is there: none answers 404 or 405, but of an id that is none
 	while read -r method path; do
-		api "$method" "${path/\{id\}/1}" -d '{}'
-		[[ $status != 405 && ($status != 404 || $path == *id*) ]] || { echo "$method $path: $status" && false; }
+		api "$method" "$(sed 's/{[a-z]*}/1/g' <<<"$path")" -d '{}'
+		[[ $status != 405 && ($status != 404 || $path == *'{'* || $path == /v1/snapshot || $path == /v1/objects) ]] || { echo "$method $path: $status" && false; }
 	done < <(api GET /v1/openapi.json && jq -r '.paths | to_entries[] | .key as $p | .value | keys[] | ascii_upcase + " " + $p' <<<"$output")
 	# and what is none, or cannot be read
 	api GET /v2/status
@@ -97,7 +97,7 @@ ended() { [ "$(fresh_scrape | metric tollgate_ended_total "reason=\"$1\"")" = "$
 	says 422 '(.errors | length) == 2 and .errors[0].line == 1 and (.errors[0].detail | test("port alone"))'
 	api POST /v1/config/check --data-binary "@$DIR/gate.yaml"
 	says 200 '.fine'
-	head -c 1100000 /dev/zero | tr '\0' '#' >"$DIR/large"
+	head -c 4300000 /dev/zero | tr '\0' '#' >"$DIR/large"
 	api POST /v1/config/check --data-binary "@$DIR/large"
 	says 413 '.status == 413'
 	# nobody but root comes to it
@@ -215,7 +215,7 @@ ended() { [ "$(fresh_scrape | metric tollgate_ended_total "reason=\"$1\"")" = "$
 		'  - { name: in, address: "192.0.2.2:8080", routes: [{ name: app, backends: ["198.51.100.1:3000"] }] }' \
 		'  - { name: other, address: "192.0.2.2:8081", routes: [{ name: other, backends: ["198.51.100.1:3001"] }] }')
 	start_exporter
-	start others client timeout 60 "$PEER" load --connect 192.0.2.2:8081 --connections 3000 --parallel 20 --mix random --seed 7
+	start others client timeout 60 "$PEER" load --connect 192.0.2.2:8081 --connections 3000 --parallel 20 --mix assorted --seed 7
 	local round slowly
 	for round in 1 2 3 4 5; do
 		start "idle$round" client /usr/bin/python3 -c 'import socket, sys
@@ -276,7 +276,7 @@ print("all reset", flush=True)'
 	spread() {
 		local before after
 		before=$(fresh_scrape | metric tollgate_connections_opened_total 'leg="upstream"' 'backend="198.51.100.1:3000"')
-		at client timeout 20 "$PEER" load --connect 192.0.2.2:8080 --connections 20 --parallel 1 --mix random --seed 3 >/dev/null 2>&1
+		at client timeout 20 "$PEER" load --connect 192.0.2.2:8080 --connections 20 --parallel 1 --mix assorted --seed 3 >/dev/null 2>&1
 		after=$(fresh_scrape | metric tollgate_connections_opened_total 'leg="upstream"' 'backend="198.51.100.1:3000"')
 		echo $((after - before))
 	}
@@ -394,7 +394,7 @@ while True: print(s.recv(4096).decode().replace("\n", " "))' "$DIR/notify"
 
 @test "20,000 malformed requests: each is answered or cut off, and the proxy serves on" {
 	gate
-	start others client timeout 120 "$PEER" load --connect 192.0.2.2:8080 --connections 2000 --parallel 4 --mix random --seed 9
+	start others client timeout 120 "$PEER" load --connect 192.0.2.2:8080 --connections 2000 --parallel 4 --mix assorted --seed 9
 	/usr/bin/python3 - "$(socket_of "$proxy_pid")" >"$DIR/seen" <<-'P'
 		import random, socket, sys, time
 		random.seed(4)

@@ -95,3 +95,20 @@ issued() {
 	issue other "-algorithm ec -pkeyopt ec_paramgen_curve:P-256" "DNS:other.example.org"
 	s_client -servername a.wild.example.org | grep -q "CN = wild"
 }
+
+@test "with state: database it is for what is in force, whatever the file says" {
+	start_authority
+	mkdir -m 711 "$DIR/state"
+	chown nobody "$DIR/state"
+	chmod 755 "$DIR" "${DIR%/*}" "${DIR%/*/*}"
+	start_proxy < <(
+		printf '%s\n' 'state: database' "state_file: $DIR/state/state.db"
+		acme_config "app.example.org"
+	)
+	start_exporter
+	start_echo
+	within 60 issued app.example.org
+	run -0 tollgate listener set web "certificates=[{ acme: [app.example.org] }, { acme: [late.example.org] }, { certificate: $DIR/wild.pem, key: $DIR/wild.key }]"
+	within 60 issued late.example.org
+	equal 0 "$(page tollgate_tls_certificates_missing)" "certificates that are missing"
+}

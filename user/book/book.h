@@ -154,6 +154,12 @@ uint64_t slot_ends(const struct snapshot *s, const struct proxy_slot *slot,
 /* Whether the proxy wrote its heartbeat in the last 5 s. */
 bool snapshot_proxy_up(const struct snapshot *s);
 
+/*
+ * The store of a proxy that lives (proxy/state/), and *differs: its file is another than
+ * the one that was taken.  TG_STORE_NONE: it has none, or none lives.
+ */
+enum tg_store snapshot_store(const struct snapshot *s, bool *differs);
+
 /* How full the tables of the books are. */
 struct map_fill {
 	const char *name;

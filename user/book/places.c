@@ -315,7 +315,7 @@ static bool fold_slot(struct places *p, struct proxy_slot *s)
 {
 	struct row_key row = { .leg = s->row.leg, .proto = s->row.proto };
 
-	s->backend_up = s->addresses = s->configured = 0;
+	s->backend_up = s->backend_drained = s->addresses = s->configured = 0;
 	if (!is_untouched(p, s)) {
 		struct proxy_slot *past = places_find(p, &row), *heir;
 

@@ -182,3 +182,13 @@ uint64_t snapshot_labels(const struct snapshot *s)
 
 	return s->proxy.labels_taken > gone ? s->proxy.labels_taken - gone : 0;
 }
+
+enum tg_store snapshot_store(const struct snapshot *s, bool *differs)
+{
+	const struct row_key process = { .listener = 0 };
+	const struct proxy_slot *slot =
+		snapshot_proxy_up(s) ? slot_find(s, &process) : NULL;
+
+	*differs = slot && slot->file_differs;
+	return slot ? (enum tg_store)slot->store : TG_STORE_NONE;
+}

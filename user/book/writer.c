@@ -551,3 +551,8 @@ int writer_listeners(struct writer *w, const struct writer_listener *l, size_t n
 	}
 	return 0;
 }
+
+struct proxy_slot *writer_process(struct writer *w)
+{
+	return &w->slots[0];
+}

@@ -104,6 +104,9 @@ void writer_event(struct writer *w, const struct proxy_event *e);
 
 struct proxy_state *writer_state(struct writer *w);
 
+/* Element 0, for its gauges of the process. */
+struct proxy_slot *writer_process(struct writer *w);
+
 /* Add to a word of the mapped book; relaxed, because readers want sums, not order. */
 static inline void book_add(__u64 *word, uint64_t n)
 {

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "command/acme.h"
+#include "command/ask.h"
 #include "config/config.h"
 #include "tls/challenge.h"
 
@@ -268,13 +269,41 @@ static int ask_for_all(const struct config *c, char *config)
 	return err;
 }
 
-static int load(const char *path, struct config **ret)
+/* Of one that is kept in a store: what is in force there, in place of the file. */
+static int load_kept(const char *pins, struct config **c)
+{
+	const struct ask a = { .method = "GET", .path = "/v1/config" };
+	char why[CONFIG_ERROR_MAX], *text;
+	struct config *kept;
+	size_t n;
+	int err = ask_text(pins, &a, &text, &n);
+
+	if (err)
+		return err;
+	err = config_parse("in force", text, n, &kept, why);
+	free(text);
+	if (err) {
+		log_error("%s", why);
+		return err;
+	}
+	config_put(*c);
+	*c = kept;
+	return 0;
+}
+
+static int load(const char *pins, const char *path, struct config **ret)
 {
 	char why[CONFIG_ERROR_MAX];
 	int err = config_load(path, ret, why);
 
-	if (err)
+	if (err) {
 		log_error("%s", why);
+		return err;
+	}
+	if ((*ret)->state == STATE_DATABASE)
+		err = load_kept(pins, ret);
+	if (err)
+		config_put(*ret);
 	return err;
 }
 
@@ -283,11 +312,11 @@ static const char *state_of(const struct config *c)
 	return c->acme && c->acme->state ? c->acme->state : CONFIG_ACME_STATE;
 }
 
-int acme_run(const char *config_path)
+int acme_run(const char *pins, const char *config_path)
 {
 	char config[PATH_MAX];
 	struct config *c;
-	int err = load(config_path, &c), fd;
+	int err = load(pins, config_path, &c), fd;
 
 	if (err)
 		return err;
@@ -298,7 +327,7 @@ int acme_run(const char *config_path)
 		return err;
 	}
 	config_put(c); /* it may have changed while another ran */
-	err = load(config_path, &c);
+	err = load(pins, config_path, &c);
 	if (!err) {
 		err = prepare(c->acme, state_of(c), config);
 		err = err ? log_errno(err, "cannot write below %s", state_of(c))

@@ -5,10 +5,12 @@
 
 /*
  * Ask for those that the configuration names and that are missing, or expire within 30
- * days; the gate, which must run, answers the challenges.  As root: it keeps the account,
- * the keys and the certificates below the state of ACME.  0, or a negative errno, said.
+ * days (with `state: database` what is in force at the proxy that writes the books at
+ * `pins`); the gate, which must run, answers the challenges.  As root: it keeps the
+ * account, the keys and the certificates below the state of ACME.  0, or a negative
+ * errno, said.
  */
-int acme_run(const char *config_path);
+int acme_run(const char *pins, const char *config_path);
 
 /*
  * What dehydrated(1) calls with what it is about to do: before it tells the server that a

@@ -85,33 +85,37 @@ static void say_problem(const json_t *o, long status)
 				  word(e, "key"), word(e, "key")[0] ? ": " : "",
 				  word(e, "detail"));
 		else
-			log_error("%s: %s", word(e, "file"), word(e, "detail"));
+			log_error("%s%s%s%s%s", word(e, "file"),
+				  word(e, "file")[0] && word(e, "key")[0] ? ": " : "",
+				  word(e, "key"),
+				  word(e, "file")[0] || word(e, "key")[0] ? ": " : "",
+				  word(e, "detail"));
 	}
 	log_error("%s", word(o, "detail")[0] ? word(o, "detail") : "the proxy says no");
 	log_debug("status %ld", status);
 }
 
-static int perform(CURL *curl, const char *socket, const char *method, const char *path,
-		   const char *body, struct reply *r, long *status)
+static struct curl_slist *headers(const struct ask *a)
 {
-	char url[2048];
-	CURLcode code;
+	struct curl_slist *list = NULL;
+	char line[64];
+
+	if (!a->changes)
+		return NULL;
+	if (a->creates)
+		list = curl_slist_append(list, "If-None-Match: *");
+	if (a->revision)
+		(void)snprintf(line, sizeof(line), "If-Match: \"%lu\"", a->revision);
+	else
+		(void)snprintf(line, sizeof(line), "If-Match: *");
+	return curl_slist_append(list, line);
+}
+
+static int say_failure(CURL *curl, CURLcode code, const char *socket,
+		       const struct reply *r)
+{
 	long os = 0;
 
-	(void)snprintf(url, sizeof(url), "http://tollgate%s", path);
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
-	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_S);
-	if (body)
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-	code = curl_easy_perform(curl);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
-	if (code == CURLE_OK)
-		return 0;
 	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
 	if (code != CURLE_COULDNT_CONNECT || os == EAGAIN) {
 		log_error("%s: %s", socket,
@@ -127,11 +131,47 @@ static int perform(CURL *curl, const char *socket, const char *method, const cha
 	return -EACCES;
 }
 
-int ask_proxy(const char *pins, const char *method, const char *path, const json_t *body,
-	      json_t **ret)
+static int perform(CURL *curl, const char *socket, const struct ask *a, struct reply *r,
+		   long *status)
+{
+	struct curl_slist *list = headers(a);
+	char url[2048];
+	CURLcode code;
+
+	(void)snprintf(url, sizeof(url), "http://tollgate%s", a->path);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, a->method);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_S);
+	if (list)
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+	if (a->body)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, a->body);
+	code = curl_easy_perform(curl);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+	curl_slist_free_all(list);
+	return code == CURLE_OK ? 0 : say_failure(curl, code, socket, r);
+}
+
+/* What it says no with, which need not be JSON. */
+static void say_no(const struct reply *r, long status)
+{
+	json_t *o = json_loads(r->text ? r->text : "", JSON_DECODE_ANY, NULL);
+
+	if (o)
+		say_problem(o, status);
+	else
+		log_error("the proxy says no (%ld)", status);
+	json_decref(o);
+}
+
+int ask_text(const char *pins, const struct ask *a, char **ret, size_t *n)
 {
 	struct reply r = { .text = NULL };
-	char socket[RUNDIR_PATH], *text = body ? json_dumps(body, 0) : NULL;
+	char socket[RUNDIR_PATH];
 	long status = 0;
 	pid_t pid = 0;
 	CURL *curl;
@@ -143,22 +183,53 @@ int ask_proxy(const char *pins, const char *method, const char *path, const json
 		err = log_errno(-ENOMEM, "cannot ask");
 	rundir_control(pin_map_id(pins, "meta"), pid, socket);
 	if (!err)
-		err = perform(curl, socket, method, path, text, &r, &status);
-	if (!err) {
-		*ret = json_loads(r.text ? r.text : "", JSON_DECODE_ANY, NULL);
-		if (!*ret)
-			err = log_errno(-EPROTO, "the proxy's answer is no JSON");
-	}
+		err = perform(curl, socket, a, &r, &status);
 	if (!err && (status < 200 || status > 299)) {
-		say_problem(*ret, status);
-		json_decref(*ret);
-		*ret = NULL;
+		say_no(&r, status);
 		err = -EREMOTEIO;
 	}
 	curl_easy_cleanup(curl);
-	free(r.text);
+	if (err) {
+		free(r.text);
+		return err;
+	}
+	*ret = r.text ? r.text : strdup("");
+	*n = r.n;
+	return *ret ? 0 : -ENOMEM;
+}
+
+int ask_json(const char *pins, const struct ask *a, json_t **ret)
+{
+	char *text;
+	size_t n;
+	int err = ask_text(pins, a, &text, &n);
+
+	*ret = NULL;
+	if (err)
+		return err;
+	*ret = json_loadb(text, n, JSON_DECODE_ANY, NULL);
+	free(text);
+	return *ret ? 0 : log_errno(-EPROTO, "the proxy's answer is no JSON");
+}
+
+int ask_proxy(const char *pins, const char *method, const char *path, const json_t *body,
+	      json_t **ret)
+{
+	char *text = body ? json_dumps(body, 0) : NULL;
+	const struct ask a = { .method = method, .path = path, .body = text };
+	int err = ask_json(pins, &a, ret);
+
 	free(text);
 	return err;
+}
+
+char *ask_escape(const char *text)
+{
+	char *escaped = curl_easy_escape(NULL, text, 0);
+	char *ret = escaped ? strdup(escaped) : NULL;
+
+	curl_free(escaped);
+	return ret;
 }
 
 void ask_add(char *path, size_t cap, const char *key, const char *value)

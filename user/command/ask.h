@@ -3,6 +3,8 @@
 #ifndef USER_COMMAND_ASK_H
 #define USER_COMMAND_ASK_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 /*
@@ -13,6 +15,22 @@
  */
 int ask_proxy(const char *pins, const char *method, const char *path, const json_t *body,
 	      json_t **ret);
+
+/* What is asked: the body as it is, NULL if there is none. */
+struct ask {
+	const char *method, *path, *body;
+	bool changes;		/* the configuration: If-Match is said ... */
+	unsigned long revision; /* ... of this, 0: whatever it is */
+	bool creates;		/* what must not be there yet (If-None-Match) */
+};
+
+/* The same with a body as it is; and for an answer that is no JSON, the caller's to free.
+ */
+int ask_json(const char *pins, const struct ask *a, json_t **ret);
+int ask_text(const char *pins, const struct ask *a, char **ret, size_t *n);
+
+/* As a step of a path; the caller's, NULL of no memory. */
+char *ask_escape(const char *text);
 
 /* "&KEY=VALUE", escaped, behind what is there; nothing if value is NULL. */
 void ask_add(char *path, size_t cap, const char *key, const char *value);

@@ -8,88 +8,24 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "command/answer.h"
 #include "command/ask.h"
 #include "command/manage.h"
 #include "command/options.h"
 
-static int exit_of(int err)
-{
-	return err == -ESRCH || err == -EACCES || err == -ENOENT || err == -EPERM
-		       ? EXIT_NOT_LOADED
-	       : err ? EXIT_BAD
-		     : EXIT_OK;
-}
-
-static const char *word(const json_t *o, const char *key)
-{
-	const char *text = json_string_value(json_object_get(o, key));
-
-	return text ? text : "";
-}
-
-static long long number(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
-/* The answer as it is; it is taken. */
-static int put_json(json_t *o)
-{
-	int err = json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-
-	putchar('\n');
-	json_decref(o);
-	return err || fflush(stdout) ? EXIT_BAD : EXIT_OK;
-}
-
-/* -1 with the answer; or what to exit with, after it was put as JSON if that is wanted.
- */
-static int ask(const struct options *o, const char *method, const char *path,
-	       const json_t *body, json_t **ret)
-{
-	int err = ask_proxy(o->pins, method, path, body, ret);
-
-	if (err)
-		return exit_of(err);
-	return o->json ? put_json(*ret) : -1;
-}
-
 /* --- the configuration --- */
-
-/* As 'diff' has it. */
-static void print_difference(const json_t *c)
-{
-	const char *kind = word(c, "kind");
-
-	printf("%c %s: %s%s%s%s\n",
-	       strcmp(kind, "added") == 0     ? '+'
-	       : strcmp(kind, "removed") == 0 ? '-'
-					      : '~',
-	       word(c, "key"), word(c, "before"),
-	       strcmp(kind, "changed") == 0 ? " -> " : "", word(c, "after"),
-	       strcmp(kind, "moved") == 0 ? "the same in another order" : "");
-}
 
 int cmd_reload(struct options *o)
 {
-	const json_t *changes;
-	size_t i;
-	json_t *answer, *c;
-	int done = ask(o, "POST",
-		       o->dry_run ? "/v1/config/reload?dry_run=1" : "/v1/config/reload",
-		       NULL, &answer);
+	json_t *answer;
+	int done = answer_ask(o, "POST",
+			      o->dry_run ? "/v1/config/reload?dry_run=1"
+					 : "/v1/config/reload",
+			      NULL, &answer);
 
 	if (done >= 0)
 		return done;
-	changes = json_object_get(answer, "changes");
-	json_array_foreach(changes, i, c)
-	{
-		print_difference(c);
-	}
-	printf("revision %lld is in force, %zu difference%s%s\n",
-	       number(answer, "revision"), json_array_size(changes),
-	       json_array_size(changes) == 1 ? "" : "s",
-	       o->dry_run ? " to the file" : "");
+	answer_changes(answer, o->dry_run, "to the file");
 	json_decref(answer);
 	return EXIT_OK;
 }
@@ -128,13 +64,14 @@ static void print_connection(const json_t *c)
 	char rx[UTIL_BYTES_STR_MAX], tx[UTIL_BYTES_STR_MAX];
 
 	printf("%-12s %-24s %-9s %10.1fs %10s in %10s out  %s%s%s%s%s%s%s\n",
-	       word(c, "id"), word(c, "client"), word(c, "state"),
+	       answer_word(c, "id"), answer_word(c, "client"), answer_word(c, "state"),
 	       json_number_value(json_object_get(c, "age_seconds")),
-	       util_format_bytes((uint64_t)number(c, "rx_bytes"), rx),
-	       util_format_bytes((uint64_t)number(c, "tx_bytes"), tx),
-	       word(c, "listener"), word(c, "route")[0] ? "/" : "", word(c, "route"),
-	       word(c, "backend")[0] ? " -> " : "", word(c, "backend"),
-	       word(c, "server_name")[0] ? " " : "", word(c, "server_name"));
+	       util_format_bytes((uint64_t)answer_number(c, "rx_bytes"), rx),
+	       util_format_bytes((uint64_t)answer_number(c, "tx_bytes"), tx),
+	       answer_word(c, "listener"), answer_word(c, "route")[0] ? "/" : "",
+	       answer_word(c, "route"), answer_word(c, "backend")[0] ? " -> " : "",
+	       answer_word(c, "backend"), answer_word(c, "server_name")[0] ? " " : "",
+	       answer_word(c, "server_name"));
 }
 
 int cmd_connections(struct options *o)
@@ -147,7 +84,7 @@ int cmd_connections(struct options *o)
 
 	if (add_filter(o, path, sizeof(path)) < 0)
 		return EXIT_USAGE;
-	done = ask(o, "GET", path, NULL, &answer);
+	done = answer_ask(o, "GET", path, NULL, &answer);
 	if (done >= 0)
 		return done;
 	list = json_object_get(answer, "connections");
@@ -155,8 +92,9 @@ int cmd_connections(struct options *o)
 	{
 		print_connection(c);
 	}
-	if ((size_t)number(answer, "matched") > json_array_size(list))
-		printf("%lld of them; --limit shows more\n", number(answer, "matched"));
+	if ((size_t)answer_number(answer, "matched") > json_array_size(list))
+		printf("%lld of them; --limit shows more\n",
+		       answer_number(answer, "matched"));
 	json_decref(answer);
 	return EXIT_OK;
 }
@@ -170,7 +108,7 @@ static long long kill_some(const struct options *o, const char *path)
 
 	if (err)
 		return err;
-	n = number(answer, "killed");
+	n = answer_number(answer, "killed");
 	json_decref(answer);
 	return n;
 }
@@ -213,7 +151,7 @@ int cmd_kill(struct options *o)
 		ask_add(path, sizeof(path), "id", o->args[0]);
 	n = o->rate_n ? kill_slowly(o, path, sizeof(path)) : kill_some(o, path);
 	if (n < 0)
-		return exit_of((int)n);
+		return answer_exit((int)n);
 	if (o->json)
 		printf("{\"killed\": %lld}\n", n);
 	else
@@ -225,14 +163,16 @@ int cmd_kill(struct options *o)
 
 static void print_backend(const json_t *b)
 {
-	const char *drained = word(b, "drained");
+	const char *drained = answer_word(b, "drained");
 
-	printf("%-32s %s/%s: %s%s%s, %lld connection%s%s%s%s\n", word(b, "backend"),
-	       word(b, "listener"), word(b, "route"),
+	printf("%-32s %s/%s: %s%s%s, %lld connection%s%s%s%s\n",
+	       answer_word(b, "backend"), answer_word(b, "listener"),
+	       answer_word(b, "route"),
 	       json_is_true(json_object_get(b, "up")) ? "up" : "down",
 	       json_is_true(json_object_get(b, "ejected")) ? ", ejected" : "",
 	       json_is_true(json_object_get(b, "has_address")) ? "" : ", no address",
-	       number(b, "connections"), number(b, "connections") == 1 ? "" : "s",
+	       answer_number(b, "connections"),
+	       answer_number(b, "connections") == 1 ? "" : "s",
 	       json_is_true(json_object_get(b, "backup")) ? ", backup" : "",
 	       drained[0] ? ", drained by " : "",
 	       strcmp(drained, "control") == 0 ? "'tollgate drain'"
@@ -244,15 +184,16 @@ int cmd_backends(struct options *o)
 {
 	size_t i;
 	json_t *answer, *b;
-	int done = ask(o, "GET", "/v1/backends", NULL, &answer);
+	int done = answer_ask(o, "GET", "/v1/backends", NULL, &answer);
 
 	if (done >= 0)
 		return done;
 	json_array_foreach(json_object_get(answer, "backends"), i, b)
 	{
 		if ((o->flows.listener &&
-		     strcmp(o->flows.listener, word(b, "listener")) != 0) ||
-		    (o->flows.route && strcmp(o->flows.route, word(b, "route")) != 0))
+		     strcmp(o->flows.listener, answer_word(b, "listener")) != 0) ||
+		    (o->flows.route &&
+		     strcmp(o->flows.route, answer_word(b, "route")) != 0))
 			continue;
 		print_backend(b);
 	}
@@ -283,14 +224,15 @@ static int drain(struct options *o, bool on)
 	err = ask_proxy(o->pins, "POST", "/v1/drain", body, &answer);
 	json_decref(body);
 	if (err)
-		return exit_of(err);
-	if (!on && number(answer, "drained_by_file"))
+		return answer_exit(err);
+	if (!on && answer_number(answer, "drained_by_file"))
 		log_warn("%lld of them are drained by the file, too, and stay so",
-			 number(answer, "drained_by_file"));
+			 answer_number(answer, "drained_by_file"));
 	if (o->json)
-		return put_json(answer);
-	printf("%lld backend%s, %lld changed\n", number(answer, "matched"),
-	       number(answer, "matched") == 1 ? "" : "s", number(answer, "changed"));
+		return answer_json(answer);
+	printf("%lld backend%s, %lld changed\n", answer_number(answer, "matched"),
+	       answer_number(answer, "matched") == 1 ? "" : "s",
+	       answer_number(answer, "changed"));
 	json_decref(answer);
 	return EXIT_OK;
 }
@@ -309,22 +251,27 @@ int cmd_undrain(struct options *o)
 
 static void print_change(const json_t *c)
 {
-	time_t at = (time_t)number(c, "at");
+	time_t at = (time_t)answer_number(c, "at");
 	char when[32] = "";
 	struct tm tm;
 
 	if (localtime_r(&at, &tm))
 		(void)strftime(when, sizeof(when), "%F %T", &tm);
-	printf("%lld %s uid %lld %s (pid %lld): %s%s\n", number(c, "number"), when,
-	       number(c, "uid"), word(c, "program"), number(c, "pid"), word(c, "what"),
-	       json_is_true(json_object_get(c, "done")) ? "" : ": refused");
+	printf("%lld %s uid %lld %s (pid %lld): %s%s%s%s", answer_number(c, "number"),
+	       when, answer_number(c, "uid"), answer_word(c, "program"),
+	       answer_number(c, "pid"), answer_word(c, "what"),
+	       json_is_true(json_object_get(c, "done")) ? "" : ": refused",
+	       answer_word(c, "message")[0] ? ": " : "", answer_word(c, "message"));
+	if (answer_number(c, "revision"))
+		printf(" (revision %lld)", answer_number(c, "revision"));
+	putchar('\n');
 }
 
 int cmd_changes(struct options *o)
 {
 	size_t i;
 	json_t *answer, *c;
-	int done = ask(o, "GET", "/v1/changes", NULL, &answer);
+	int done = answer_ask(o, "GET", "/v1/changes", NULL, &answer);
 
 	if (done >= 0)
 		return done;
@@ -340,12 +287,12 @@ int cmd_log_level(struct options *o)
 {
 	json_t *body = o->args_n ? json_pack("{s:s}", "level", o->args[0]) : NULL;
 	json_t *answer;
-	int done = ask(o, body ? "PUT" : "GET", "/v1/log-level", body, &answer);
+	int done = answer_ask(o, body ? "PUT" : "GET", "/v1/log-level", body, &answer);
 
 	json_decref(body);
 	if (done >= 0)
 		return done;
-	printf("%s\n", word(answer, "level"));
+	printf("%s\n", answer_word(answer, "level"));
 	json_decref(answer);
 	return EXIT_OK;
 }

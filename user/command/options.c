@@ -33,8 +33,9 @@ static void usage(FILE *out) /* lint: table */
 		"  check FILE     check a proxy configuration, and say all that is wrong\n"
 		"  export FILE    it as it is understood: with what it includes, with variables\n"
 		"                 and defaults put in; JSON with --json\n"
-		"  diff BEFORE AFTER\n"
-		"                 what is different in two; exit 1 if anything is\n"
+		"  diff [BEFORE] AFTER\n"
+		"                 what is different in two, or in one from what is in force;\n"
+		"                 exit 1 if anything is\n"
 		"  schema         the JSON Schema of the file, for editors\n"
 		"  explain FILE URL\n"
 		"                 what a request would meet: route, refusal, where it goes\n"
@@ -55,12 +56,26 @@ static void usage(FILE *out) /* lint: table */
 		"  changes        who changed what, the latest\n"
 		"  log-level [LEVEL]\n"
 		"                 how much it logs, until it ends\n"
+		"of one that keeps its configuration in a store (state: database), as root:\n"
+		"  apply FILE     take a file: what it has becomes so, what was made by commands\n"
+		"                 stays; --prune removes it, --take takes what both have\n"
+		"  listener list | show NAME | add NAME KEY=VALUE... | set NAME KEY=VALUE... | rm NAME\n"
+		"                 one by one\n"
+		"  route ...      the same, by LISTENER/ROUTE; list LISTENER\n"
+		"  backend ...    the same, by LISTENER/ROUTE/BACKEND and its words, such as weight=3\n"
+		"  restore REVISION\n"
+		"                 make it what is in force again, as the next one\n"
+		"  snapshot FILE  a copy of the store, while it is written\n"
 		"\n"
 		"      --pins DIR         where the books are pinned (%s)\n"
 		"      --json             JSON instead of text (all but load, unload, explain, acme)\n"
 		"      --log-level LEVEL  error, warn, info or debug (info)\n"
 		"  -h, --help             this text\n"
 		"  -V, --version          the version\n"
+		"changes of the configuration:\n"
+		"      --dry-run          say what would change, and change nothing\n"
+		"      --if-revision N    only if that is what is in force\n"
+		"  -m, --message WHY      for the list of changes\n"
 		"load:\n"
 		"      --cgroup DIR       count sockets of this cgroup v2 (its root)\n"
 		"      --device IF        watch this device's frames; may be repeated (none);\n"
@@ -148,7 +163,10 @@ enum {
 	OPT_CERTIFICATE,
 	OPT_BACKEND,
 	OPT_DRY_RUN,
-	OPT_RATE
+	OPT_RATE,
+	OPT_PRUNE,
+	OPT_TAKE,
+	OPT_IF_REVISION
 };
 
 static const struct option long_options[] = {
@@ -191,6 +209,10 @@ static const struct option long_options[] = {
 	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "rate", required_argument, NULL, OPT_RATE },
+	{ "prune", no_argument, NULL, OPT_PRUNE },
+	{ "take", no_argument, NULL, OPT_TAKE },
+	{ "if-revision", required_argument, NULL, OPT_IF_REVISION },
+	{ "message", required_argument, NULL, 'm' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -403,6 +425,37 @@ static int parse_rate(struct options *o)
 	return 0;
 }
 
+/* Of what changes the configuration. */
+static int parse_change(struct options *o, int opt)
+{
+	switch (opt) {
+	case OPT_DRY_RUN:
+		o->dry_run = true;
+		return 0;
+	case OPT_PRUNE:
+		o->prune = true;
+		return 0;
+	case OPT_TAKE:
+		o->take = true;
+		return 0;
+	case OPT_IF_REVISION:
+		if (parse_count("if-revision", INT64_MAX, &o->if_revision) < 0)
+			return -EINVAL;
+		if (o->if_revision)
+			return 0;
+		log_error("--if-revision 0: they begin with 1");
+		return -EINVAL;
+	case 'm':
+		o->message = optarg;
+		if (optarg[0])
+			return 0;
+		log_error("--message: say why, or leave it out");
+		return -EINVAL;
+	default:
+		return -ENOENT;
+	}
+}
+
 /* One more; whether it is one of HTTP is explain's to say. */
 static int parse_header(struct options *o)
 {
@@ -460,13 +513,12 @@ static int parse_option(struct options *o, int opt)
 		return 0;
 	case OPT_HEADER:
 		return parse_header(o);
-	case OPT_DRY_RUN:
-		o->dry_run = true;
-		return 0;
 	case OPT_RATE:
 		return parse_rate(o);
 	default:
-		err = parse_filter(o, opt);
+		err = parse_change(o, opt);
+		if (err == -ENOENT)
+			err = parse_filter(o, opt);
 		return err == -ENOENT ? parse_load_option(o, opt) : err;
 	}
 }
@@ -475,7 +527,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 {
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "hVm:", long_options, NULL)) != -1) {
 		if (opt == 'h') {
 			usage(stdout);
 			return EXIT_OK;

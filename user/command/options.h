@@ -32,11 +32,14 @@ struct options {
 	const char *certificate; /* a name or a digest of it; explain */
 	const char *headers[OPTIONS_HEADERS_MAX];
 	unsigned headers_n;
-	const char *config;   /* of load: what shall fit */
-	const char *address;  /* of flows and events; checked */
-	const char *backend;  /* of connections and kill */
-	bool dry_run;	      /* of reload */
-	unsigned long rate_n; /* of kill: so many in rate_ms; 0: all at once */
+	const char *config;	   /* of load: what shall fit */
+	const char *address;	   /* of flows and events; checked */
+	const char *backend;	   /* of connections and kill */
+	bool dry_run;		   /* of what changes the configuration */
+	bool prune, take;	   /* of apply */
+	unsigned long if_revision; /* what is changed must be this; 0: whatever it is */
+	const char *message;	   /* why, for the list of changes */
+	unsigned long rate_n;	   /* of kill: so many in rate_ms; 0: all at once */
 	int64_t rate_ms;
 	const char
 		*load_only; /* an option that --upgrade cannot follow, if one was given */

@@ -10,6 +10,8 @@
 #include "command/settings.h"
 #include "config/config.h"
 #include "config/diff.h"
+#include "config/edit.h"
+#include "config/as_json.h"
 #include "config/schema.h"
 #include "tls/certs.h"
 
@@ -20,42 +22,10 @@ struct config *settings_read(const char *path)
 	struct faults f = { .n = 0 };
 	struct config *c = NULL;
 
-	(void)certs_read_config(path, NULL, &c, NULL, &f);
+	(void)certs_read_config(path, NULL, &c, NULL, NULL, &f);
 	faults_log(&f, path);
 	faults_free(&f);
 	return c;
-}
-
-/*
- * "listeners[0].routes[1].sni[0]" as RFC 6901 has it.  Of a key with characters that no
- * key of ours has, which may be what is wrong, it leads to what the key is in.
- */
-static json_t *pointer(const char *key)
-{
-	size_t n = strspn(key, "abcdefghijklmnopqrstuvwxyz_0123456789[].");
-	char buf[2 * 512], *to = buf;
-
-	while (key[n] && n > 0 && key[n - 1] != '.')
-		n--;
-	if (key[n] && n > 0)
-		n--;
-	for (const char *p = key; p < key + n && to + 2 < buf + sizeof(buf); p++) {
-		if (to == buf && *p != '[')
-			*to++ = '/';
-		if (*p == '[' || *p == '.')
-			*to++ = '/';
-		else if (*p != ']')
-			*to++ = *p;
-	}
-	*to = '\0';
-	return json_string(buf);
-}
-
-static json_t *fault_json(const struct fault *f)
-{
-	return json_pack("{s:s, s:i, s:i, s:s, s:o, s:s}", "file", f->file, "line",
-			 (int)f->line, "column", (int)f->column, "key", f->key, "pointer",
-			 pointer(f->key), "detail", f->what);
 }
 
 static json_t *lines_json(const char *text)
@@ -80,14 +50,11 @@ int settings_check(const char *path)
 {
 	struct faults f = { .n = 0 };
 	struct config *c = NULL;
-	int err = certs_read_config(path, NULL, &c, NULL, &f);
-	json_t *errors = json_array(), *o;
+	int err = certs_read_config(path, NULL, &c, NULL, NULL, &f);
+	json_t *o = json_pack("{s:s, s:b, s:o, s:i, s:o}", "file", path, "fine", !err,
+			      "errors", as_json_faults(&f), "more_errors", (int)f.more,
+			      "warnings", lines_json(c ? c->warnings : NULL));
 
-	for (unsigned i = 0; i < f.n; i++)
-		json_array_append_new(errors, fault_json(&f.list[i]));
-	o = json_pack("{s:s, s:b, s:o, s:i, s:o}", "file", path, "fine", !err, "errors",
-		      errors, "more_errors", (int)f.more, "warnings",
-		      lines_json(c ? c->warnings : NULL));
 	faults_free(&f);
 	config_put(c);
 	return put_json(o) < 0 || err ? EXIT_BAD : EXIT_OK;
@@ -106,31 +73,6 @@ static bool read_document(const char *path, struct document *d)
 	return !err;
 }
 
-static json_t *node_json(const struct node *n)
-{
-	uint64_t number;
-	json_t *o;
-
-	if (n->kind == NODE_TEXT && n->type == NODE_TRUTH)
-		return json_boolean(strcmp(n->text, "true") == 0);
-	if (n->kind == NODE_TEXT && n->type == NODE_NUMBER &&
-	    util_parse_u64(n->text + (n->text[0] == '-'), INT64_MAX, &number) == 0)
-		return json_integer(n->text[0] == '-' ? -(json_int_t)number
-						      : (json_int_t)number);
-	if (n->kind == NODE_TEXT)
-		return json_string(n->text);
-	o = n->kind == NODE_LIST ? json_array() : json_object();
-	for (const struct node *i = n->first; i; i = i->next) {
-		if (i->left_out)
-			continue;
-		if (n->kind == NODE_LIST)
-			json_array_append_new(o, node_json(i));
-		else
-			json_object_set_new(o, i->key, node_json(i));
-	}
-	return o;
-}
-
 int settings_export(const char *path, bool json)
 {
 	struct document d;
@@ -139,8 +81,8 @@ int settings_export(const char *path, bool json)
 
 	if (read_document(path, &d)) {
 		if (json)
-			ret = put_json(node_json(d.root)) ? EXIT_BAD : EXIT_OK;
-		else if (document_write(d.root, true, &text) == 0)
+			ret = put_json(as_json(d.root)) ? EXIT_BAD : EXIT_OK;
+		else if (document_write(d.root, DOCUMENT_LINES, &text) == 0)
 			ret = fputs(text, stdout) < 0 || fflush(stdout) ? EXIT_BAD
 									: EXIT_OK;
 	}
@@ -156,18 +98,11 @@ int settings_schema(void)
 
 /* --- what is different --- */
 
-static const char *const kinds[] = {
-	[DIFF_ADDED] = "added",
-	[DIFF_REMOVED] = "removed",
-	[DIFF_CHANGED] = "changed",
-	[DIFF_MOVED] = "moved",
-};
-
 static void say_node(const char *what, const struct node *n)
 {
 	char *text;
 
-	if (document_write(n, false, &text) < 0)
+	if (document_write(n, DOCUMENT_SHOWN, &text) < 0)
 		return;
 	text[strcspn(text, "\n")] = '\0';
 	printf("%s%s", what, text);
@@ -193,32 +128,76 @@ static void say_difference(enum diff_kind kind, const char *path,
 	putchar('\n');
 }
 
-static void add_difference(enum diff_kind kind, const char *path,
-			   const struct node *before, const struct node *after, void *arg)
+static int show_differences(const struct document *a, const struct document *b, bool json)
 {
-	json_t *o = json_pack("{s:s, s:s}", "kind", kinds[kind], "key", path);
+	unsigned n;
 
-	if (before && kind != DIFF_MOVED)
-		json_object_set_new(o, "before", node_json(before));
-	if (after && kind != DIFF_MOVED)
-		json_object_set_new(o, "after", node_json(after));
-	json_array_append_new(arg, o);
+	if (json) {
+		json_t *list = as_json_differences(a, b);
+
+		n = (unsigned)json_array_size(list);
+		return put_json(list) < 0 || n ? EXIT_BAD : EXIT_OK;
+	}
+	n = diff_documents(a, b, say_difference, NULL);
+	return n ? EXIT_BAD : EXIT_OK;
 }
 
 int settings_diff(const char *before, const char *after, bool json)
 {
 	struct document a, b = { .root = NULL };
-	json_t *list = json ? json_array() : NULL;
-	bool fine = read_document(before, &a);
-	unsigned n = 0;
+	int ret = EXIT_BAD;
 
-	fine = fine && read_document(after, &b);
-	if (fine)
-		n = diff_documents(&a, &b, json ? add_difference : say_difference, list);
-	if (fine && json)
-		fine = put_json(json_incref(list)) == 0;
-	json_decref(list);
+	if (read_document(before, &a) && read_document(after, &b))
+		ret = show_differences(&a, &b, json);
 	document_free(&a);
 	document_free(&b);
-	return !fine || n ? EXIT_BAD : EXIT_OK;
+	return ret;
+}
+
+/* Where it is kept, and as whom, is the file's in any case, and need not be said. */
+static void leave_out_kept(struct document *d)
+{
+	static const char *const keys[] = { "state", "state_file", "user" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		(void)edit_remove(d, keys[i]);
+}
+
+static bool is_kept(const struct document *d)
+{
+	const struct node *state = node_get(d->root, "state");
+
+	return state && state->kind == NODE_TEXT && strcmp(state->text, "database") == 0;
+}
+
+int settings_diff_text(const char *before, const char *after, bool json)
+{
+	struct document a, b = { .root = NULL };
+	struct faults f = { .n = 0 };
+	int ret = EXIT_BAD;
+
+	if (config_document_text("in force", before, &a, &f) < 0) {
+		faults_log(&f, "in force");
+	} else if (read_document(after, &b)) {
+		if (is_kept(&a)) {
+			leave_out_kept(&a);
+			leave_out_kept(&b);
+		}
+		ret = show_differences(&a, &b, json);
+	}
+	document_free(&a);
+	document_free(&b);
+	faults_free(&f);
+	return ret;
+}
+
+char *settings_resolve(const char *path)
+{
+	struct document d;
+	char *text = NULL;
+
+	if (read_document(path, &d))
+		(void)document_write(d.root, DOCUMENT_LINES, &text);
+	document_free(&d);
+	return text;
 }

@@ -19,6 +19,12 @@ int settings_export(const char *path, bool json);
 /* What is different in `after`, on standard output. */
 int settings_diff(const char *before, const char *after, bool json);
 
+/* The same with a text, resolved, as it is before. */
+int settings_diff_text(const char *before, const char *after, bool json);
+
+/* All of it in one text, the caller's; NULL with all that is wrong logged. */
+char *settings_resolve(const char *path);
+
 /* The JSON Schema of a configuration, on standard output. */
 int settings_schema(void);
 

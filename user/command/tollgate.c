@@ -27,6 +27,7 @@
 #include "command/options.h"
 #include "command/settings.h"
 #include "command/sizes.h"
+#include "command/state.h"
 #include "command/why.h"
 #include "config/config.h"
 #include "load/totals.h"
@@ -374,8 +375,10 @@ static int cmd_export(struct options *o)
 
 static int cmd_diff(struct options *o)
 {
+	if (o->args_n == 1)
+		return state_diff(o, o->args[0]);
 	if (o->args_n != 2) {
-		log_error("diff: name two files, the one before and the one after");
+		log_error("diff: name a file, or two, the one before and the one after");
 		return EXIT_USAGE;
 	}
 	return settings_diff(o->args[0], o->args[1], o->json);
@@ -417,28 +420,33 @@ static int cmd_acme(struct options *o)
 		log_error("acme: name one proxy configuration");
 		return EXIT_USAGE;
 	}
-	err = acme_run(o->args[0]);
+	err = acme_run(o->pins, o->args[0]);
 	return err == -EACCES || err == -EPERM ? EXIT_NOT_LOADED
 	       : err			       ? EXIT_BAD
 					       : EXIT_OK;
 }
+
+#define PART_ARGS 64
 
 static const struct {
 	const char *name;
 	int (*fn)(struct options *o);
 	int args; /* words after the command */
 } commands[] = {
-	{ "load", cmd_load, 0 },	 { "unload", cmd_unload, 0 },
-	{ "status", cmd_status, 0 },	 { "flows", cmd_flows, 0 },
-	{ "audit", cmd_audit, 0 },	 { "check", cmd_check, 1 },
-	{ "acme", cmd_acme, ACME_ARGS }, { "export-totals", cmd_export_totals, 1 },
-	{ "events", cmd_events, 0 },	 { "why", cmd_why, 1 },
-	{ "explain", cmd_explain, 2 },	 { "export", cmd_export, 1 },
-	{ "diff", cmd_diff, 2 },	 { "schema", cmd_schema, 0 },
-	{ "reload", cmd_reload, 0 },	 { "connections", cmd_connections, 0 },
-	{ "kill", cmd_kill, 1 },	 { "backends", cmd_backends, 0 },
-	{ "drain", cmd_drain, 1 },	 { "undrain", cmd_undrain, 1 },
-	{ "changes", cmd_changes, 0 },	 { "log-level", cmd_log_level, 1 },
+	{ "load", cmd_load, 0 },	   { "unload", cmd_unload, 0 },
+	{ "status", cmd_status, 0 },	   { "flows", cmd_flows, 0 },
+	{ "audit", cmd_audit, 0 },	   { "check", cmd_check, 1 },
+	{ "acme", cmd_acme, ACME_ARGS },   { "export-totals", cmd_export_totals, 1 },
+	{ "events", cmd_events, 0 },	   { "why", cmd_why, 1 },
+	{ "explain", cmd_explain, 2 },	   { "export", cmd_export, 1 },
+	{ "diff", cmd_diff, 2 },	   { "schema", cmd_schema, 0 },
+	{ "reload", cmd_reload, 0 },	   { "connections", cmd_connections, 0 },
+	{ "kill", cmd_kill, 1 },	   { "backends", cmd_backends, 0 },
+	{ "drain", cmd_drain, 1 },	   { "undrain", cmd_undrain, 1 },
+	{ "changes", cmd_changes, 0 },	   { "log-level", cmd_log_level, 1 },
+	{ "apply", cmd_apply, 1 },	   { "restore", cmd_restore, 1 },
+	{ "snapshot", cmd_snapshot, 1 },   { "listener", cmd_listener, PART_ARGS },
+	{ "route", cmd_route, PART_ARGS }, { "backend", cmd_backend, PART_ARGS },
 };
 
 int main(int argc, char **argv)

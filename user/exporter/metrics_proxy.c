@@ -132,6 +132,10 @@ static void proxy_book(const struct page *p)
 	upstream_value(p, "backend_up", false,
 		       "1 if the backend passes its checks, or has none.",
 		       offsetof(struct proxy_slot, backend_up));
+	upstream_value(p, "backend_drained", false,
+		       "1 if nobody new goes to the backend, by the file or by 'tollgate "
+		       "drain'; it may be up all the same.",
+		       offsetof(struct proxy_slot, backend_drained));
 	upstream_value(p, "backend_checks_passed", true, "Health checks passed.",
 		       offsetof(struct proxy_slot, checks_passed));
 	upstream_value(p, "backend_checks_failed", true, "Health checks failed.",
@@ -353,6 +357,28 @@ static void certificates(const struct page *p)
 			  offsetof(struct hello_book, missing), true);
 }
 
+/* Of a proxy that has one, and lives: else nothing is known of it. */
+static void store(const struct page *p)
+{
+	const struct row_key process = { .listener = 0 };
+	const struct proxy_slot *s = slot_find(p->s, &process);
+	bool known = s && s->store != TG_STORE_NONE && snapshot_proxy_up(p->s);
+
+	page_family(
+		p, "state_store_ok", false,
+		"1 if the store of the configuration (state: database) is this "
+		"proxy's and could be written at the last try, at most a minute ago.");
+	if (known)
+		fprintf(p->out, "tollgate_state_store_ok %d\n",
+			s->store == TG_STORE_FINE);
+	page_family(p, "config_file_differs", false,
+		    "1 if the file of the proxy is not what was taken of it last (state: "
+		    "database), or cannot be read.");
+	if (known)
+		fprintf(p->out, "tollgate_config_file_differs %d\n",
+			s->file_differs != 0);
+}
+
 static void proxy_state(const struct page *p)
 {
 	const struct proxy_state *st = &p->s->proxy;
@@ -424,4 +450,5 @@ void metrics_proxy(const struct page *p)
 	handshakes(p);
 	certificates(p);
 	proxy_state(p);
+	store(p);
 }

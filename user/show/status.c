@@ -172,6 +172,35 @@ static void print_fill(FILE *out, const struct snapshot *s)
 	}
 }
 
+/* Of a proxy that lives, and keeps its configuration in one. */
+static void print_store(FILE *out, const struct snapshot *s)
+{
+	bool differs;
+	enum tg_store kept = snapshot_store(s, &differs);
+
+	if (kept == TG_STORE_NONE)
+		return;
+	fprintf(out, "state      database, %s%s\n",
+		kept == TG_STORE_FINE
+			? "can be written"
+			: "CANNOT BE WRITTEN: changes are refused, the proxy's log says "
+			  "why",
+		differs ? "; the file is another than the one that was taken ('tollgate "
+			  "diff FILE')"
+			: "");
+}
+
+static json_t *store_json(const struct snapshot *s)
+{
+	bool differs;
+	enum tg_store kept = snapshot_store(s, &differs);
+
+	if (kept == TG_STORE_NONE)
+		return json_null();
+	return json_pack("{s:b, s:b}", "ok", kept == TG_STORE_FINE, "file_differs",
+			 differs);
+}
+
 void status_print(FILE *out, const struct snapshot *s, const struct audit *a,
 		  const char *pins)
 {
@@ -214,6 +243,7 @@ void status_print(FILE *out, const struct snapshot *s, const struct audit *a,
 					       : "");
 	else
 		fputs("proxy      not running\n", out);
+	print_store(out, s);
 	fprintf(out,
 		"sockets    %" PRIu64 " opened, %" PRIu64 " closed, %" PRIu64 " live\n",
 		(uint64_t)t->opened, tcp_closed(t), tcp_live(t));
@@ -289,6 +319,7 @@ json_t *status_json(const struct snapshot *s, const struct audit *a)
 		(json_int_t)t->counts.tx_retransmitted_bytes, "refused", refused,
 		"offenders", offenders_json(s), "faults", faults);
 	json_object_set_new(o, "schema", json_integer(1));
+	json_object_set_new(o, "store", store_json(s));
 	json_object_set_new(o, "verdict", json_string(audit_verdicts[a->verdict]));
 	json_object_set_new(o, "incomplete", gaps_json(&a->gaps));
 	json_object_set_new(o, "accepted", accepted_json(&a->accepted));

@@ -18,7 +18,10 @@ static size_t covered(const struct counted_field *fields)
 static void every_counter_has_a_name(void)
 {
 	const size_t gauges = sizeof(((struct proxy_slot *)0)->backend_up) +
-			      sizeof(((struct proxy_slot *)0)->addresses);
+			      sizeof(((struct proxy_slot *)0)->addresses) +
+			      sizeof(((struct proxy_slot *)0)->backend_drained) +
+			      sizeof(((struct proxy_slot *)0)->store) +
+			      sizeof(((struct proxy_slot *)0)->file_differs);
 
 	CHECK_INT(sizeof(struct tcp_totals), covered(counts_tcp));
 	CHECK_INT(sizeof(struct wire_totals), covered(counts_wire));

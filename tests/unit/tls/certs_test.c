@@ -140,17 +140,18 @@ static void what_was_read_before_is_left_alone_if_this_is_wrong(void)
 	struct faults f = { .n = 0 };
 
 	write_yaml(missing, 1);
-	CHECK_INT(-EINVAL, certs_read_config("test.yaml", yaml, &read, &resolved, &f));
+	CHECK_INT(-EINVAL,
+		  certs_read_config("test.yaml", yaml, &read, &resolved, NULL, &f));
 	CHECK(!read && resolved == own && strcmp(own, "own") == 0);
 	CHECK_INT(1, f.n);
 	CHECK(strstr(f.list[0].what, "missing.pem: cannot be read") != NULL);
 	faults_free(&f);
 	write_yaml(exact, 1);
-	CHECK_INT(0, certs_read_config("test.yaml", yaml, &read, &resolved, &f));
+	CHECK_INT(0, certs_read_config("test.yaml", yaml, &read, &resolved, NULL, &f));
 	CHECK(read && resolved != own && strstr(resolved, "exact.pem") != NULL);
 	before = read;
 	CHECK_INT(-EINVAL,
-		  certs_read_config("test.yaml", "no: 1\n", &read, &resolved, &f));
+		  certs_read_config("test.yaml", "no: 1\n", &read, &resolved, NULL, &f));
 	CHECK(read == before);
 	faults_free(&f);
 	config_put(read);
