@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/log.h"
 #include "base/sandbox.h"
 #include "base/util.h"
 #include "base/version.h"
@@ -204,9 +205,9 @@ void control_failure(const struct control *c, int err, const struct faults *f,
 	else if (st && !st->ok)
 		control_problem(ret, 503, "store", "%s; nothing was changed", st->why);
 	else
-		control_problem(ret, 503, "not-activated",
-				"%s; the log says more, and nothing was changed",
-				strerror(-err));
+		control_problem(ret, 503, "not-activated", "%s; nothing was changed",
+				log_first_error()[0] ? log_first_error()
+						     : strerror(-err));
 }
 
 /* What a reload would do. */
@@ -296,6 +297,7 @@ void control_reload_config(struct control *c, const struct server_request *r,
 		return;
 	}
 	before = strdup(p->text(p->arg));
+	log_forget_error();
 	err = p->reload(p->arg, &f);
 	control_changed(c, r, !err, "reload %.200s", p->config_path);
 	if (err == -ESTALE)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "config/as_json.h"
 #include "control/control_own.h"
@@ -179,6 +180,7 @@ void control_save(struct control *c, const struct server_request *r, const char 
 	how->look = look;
 	how->keep = keep;
 	how->arg = &t;
+	log_forget_error();
 	if (!err)
 		err = p->change(p->arg, text, how, &f);
 	forget_places(&f);
@@ -187,7 +189,9 @@ void control_save(struct control *c, const struct server_request *r, const char 
 		control_changed(c, r, false, "%s (%s%s%s)", what,
 				f.n ? f.list[0].key : "",
 				f.n && f.list[0].key[0] ? ": " : "",
-				f.n ? f.list[0].what : strerror(-err));
+				f.n		       ? f.list[0].what
+				: log_first_error()[0] ? log_first_error()
+						       : strerror(-err));
 	} else {
 		one.number = stored.number;
 		control_end_change(c, &one);

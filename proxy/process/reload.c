@@ -77,21 +77,27 @@ static int reload(struct daemon *d, char *text, struct faults *f)
 	return 0;
 }
 
-/* Without its certificates: of those the file says nothing. */
-void daemon_look_at_file(struct daemon *d)
+/* Without its certificates: of those the file says nothing.  `say`: what is wrong. */
+static void look_at_file(struct daemon *d, bool say)
 {
 	struct faults f = { .n = 0 };
 	struct config *c = NULL;
 	char *text = NULL;
 
 	(void)sandbox_raise(CAP_DAC_READ_SEARCH);
-	if (config_read_file(d->config_path, &c, &text, &f) < 0)
+	if (config_read_file(d->config_path, &c, &text, &f) < 0 && say)
 		faults_log(&f, d->config_path);
 	(void)sandbox_lower(CAP_DAC_READ_SEARCH);
 	state_look_at_file(d->state, text);
 	config_put(c);
 	free(text);
 	faults_free(&f);
+}
+
+/* What is still wrong was said. */
+void daemon_look_at_file(struct daemon *d)
+{
+	look_at_file(d, d->state->file != NULL);
 }
 
 static int renew(struct daemon *d, struct faults *f)
@@ -112,7 +118,7 @@ int daemon_reload(struct daemon *d, struct faults *f)
 
 	(void)notify_reloading();
 	if (d->state) {
-		daemon_look_at_file(d);
+		look_at_file(d, true);
 		err = renew(d, f);
 		if (!err)
 			err = d->state->file_differs ? -ESTALE : 0;

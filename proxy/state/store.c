@@ -187,9 +187,7 @@ static int open_read_only(struct store *s, char why[STORE_WHY])
 	(void)sqlite3_close(s->db);
 	s->db = NULL;
 	s->read_only = true;
-	code = sqlite3_open_v2(
-		uri, &s->db,
-		SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOFOLLOW, NULL);
+	code = sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 	sqlite3_free(uri);
 	return code == SQLITE_OK ? 0 : store_wrong(s, why);
 }
@@ -227,19 +225,33 @@ static int know(struct store *s, char why[STORE_WHY])
 	return 0;
 }
 
+/* A file, or nothing yet: a link there is somebody else's idea. */
+static int is_file(const char *path, char why[STORE_WHY])
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	(void)snprintf(why, STORE_WHY, "%.200s is no file", path);
+	return -EUCLEAN;
+}
+
 int store_open(const char *path, struct store **ret, char why[STORE_WHY])
 {
-	struct store *s = calloc(1, sizeof(*s));
-	int err = -ENOMEM;
+	struct store *s;
+	int err = is_file(path, why);
 
+	if (err)
+		return err;
+	s = calloc(1, sizeof(*s));
+	err = -ENOMEM;
 	(void)snprintf(why, STORE_WHY, "%.150s: %s", path, strerror(ENOMEM));
 	if (!s)
 		return err;
 	s->path = strdup(path);
 	if (s->path) {
 		err = sqlite3_open_v2(path, &s->db,
-				      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-					      SQLITE_OPEN_NOFOLLOW,
+				      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
 				      NULL) == SQLITE_OK
 			      ? prepare(s, why)
 			      : store_wrong(s, why);

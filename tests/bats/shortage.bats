@@ -414,5 +414,6 @@ slow_configuration() {
 	draining=$(at gate ss -Htn "dport = 3001" | wc -l)
 	echo "# CPU: $spent us a second for $draining sessions that drain" >&3
 	[ "$draining" -ge 900 ] # or nothing was measured
-	[ "$spent" -le 20000 ] # 2 % of a CPU; on a busy host it is 9,000
+	# 5 % of a CPU: 9,000 to 22,000 were seen, by how busy the host is; what spins takes all of it
+	[ "$spent" -le 50000 ]
 }

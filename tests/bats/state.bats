@@ -157,7 +157,9 @@ gauge() { [ "$(fresh_scrape | metric "$1")" = "$2" ]; }
 	start squatter gate nc.openbsd -lk 192.0.2.2 8081
 	within 5 eval 'at gate ss -Hltn | grep -q :8081'
 	any POST /v1/listeners '{"name": "two", "address": "192.0.2.2:8081", "routes": [{"name": "a", "backends": ["198.51.100.1:3001"]}]}'
-	says 503 '.type == "/problems/not-activated"'
+	says 503 '.type == "/problems/not-activated" and (.detail | test("192.0.2.2:8081 is in use by another program; nothing was changed"))'
+	run -0 tollgate changes
+	[[ ${lines[-1]} == *"POST listeners"*"is in use by another program): refused" ]]
 	# where it is kept is no part of what is kept
 	any PATCH /v1/config '{"state_file": "/elsewhere/state.db"}'
 	says 422 '.errors[0].detail | test("restart")'
@@ -246,6 +248,8 @@ gauge() { [ "$(fresh_scrape | metric "$1")" = "$2" ]; }
 	run -0 tollgate restore 2
 	run -0 tollgate route show in/more
 	equal 1 "$(jq .retries <<<"$output")" "of revision 2"
+	run -1 tollgate restore 99 --json
+	jq -e '.status == 404 and .type == "/problems/no-such-revision"' <<<"$output"
 	run -1 tollgate restore 99
 	[[ $output == *'there is no revision 99: those from 1 to 11 are kept'* ]]
 	run -0 tollgate changes

@@ -112,6 +112,18 @@ static int make_json(enum log_level level, const char *text, char *line, size_t 
 			escaped);
 }
 
+static _Thread_local char first_error[LOG_ERROR_MAX];
+
+void log_forget_error(void)
+{
+	first_error[0] = '\0';
+}
+
+const char *log_first_error(void)
+{
+	return first_error;
+}
+
 static void log_write(enum log_level level, char *text)
 {
 	int colour = levels[level].colour[0] && isatty(STDERR_FILENO);
@@ -119,6 +131,8 @@ static void log_write(enum log_level level, char *text)
 	int n;
 
 	make_plain(text);
+	if (level == LOG_ERROR && !first_error[0])
+		(void)snprintf(first_error, sizeof(first_error), "%s", text);
 	if (as_json)
 		n = make_json(level, text, line, sizeof(line));
 	else

@@ -34,6 +34,14 @@ void log_line(enum log_level level, const char *fmt, ...)
 int log_errno(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
+ * The first error that this thread has logged since it forgot the one before, "" if none:
+ * for who has to say why something failed that says so in the log only.
+ */
+#define LOG_ERROR_MAX 400
+void log_forget_error(void);
+const char *log_first_error(void);
+
+/*
  * How often one place in the program has spoken: for lines that strangers can cause.  At
  * most one a second is printed; how many were kept back is said by the next that is.
  */

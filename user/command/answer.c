@@ -38,23 +38,27 @@ int answer_json(json_t *o)
 	return err || fflush(stdout) ? EXIT_BAD : EXIT_OK;
 }
 
-int answer_ask(const struct options *o, const char *method, const char *path,
-	       const json_t *body, json_t **ret)
+int answer_ask_as(const struct options *o, const struct ask *a, json_t **ret)
 {
-	int err = ask_proxy(o->pins, method, path, body, ret);
+	struct ask own = *a;
+	int err;
 
+	own.json = o->json;
+	err = ask_json(o->pins, &own, ret);
 	if (err)
 		return answer_exit(err);
 	return o->json ? answer_json(*ret) : -1;
 }
 
-int answer_ask_as(const struct options *o, const struct ask *a, json_t **ret)
+int answer_ask(const struct options *o, const char *method, const char *path,
+	       const json_t *body, json_t **ret)
 {
-	int err = ask_json(o->pins, a, ret);
+	char *text = body ? json_dumps(body, 0) : NULL;
+	const struct ask a = { .method = method, .path = path, .body = text };
+	int done = answer_ask_as(o, &a, ret);
 
-	if (err)
-		return answer_exit(err);
-	return o->json ? answer_json(*ret) : -1;
+	free(text);
+	return done;
 }
 
 /* A text as it is, all else as JSON, which is YAML as well. */

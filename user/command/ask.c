@@ -157,11 +157,13 @@ static int perform(CURL *curl, const char *socket, const struct ask *a, struct r
 }
 
 /* What it says no with, which need not be JSON. */
-static void say_no(const struct reply *r, long status)
+static void say_no(const struct reply *r, long status, bool json)
 {
 	json_t *o = json_loads(r->text ? r->text : "", JSON_DECODE_ANY, NULL);
 
-	if (o)
+	if (o && json)
+		fputs(r->text, stdout);
+	else if (o)
 		say_problem(o, status);
 	else
 		log_error("the proxy says no (%ld)", status);
@@ -185,7 +187,7 @@ int ask_text(const char *pins, const struct ask *a, char **ret, size_t *n)
 	if (!err)
 		err = perform(curl, socket, a, &r, &status);
 	if (!err && (status < 200 || status > 299)) {
-		say_no(&r, status);
+		say_no(&r, status, a->json);
 		err = -EREMOTEIO;
 	}
 	curl_easy_cleanup(curl);

@@ -22,6 +22,7 @@ struct ask {
 	bool changes;		/* the configuration: If-Match is said ... */
 	unsigned long revision; /* ... of this, 0: whatever it is */
 	bool creates;		/* what must not be there yet (If-None-Match) */
+	bool json; /* what it says no with goes to standard output as it is */
 };
 
 /* The same with a body as it is; and for an answer that is no JSON, the caller's to free.
